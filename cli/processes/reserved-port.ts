@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import { bindError } from '../../coordinator/network/server.ts';
+import { bindError, trainingFlags } from '../../coordinator/network/bind-port.ts';
 import { LISTEN_BACKLOG } from '../../shared/limits.ts';
 
 /**
@@ -25,7 +25,8 @@ export type ReservationReply =
 export async function reservePort(host: string, port: number): Promise<ReservedPort> {
   const reply = await reserveInThread(host, port);
   if (reply.kind === 'reserved') return reply;
-  throw bindError(Object.assign(new Error(reply.message), { code: reply.code }), host, port);
+  const error = Object.assign(new Error(reply.message), { code: reply.code });
+  throw bindError(error, host, port, trainingFlags);
 }
 
 async function reserveInThread(host: string, port: number): Promise<ReservationReply> {

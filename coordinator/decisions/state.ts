@@ -193,6 +193,16 @@ export interface Counts {
   readonly stragglerSteps: number;
 }
 
+export const noCounts: Counts = {
+  duplicates: 0,
+  fenced: 0,
+  reassigned: 0,
+  differing: 0,
+  nonFinite: 0,
+  nonFiniteSteps: 0,
+  stragglerSteps: 0,
+};
+
 export function initialState(settings: Settings, now: number, resumed?: Resumed): RunState {
   return {
     settings,
@@ -211,15 +221,7 @@ export function initialState(settings: Settings, now: number, resumed?: Resumed)
     times: { step: [], evaluation: [] },
     plans: new Map(),
     stopping: undefined,
-    counts: {
-      duplicates: 0,
-      fenced: 0,
-      reassigned: 0,
-      differing: 0,
-      nonFinite: 0,
-      nonFiniteSteps: 0,
-      stragglerSteps: 0,
-    },
+    counts: noCounts,
     delivered: resumed?.delivered ?? new Map(),
     countedFrom: resumed?.countedFrom ?? 0,
     closed: [],

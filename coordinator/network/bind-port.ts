@@ -1,3 +1,4 @@
+import type { ListenOptions } from 'node:net';
 import { portOf, type BoundedServer } from './http-server.ts';
 import { hostPort } from '../../shared/wire/address.ts';
 import { ClusterError } from '../../shared/errors.ts';
@@ -12,43 +13,77 @@ export interface ListenAddress {
   readonly isPortFree: boolean;
   /** A port to skip: another listener will take it. */
   readonly exceptPort?: number | undefined;
+  /** A listening socket that this process inherited, to use instead of the address. */
+  readonly descriptor?: number | undefined;
 }
+
+/** The names of the options that set an address, for its errors. */
+export interface AddressFlags {
+  readonly host: string;
+  readonly port: string;
+  /** The option that turns the listener off, if there is one. */
+  readonly off?: string;
+}
+
+export const trainingFlags: AddressFlags = { host: '--host', port: '--port' };
+export const pageFlags: AddressFlags = {
+  host: '--http-host',
+  port: '--http-port',
+  off: '--no-http',
+};
 
 /** Listens. Resolves with the port; rejects with ADDRESS. */
 export async function bind(
   http: BoundedServer,
-  { host, port, isPortFree, exceptPort }: ListenAddress,
+  { host, port, isPortFree, exceptPort, descriptor }: ListenAddress,
+  flags: AddressFlags,
 ): Promise<number> {
   const last = isPortFree && port !== 0 ? Math.min(port + MAX_PORT_TRIES, 65_535) : port;
   for (let candidate = port; ; candidate++) {
     if (isPortFree && candidate !== 0 && candidate === exceptPort) candidate++;
-    const error = await tryPort(http, host, candidate);
+    const where = descriptor === undefined ? { port: candidate, host } : { fd: descriptor };
+    const error = await tryListen(http, where);
     if (error === undefined) return portOf(http) ?? candidate;
-    if (error.code !== 'EADDRINUSE' || candidate >= last) throw bindError(error, host, candidate);
+    if (error.code !== 'EADDRINUSE' || candidate >= last)
+      throw bindError(error, host, candidate, flags);
   }
 }
 
-function tryPort(
+function tryListen(
   http: BoundedServer,
-  host: string,
-  port: number,
+  where: ListenOptions | { readonly fd: number },
 ): Promise<NodeJS.ErrnoException | undefined> {
   return new Promise((resolve) => {
     http.once('error', resolve);
-    http.listen({ port, host, backlog: LISTEN_BACKLOG }, () => {
+    // An argument of its own: Node ignores the option for a descriptor.
+    http.listen(where, LISTEN_BACKLOG, () => {
       http.off('error', resolve);
       resolve(undefined);
     });
   });
 }
 
-function bindError(error: NodeJS.ErrnoException, host: string, port: number): ClusterError {
-  const message =
-    error.code === 'EADDRINUSE'
-      ? `port ${port} on ${host} is in use (--http-port)`
-      : `cannot listen on ${hostPort(host, port)}: ${error.message} (--http-host)`;
-  return new ClusterError('ADDRESS', message, {
-    fix: 'choose another --http-port, 0 for any free one, or --no-http for none',
-    cause: error,
-  });
+/** The error of a listener that cannot listen. */
+export function bindError(
+  error: NodeJS.ErrnoException,
+  host: string,
+  port: number,
+  flags: AddressFlags,
+): ClusterError {
+  if (error.code === 'EADDRINUSE') {
+    const anyPort =
+      flags.off === undefined
+        ? ', or 0 for any free one'
+        : `, 0 for any free one, or ${flags.off} for none`;
+    return new ClusterError('ADDRESS', `port ${port} on ${host} is in use (${flags.port})`, {
+      fix: `choose another ${flags.port}${anyPort}`,
+      cause: error,
+    });
+  }
+  const names = `${flags.host}, ${flags.port}`;
+  return new ClusterError(
+    'ADDRESS',
+    `cannot listen on ${hostPort(host, port)}: ${error.message} (${names})`,
+    { fix: `choose another ${flags.host} or ${flags.port}`, cause: error },
+  );
 }

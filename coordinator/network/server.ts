@@ -1,14 +1,15 @@
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
 import { pipeline, Readable, type Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
-import { ClusterError, unreachable } from '../../shared/errors.ts';
+import { unreachable } from '../../shared/errors.ts';
 import { FrameSocket } from '../../shared/wire/frame-socket.ts';
 import * as limits from '../../shared/limits.ts';
 import { PROTOCOL } from '../../shared/wire/messages.ts';
 import { workerPath } from '../../shared/wire/proof.ts';
 import { Authenticator } from './authenticator.ts';
+import { bind, trainingFlags } from './bind-port.ts';
 import { Connection } from './connection.ts';
-import { createBoundedServer, portOf, type BoundedServer, type ServerTls } from './http-server.ts';
+import { createBoundedServer, type BoundedServer, type ServerTls } from './http-server.ts';
 import { newcomerLimits, Newcomers } from './newcomers.ts';
 import type { PeerEvents } from './peer.ts';
 import { Refusals, type Refusal } from './refusals.ts';
@@ -95,9 +96,12 @@ export async function listen(
       events.connected(connection);
     });
   });
-  await bind(http, options);
+  // A later error, such as too few file descriptors, costs a connection and not the run.
+  http.on('error', () => undefined);
+  const { host, descriptor } = options;
+  const address = { host, port: options.port, descriptor, isPortFree: false };
   // Connections are accepted only after this turn of the event loop.
-  const port = portOf(http) ?? options.port;
+  const port = await bind(http, address, trainingFlags);
   let leaving: (() => void) | undefined;
   try {
     leaving = options.listening?.(port);
@@ -106,7 +110,7 @@ export async function listen(
     throw error;
   }
   return {
-    host: options.host,
+    host,
     port,
     get unauthorized() {
       return access.unauthorized;
@@ -311,31 +315,6 @@ function freeSlot(connections: ReadonlyMap<number, Connection>): number {
   let slot = 0;
   while (connections.has(slot)) slot += 1;
   return slot;
-}
-
-async function bind(http: BoundedServer, { host, port, descriptor }: ServerOptions): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    // A later error, such as too few file descriptors, costs a connection and not the run.
-    http.on('error', (error: NodeJS.ErrnoException) => reject(bindError(error, host, port)));
-    const where = descriptor === undefined ? { port, host } : { fd: descriptor };
-    // An argument of its own: Node ignores the option for a descriptor.
-    http.listen(where, limits.LISTEN_BACKLOG, resolve);
-  });
-}
-
-/** The error of the training listener where it cannot listen. */
-export function bindError(error: NodeJS.ErrnoException, host: string, port: number): ClusterError {
-  const cause = { cause: error };
-  if (error.code === 'EADDRINUSE') {
-    return new ClusterError('ADDRESS', `port ${port} on ${host} is in use (--port)`, {
-      fix: 'choose another --port, or 0 for any free one',
-      ...cause,
-    });
-  }
-  return new ClusterError('ADDRESS', `cannot listen on ${host}:${port}: ${error.message}`, {
-    fix: 'choose another --host or --port',
-    ...cause,
-  });
 }
 
 async function closeServer(

@@ -1,17 +1,11 @@
-import type {
-  Evaluated,
-  EvaluationPoint,
-  EventLine,
-  RunView,
-  StateChange,
-  Status,
-  Update,
-} from '../feed/api.ts';
+import type { EvaluationPoint, RunView, Status, Update } from '../feed/api.ts';
 import { Curve } from './curve-columns.ts';
 import { MAX_CHANGES, MAX_EVALUATIONS, MAX_EVENTS } from './page-limits.ts';
 
 /** The fraction of an epoch that the smooth curve averages. */
 const MEMORY_EPOCHS = 1 / 20;
+const isSameEvent = sameIn<RunView['events'][number]>('time', 'event', 'message');
+const isSameChange = sameIn<RunView['changes'][number]>('at', 'worker', 'state');
 
 /**
  * The data of the page: the fetched view and every update since. Lists are replaced and never
@@ -24,10 +18,10 @@ export class RunState {
   readonly view: RunView;
   readonly curve: Curve;
   status: Status;
-  evaluations: readonly EvaluationPoint[];
-  evaluated: Evaluated | undefined;
-  events: readonly EventLine[];
-  changes: readonly StateChange[];
+  evaluations: RunView['evaluations'];
+  evaluated: RunView['evaluated'];
+  events: RunView['events'];
+  changes: RunView['changes'];
 
   constructor(view: RunView) {
     this.view = view;
@@ -117,10 +111,7 @@ export function continued<T>(
   return rest.length === 0 ? known : [...known, ...rest].slice(-limit);
 }
 
-function isSameEvent(a: EventLine, b: EventLine): boolean {
-  return a.time === b.time && a.event === b.event && a.message === b.message;
-}
-
-function isSameChange(a: StateChange, b: StateChange): boolean {
-  return a.at === b.at && a.worker === b.worker && a.state === b.state;
+/** Compares two entries by these fields. */
+function sameIn<T>(...fields: readonly (keyof T)[]): (a: T, b: T) => boolean {
+  return (a, b) => fields.every((field) => a[field] === b[field]);
 }

@@ -17,7 +17,7 @@ import {
   TEXT,
   type AccessRules,
 } from './responses.ts';
-import { bind, type ListenAddress } from '../../coordinator/network/bind-port.ts';
+import { bind, pageFlags, type ListenAddress } from '../../coordinator/network/bind-port.ts';
 import { readPageFiles, type PageFiles } from './page-files.ts';
 import { PageStreams, STREAM } from './page-streams.ts';
 import type { Source, Weights } from '../feed/source.ts';
@@ -82,7 +82,7 @@ export class Listener {
     const files = readPageFiles();
     // Each page has a stream and fetches files.
     const http = createBoundedServer(limits.MAX_NEWCOMERS + 2 * limits.MAX_PAGES, options.tls);
-    return new Listener(http, await bind(http, options), files, options);
+    return new Listener(http, await bind(http, options, pageFlags), files, options);
   }
 
   /**

@@ -1,7 +1,21 @@
 import { ClusterError } from '../errors.ts';
 import { MAX_CLASSES, MAX_NAME_CHARACTERS } from '../limits.ts';
 
-const digits = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'];
+/** The classes of MNIST. */
+export const digitNames = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9'];
+/** The classes of Fashion-MNIST. */
+export const fashionNames = [
+  'T-shirt/top',
+  'Trouser',
+  'Pullover',
+  'Dress',
+  'Coat',
+  'Sandal',
+  'Shirt',
+  'Sneaker',
+  'Bag',
+  'Ankle boot',
+];
 
 interface KnownLabels {
   readonly name: string;
@@ -17,22 +31,11 @@ interface KnownLabels {
 const knownLabels: Readonly<Record<string, KnownLabels>> = {
   '1793e3d6c9c0ae074e4b71bc56a705320869f09874bc598aa07b50faa179a7fd': {
     name: 'MNIST',
-    classNames: digits,
+    classNames: digitNames,
   },
   '3c21fee794d4e929e970f998d4bd834b9bcc1484fcff27a63c189edbc12937f4': {
     name: 'Fashion-MNIST',
-    classNames: [
-      'T-shirt/top',
-      'Trouser',
-      'Pullover',
-      'Dress',
-      'Coat',
-      'Sandal',
-      'Shirt',
-      'Sneaker',
-      'Bag',
-      'Ankle boot',
-    ],
+    classNames: fashionNames,
   },
 };
 
@@ -44,7 +47,7 @@ export function knownClassNames(labelsDigest: string): {
   name: string | undefined;
   classNames: readonly string[];
 } {
-  return knownLabels[labelsDigest] ?? { name: undefined, classNames: digits };
+  return knownLabels[labelsDigest] ?? { name: undefined, classNames: digitNames };
 }
 
 /**

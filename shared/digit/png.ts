@@ -118,7 +118,7 @@ function dataBytes({ rows, columns, bitsPerPixel, isInterlaced }: Head): number 
 /**
  * First row, first column, row distance and column distance of each pass of an interlaced image.
  */
-const ADAM7: readonly (readonly [number, number, number, number])[] = [
+export const ADAM7: readonly (readonly [number, number, number, number])[] = [
   [0, 0, 8, 8],
   [0, 4, 8, 8],
   [4, 0, 8, 4],

@@ -11,7 +11,7 @@ import type { GpuReading } from '../../shared/gpu-reading.ts';
 import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import type { RunRecord } from '../../shared/files/run-schema.ts';
 import { Computation } from '../../worker/computation.ts';
-import { concatenate, imagesFile, labelsFile } from '../fixtures/idx-files.ts';
+import { concatenate, imagesFile, labelsFile } from '../fixtures/dataset/idx-files.ts';
 import {
   PATIENCE_MILLISECONDS,
   slowPath,

@@ -6,7 +6,7 @@ import { start } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 import { draw, eventually, missing, one, reads, startBrowser, visit, why } from './visitor.ts';
 
-const RECIPE = ['--hidden', '32', '--batch-size', '64', '--seed', '7'];
+const RECIPE = [...REFERENCE, '--hidden', '32', '--batch-size', '64', '--seed', '7'];
 
 describe.skipIf(missing !== undefined)(`a real run in Chromium${why}`, () => {
   let browser: Browser;
@@ -17,20 +17,8 @@ describe.skipIf(missing !== undefined)(`a real run in Chromium${why}`, () => {
 
   it('shows a killed worker, survives its coordinator, and reads a 1 at the end', async () => {
     const runs = temporaryFolder();
-    const local = start([
-      'local',
-      ...newRun(runs),
-      ...REFERENCE,
-      ...RECIPE,
-      '-n',
-      '2',
-      '--http-port',
-      '0',
-      '--steps',
-      '8000',
-      '--checkpoint-every',
-      '100',
-    ]);
+    const options = ['-n', '2', '--http-port', '0', '--steps', '8000', '--checkpoint-every', '100'];
+    const local = start(['local', ...newRun(runs), ...RECIPE, ...options]);
     const [, url = ''] = await local.says(/watch it at (http:\/\/\S+)/);
     const { page, complaints, close } = await visit(browser, url);
     onTestFinished(close);
@@ -80,17 +68,8 @@ describe.skipIf(missing !== undefined)(`a real run in Chromium${why}`, () => {
 
   it('looks the same when it is shown again', async () => {
     const runs = temporaryFolder();
-    const local = start([
-      'local',
-      ...newRun(runs),
-      ...REFERENCE,
-      ...RECIPE,
-      '-n',
-      '1',
-      '--no-http',
-      '--steps',
-      '600',
-    ]);
+    const options = ['-n', '1', '--no-http', '--steps', '600'];
+    const local = start(['local', ...newRun(runs), ...RECIPE, ...options]);
     expect(await local.exited, local.output()).toBe(0);
     const shown = start(['show', `${runs}/r`, '--http-port', '0']);
     const [, url = ''] = await shown.says(/is at (http:\/\/\S+)/);

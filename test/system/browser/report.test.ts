@@ -5,7 +5,8 @@ import { pathToFileURL } from 'node:url';
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { artifactsOf } from '../../../artifacts/report/artifacts.ts';
-import { fileOf, hostile, madeUpEvaluation, madeUpMetrics } from '../../fixtures/evaluation.ts';
+import { fileOf } from '../../fixtures/artifact-files.ts';
+import { hostile, madeUpEvaluation, madeUpMetrics } from '../../fixtures/evaluation.ts';
 import { contrasts } from './contrast.ts';
 import { missing, startBrowser, why } from './visitor.ts';
 

@@ -243,26 +243,17 @@ async function verify(directory) {
 
 function startLocal(id) {
   const directory = join(runs, id);
-  const local = startProcess([
-    'local',
-    '-n',
-    values.workers,
-    '--steps',
-    values.steps,
-    '--seed',
-    values.seed,
-    '--engine',
-    values.engine,
-    '--checkpoint-every',
-    '1s',
-    '--port',
-    '0',
-    '--runs-dir',
-    runs,
-    '--run-id',
-    id,
-    ...positionals,
-  ]);
+  const options = {
+    '-n': values.workers,
+    '--steps': values.steps,
+    '--seed': values.seed,
+    '--engine': values.engine,
+    '--checkpoint-every': '1s',
+    '--port': '0',
+    '--runs-dir': runs,
+    '--run-id': id,
+  };
+  const local = startProcess(['local', ...Object.entries(options).flat(), ...positionals]);
   return Object.assign(local, { directory });
 }
 

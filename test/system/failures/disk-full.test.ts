@@ -7,12 +7,12 @@ import { systemCode } from '../../../shared/disk/system-error.ts';
 import { decodeTensors } from '../../../shared/files/safetensors.ts';
 import { train } from '../../fixtures/processes/cluster.ts';
 import { readRun } from '../../fixtures/processes/finished-run.ts';
+import { QUICK_RECIPE, quickLocal, REFERENCE } from '../../fixtures/processes/options.ts';
 import { start } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const hasNamespaces = spawnSync('unshare', ['-Urm', 'true']).status === 0;
-const RECIPE = ['--engine', 'reference', '--hidden', '8', '--seed', '7', '--batch-size', '64'];
-const ARGS = [...RECIPE, '--steps', '3000', '--port', '0', '-n', '2'];
+const STEPS = ['--steps', '3000'];
 
 /**
  * A small tmpfs that only a namespace of its own sees: its path inside, its path from outside, and
@@ -67,18 +67,9 @@ describe.skipIf(!hasNamespaces)(
     (hasNamespaces ? '' : ' (skipped: unshare -Urm is not allowed here)'),
   () => {
     it('does not end training and does not change its bytes', async () => {
-      const undisturbed = await train(ARGS);
+      const undisturbed = await train([...REFERENCE, ...QUICK_RECIPE, ...STEPS]);
       const { inside, outside, node } = await smallDisk('4m');
-      const args = [
-        'local',
-        ...ARGS,
-        '--runs-dir',
-        inside,
-        '--run-id',
-        'r',
-        '--checkpoint-every',
-        '20',
-      ];
+      const args = [...quickLocal(inside), ...STEPS, '--checkpoint-every', '20'];
       const local = start(args, {}, node);
       await local.says(/w1 delivered its first shard/);
       const directory = join(outside, 'r');

@@ -5,13 +5,12 @@ import { Random } from '../../fixtures/seeded-random.ts';
 import { findChild, gone } from '../../fixtures/processes/children.ts';
 import { startCoordinator, startWorker, train } from '../../fixtures/processes/cluster.ts';
 import { expectSame, readRun, type FinishedRun } from '../../fixtures/processes/finished-run.ts';
-import { newRun, QUICK_RECIPE, REFERENCE } from '../../fixtures/processes/options.ts';
+import { QUICK_RECIPE, quickLocal, REFERENCE } from '../../fixtures/processes/options.ts';
 import { start, until } from '../../fixtures/processes/program.ts';
 import { stepsWritten } from '../../fixtures/processes/steps-written.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const STEPS = 6000;
-const COMMON = [...QUICK_RECIPE, '--steps', String(STEPS)];
 const WORKERS = ['w0', 'w1', 'w2'];
 const WORKER_KILLS = 6;
 const COORDINATOR_KILLS = 2;
@@ -35,7 +34,7 @@ describe('a run of 6000 steps', () => {
   let undisturbed: FinishedRun;
 
   it('trains undisturbed, to compare with', async () => {
-    undisturbed = await train([...REFERENCE, ...COMMON, '-n', '3']);
+    undisturbed = await train([...REFERENCE, ...QUICK_RECIPE, '--steps', String(STEPS), '-n', '3']);
     expect(undisturbed.record.step).toBe(STEPS);
   });
 
@@ -44,8 +43,8 @@ describe('a run of 6000 steps', () => {
     process.stdout.write(`KILLS_SEED=${seed} repeats these kills\n`);
     const kills = planKills(new Random(seed));
     const runs = temporaryFolder();
-    const args = ['local', ...REFERENCE, ...COMMON, '-n', '3', '--checkpoint-every', '200'];
-    const local = start([...args, ...newRun(runs)]);
+    const options = ['--steps', String(STEPS), '-n', '3', '--checkpoint-every', '200'];
+    const local = start([...quickLocal(runs), ...options]);
     let written = 0;
     for (const { step, victim } of kills) {
       // The run has continued since the last kill, and restarting processes are awaited.

@@ -7,14 +7,14 @@ import { describe, expect, it, vi } from 'vitest';
 import { assert, errorTable } from '../../../shared/errors.ts';
 import { readMetrics } from '../../../shared/files/metrics.ts';
 import { childOf, findChild, gone } from '../../fixtures/processes/children.ts';
-import { train } from '../../fixtures/processes/cluster.ts';
+import { interrupt, startCoordinator, train } from '../../fixtures/processes/cluster.ts';
 import { expectSame, readRun, type FinishedRun } from '../../fixtures/processes/finished-run.ts';
-import { newRun, QUICK_RECIPE, REFERENCE } from '../../fixtures/processes/options.ts';
+import { QUICK_RECIPE, quickLocal, REFERENCE, TOKEN } from '../../fixtures/processes/options.ts';
 import { run, start } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const STEPS = 1200;
-const COMMON = [...REFERENCE, ...QUICK_RECIPE, '--steps', String(STEPS), '--port', '0'];
+const COMMON = ['--steps', String(STEPS), '-n', '2'];
 
 /** Node's default backlog of a listener. */
 const NODES_BACKLOG = 511;
@@ -29,15 +29,14 @@ describe('a run that is disturbed', () => {
   let undisturbed: FinishedRun;
 
   it('trains undisturbed, to compare with', async () => {
-    undisturbed = await train([...COMMON, '-n', '2']);
+    undisturbed = await train([...REFERENCE, ...QUICK_RECIPE, ...COMMON]);
     expect(undisturbed.record.step).toBe(STEPS);
     expect(undisturbed.lines.filter(({ kind }) => kind === 'step')).toHaveLength(STEPS);
   });
 
   it('resumes by itself when coordinator and workers are killed', async () => {
     const runs = temporaryFolder();
-    const args = ['local', ...COMMON, '-n', '2', '--runs-dir', runs, '--run-id', 'r'];
-    const local = start([...args, '--checkpoint-every', '100']);
+    const local = start([...quickLocal(runs), ...COMMON, '--checkpoint-every', '100']);
     await local.says(/w1 delivered its first shard/);
     process.kill(childOf(local, 'w0'), 'SIGKILL');
     await local.says(/w0 was ended by signal 9; restarting it \(1 of at most 100/);
@@ -63,7 +62,7 @@ describe('a run that is disturbed', () => {
 
   it('loses no step when all workers are killed at once', async () => {
     const runs = temporaryFolder();
-    const local = start(['local', ...COMMON, '-n', '2', '--runs-dir', runs, '--run-id', 'r']);
+    const local = start([...quickLocal(runs), ...COMMON]);
     await local.says(/w1 delivered its first shard/);
     for (const name of ['w0', 'w1']) process.kill(childOf(local, name), 'SIGKILL');
     await local.says(/no worker is left; waiting for more/);
@@ -73,7 +72,7 @@ describe('a run that is disturbed', () => {
 
   it('reassigns the work of a suspended worker until it continues', async () => {
     const runs = temporaryFolder();
-    const local = start(['local', ...COMMON, '-n', '2', '--runs-dir', runs, '--run-id', 'r']);
+    const local = start([...quickLocal(runs), ...COMMON]);
     await local.says(/w1 delivered its first shard/);
     // The first leases last half a minute; once some results are known, they follow the workers'
     // speed.
@@ -90,8 +89,7 @@ describe('a run that is disturbed', () => {
 
   it('continues with the present workers when its coordinator is back', async () => {
     const runs = temporaryFolder();
-    const args = ['local', ...COMMON, '-n', '2', '--runs-dir', runs, '--run-id', 'r'];
-    const local = start([...args, '--checkpoint-every', '20']);
+    const local = start([...quickLocal(runs), ...COMMON, '--checkpoint-every', '20']);
     await local.says(/w1 delivered its first shard/);
     const worker = childOf(local, 'w1');
     process.kill(worker, 'SIGSTOP');
@@ -103,36 +101,14 @@ describe('a run that is disturbed', () => {
 
   it('resumes after Ctrl-C with another number of workers', async () => {
     const runs = temporaryFolder();
-    const local = start([
-      'local',
-      ...COMMON,
-      '-n',
-      '2',
-      '--runs-dir',
-      runs,
-      '--checkpoint-every',
-      '1h',
-      '--audit',
-      '0.5',
-    ]);
-    await local.says(/w1 delivered its first shard/);
-    local.process.kill('SIGINT');
-    expect(await local.exited, local.output()).toBe(130);
+    const options = [...REFERENCE, ...QUICK_RECIPE, ...COMMON, '--port', '0'];
+    const policy = ['--checkpoint-every', '1h', '--audit', '0.5'];
+    const local = start(['local', ...options, ...policy, '--runs-dir', runs]);
+    await interrupt(local);
     const [id = ''] = readdirSync(runs);
     expect(readdirSync(join(runs, id, 'checkpoints'))).toHaveLength(1);
     // Options that are not given here come from the run.
-    const again = [
-      'local',
-      '--resume',
-      '--runs-dir',
-      runs,
-      '--engine',
-      'reference',
-      '-n',
-      '3',
-      '--port',
-      '0',
-    ];
+    const again = ['local', '--resume', '--runs-dir', runs, ...REFERENCE, '-n', '3', '--port', '0'];
     const { code, output } = await run(again);
     expect(code, output).toBe(0);
     const resumed = readRun(join(runs, id));
@@ -146,8 +122,7 @@ describe('a run that is disturbed', () => {
 
   it('can be extended when it has finished', async () => {
     const runs = temporaryFolder();
-    const short = ['local', ...REFERENCE, ...QUICK_RECIPE, '--steps', '300', ...newRun(runs)];
-    expect((await run(short)).code).toBe(0);
+    expect((await run([...quickLocal(runs), '--steps', '300'])).code).toBe(0);
     const resume = ['local', '--resume', join(runs, 'r'), '--engine', 'reference', '--port', '0'];
     const asItIs = await run(resume);
     expect(asItIs.code, asItIs.output).toBe(errorTable.USAGE.exit);
@@ -172,21 +147,9 @@ describe('a run that is disturbed', () => {
 describe('a run to resume', () => {
   async function interrupted(): Promise<{ runs: string; directory: string }> {
     const runs = temporaryFolder();
-    const local = start([
-      'local',
-      ...COMMON,
-      '--runs-dir',
-      runs,
-      '--run-id',
-      'r',
-      '--checkpoint-every',
-      '20',
-      '--keep',
-      '100',
-    ]);
-    await local.says(/w1 delivered its first shard/);
-    local.process.kill('SIGINT');
-    expect(await local.exited, local.output()).toBe(130);
+    const options = ['--checkpoint-every', '20', '--keep', '100'];
+    const local = start([...quickLocal(runs), ...COMMON, ...options]);
+    await interrupt(local);
     return { runs, directory: join(runs, 'r') };
   }
   const resume = ['local', '--resume', '--engine', 'reference', '--port', '0', '--runs-dir'];
@@ -255,14 +218,11 @@ describe('a run to resume', () => {
   });
 
   it('has one coordinator at a time', async () => {
-    const runs = temporaryFolder();
-    const args = ['coordinator', ...newRun(runs), ...QUICK_RECIPE];
-    const token = { MNIST_DIST_TOKEN: 'a-token-of-the-tests-0123456789' };
-    const first = start(args, token);
+    const { process: first, runs } = await startCoordinator(QUICK_RECIPE);
     await first.says(/waiting for a worker/);
     const second = await run(
       ['coordinator', '--port', '0', '--runs-dir', runs, '--resume', join(runs, 'r')],
-      token,
+      { MNIST_DIST_TOKEN: TOKEN },
     );
     expect(second.code, second.output).toBe(errorTable.LOCKED.exit);
     expect(second.output).toMatch(

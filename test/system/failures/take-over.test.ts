@@ -6,12 +6,11 @@ import { errorTable } from '../../../shared/errors.ts';
 import { childOf } from '../../fixtures/processes/children.ts';
 import { train } from '../../fixtures/processes/cluster.ts';
 import { readRun } from '../../fixtures/processes/finished-run.ts';
-import { newRun } from '../../fixtures/processes/options.ts';
+import { QUICK_RECIPE, quickLocal, REFERENCE } from '../../fixtures/processes/options.ts';
 import { run, start } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
-const RECIPE = ['--engine', 'reference', '--hidden', '8', '--seed', '7', '--batch-size', '64'];
-const ARGS = [...RECIPE, '--steps', '1200', '--port', '0', '-n', '2'];
+const STEPS = ['--steps', '1200'];
 const hasNamespaces = spawnSync('unshare', ['-Uru', 'hostname', 'elsewhere']).status === 0;
 
 /** A command that runs Node with another host's name. */
@@ -28,19 +27,10 @@ describe('a coordinator', () => {
     'that was suspended and taken over from another host changes nothing when it continues' +
       (hasNamespaces ? '' : ' (skipped: unshare -Uru is not allowed here)'),
     async () => {
-      const undisturbed = await train(ARGS);
+      const undisturbed = await train([...REFERENCE, ...QUICK_RECIPE, ...STEPS]);
       const runs = temporaryFolder();
       const directory = join(runs, 'r');
-      const first = start([
-        'local',
-        ...ARGS,
-        '--runs-dir',
-        runs,
-        '--run-id',
-        'r',
-        '--checkpoint-every',
-        '50',
-      ]);
+      const first = start([...quickLocal(runs), ...STEPS, '--checkpoint-every', '50']);
       await first.says(/w1 delivered its first shard/);
       await vi.waitUntil(() => statSync(join(directory, 'metrics.jsonl')).size > 1000, {
         timeout: 60_000,
@@ -75,7 +65,7 @@ describe('a coordinator', () => {
     const runs = temporaryFolder();
     mkdirSync(join(runs, 'r', 'artifacts'), { recursive: true });
     writeFileSync(join(runs, 'r', 'metrics.jsonl'), '');
-    const local = start(['local', ...RECIPE, '--steps', '20', ...newRun(runs)]);
+    const local = start([...quickLocal(runs), '--steps', '20']);
     const coordinator = await vi.waitFor(() => childOf(local, 'coordinator'), {
       timeout: 60_000,
       interval: 5,

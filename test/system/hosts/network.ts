@@ -4,6 +4,7 @@ import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 import { z } from 'zod';
+import { whyMissing } from '../../fixtures/processes/installed.ts';
 import { executable, follow, type Started } from '../../fixtures/processes/program.ts';
 
 const scanner = fileURLToPath(new URL('scan.mjs', import.meta.url));
@@ -15,8 +16,8 @@ export const missing = whyNone();
 export const why = missing === undefined ? '' : `: ${missing}`;
 
 function whyNone(): string | undefined {
-  const absent = PROGRAMS.find((program) => spawnSync(program, ['--version']).error !== undefined);
-  if (absent !== undefined) return `${absent} is not installed`;
+  const absent = whyMissing(PROGRAMS);
+  if (absent !== undefined) return absent;
   const { status, stderr } = spawnSync('unshare', ['--net', 'true'], { encoding: 'utf8' });
   return status === 0 ? undefined : `network namespaces are not allowed (${stderr.trim()})`;
 }

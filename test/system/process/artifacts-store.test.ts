@@ -5,12 +5,10 @@ import { errorTable } from '../../../shared/errors.ts';
 import { childOf } from '../../fixtures/processes/children.ts';
 import { readRun } from '../../fixtures/processes/finished-run.ts';
 import { freePort } from '../../fixtures/processes/free-ports.ts';
-import { newRun, QUICK_RECIPE, REFERENCE } from '../../fixtures/processes/options.ts';
+import { newRun, QUICK_RECIPE, quickLocal } from '../../fixtures/processes/options.ts';
 import { run, start } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
-const QUICK = [...QUICK_RECIPE, '--no-http'];
-const LOCAL = ['local', ...REFERENCE, ...QUICK];
 // The environment of the test machine must not matter.
 const OWN = { AWS_PROFILE: undefined, AWS_ENDPOINT_URL: undefined, AWS_ENDPOINT_URL_S3: undefined };
 const KEYS = {
@@ -54,15 +52,9 @@ it.each<[string, (folder: string) => string, NodeJS.ProcessEnv, keyof typeof err
   async (_what, uri, environment, code, says) => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'file'), '');
-    const args = [
-      ...newRun(join(folder, 'runs')),
-      ...QUICK,
-      '--steps',
-      '3',
-      '--artifacts',
-      uri(folder),
-    ];
-    for (const command of [['local', ...REFERENCE], ['coordinator']]) {
+    const runs = join(folder, 'runs');
+    for (const command of [quickLocal(runs), ['coordinator', ...newRun(runs), ...QUICK_RECIPE]]) {
+      const args = ['--no-http', '--steps', '3', '--artifacts', uri(folder)];
       const { code: exit, output } = await run([...command, ...args], environment);
       expect(exit, output).toBe(errorTable[code].exit);
       expect(output).toMatch(says);
@@ -76,7 +68,7 @@ it('trains the run and warns when the store does not answer', async () => {
   const runs = temporaryFolder();
   const endpoint = `http://127.0.0.1:${await freePort()}`;
   const { code, output } = await run(
-    [...LOCAL, ...newRun(runs), '--steps', '3', '--artifacts', 's3://bucket/x'],
+    [...quickLocal(runs), '--no-http', '--steps', '3', '--artifacts', 's3://bucket/x'],
     { ...KEYS, AWS_ENDPOINT_URL: endpoint },
   );
   expect(output).toContain(`${endpoint} does not answer (ECONNREFUSED); the run starts anyway`);
@@ -87,16 +79,8 @@ it('trains the run and warns when the store does not answer', async () => {
 it('continues a run after a crash even if its store does not answer', async () => {
   const folder = temporaryFolder();
   const store = join(folder, 'store');
-  const local = start([
-    ...LOCAL,
-    ...newRun(join(folder, 'runs')),
-    '--steps',
-    '600',
-    '-n',
-    '1',
-    '--artifacts',
-    `file:${store}`,
-  ]);
+  const options = ['--no-http', '--steps', '600', '-n', '1', '--artifacts', `file:${store}`];
+  const local = start([...quickLocal(join(folder, 'runs')), ...options]);
   await local.says(/delivered its first shard/);
   writeFileSync(store, 'in the way');
   process.kill(childOf(local, 'coordinator'), 'SIGKILL');

@@ -8,8 +8,8 @@ import { errorTable } from '../../../shared/errors.ts';
 import { portOf } from '../../../coordinator/network/http-server.ts';
 import { childOf } from '../../fixtures/processes/children.ts';
 import { readRun } from '../../fixtures/processes/finished-run.ts';
-import { newRun, QUICK_RECIPE, REFERENCE } from '../../fixtures/processes/options.ts';
-import { run, start } from '../../fixtures/processes/program.ts';
+import { quickLocal } from '../../fixtures/processes/options.ts';
+import { run, start, type Started } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 /**
@@ -37,37 +37,34 @@ async function greedyServer(): Promise<{ environment: NodeJS.ProcessEnv; sent: P
   return { environment, sent };
 }
 
-const quick = [...QUICK_RECIPE, ...REFERENCE, '--steps', '3', '--no-http'];
+/** The command of a short run called `r` in this folder. */
+const short = (runs: string) => [...quickLocal(runs), '--steps', '3', '--no-http'];
 
-it('a coordinator that crashes during the upload does not succeed', async () => {
+/** Starts a run whose upload never ends; resolves when the upload has begun. */
+async function uploading(): Promise<{ local: Started; directory: string }> {
   const runs = temporaryFolder();
   const { environment, sent } = await greedyServer();
-  const local = start(
-    ['local', ...newRun(runs), ...quick, '--artifacts', 's3://bucket/x'],
-    environment,
-  );
+  const local = start([...short(runs), '--artifacts', 's3://bucket/x'], environment);
   await sent;
+  return { local, directory: join(runs, 'r') };
+}
+
+const saysHowToPush = (directory: string) =>
+  new RegExp(`mnist-dist\\S* push ${directory} s3://bucket/x`);
+
+it('a coordinator that crashes during the upload does not succeed', async () => {
+  const { local, directory } = await uploading();
   process.kill(childOf(local, 'coordinator'), 'SIGKILL');
   expect(await local.exited, local.output()).toBe(errorTable.STORE.exit);
-  expect(local.output()).toMatch(
-    new RegExp(`mnist-dist\\S* push ${join(runs, 'r')} s3://bucket/x`),
-  );
-  expect(readRun(join(runs, 'r')).record.state).toBe('finished');
+  expect(local.output()).toMatch(saysHowToPush(directory));
+  expect(readRun(directory).record.state).toBe('finished');
 });
 
 it('Ctrl-C ends the upload and says how to finish it', async () => {
-  const runs = temporaryFolder();
-  const { environment, sent } = await greedyServer();
-  const local = start(
-    ['local', ...newRun(runs), ...quick, '--artifacts', 's3://bucket/x'],
-    environment,
-  );
-  await sent;
+  const { local, directory } = await uploading();
   local.process.kill('SIGINT');
   expect(await local.exited, local.output()).toBe(errorTable.INTERRUPTED.exit);
-  expect(local.output()).toMatch(
-    new RegExp(`mnist-dist\\S* push ${join(runs, 'r')} s3://bucket/x`),
-  );
+  expect(local.output()).toMatch(saysHowToPush(directory));
 });
 
 it('a run that crashed while drawing its report draws it when it resumes', async () => {
@@ -77,7 +74,7 @@ it('a run that crashed while drawing its report draws it when it resumes', async
   const failPoints = join(temporaryFolder(), 'fail-points');
   writeFileSync(failPoints, 'after rename summary.json\n');
   const preload = fileURLToPath(new URL('../failures/fail-points.mjs', import.meta.url));
-  const local = start(['local', ...newRun(runs), ...quick, '--pictures'], {
+  const local = start([...short(runs), '--pictures'], {
     NODE_OPTIONS: `--import=${preload}`,
     FAIL_POINTS: failPoints,
   });
@@ -87,7 +84,7 @@ it('a run that crashed while drawing its report draws it when it resumes', async
     expect.arrayContaining(['report.html', 'manifest.json', 'loss.png']),
   );
   const undisturbed = temporaryFolder();
-  const { code } = await run(['local', ...newRun(undisturbed), ...quick, '--pictures']);
+  const { code } = await run([...short(undisturbed), '--pictures']);
   expect(code).toBe(0);
   const names = readdirSync(join(undisturbed, 'r', 'artifacts')).toSorted();
   expect(readdirSync(artifacts).toSorted()).toEqual(names);

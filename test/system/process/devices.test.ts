@@ -4,12 +4,11 @@ import { expect, it } from 'vitest';
 import { errorTable } from '../../../shared/errors.ts';
 import { startTarget } from '../../hostile/target.ts';
 import { standIns, systemPath } from '../../fixtures/engine/fake-programs.ts';
+import { gpuLine, gpuLineReading, MEBIBYTE } from '../../fixtures/engine/gpu-answer.ts';
 import { childrenOf, gone } from '../../fixtures/processes/children.ts';
 import { TOKEN } from '../../fixtures/processes/options.ts';
 import { start, until } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
-
-const MEBIBYTE = 1024 ** 2;
 
 it('a worker reports the telemetry of its GPUs to the coordinator until the run ends', async () => {
   const target = await startTarget();
@@ -28,7 +27,7 @@ it('a worker reports the telemetry of its GPUs to the coordinator until the run 
         esac
         [ "$*" = '${telemetry}' ] || exit 2
         if [ -e "$D/hang" ]; then exec sleep 1000; fi
-        echo '0, 57, 1432, 81559, 34, 118.25'
+        echo '${gpuLine}'
         echo '1, [N/A], 4, 81559, [Not Supported], [N/A]'
         echo '2, 99, 4, 81559, 90, 700'`,
     },
@@ -56,14 +55,7 @@ it('a worker reports the telemetry of its GPUs to the coordinator until the run 
   const said = {
     worker: 'w',
     gpus: [
-      {
-        index: 0,
-        utilization: 0.57,
-        memoryUsedBytes: 1432 * MEBIBYTE,
-        memorySizeBytes: 81_559 * MEBIBYTE,
-        temperatureCelsius: 34,
-        powerWatts: 118.25,
-      },
+      gpuLineReading,
       { index: 1, memoryUsedBytes: 4 * MEBIBYTE, memorySizeBytes: 81_559 * MEBIBYTE },
     ],
   };

@@ -1,20 +1,18 @@
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { errorTable } from '../../../shared/errors.ts';
-import { tinyFiles } from '../../fixtures/idx-files.ts';
+import { tinyFiles } from '../../fixtures/dataset/tiny-dataset.ts';
 import { startWorker } from '../../fixtures/processes/cluster.ts';
 import { readRun } from '../../fixtures/processes/finished-run.ts';
-import { QUICK_RECIPE, REFERENCE, TOKEN } from '../../fixtures/processes/options.ts';
+import { quickLocal, REFERENCE, TOKEN } from '../../fixtures/processes/options.ts';
 import { run, start } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 /** A run that several tests read and none changes. */
-const runs = mkdtempSync(join(tmpdir(), 'mnist-dist-test-'));
+const runs = temporaryFolder(afterAll);
 const directory = join(runs, 'r');
 const model = join(directory, 'model.safetensors');
-afterAll(() => rmSync(runs, { recursive: true, force: true }));
 
 interface Evaluation {
   readonly split: string;
@@ -34,21 +32,8 @@ async function evaluate(...args: string[]): Promise<{ code: number | undefined; 
 
 describe('eval', () => {
   it('needs a fixture run', async () => {
-    const { code, output } = await run([
-      'local',
-      '--port',
-      '0',
-      '--runs-dir',
-      runs,
-      '--run-id',
-      'r',
-      '--no-http',
-      ...REFERENCE,
-      ...QUICK_RECIPE,
-      '--steps',
-      '300',
-      '--pictures',
-    ]);
+    const options = ['--no-http', '--steps', '300', '--pictures'];
+    const { code, output } = await run([...quickLocal(runs), ...options]);
     expect(code, output).toBe(0);
     expect(output).toContain(join(directory, 'artifacts', 'report.html'));
   });

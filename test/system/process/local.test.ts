@@ -8,13 +8,8 @@ import { DEFAULT_PORT } from '../../../cli/options/endpoint.ts';
 import { datasetDigest } from '../../../shared/dataset/dataset.ts';
 import { portOf } from '../../../coordinator/network/http-server.ts';
 import { errorTable } from '../../../shared/errors.ts';
-import {
-  concatenate,
-  imagesFile,
-  labelsFile,
-  tinyBytes,
-  tinyFiles,
-} from '../../fixtures/idx-files.ts';
+import { concatenate, imagesFile, labelsFile } from '../../fixtures/dataset/idx-files.ts';
+import { tinyBytes, tinyFiles } from '../../fixtures/dataset/tiny-dataset.ts';
 import { train } from '../../fixtures/processes/cluster.ts';
 import { readRun } from '../../fixtures/processes/finished-run.ts';
 import { newRun } from '../../fixtures/processes/options.ts';
@@ -218,16 +213,8 @@ describe('another dataset', () => {
     for (const name of ['train-labels-idx1-ubyte', 't10k-labels-idx1-ubyte'])
       writeFileSync(join(data, name), labelsFile([1, 2, 3]));
     writeFileSync(join(data, 't10k-images-idx3-ubyte'), imagesFile(3, 5, 4));
-    const { code, output } = await run([
-      'local',
-      ...TINY,
-      '--port',
-      '0',
-      '--data',
-      data,
-      '--runs-dir',
-      temporaryFolder(),
-    ]);
+    const args = ['local', ...TINY, ...newRun(temporaryFolder()), '--data', data];
+    const { code, output } = await run(args);
     expect(code, output).toBe(errorTable.DATA.exit);
     expect(output).toMatch(/train-images-idx3-ubyte/);
   });
@@ -276,14 +263,7 @@ describe('a worker without a token', () => {
 
 describe('output without a terminal', () => {
   it('has no control characters', async () => {
-    const { code, output } = await run([
-      'local',
-      ...TINY,
-      '--port',
-      '0',
-      '--runs-dir',
-      temporaryFolder(),
-    ]);
+    const { code, output } = await run(['local', ...TINY, ...newRun(temporaryFolder())]);
     expect(code, output).toBe(0);
     expect(output).not.toMatch(/[^\P{Cc}\n]/u);
   });

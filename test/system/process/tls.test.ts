@@ -1,22 +1,20 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { errorTable } from '../../../shared/errors.ts';
 import { ask } from '../../fixtures/page-client.ts';
 import { readRun } from '../../fixtures/processes/finished-run.ts';
-import { newRun, QUICK_RECIPE, REFERENCE } from '../../fixtures/processes/options.ts';
+import { newRun, QUICK_RECIPE, quickLocal, REFERENCE } from '../../fixtures/processes/options.ts';
 import { run, start, until, type Started } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
-const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-test-'));
+const folder = temporaryFolder(afterAll);
 const certs = join(folder, 'certs');
 const file = (name: string) => join(certs, name);
 const tls = ['--ssl-certfile', file('coordinator.crt'), '--ssl-keyfile', file('coordinator.key')];
-const recipe = [...QUICK_RECIPE, '--steps', '60', '--no-http'];
+const length = ['--steps', '60', '--no-http'];
 /** The model of a run without TLS. */
 let plain = '';
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const shaOf = (output: string): string => /sha256 +([0-9a-f]{64})/.exec(output)?.[1] ?? '';
 
@@ -25,15 +23,8 @@ async function coordinator(
   more: readonly string[] = [],
 ): Promise<{ process: Started; runs: string; join: string }> {
   const runs = temporaryFolder();
-  const process = start([
-    'coordinator',
-    ...newRun(runs),
-    ...recipe,
-    ...tls,
-    ...more,
-    '--min-workers',
-    '2',
-  ]);
+  const options = [...QUICK_RECIPE, ...length, ...tls, ...more, '--min-workers', '2'];
+  const process = start(['coordinator', ...newRun(runs), ...options]);
   const [, path = ''] = await process.says(/mnist-dist\S* worker --join - < (\S+)/);
   return { process, runs, join: readFileSync(path, 'utf8').trim() };
 }
@@ -43,7 +34,7 @@ const joining = (text: string, more: readonly string[] = []) =>
 
 it('needs certificates, and a run without TLS for comparison', async () => {
   expect(await run(['certs', '10.77.0.1', '--out', certs])).toMatchObject({ code: 0 });
-  const { code, output } = await run(['local', ...newRun(folder), ...recipe, ...REFERENCE]);
+  const { code, output } = await run([...quickLocal(folder), ...length]);
   expect(code, output).toBe(0);
   plain = shaOf(output);
   expect(plain).not.toBe('');
@@ -100,7 +91,7 @@ describe('over TLS', () => {
 
   it('local trains too', async () => {
     const runs = temporaryFolder();
-    const { code, output } = await run(['local', ...newRun(runs), ...recipe, ...REFERENCE, ...tls]);
+    const { code, output } = await run([...quickLocal(runs), ...length, ...tls]);
     expect(code, output).toBe(0);
     expect(shaOf(output)).toBe(plain);
   });

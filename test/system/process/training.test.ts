@@ -32,19 +32,8 @@ describe('the wasm engine', () => {
     const both = await Promise.all(
       [[], ['--no-shared-memory']].map(async (flags) => {
         const runs = temporaryFolder();
-        const { code, output } = await run([
-          'local',
-          '-n',
-          '2',
-          '--engine',
-          'wasm',
-          '--steps',
-          '20',
-          '--log-level',
-          'debug',
-          ...newRun(runs),
-          ...flags,
-        ]);
+        const short = ['-n', '2', '--engine', 'wasm', '--steps', '20', '--log-level', 'debug'];
+        const { code, output } = await run(['local', ...newRun(runs), ...short, ...flags]);
         expect(code, output).toBe(0);
         return { output, finished: readRun(join(runs, 'r')) };
       }),
@@ -104,15 +93,7 @@ describe.skipIf(readyTensorFlow() === undefined)('TensorFlow', () => {
 
   it('reaches 97 % in five epochs and leaves a complete run directory', async () => {
     const runs = temporaryFolder();
-    const { code, output } = await run([
-      'local',
-      '--port',
-      '0',
-      '--runs-dir',
-      runs,
-      '--run-id',
-      'five',
-    ]);
+    const { code, output } = await run(['local', ...newRun(runs, 'five')]);
     expect(code, output).toBe(0);
     const { record, events, lines } = readRun(join(runs, 'five'));
     expect(record.state).toBe('finished');
@@ -144,20 +125,8 @@ describe.skipIf(readyTensorFlow() === undefined)('TensorFlow', () => {
 
   it('gives the same bytes after a worker was killed', async () => {
     const runs = temporaryFolder();
-    const local = start([
-      'local',
-      '--port',
-      '0',
-      '--runs-dir',
-      runs,
-      '--run-id',
-      'killed',
-      '--log-format',
-      'json',
-      ...settings,
-      '-n',
-      '2',
-    ]);
+    const options = ['--log-format', 'json', ...settings, '-n', '2'];
+    const local = start(['local', ...newRun(runs, 'killed'), ...options]);
     await local.says(/w1 delivered its first shard/);
     process.kill(childOf(local, 'w1'), 'SIGKILL');
     expect(await local.exited, local.output()).toBe(0);

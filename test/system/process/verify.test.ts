@@ -1,43 +1,24 @@
-import {
-  cpSync,
-  existsSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { cpSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
 import { Chain, firstLink } from '../../../shared/files/chain.ts';
 import { configurationOfRecord } from '../../../shared/configuration.ts';
 import { errorTable } from '../../../shared/errors.ts';
 import { MetricsFormatter } from '../../../shared/files/metrics.ts';
-import { tinyFiles } from '../../fixtures/idx-files.ts';
+import { tinyFiles } from '../../fixtures/dataset/tiny-dataset.ts';
+import { interrupt } from '../../fixtures/processes/cluster.ts';
 import { readRun } from '../../fixtures/processes/finished-run.ts';
+import { quickLocal } from '../../fixtures/processes/options.ts';
 import { run, start } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
-const RECIPE = [
-  '--engine',
-  'reference',
-  '--hidden',
-  '8',
-  '--seed',
-  '7',
-  '--batch-size',
-  '64',
-  '--port',
-  '0',
-];
 const SHORT = 150;
 const STEPS = 400;
+const ENDLESS = ['--steps', '100000'];
 
 /** Runs that several tests read and none changes. */
-const shared = mkdtempSync(join(tmpdir(), 'mnist-dist-test-'));
+const shared = temporaryFolder(afterAll);
 const finished = join(shared, 'finished');
-afterAll(() => rmSync(shared, { recursive: true, force: true }));
 
 /** A copy that a test may change. */
 function copyOf(directory: string): string {
@@ -55,8 +36,7 @@ function flip(path: string): void {
 
 describe('verify', () => {
   it('needs a fixture run that was extended', async () => {
-    const where = ['--runs-dir', shared, '--run-id', 'finished'];
-    const first = await run(['local', ...RECIPE, ...where, '--steps', String(SHORT)]);
+    const first = await run([...quickLocal(shared, 'finished'), '--steps', String(SHORT)]);
     expect(first.code, first.output).toBe(0);
     const resume = ['local', '--resume', finished, '--engine', 'reference', '--port', '0'];
     const second = await run([...resume, '--steps', String(STEPS)]);
@@ -125,19 +105,8 @@ describe('verify', () => {
 
   it('verifies an interrupted run up to its last step', async () => {
     const runs = temporaryFolder();
-    const local = start([
-      'local',
-      ...RECIPE,
-      '--runs-dir',
-      runs,
-      '--run-id',
-      'r',
-      '--steps',
-      '100000',
-    ]);
-    await local.says(/w1 delivered its first shard/);
-    local.process.kill('SIGINT');
-    expect(await local.exited, local.output()).toBe(130);
+    const local = start([...quickLocal(runs), ...ENDLESS]);
+    await interrupt(local);
     const { code, output } = await run(['verify', join(runs, 'r')]);
     expect(code, output).toBe(0);
     expect(output).toMatch(/verified [\d,]+ steps?, .*1 checkpoint and the model/);
@@ -145,18 +114,7 @@ describe('verify', () => {
 
   it('verifies a run that is still running, and does not change it', async () => {
     const runs = temporaryFolder();
-    const local = start([
-      'local',
-      ...RECIPE,
-      '--runs-dir',
-      runs,
-      '--run-id',
-      'r',
-      '--steps',
-      '100000',
-      '-n',
-      '1',
-    ]);
+    const local = start([...quickLocal(runs), ...ENDLESS, '-n', '1']);
     await local.says(/w0 delivered its first shard/);
     const lines = join(runs, 'r', 'metrics.jsonl');
     await vi.waitUntil(() => statSync(lines).size > 1000, { timeout: 60_000 });
@@ -225,19 +183,10 @@ describe('verify', () => {
   });
 
   it('continues when a worker is killed, and ends all its processes on Ctrl-C', async () => {
-    const made = [
-      'local',
-      ...RECIPE,
-      '--runs-dir',
-      temporaryFolder(),
-      '--run-id',
-      'r',
-      '--steps',
-      '2000',
-    ];
-    const { code, output } = await run(made);
+    const runs = temporaryFolder();
+    const { code, output } = await run([...quickLocal(runs), '--steps', '2000']);
     expect(code, output).toBe(0);
-    const long = join(made[made.indexOf('--runs-dir') + 1] ?? '', 'r');
+    const long = join(runs, 'r');
     // A token in the environment is for other runs.
     const file = join(temporaryFolder(), 'token');
     writeFileSync(file, 'another-token-of-another-run', { mode: 0o600 });

@@ -10,11 +10,22 @@ import { ask, follow } from '../../fixtures/page-client.ts';
 import { childOf } from '../../fixtures/processes/children.ts';
 import { startCoordinator, startWorker } from '../../fixtures/processes/cluster.ts';
 import { readRun } from '../../fixtures/processes/finished-run.ts';
-import { newRun, QUICK_RECIPE, REFERENCE, TOKEN } from '../../fixtures/processes/options.ts';
+import { newRun, QUICK_RECIPE, quickLocal, TOKEN } from '../../fixtures/processes/options.ts';
 import { run, start, until, type Started } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
-const COMMON = [...REFERENCE, ...QUICK_RECIPE, '--http-port', '0'];
+const ANY_PAGE = ['--http-port', '0'];
+/** A checkpoint that a killed coordinator can soon resume from. */
+const OFTEN = ['--checkpoint-every', '50'];
+const LINGER = ['--http-linger', '1h'];
+/** Options of a coordinator whose page waits for one more scrape after the last step. */
+const lingering = (steps: number) => [
+  ...QUICK_RECIPE,
+  ...ANY_PAGE,
+  ...LINGER,
+  '--steps',
+  String(steps),
+];
 
 async function pageOf(process: Started): Promise<number> {
   const [, port] = await process.says(/watch it at http:\/\/127\.0\.0\.1:(\d+)\//);
@@ -51,19 +62,8 @@ const stateOf = (update: Update, name: string) =>
 describe('the live page of a run', () => {
   it('shows a killed worker and its recovery, and keeps its address after a crash', async () => {
     const runs = temporaryFolder();
-    const local = start([
-      'local',
-      ...newRun(runs),
-      ...COMMON,
-      '-n',
-      '2',
-      '--steps',
-      '12000',
-      '--checkpoint-every',
-      '50',
-      '--http-linger',
-      '1h',
-    ]);
+    const options = [...ANY_PAGE, ...OFTEN, ...LINGER, '-n', '2', '--steps', '12000'];
+    const local = start([...quickLocal(runs), ...options]);
     const port = await pageOf(local);
     const { events } = await follow(port);
     await seek(events, (update) => (update.curve?.length ?? 0) > 0);
@@ -100,15 +100,7 @@ describe('the live page of a run', () => {
   });
 
   it('waits for one more scrape at the end, and not longer', async () => {
-    const { process: coordinator, url } = await startCoordinator([
-      ...QUICK_RECIPE,
-      '--steps',
-      '50',
-      '--http-port',
-      '0',
-      '--http-linger',
-      '1h',
-    ]);
+    const { process: coordinator, url } = await startCoordinator(lingering(50));
     const port = await pageOf(coordinator);
     const worker = startWorker(url);
     await coordinator.says(/Test accuracy/);
@@ -123,21 +115,8 @@ describe('the live page of a run', () => {
   });
 
   it('shows a failed run after another coordinator took it over', async () => {
-    const {
-      process: first,
-      url,
-      runs,
-    } = await startCoordinator([
-      ...QUICK_RECIPE,
-      '--steps',
-      '200000',
-      '--http-port',
-      '0',
-      '--http-linger',
-      '1h',
-      '--checkpoint-every',
-      '50',
-    ]);
+    const options = [...lingering(200_000), ...OFTEN];
+    const { process: first, url, runs } = await startCoordinator(options);
     const port = await pageOf(first);
     const worker = startWorker(url);
     const { events } = await follow(port);
@@ -158,15 +137,7 @@ describe('the live page of a run', () => {
   });
 
   it('stops waiting for a scrape on Ctrl-C', async () => {
-    const { process: coordinator, url } = await startCoordinator([
-      ...QUICK_RECIPE,
-      '--steps',
-      '50',
-      '--http-port',
-      '0',
-      '--http-linger',
-      '1h',
-    ]);
+    const { process: coordinator, url } = await startCoordinator(lingering(50));
     const worker = startWorker(url);
     await coordinator.says(/waiting at most 3600 s for one more scrape/);
     expect(await worker.exited).toBe(0);
@@ -176,7 +147,7 @@ describe('the live page of a run', () => {
 
   it('is served again by show after the run', async () => {
     const runs = temporaryFolder();
-    const trained = await run(['local', ...newRun(runs), ...COMMON, '--steps', '60']);
+    const trained = await run([...quickLocal(runs), ...ANY_PAGE, '--steps', '60']);
     expect(trained.code, trained.output).toBe(0);
     const shown = start(['show', join(runs, 'r'), '--http-port', '0']);
     const [, port] = await shown.says(/is at http:\/\/127\.0\.0\.1:(\d+)\//);
@@ -203,15 +174,7 @@ describe('the address of the page', () => {
     const runs = temporaryFolder();
     const taker = createServer();
     onTestFinished(() => void taker.close());
-    const local = start([
-      'local',
-      ...newRun(runs),
-      ...COMMON,
-      '--steps',
-      '4000',
-      '--checkpoint-every',
-      '50',
-    ]);
+    const local = start([...quickLocal(runs), ...ANY_PAGE, ...OFTEN, '--steps', '4000']);
     const port = await pageOf(local);
     const { events } = await follow(port);
     await seek(events, (update) => (update.status?.step ?? 0) > 100);
@@ -253,10 +216,10 @@ describe('the address of the page', () => {
     const runs = temporaryFolder();
     const config = join(runs, 'config.yaml');
     writeFileSync(config, `http-port: ${port}\n`);
-    const finished = ['local', ...newRun(runs), ...REFERENCE, ...QUICK_RECIPE, '--steps', '20'];
+    const finished = [...quickLocal(runs), '--steps', '20'];
     expect((await run([...finished, '--no-http'])).code).toBe(0);
     for (const args of [
-      ['local', ...newRun(temporaryFolder()), ...REFERENCE, '--http-port', port],
+      [...quickLocal(temporaryFolder()), '--http-port', port],
       ['coordinator', ...newRun(temporaryFolder()), '--config', config],
       ['show', join(runs, 'r'), '--http-port', port],
     ]) {
@@ -276,15 +239,7 @@ describe('the address of the page', () => {
 
   it('does not exist with --no-http', async () => {
     const runs = temporaryFolder();
-    const { code, output } = await run([
-      'local',
-      ...newRun(runs),
-      ...REFERENCE,
-      ...QUICK_RECIPE,
-      '--steps',
-      '20',
-      '--no-http',
-    ]);
+    const { code, output } = await run([...quickLocal(runs), '--steps', '20', '--no-http']);
     expect(code).toBe(0);
     expect(output).not.toContain('http://');
   });

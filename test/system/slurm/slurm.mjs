@@ -6,12 +6,12 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { randomBytes } from 'node:crypto';
+import { freePorts, startDaemon } from '../../fixtures/processes/daemons.mjs';
 
 const START_MILLISECONDS = 60_000;
 const LOOK_MILLISECONDS = 50;
@@ -138,15 +138,8 @@ async function configure(folder, file) {
 }
 
 /** The end of one process ends all of them. */
-function start(program, args, identity = {}) {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], ...identity });
-  const said = [];
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (text) => said.push(text) > 100 && said.shift());
-  child.once('error', (error) => fail(`${program}: ${error.message}`));
-  child.once('exit', (code, signal) =>
-    fail(`${program} ended (${signal ?? code}):\n${said.join('')}`),
-  );
+function start(program, args, identity) {
+  startDaemon(program, args, fail, identity);
 }
 
 function fail(why) {
@@ -161,12 +154,4 @@ async function until(what, isReady) {
       fail(`${what} did not get ready`),
     );
   }
-}
-
-async function freePorts(count) {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((each) => once(each, 'listening')));
-  const ports = servers.map((each) => each.address().port);
-  await Promise.all(servers.map((each) => once(each.close(), 'close')));
-  return ports;
 }

@@ -1,12 +1,13 @@
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, readFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { onTestFinished } from 'vitest';
 import { z } from 'zod';
+import { whyMissing } from '../../fixtures/processes/installed.ts';
 import { until } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
@@ -22,21 +23,10 @@ export const why = missing === undefined ? '' : `: ${missing}`;
 
 function reason(): string | undefined {
   if (process.getuid?.() !== 0) return 'its daemons need root';
-  const program = programs.find((name) => !isInstalled(name));
-  if (program !== undefined) return `${program} is not installed`;
+  const absent = whyMissing(programs);
+  if (absent !== undefined) return absent;
   const namespace = spawnSync('unshare', ['--pid', '--fork', '--mount-proc', 'true']);
   return namespace.status === 0 ? undefined : 'unshare --pid is not allowed here';
-}
-
-function isInstalled(program: string): boolean {
-  return (process.env['PATH'] ?? '').split(delimiter).some((folder) => {
-    try {
-      accessSync(join(folder, program));
-      return true;
-    } catch {
-      return false;
-    }
-  });
 }
 
 /** The state of a job, as `scontrol show job` has it. */

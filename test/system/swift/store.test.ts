@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { parseStoreUri } from '../../../artifacts/store/store-address.ts';
 import { readRun } from '../../fixtures/processes/finished-run.ts';
-import { newRun, QUICK_RECIPE, REFERENCE } from '../../fixtures/processes/options.ts';
+import { quickLocal, REFERENCE } from '../../fixtures/processes/options.ts';
 import { run } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 import { keepsTheContract } from '../../fixtures/store/store-contract.ts';
@@ -16,6 +16,12 @@ const BUCKET = 'results';
 const STORE = 31;
 /** A guard against a server that hangs. */
 const START_MILLISECONDS = 120_000;
+
+/** The command for a run of three steps whose results go to this store. */
+const short = (runs: string, store: string): string[] => [
+  ...quickLocal(runs),
+  ...['--steps', '3', '--no-http', '--artifacts', store],
+];
 
 describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${why}`, () => {
   let swift: Swift;
@@ -58,18 +64,7 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
   it('gets a run as it ends, with the same bytes, and its model can be evaluated', async () => {
     const folder = temporaryFolder();
     const store = uri();
-    const trained = await run([
-      'local',
-      ...newRun(folder),
-      ...QUICK_RECIPE,
-      ...REFERENCE,
-      '--steps',
-      '3',
-      '--no-http',
-      '--pictures',
-      '--artifacts',
-      store,
-    ]);
+    const trained = await run([...short(folder, store), '--pictures']);
     expect(trained, trained.output).toMatchObject({
       code: 0,
       output: expect.stringContaining(`the results are at ${store}/r`),
@@ -109,17 +104,7 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     const folder = temporaryFolder();
     const store = uri();
     swift.kill();
-    const { code, output } = await run([
-      'local',
-      ...newRun(folder),
-      ...QUICK_RECIPE,
-      ...REFERENCE,
-      '--steps',
-      '3',
-      '--no-http',
-      '--artifacts',
-      store,
-    ]);
+    const { code, output } = await run(short(folder, store));
     expect(code, output).toBe(STORE);
     expect(output).toContain('does not answer (ECONNREFUSED); the run starts anyway (--artifacts)');
     expect(readRun(join(folder, 'r')).record.state).toBe('finished');
@@ -156,20 +141,7 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     ['a missing bucket', {}, 'nowhere-to-be-found', 'bucket nowhere-to-be-found does not exist'],
   ])('ends a run before it begins, for %s', async (_what, environment, bucket, reason) => {
     const folder = temporaryFolder();
-    const { code, output } = await run(
-      [
-        'local',
-        ...newRun(folder),
-        ...QUICK_RECIPE,
-        ...REFERENCE,
-        '--steps',
-        '3',
-        '--no-http',
-        '--artifacts',
-        `s3://${bucket}/x`,
-      ],
-      environment,
-    );
+    const { code, output } = await run(short(folder, `s3://${bucket}/x`), environment);
     expect(code, output).toBe(STORE);
     expect(output).toContain(reason);
     expect(readdirSync(folder)).toEqual([]);

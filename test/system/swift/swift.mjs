@@ -2,14 +2,15 @@
 // processes on loopback. By hand: `node test/system/swift/swift.mjs` prints what to set, and ends
 // it on Ctrl-C. Run as a child it prints one line of JSON when all of them answer, and ends them
 // when its standard input ends. `--data DIR` keeps what was stored, `--port N` is where it listens.
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { freePorts, startDaemon } from '../../fixtures/processes/daemons.mjs';
 
 const START_MILLISECONDS = 60_000;
 const { values } = parseArgs({ options: { data: { type: 'string' }, port: { type: 'string' } } });
@@ -119,14 +120,7 @@ function server(name) {
 }
 
 function start(program, args) {
-  const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
-  const said = [];
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (text) => said.push(text) > 100 && said.shift());
-  child.once('error', (error) => fail(`${program}: ${error.message}`));
-  child.once('exit', (code, signal) =>
-    fail(`${program} ended (${signal ?? code}):\n${said.join('')}`),
-  );
+  const child = startDaemon(program, args, fail);
   children.push(child);
   return child;
 }
@@ -144,14 +138,6 @@ function run(program, args) {
   // swift-ring-builder says 1 for a warning: a ring this small is not balanced.
   if (error !== undefined || status > 1)
     throw new Error(`${program} ${args.join(' ')}: ${error ?? stdout + stderr}`);
-}
-
-async function freePorts(count) {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'));
-  await Promise.all(servers.map((each) => once(each, 'listening')));
-  const ports = servers.map((each) => each.address().port);
-  for (const each of servers) each.close();
-  return ports;
 }
 
 async function answers(port) {

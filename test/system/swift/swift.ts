@@ -1,13 +1,14 @@
 import { CreateBucketCommand, HeadObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { accessSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { freePort } from '../../fixtures/processes/free-ports.ts';
+import { whyMissing } from '../../fixtures/processes/installed.ts';
 
 const script = fileURLToPath(new URL('swift.mjs', import.meta.url));
 const programs = [
@@ -20,21 +21,8 @@ const programs = [
 ];
 
 /** Why there is no server to test with; undefined where there is one. */
-export const missing = programs
-  .filter((program) => !isInstalled(program))
-  .map((program) => `${program} is not installed`)[0];
+export const missing = whyMissing(programs);
 export const why = missing === undefined ? '' : `: ${missing}`;
-
-function isInstalled(program: string): boolean {
-  return (process.env['PATH'] ?? '').split(delimiter).some((folder) => {
-    try {
-      accessSync(join(folder, program));
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
 
 const ready = z.object({ pid: z.int(), environment: z.record(z.string(), z.string()) });
 

@@ -9,6 +9,7 @@ import { PROTOCOL } from '../../../shared/wire/messages.ts';
 import { initialWeights } from '../../../shared/arithmetic/random.ts';
 import { configuration } from '../../fixtures/recorded-run.ts';
 import { ARITHMETIC } from '../../../shared/arithmetic/version.ts';
+import { idleObserver } from './idle-observer.ts';
 
 it('a coordinator that has ended tells late workers why, and ignores their messages', () => {
   const said: unknown[] = [];
@@ -39,15 +40,7 @@ it('a coordinator that has ended tells late workers why, and ignores their messa
     state: initialState({ ...policy, run: 'r', term: 1, configuration, totalSteps: 12 }, 0),
     tensors: new Tensors(configuration, initialWeights(1, configuration.model)),
     predictions: new Predictions(configuration.testSamples, configuration.model.classes),
-    observer: {
-      evaluation: () => ({ finite: true }),
-      step() {},
-      result() {},
-      left() {},
-      checkpoint() {},
-      log() {},
-      devices() {},
-    },
+    observer: idleObserver,
     clock: systemClock,
     newSession: () => '0'.repeat(32),
   });

@@ -10,6 +10,7 @@ import {
 import { ClusterError } from '../../../shared/errors.ts';
 import { freePort } from '../../fixtures/processes/free-ports.ts';
 import { configuration, dataset } from '../../fixtures/recorded-run.ts';
+import { idleObserver } from './idle-observer.ts';
 
 const superseded = new ClusterError('LOCKED', 'it was taken over');
 
@@ -18,6 +19,7 @@ it('a run that is taken over while it opens is abandoned, and its port is closed
   const port = await freePort();
   const open = ({ fail }: RunContext): Promise<RunRecorder> =>
     Promise.resolve({
+      ...idleObserver,
       run: 'r',
       term: 1,
       resumed: undefined,
@@ -29,13 +31,6 @@ it('a run that is taken over while it opens is abandoned, and its port is closed
       },
       finish: () => Promise.reject(new Error('it has not begun')),
       abandon: () => Promise.resolve(void (abandoned += 1)),
-      evaluation: () => ({ finite: true }),
-      step() {},
-      result() {},
-      left() {},
-      checkpoint() {},
-      log() {},
-      devices() {},
     });
   const settings = {
     ...readOnlyPolicy,

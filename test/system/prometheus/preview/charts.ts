@@ -9,6 +9,16 @@ export interface Size {
   readonly height: number;
 }
 
+/** What a chart shows. */
+export interface Drawing {
+  readonly panel: Panel;
+  readonly series: readonly Named[];
+  /** For the vertical lines. */
+  readonly moments: readonly Moment[];
+  readonly window: Window;
+  readonly size: Size;
+}
+
 type Layer = Record<string, unknown>;
 const config = {
   background: 'transparent',
@@ -27,13 +37,8 @@ const config = {
 /**
  * Lines over time, or areas on each other, with a vertical line where something happened; as SVG.
  */
-export async function timeSeries(
-  panel: Panel,
-  series: readonly Named[],
-  moments: readonly Moment[],
-  window: Window,
-  size: Size,
-): Promise<string> {
+export async function timeSeries(drawing: Drawing): Promise<string> {
+  const { panel, series, moments, window, size } = drawing;
   const custom = panel.fieldConfig?.defaults.custom ?? {};
   const values = series.flatMap(({ name, points }) =>
     points.filter(([, v]) => Number.isFinite(v)).map(([t, v]) => ({ t: 1000 * t, v, name })),
@@ -77,7 +82,7 @@ const colors = (names: readonly string[], of: (name: string, index: number) => s
 });
 
 /** One query against another. */
-export async function curves(panel: Panel, series: readonly Named[], size: Size): Promise<string> {
+export async function curves({ panel, series, size }: Drawing): Promise<string> {
   const pairs = JSON.stringify(panel.options?.['series'] ?? []);
   const names = [...pairs.matchAll(/"options":"([^"]+)"/g)].map(([, name = '']) => name);
   const layers: Layer[] = [];
@@ -108,12 +113,7 @@ export async function curves(panel: Panel, series: readonly Named[], size: Size)
 }
 
 /** Counts per bucket over time; empty buckets are left out. */
-export async function heatmap(
-  panel: Panel,
-  series: readonly Named[],
-  window: Window,
-  size: Size,
-): Promise<string> {
+export async function heatmap({ panel, series, window, size }: Drawing): Promise<string> {
   const sorted = series.toSorted((a, b) => boundOf(a) - boundOf(b));
   const values = sorted.flatMap((each, index) => {
     const below = new Map(sorted[index - 1]?.points ?? []);
@@ -145,12 +145,7 @@ const bucket = (series: Named): string =>
   series.name === '+Inf' ? 'more' : format(boundOf(series), 's');
 
 /** A bar per series whose colour is the state. */
-export async function timeline(
-  panel: Panel,
-  series: readonly Named[],
-  window: Window,
-  size: Size,
-): Promise<string> {
+export async function timeline({ panel, series, window, size }: Drawing): Promise<string> {
   const states = panel.fieldConfig?.defaults.mappings?.[0]?.options ?? {};
   const values = series.flatMap(({ name, points }) =>
     points.map(([t, v]) => ({

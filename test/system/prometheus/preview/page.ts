@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readDashboards, type Dashboard, type Panel } from '../../../fixtures/read-dashboards.ts';
 import type { Asker } from '../prometheus.ts';
-import { curves, heatmap, timeline, timeSeries, type Size } from './charts.ts';
+import { curves, heatmap, timeline, timeSeries, type Drawing } from './charts.ts';
 import { ask, color, marks, type Moment, type Named, type Window } from './data.ts';
 import { table } from './tables.ts';
 import { format } from './units.ts';
@@ -81,32 +81,27 @@ async function partOf(
   const body =
     series.length === 0 && panel.type !== 'text'
       ? '<p class="none">No data</p>'
-      : await bodyOf(panel, series, moments, window, size);
+      : await bodyOf({ panel, series, moments, window, size });
   return `<section style="${place}"><h2>${panel.title}</h2>${body}</section>`;
 }
 
-async function bodyOf(
-  panel: Panel,
-  series: readonly Named[],
-  moments: readonly Moment[],
-  window: Window,
-  size: Size,
-): Promise<string> {
+async function bodyOf(drawing: Drawing): Promise<string> {
+  const { panel, series } = drawing;
   switch (panel.type) {
     case 'timeseries':
-      return (await timeSeries(panel, series, moments, window, size)) + legend(panel, series);
+      return (await timeSeries(drawing)) + legend(panel, series);
     case 'xychart':
       return (
-        (await curves(panel, series, size)) +
+        (await curves(drawing)) +
         legend(
           panel,
           series.filter(({ name }) => !name.endsWith('step')),
         )
       );
     case 'heatmap':
-      return heatmap(panel, series, window, size);
+      return heatmap(drawing);
     case 'state-timeline':
-      return (await timeline(panel, series, window, size)) + states(panel);
+      return (await timeline(drawing)) + states(panel);
     case 'table':
       return table(panel, series);
     case 'stat':

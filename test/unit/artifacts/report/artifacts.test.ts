@@ -2,16 +2,10 @@ import { hash } from 'node:crypto';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
 import { artifactsOf } from '../../../../artifacts/report/artifacts.ts';
+import { digitNames, fashionNames } from '../../../../shared/dataset/class-names.ts';
 import type { Predictions } from '../../../../shared/evaluation/predictions.ts';
-import {
-  digits,
-  fashion,
-  fileOf,
-  hostile,
-  madeUpEvaluation,
-  madeUpMetrics,
-  textOf,
-} from '../../../fixtures/evaluation.ts';
+import { fileOf, textOf } from '../../../fixtures/artifact-files.ts';
+import { hostile, madeUpEvaluation, madeUpMetrics } from '../../../fixtures/evaluation.ts';
 
 const numbers = [
   'summary.json',
@@ -70,8 +64,8 @@ afterEach(() => {
 });
 
 describe.each([
-  ['digits', digits],
-  ['Fashion-MNIST', fashion],
+  ['digits', digitNames],
+  ['Fashion-MNIST', fashionNames],
   ['names that need escaping', hostile],
 ])('the numbers of %s', (_, classNames) => {
   it('follow from the predictions', async () => {
@@ -124,7 +118,7 @@ describe.each([
 describe('artifactsOf', () => {
   it('returns all files in the order of writing, the manifest of all others last', async () => {
     const files = await artifactsOf(
-      madeUpEvaluation(digits, { metrics: madeUpMetrics(1, 9) }).evaluation,
+      madeUpEvaluation(digitNames, { metrics: madeUpMetrics(1, 9) }).evaluation,
     );
     expect(files.map(({ name }) => name)).toEqual([...numbers, ...matrix, ...curves, ...rest]);
     const manifest = manifestSchema.parse(JSON.parse(textOf(files, 'manifest.json')));
@@ -149,14 +143,14 @@ describe('artifactsOf', () => {
   });
 
   it('shows no training for an evaluation without one', async () => {
-    const files = await artifactsOf(madeUpEvaluation(digits).evaluation);
+    const files = await artifactsOf(madeUpEvaluation(digitNames).evaluation);
     expect(files.map(({ name }) => name)).toEqual([...numbers, ...matrix, ...rest]);
     expect(summarySchema.parse(JSON.parse(textOf(files, 'summary.json'))).training).toBeUndefined();
     expect(textOf(files, 'report.html')).not.toContain('Loss over');
   });
 
   it('returns the same bytes at another time, in another place and language', async () => {
-    const { evaluation } = madeUpEvaluation(fashion, { metrics: madeUpMetrics(2, 700) });
+    const { evaluation } = madeUpEvaluation(fashionNames, { metrics: madeUpMetrics(2, 700) });
     vi.stubEnv('TZ', 'UTC');
     const first = await artifactsOf(evaluation);
     vi.stubEnv('TZ', 'Pacific/Apia');
@@ -175,7 +169,7 @@ describe('artifactsOf', () => {
   });
 
   it('changes only the files whose input has changed', async () => {
-    const { evaluation } = madeUpEvaluation(digits);
+    const { evaluation } = madeUpEvaluation(digitNames);
     const one = await artifactsOf(evaluation);
     const other = await artifactsOf({ ...evaluation, wrong: evaluation.wrong.slice(1) });
     const same = one.filter(({ name, bytes }) => Buffer.compare(bytes, fileOf(other, name)) === 0);

@@ -8,17 +8,11 @@ import { matrixSvg } from '../../../../artifacts/report/matrix-picture.ts';
 import { shortened, widthOf } from '../../../../artifacts/report/drawn-names.ts';
 import { toPng } from '../../../../artifacts/report/raster.ts';
 import { confusionTable } from '../../../../artifacts/report/tables.ts';
+import { digitNames, fashionNames } from '../../../../shared/dataset/class-names.ts';
 import { confidence } from '../../../../shared/evaluation/worst.ts';
 import { MAX_NUMBERED_CLASSES, MAX_SHEET_SAMPLES } from '../../../../shared/limits.ts';
-import {
-  digits,
-  fashion,
-  fileOf,
-  hostile,
-  madeUpEvaluation,
-  madeUpMetrics,
-  textOf,
-} from '../../../fixtures/evaluation.ts';
+import { fileOf, textOf } from '../../../fixtures/artifact-files.ts';
+import { hostile, madeUpEvaluation, madeUpMetrics } from '../../../fixtures/evaluation.ts';
 import { layerOf, textsOf } from '../../../fixtures/svg.ts';
 
 const decode = (png: Uint8Array) => PNG.sync.read(Buffer.from(png));
@@ -60,9 +54,9 @@ describe('toPng', () => {
 
 describe('the confusion matrix', () => {
   it('has its counts in the cells, row by row, shaded by the share of the row', async () => {
-    const { evaluation } = madeUpEvaluation(fashion, { samples: 30_005 });
+    const { evaluation } = madeUpEvaluation(fashionNames, { samples: 30_005 });
     const { confusion } = evaluation.score;
-    const svg = await matrixSvg(confusionTable(confusion, fashion), light, undefined);
+    const svg = await matrixSvg(confusionTable(confusion, fashionNames), light, undefined);
     const written = textsOf(layerOf(svg, 'counts'));
     expect(written.map((text) => Number(text.replace(',', '')))).toEqual(confusion.flat());
     expect(written[0]).toMatch(/^\d,\d{3}$/);
@@ -75,7 +69,7 @@ describe('the confusion matrix', () => {
       ]);
     });
     expect(cells.map(([, fill, shade]) => [fill, Number(shade)])).toEqual(expected);
-    for (const name of fashion)
+    for (const name of fashionNames)
       expect(textsOf(svg).filter((text) => text === name)).toHaveLength(2);
   });
 
@@ -130,7 +124,7 @@ describe('the confusion matrix', () => {
 
 describe('the contact sheet', () => {
   it('shows the most confident mistakes with their labels', async () => {
-    const { evaluation } = madeUpEvaluation(fashion, { samples: 2000 });
+    const { evaluation } = madeUpEvaluation(fashionNames, { samples: 2000 });
     const { wrong } = evaluation;
     expect(wrong.length).toBeGreaterThan(MAX_SHEET_SAMPLES);
     const texts = textsOf(await contactSheetSvg(evaluation));
@@ -140,8 +134,8 @@ describe('the contact sheet', () => {
     expect(texts[0]).toBe(`100 of ${wrong.length} mistakes`);
     expect(texts.slice(2)).toEqual(
       shown.flatMap((each) => [
-        fashion[each.true],
-        `→ ${fashion[each.predicted]}`,
+        fashionNames[each.true],
+        `→ ${fashionNames[each.predicted]}`,
         `${(100 * confidence(each)).toFixed(1)} %`,
         String(each.index),
       ]),
@@ -149,7 +143,7 @@ describe('the contact sheet', () => {
   });
 
   it('shows the pixels of the dataset, ink on paper', async () => {
-    const { evaluation } = madeUpEvaluation(digits);
+    const { evaluation } = madeUpEvaluation(digitNames);
     const [worst] = evaluation.wrong.toSorted((a, b) => confidence(b) - confidence(a));
     const { data, width } = decode(await toPng(await contactSheetSvg(evaluation)));
     // 84 x 84 at (16, 64) for 6 rows of 5: 14 each, in the middle; twice as many pixels in the PNG.
@@ -162,13 +156,13 @@ describe('the contact sheet', () => {
   });
 
   it('does not invent the picture of a missing sample', async () => {
-    const { evaluation } = madeUpEvaluation(digits);
+    const { evaluation } = madeUpEvaluation(digitNames);
     const fewer = { ...evaluation, images: evaluation.images.subarray(0, 100) };
     await expect(contactSheetSvg(fewer)).rejects.toThrow('there is a picture of sample');
   });
 
   it('says that there is nothing to show', async () => {
-    const { evaluation } = madeUpEvaluation(digits);
+    const { evaluation } = madeUpEvaluation(digitNames);
     expect(textsOf(await contactSheetSvg({ ...evaluation, wrong: [] }))[0]).toBe('No mistakes');
   });
 
@@ -183,7 +177,7 @@ describe('the contact sheet', () => {
 
 describe('a drawing', () => {
   it.each([
-    ['fashion', fashion],
+    ['fashion', fashionNames],
     ['hostile', hostile],
   ])('with %s names is XML, and fits into a page with others', async (_, names) => {
     const files = await artifactsOf(

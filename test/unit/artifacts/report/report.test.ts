@@ -2,15 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { artifactsOf } from '../../../../artifacts/report/artifacts.ts';
 import { count, fourDigits, percent } from '../../../../shared/text/number-format.ts';
 import { markup } from '../../../../artifacts/report/markup.ts';
+import { digitNames } from '../../../../shared/dataset/class-names.ts';
 import { confidence, worst } from '../../../../shared/evaluation/worst.ts';
 import { MAX_SHOWN_MISTAKES } from '../../../../shared/limits.ts';
-import {
-  digits,
-  hostile,
-  madeUpEvaluation,
-  madeUpMetrics,
-  textOf,
-} from '../../../fixtures/evaluation.ts';
+import { textOf } from '../../../fixtures/artifact-files.ts';
+import { hostile, madeUpEvaluation, madeUpMetrics } from '../../../fixtures/evaluation.ts';
 
 async function reportOf(...given: Parameters<typeof madeUpEvaluation>) {
   const made = madeUpEvaluation(...given);
@@ -19,7 +15,7 @@ async function reportOf(...given: Parameters<typeof madeUpEvaluation>) {
 
 describe('the report', () => {
   it('has the numbers of the files', async () => {
-    const { html, evaluation } = await reportOf(digits, {
+    const { html, evaluation } = await reportOf(digitNames, {
       samples: 2000,
       metrics: madeUpMetrics(2, 50),
     });
@@ -52,7 +48,7 @@ describe('the report', () => {
   });
 
   it('names the most frequent confusions, the first one first', async () => {
-    const { html, evaluation } = await reportOf(digits, { samples: 2000 });
+    const { html, evaluation } = await reportOf(digitNames, { samples: 2000 });
     const pairs = evaluation.score.confusion.flatMap((row, actual) =>
       row.filter((_, predicted) => predicted !== actual),
     );

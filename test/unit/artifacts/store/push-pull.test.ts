@@ -1,7 +1,6 @@
 import {
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   rmSync,
   symlinkSync,
@@ -9,37 +8,27 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { createHash } from 'node:crypto';
-import { tmpdir } from 'node:os';
+import { hash } from 'node:crypto';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { parseStoreUri, type StoreAddress } from '../../../../artifacts/store/store-address.ts';
+import { beforeEach, describe, expect, it } from 'vitest';
+import { parseStoreUri } from '../../../../artifacts/store/store-address.ts';
 import { pushFinishedRun } from '../../../../artifacts/store/push.ts';
 import { pullRun } from '../../../../artifacts/store/pull.ts';
 import { pushRun } from '../../../../artifacts/store/push.ts';
 import type { Progress } from '../../../../artifacts/store/transfers.ts';
-import {
-  filesUnder,
-  makeRun,
-  recordOf,
-  resultsOfRun,
-  RUN,
-} from '../../../fixtures/store/stored-run.ts';
 import { immediateRetries } from '../../../fixtures/store/retry-policy.ts';
+import { runToPush, type RunToPush } from '../../../fixtures/store/run-to-push.ts';
+import { filesUnder, recordOf, resultsOfRun, RUN } from '../../../fixtures/store/stored-run.ts';
 
-let folder = '';
-let run = '';
-let stored = '';
-let address: StoreAddress = { kind: 'file', directory: '' };
+let folder: string;
+let run: string;
+let address: RunToPush['address'];
+let stored: string;
+let remake: RunToPush['remake'];
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'mnist-dist-push-'));
-  run = makeRun(join(folder, 'runs'));
-  address = { kind: 'file', directory: join(folder, 'store') };
-  stored = join(folder, 'store', RUN);
+  ({ folder, run, address, stored, remake } = runToPush());
 });
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 const push = (onProgress?: (progress: Progress) => void) =>
   pushRun(run, address, immediateRetries(), onProgress);
 const pull = (directory = join(folder, 'pulled')) =>
@@ -55,7 +44,7 @@ describe('push', () => {
     const { 'manifest.json': manifest = '', ...files } = filesUnder(stored);
     expect(files).toEqual(resultsOfRun);
     const entries = Object.entries(resultsOfRun).map(([name, text]) =>
-      expect.objectContaining({ name, size: Buffer.byteLength(text), sha256: sha256(text) }),
+      expect.objectContaining({ name, size: Buffer.byteLength(text), sha256: hash('sha256', text) }),
     );
     expect(JSON.parse(manifest)).toMatchObject({
       format: 1,
@@ -129,7 +118,7 @@ describe('push', () => {
 
   it('removes the manifest before any change, and outdated files', async () => {
     await push();
-    makeRun(join(folder, 'runs'), { 'metrics.jsonl': 'longer now\n' });
+    remake({ 'metrics.jsonl': 'longer now\n' });
     rmSync(join(run, 'artifacts/loss.svg'));
     await push(({ name }) => expect(existsSync(join(stored, 'manifest.json')), name).toBe(false));
     const { 'manifest.json': manifest = '', ...files } = filesUnder(stored);
@@ -149,7 +138,7 @@ describe('push', () => {
     await push();
     const before = filesUnder(stored);
     const other = recordOf({ started: '2026-05-05T00:00:00.000Z' });
-    makeRun(join(folder, 'runs'), { 'run.json': other });
+    remake({ 'run.json': other });
     await expect(push()).rejects.toMatchObject({ code: 'RUN_EXISTS' });
     expect(filesUnder(stored)).toEqual(before);
   });
@@ -184,7 +173,7 @@ describe('push', () => {
     rmSync(join(run, 'artifacts', 'a\\b'));
     const within = { kind: 'file', directory: join(folder, 'runs') } as const;
     await expect(pushRun(run, within, immediateRetries())).rejects.toMatchObject({ code: 'USAGE' });
-    makeRun(join(folder, 'runs'), {
+    remake({
       'run.json': '{"run":"../x","started":"2026-01-02T03:04:05.000Z","state":"x"}',
     });
     await expect(push()).rejects.toMatchObject({ code: 'DATA' });
@@ -335,7 +324,7 @@ describe('pull', () => {
     expect(filesUnder(join(folder, 'pulled'))).toEqual(resultsOfRun);
   });
 
-  const entry = { name: 'x', size: 1, sha256: sha256('x'), type: 'text/plain' };
+  const entry = { name: 'x', size: 1, sha256: hash('sha256', 'x'), type: 'text/plain' };
   it.each([
     ...['../x', '/x', 'a/../../x', 'a\\x', 'x\0', '.x', 'manifest.json', ''].map((name) => [
       JSON.stringify(name),

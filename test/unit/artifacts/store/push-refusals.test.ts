@@ -1,45 +1,35 @@
-import { createHash } from 'node:crypto';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { hash } from 'node:crypto';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { beforeEach, expect, it } from 'vitest';
 import { pushRun } from '../../../../artifacts/store/push.ts';
-import {
-  filesUnder,
-  makeRun,
-  recordOf,
-  resultsOfRun,
-  RUN,
-} from '../../../fixtures/store/stored-run.ts';
 import { immediateRetries } from '../../../fixtures/store/retry-policy.ts';
+import { runToPush, type RunToPush } from '../../../fixtures/store/run-to-push.ts';
+import { filesUnder, recordOf, resultsOfRun } from '../../../fixtures/store/stored-run.ts';
 
-let folder = '';
-let run = '';
-let stored = '';
+let run: string;
+let address: RunToPush['address'];
+let stored: string;
+let remake: RunToPush['remake'];
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'mnist-dist-push-'));
-  run = makeRun(join(folder, 'runs'));
-  stored = join(folder, 'store', RUN);
+  ({ run, address, stored, remake } = runToPush());
 });
-afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
-const push = () =>
-  pushRun(run, { kind: 'file', directory: join(folder, 'store') }, immediateRetries());
+const push = () => pushRun(run, address, immediateRetries());
 
 it('push does not send a run whose model is that of another run', async () => {
   const record = (model: string) => ({
-    'run.json': recordOf({ model: { sha256: sha256(model) } }),
+    'run.json': recordOf({ model: { sha256: hash('sha256', model) } }),
     'model.safetensors': 'weights',
   });
-  makeRun(join(folder, 'runs'), record('other weights'));
+  remake(record('other weights'));
   await expect(push()).rejects.toMatchObject({
     code: 'DATA',
     message: expect.stringMatching(
       /model\.safetensors is not the model that run\.json names: SHA-256 \w{16} /,
     ),
   });
-  makeRun(join(folder, 'runs'), record('weights'));
+  remake(record('weights'));
   await expect(push()).resolves.toBeDefined();
 });
 
@@ -50,7 +40,7 @@ it('push does not replace a finished run by an unfinished copy of it', async () 
     'run.json': recordOf({ state }),
   });
   for (const state of ['running', 'interrupted']) {
-    makeRun(join(folder, 'runs'), record(state));
+    remake(record(state));
     await expect(push()).rejects.toMatchObject({
       code: 'RUN_EXISTS',
       message: expect.stringContaining(`has this run finished; the local run is ${state}`),
@@ -60,9 +50,9 @@ it('push does not replace a finished run by an unfinished copy of it', async () 
   // An unfinished run in the store may be replaced, even by another unfinished one.
   writeFileSync(join(stored, 'run.json'), record('interrupted')['run.json']);
   expect(await push()).toMatchObject({ state: 'interrupted', moved: 0 });
-  makeRun(join(folder, 'runs'), record('failed'));
+  remake(record('failed'));
   expect(await push()).toMatchObject({ state: 'failed', moved: 1 });
-  makeRun(join(folder, 'runs'));
+  remake();
   expect(await push()).toMatchObject({ state: 'finished', moved: 1 });
 });
 
@@ -75,10 +65,10 @@ it.each<[string, string | undefined, string]>([
   async (name, text, why) => {
     const files = ['loss.svg', 'report.html'].map((name) => {
       const bytes = resultsOfRun[`artifacts/${name}`] ?? '';
-      return { name, size: bytes.length, sha256: sha256(bytes), type: 'x' };
+      return { name, size: bytes.length, sha256: hash('sha256', bytes), type: 'x' };
     });
     const manifest = JSON.stringify({ format: 1, files });
-    makeRun(join(folder, 'runs'), { 'artifacts/manifest.json': manifest });
+    remake({ 'artifacts/manifest.json': manifest });
     expect(await push()).toMatchObject({ files: 8 });
     const before = filesUnder(stored);
     if (text === undefined) rmSync(join(run, name));

@@ -1,23 +1,16 @@
-import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it, onTestFinished, vi } from 'vitest';
+import { beforeEach, expect, it, onTestFinished } from 'vitest';
 import { dashboards } from '../../../../cli/commands/dashboards.ts';
 import { dashboardFiles } from '../../../../dashboards/grafana/dashboard-files.ts';
+import { captured } from '../../../fixtures/captured-output.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
-let folder = '';
-let printed = '';
+let folder: string;
+let printed: ReturnType<typeof captured>;
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'mnist-dist-dashboards-'));
-  printed = '';
-  vi.spyOn(process.stdout, 'write').mockImplementation((text) => {
-    printed += String(text);
-    return true;
-  });
-});
-afterEach(() => {
-  vi.restoreAllMocks();
-  rmSync(folder, { recursive: true, force: true });
+  folder = temporaryFolder();
+  printed = captured();
 });
 
 const write = (out: string | undefined, overwrite = false) =>
@@ -31,9 +24,9 @@ it('writes every dashboard into a new folder and says how to import them', async
   expect(readdirSync(out).toSorted()).toEqual(files.map(({ name }) => name).toSorted());
   for (const { name, text, title } of files) {
     expect(readFileSync(join(out, name), 'utf8')).toBe(text);
-    expect(printed).toContain(`${join(out, name)}  ${title}\n`);
+    expect(printed.out).toContain(`${join(out, name)}  ${title}\n`);
   }
-  expect(printed).toContain('Import');
+  expect(printed.out).toContain('Import');
 });
 
 it('creates a folder of its own without --out and leaves a checkout unchanged', async () => {

@@ -11,7 +11,7 @@ import { MAX_MODEL_FILE_BYTES } from '../../../../shared/limits.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { parseStoreUri } from '../../../../artifacts/store/store-address.ts';
 import { pushRun } from '../../../../artifacts/store/push.ts';
-import { tinyBytes, tinyFiles } from '../../../fixtures/idx-files.ts';
+import { tinyBytes, tinyFiles } from '../../../fixtures/dataset/tiny-dataset.ts';
 import { immediateRetries } from '../../../fixtures/store/retry-policy.ts';
 import { configuration, modelBytes, writeRun } from '../../../fixtures/model-file.ts';
 

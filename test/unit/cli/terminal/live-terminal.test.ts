@@ -4,6 +4,7 @@ import { paint, plainText } from '../../../../cli/terminal/styled-line.ts';
 import { Output } from '../../../../cli/terminal/output.ts';
 import { styleOf } from '../../../../cli/terminal/style.ts';
 import { shortcomingText, summaryLines, type Summary } from '../../../../cli/terminal/summary.ts';
+import { noCounts } from '../../../../coordinator/decisions/state.ts';
 import { shortcomingOf } from '../../../../shared/evaluation/shortcoming.ts';
 import type { StepInfo } from '../../../../cli/terminal/progress-tracker.ts';
 import { openTerminal } from '../../../../cli/terminal/live-terminal.ts';
@@ -309,15 +310,7 @@ describe('a live terminal', () => {
       awaited: 2,
       engine: undefined,
       delivered: new Map<string, number>(),
-      counts: {
-        duplicates: 0,
-        fenced: 0,
-        reassigned: 0,
-        differing: 0,
-        nonFinite: 0,
-        nonFiniteSteps: 0,
-        stragglerSteps: 3,
-      },
+      counts: { ...noCounts, stragglerSteps: 3 },
       workers: ['w0', 'w1'].map((name, i) => ({
         name,
         condition: i === 0 ? condition : ('training' as const),

@@ -15,6 +15,7 @@ import { DATA_PIECE_BYTES } from '../../../../shared/limits.ts';
 import { PROTOCOL, type WorkerMessage } from '../../../../shared/wire/messages.ts';
 import { plainRequest, upgradeRequest, WORKER_PATH } from '../../../hostile/frames.ts';
 import { answerTo, getProven } from '../../../fixtures/proven-client.ts';
+import { gradientHeader } from '../../../fixtures/tensor-frame.ts';
 import { ARITHMETIC } from '../../../../shared/arithmetic/version.ts';
 
 const TOKEN = 'a-token-of-the-tests-0123456789';
@@ -116,20 +117,11 @@ describe('the listener', () => {
       checksum,
       true,
     );
-    const header = {
-      kind: 'gradient',
-      run: 'r',
-      term: 1,
-      step: 1,
-      part: 1,
-      correct: 0,
-      microseconds: 1,
-    };
-    const frame = encodeBefore(buffer, header).bytes;
+    const frame = encodeBefore(buffer, gradientHeader).bytes;
 
     await writeInPieces(await upgrade(port), webSocketMessage(frame));
     const { message, tensor } = await arrived;
-    expect(message).toEqual(header);
+    expect(message).toEqual(gradientHeader);
     expect(tensor?.checksum).toBe(checksum);
     const received = new Float32Array(FLOATS);
     expect(tensor?.copyTo(new Uint8Array(received.buffer))).toBe(true);

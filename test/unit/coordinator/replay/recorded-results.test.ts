@@ -9,15 +9,8 @@ import type { MetricsLine } from '../../../../shared/files/metrics.ts';
 import { decodeTensors, encodeTensors } from '../../../../shared/files/safetensors.ts';
 import type { RunRecord } from '../../../../shared/files/run-schema.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
-import {
-  changeCheckpoint,
-  checkpointOf,
-  crash,
-  edit,
-  expectDifference,
-  forge,
-  without,
-} from './forgery.ts';
+import { changeCheckpoint, checkpointOf, expectDifference, forge } from './forgery.ts';
+import { crash, edit, without } from './record-edits.ts';
 import { configuration, dataset, makeUp, verifyMadeUp } from '../../../fixtures/recorded-run.ts';
 import { planReplay, checkDataset } from '../../../../coordinator/replay/replay-plan.ts';
 

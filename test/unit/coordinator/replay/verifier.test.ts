@@ -9,16 +9,8 @@ import { decodeTensors, encodeTensors } from '../../../../shared/files/safetenso
 import { parseRunRecord } from '../../../../shared/files/run-schema.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { Random } from '../../../fixtures/seeded-random.ts';
-import {
-  changeCheckpoint,
-  checkpointOf,
-  crash,
-  edit,
-  expectDifference,
-  forge,
-  oneMore,
-  without,
-} from './forgery.ts';
+import { changeCheckpoint, checkpointOf, expectDifference, forge, oneMore } from './forgery.ts';
+import { crash, edit, without } from './record-edits.ts';
 import {
   configuration,
   FINGERPRINT,

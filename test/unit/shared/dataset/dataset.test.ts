@@ -1,13 +1,8 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { parseDataset, swappedHalves } from '../../../../shared/dataset/dataset.ts';
-import {
-  concatenate,
-  imagesFile,
-  labelsFile,
-  tinyBytes,
-  tinyFiles,
-} from '../../../fixtures/idx-files.ts';
+import { concatenate, imagesFile, labelsFile } from '../../../fixtures/dataset/idx-files.ts';
+import { tinyBytes, tinyFiles } from '../../../fixtures/dataset/tiny-dataset.ts';
 
 function bytesWith(change: Partial<typeof tinyFiles>): Uint8Array {
   return concatenate(Object.values({ ...tinyFiles, ...change }));

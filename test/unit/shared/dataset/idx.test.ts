@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { parseIdx } from '../../../../shared/dataset/idx.ts';
-import { concatenate, imagesFile, labelsFile } from '../../../fixtures/idx-files.ts';
+import { concatenate, imagesFile, labelsFile } from '../../../fixtures/dataset/idx-files.ts';
 
 describe('parseIdx', () => {
   it('reads images and labels, with rows and columns from the header', () => {

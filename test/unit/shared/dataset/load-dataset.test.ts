@@ -7,13 +7,8 @@ import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadDataset } from '../../../../shared/dataset/load-dataset.ts';
 import { MNIST_DIGEST } from '../../../../shared/dataset/dataset.ts';
-import {
-  concatenate,
-  imagesFile,
-  labelsFile,
-  tinyBytes,
-  tinyFiles,
-} from '../../../fixtures/idx-files.ts';
+import { concatenate, imagesFile, labelsFile } from '../../../fixtures/dataset/idx-files.ts';
+import { tinyBytes, tinyFiles } from '../../../fixtures/dataset/tiny-dataset.ts';
 
 let folder: string;
 beforeEach(async () => {

@@ -9,7 +9,8 @@ import {
 } from '../../../../shared/dataset/own-dataset.ts';
 import { datasetDigest, MNIST_DIGEST } from '../../../../shared/dataset/dataset.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
-import { imagesFile, tinyBytes, tinyFiles } from '../../../fixtures/idx-files.ts';
+import { imagesFile } from '../../../fixtures/dataset/idx-files.ts';
+import { tinyBytes, tinyFiles } from '../../../fixtures/dataset/tiny-dataset.ts';
 import { sampleRun } from '../../../fixtures/run-record.ts';
 
 const digest = datasetDigest(tinyBytes);

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { cacheDirectory } from '../../../../shared/disk/cache-directory.ts';
 import { cachedDataset, storeDataset } from '../../../../shared/dataset/dataset-cache.ts';
 import { datasetDigest } from '../../../../shared/dataset/dataset.ts';
-import { tinyBytes } from '../../../fixtures/idx-files.ts';
+import { tinyBytes } from '../../../fixtures/dataset/tiny-dataset.ts';
 
 let cache: string;
 beforeEach(async () => {

@@ -16,6 +16,7 @@ import {
   parseMessage,
   workerMessage,
 } from '../../../../shared/wire/messages.ts';
+import { gradientHeader } from '../../../fixtures/tensor-frame.ts';
 
 /**
  * {"kind":"heartbeat"}: a map of one entry with two short strings. Its CRC-32 is 0x80c47ac4,
@@ -129,39 +130,29 @@ describe('a frame', () => {
 });
 
 describe('messages', () => {
-  const gradient = {
-    kind: 'gradient',
-    run: 'r',
-    term: 1,
-    step: 1,
-    part: 1,
-    correct: 3,
-    microseconds: 10,
-  };
-
   it('are parsed exactly', () => {
-    expect(parseMessage(workerMessage, gradient)).toEqual(gradient);
+    expect(parseMessage(workerMessage, gradientHeader)).toEqual(gradientHeader);
   });
 
   it.each([
     ['an unknown kind', { kind: 'shutdown' }],
-    ['a missing field', { ...gradient, term: undefined }],
-    ['a field too many', { ...gradient, weights: [] }],
-    ['a negative number', { ...gradient, correct: -1 }],
-    ['a fraction', { ...gradient, step: 1.5 }],
-    ['a text for a number', { ...gradient, step: '1' }],
+    ['a missing field', { ...gradientHeader, term: undefined }],
+    ['a field too many', { ...gradientHeader, weights: [] }],
+    ['a negative number', { ...gradientHeader, correct: -1 }],
+    ['a fraction', { ...gradientHeader, step: 1.5 }],
+    ['a text for a number', { ...gradientHeader, step: '1' }],
     [
       'a kind that only the coordinator may send',
       { kind: 'lease', run: 'r', term: 1, step: 1, parts: [1] },
     ],
     ['nothing', undefined],
-    ['an array', [gradient]],
+    ['an array', [gradientHeader]],
   ])('with %s are rejected', (_, header) => {
     expect(() => parseMessage(workerMessage, header)).toThrow(ClusterError);
   });
 
   it('of a worker are rejected as those of a coordinator', () => {
-    expect(() => parseMessage(coordinatorMessage, gradient)).toThrow(ClusterError);
+    expect(() => parseMessage(coordinatorMessage, gradientHeader)).toThrow(ClusterError);
   });
 
   it('fit a header for any size of the cluster', () => {

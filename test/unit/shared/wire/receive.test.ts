@@ -8,16 +8,8 @@ import {
 } from '../../../../shared/wire/frame.ts';
 import { workerMessage } from '../../../../shared/wire/messages.ts';
 import { receive, type LookUpBuffer } from '../../../../shared/wire/receive.ts';
+import { gradientHeader } from '../../../fixtures/tensor-frame.ts';
 
-const gradient = {
-  kind: 'gradient',
-  run: 'r',
-  term: 1,
-  step: 1,
-  part: 1,
-  correct: 0,
-  microseconds: 1,
-};
 const nothingShared: LookUpBuffer = () => undefined;
 
 function withBody(header: object): Buffer {
@@ -37,7 +29,7 @@ describe('receive', () => {
   });
 
   it('returns the tensor of the frame', () => {
-    const { tensor } = receive(workerMessage, withBody(gradient), true, nothingShared);
+    const { tensor } = receive(workerMessage, withBody(gradientHeader), true, nothingShared);
     expect(tensor?.byteLength).toBe(8);
   });
 
@@ -50,7 +42,7 @@ describe('receive', () => {
     };
     const { tensor } = receive(
       workerMessage,
-      encodePointer({ ...gradient, buffer: 3 }, 5n),
+      encodePointer({ ...gradientHeader, buffer: 3 }, 5n),
       true,
       lookUp,
     );
@@ -61,15 +53,15 @@ describe('receive', () => {
   it.each([
     ['a text message', Buffer.from('{}'), false, /text message/],
     ['a message in pieces', [Buffer.from('{}')], true, /text message/],
-    ['a result without its body', encodeHeader(gradient), true, /without its body/],
+    ['a result without its body', encodeHeader(gradientHeader), true, /without its body/],
     ['an unexpected body', withBody({ kind: 'heartbeat' }), true, /with a body/],
     [
       'a buffer without shared memory',
-      encodePointer({ ...gradient, buffer: 0 }, 5n),
+      encodePointer({ ...gradientHeader, buffer: 0 }, 5n),
       true,
       /not shared/,
     ],
-    ['a buffer and a body', withBody({ ...gradient, buffer: 0 }), true, /not shared/],
+    ['a buffer and a body', withBody({ ...gradientHeader, buffer: 0 }), true, /not shared/],
     [
       'a message that only the peer may receive',
       encodeHeader({ kind: 'welcome' }),

@@ -3,8 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { gpuReading } from '../../../../shared/gpu-reading.ts';
 import { MAX_GPUS } from '../../../../shared/limits.ts';
 import { gpuQuestion, parseReadings } from '../../../../worker/native/gpu-answer.ts';
-
-const MEBIBYTE = 1024 ** 2;
+import { gpuLine, gpuLineReading, MEBIBYTE } from '../../../fixtures/engine/gpu-answer.ts';
 
 describe('the answer of nvidia-smi', () => {
   it('has its fields in the order in which they are parsed', () => {
@@ -15,16 +14,9 @@ describe('the answer of nvidia-smi', () => {
   });
 
   it('is parsed to ratios, bytes, degrees and watts, one GPU per line', () => {
-    const answer = '0, 57, 1432, 81559, 34, 118.25\n1, 0, 4, 81559, 29, 69.78\n';
+    const answer = `${gpuLine}\n1, 0, 4, 81559, 29, 69.78\n`;
     expect(parseReadings(answer)).toEqual([
-      {
-        index: 0,
-        utilization: 0.57,
-        memoryUsedBytes: 1432 * MEBIBYTE,
-        memorySizeBytes: 81_559 * MEBIBYTE,
-        temperatureCelsius: 34,
-        powerWatts: 118.25,
-      },
+      gpuLineReading,
       {
         index: 1,
         utilization: 0,
