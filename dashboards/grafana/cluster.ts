@@ -27,23 +27,45 @@ const alarm: FieldJson = {
   },
 };
 
+type LinesPanel = Parameters<typeof lines>[0];
+/** What panels of the same kind differ in. */
+type Differences = Omit<LinesPanel, 'width' | 'height' | 'queries' | 'overrides'>;
+
+/** A line per worker, in half of the width. */
+function byWorker(expr: string, panel: Differences): PanelSource {
+  return lines({
+    width: 12,
+    height: 8,
+    field: { min: 0 },
+    queries: [range('{{worker}}', expr)],
+    overrides: workerColors,
+    ...panel,
+  });
+}
+
+/** One line in this colour, in a quarter of the width. */
+function quarter(query: Query, color: string, panel: Differences): PanelSource {
+  return lines({
+    width: 6,
+    height: 7,
+    field: { min: 0 },
+    queries: [query],
+    overrides: [fixed(query.legend, color)],
+    ...panel,
+  });
+}
+
 const total = (name: MetricName): string => `sum(${of(name)})`;
-const compute = 'phase="compute"';
-const exchange = 'phase="exchange"';
 
 const health: readonly PanelSource[] = [
   stat({
     title: 'Workers',
-    width: 4,
-    height: 4,
     unit: 'none',
     description: 'Connected workers.',
     queries: [range('up', `sum(${of('worker_up')})`)],
   }),
   stat({
     title: 'Steps per second',
-    width: 4,
-    height: 4,
     unit: 'none',
     field: { decimals: 0 },
     description: 'Completed steps: each is one batch over all workers.',
@@ -51,8 +73,6 @@ const health: readonly PanelSource[] = [
   }),
   stat({
     title: 'Workers lost',
-    width: 4,
-    height: 4,
     unit: 'none',
     graph: 'none',
     field: { decimals: 0 },
@@ -63,8 +83,6 @@ const health: readonly PanelSource[] = [
   }),
   stat({
     title: 'Straggler steps',
-    width: 4,
-    height: 4,
     unit: 'percentunit',
     field: { decimals: 2 },
     description:
@@ -75,8 +93,6 @@ const health: readonly PanelSource[] = [
   }),
   stat({
     title: 'Non-finite steps',
-    width: 4,
-    height: 4,
     unit: 'none',
     graph: 'none',
     field: { ...alarm, decimals: 0 },
@@ -88,8 +104,6 @@ const health: readonly PanelSource[] = [
   }),
   stat({
     title: 'Checkpoint age',
-    width: 4,
-    height: 4,
     unit: 's',
     graph: 'none',
     field: { decimals: 0 },
@@ -136,29 +150,19 @@ const stepTime: readonly PanelSource[] = [
       fixed('record', palette.purple),
     ],
   }),
-  lines({
+  byWorker(meanPhase('worker', 'phase="compute"'), {
     title: 'Compute by worker',
-    width: 12,
-    height: 8,
     unit: 's',
-    field: { min: 0 },
     description:
       'Mean time per step that a worker computes. A worker with more shards computes ' +
       'longer; a line that stays above the others is a straggler.',
-    queries: [range('{{worker}}', meanPhase('worker', compute))],
-    overrides: workerColors,
   }),
-  lines({
+  byWorker(meanPhase('worker', 'phase="exchange"'), {
     title: 'Exchange by worker',
-    width: 12,
-    height: 8,
     unit: 's',
-    field: { min: 0 },
     description:
       'Mean time per step between sending the weights and receiving a result, without ' +
       'computing: network, queues, copies.',
-    queries: [range('{{worker}}', meanPhase('worker', exchange))],
-    overrides: workerColors,
   }),
 ];
 
@@ -226,95 +230,61 @@ const faults: readonly PanelSource[] = [
 
 /** A panel of the bytes that a counter counts, by worker. */
 function socketPanel(title: string, metric: MetricName): PanelSource {
-  return lines({
+  return byWorker(rateBy('worker', of(metric)), {
     title,
-    width: 12,
-    height: 8,
     unit: 'Bps',
-    field: { min: 0 },
     description:
       'Bytes per second through sockets. Workers on the host of the coordinator use shared ' +
       'memory, which does not count.',
-    queries: [range('{{worker}}', rateBy('worker', of(metric)))],
     custom: { fillOpacity: 25, stacking: { mode: 'normal' } },
-    overrides: workerColors,
   });
 }
 
 const network: readonly PanelSource[] = [
   socketPanel('Sent to workers', 'network_sent_bytes_total'),
   socketPanel('Received from workers', 'network_received_bytes_total'),
-  lines({
+  byWorker(valueBy('worker', 'worker_heartbeat_round_trip_seconds'), {
     title: 'Heartbeat round trip',
-    width: 12,
-    height: 8,
     unit: 's',
-    field: { min: 0 },
     description:
       'Time from the last heartbeat to its answer. A computing worker answers when it has ' +
       'finished, so the time is at least that of a computation.',
-    queries: [range('{{worker}}', valueBy('worker', 'worker_heartbeat_round_trip_seconds'))],
-    overrides: workerColors,
   }),
-  lines({
+  byWorker(valueBy('worker', 'worker_send_queue_bytes'), {
     title: 'Waiting to be sent',
-    width: 12,
-    height: 8,
     unit: 'bytes',
-    field: { min: 0 },
     description:
       'Bytes queued for a worker. A growing line means that the worker hangs or the network ' +
       'is too slow.',
-    queries: [range('{{worker}}', valueBy('worker', 'worker_send_queue_bytes'))],
-    overrides: workerColors,
   }),
 ];
 
 const disk: readonly PanelSource[] = [
-  lines({
+  quarter(range('duration', value('checkpoint_duration_seconds')), palette.sky, {
     title: 'Checkpoint duration',
-    width: 6,
-    height: 7,
     unit: 's',
-    field: { min: 0 },
     description: 'Time to write the last checkpoint. Training continues meanwhile.',
-    queries: [range('duration', value('checkpoint_duration_seconds'))],
-    overrides: [fixed('duration', palette.sky)],
   }),
-  lines({
+  quarter(range('size', value('checkpoint_size_bytes')), palette.sky, {
     title: 'Checkpoint size',
-    width: 6,
-    height: 7,
     unit: 'bytes',
-    field: { min: 0 },
     description: "Size of the last checkpoint: weights and Adam's two moments.",
-    queries: [range('size', value('checkpoint_size_bytes'))],
-    overrides: [fixed('size', palette.sky)],
   }),
-  lines({
+  quarter(range('failed', total('checkpoint_failures_total')), palette.vermillion, {
     title: 'Failed checkpoints',
-    width: 6,
-    height: 7,
     unit: 'none',
     field: { min: 0, decimals: 0 },
     description:
       'Checkpoints that could not be written since the coordinator started, usually because ' +
       'the disk is full; they are retried.',
-    queries: [range('failed', total('checkpoint_failures_total'))],
     custom: { lineInterpolation: 'stepAfter' },
-    overrides: [fixed('failed', palette.vermillion)],
   }),
-  lines({
+  quarter(range('waiting', value('record_queue_bytes')), palette.sky, {
     title: 'Waiting for the disk',
-    width: 6,
-    height: 7,
     unit: 'bytes',
-    field: { min: 0 },
     description:
       'Bytes of metrics.jsonl and events.jsonl that are not written yet. A growing line ' +
       'means that the disk is full or too slow.',
-    queries: [range('waiting', value('record_queue_bytes'))],
-    overrides: [fixed('waiting', palette.sky)],
   }),
 ];
 

@@ -7,23 +7,23 @@ import { of, range, valueBy, type Query } from './queries.ts';
 const by = 'worker, gpu';
 const perGpu = (name: MetricName): Query => range('{{worker}} GPU {{gpu}}', valueBy(by, name));
 
+/** Lines in the colours of the workers, in half of the width. */
+function byGpu(panel: Omit<Parameters<typeof lines>[0], 'width' | 'height'>): PanelSource {
+  return lines({ width: 12, height: 9, field: { min: 0 }, overrides: workerColors, ...panel });
+}
+
 const panels: readonly PanelSource[] = [
-  lines({
+  byGpu({
     title: 'Utilization',
-    width: 12,
-    height: 9,
     unit: 'percentunit',
     field: { min: 0, max: 1 },
     description:
       'Share of time in which the GPU was busy, from nvidia-smi. MNIST leaves a large GPU ' +
       'idle: a larger batch size uses more of it.',
     queries: [perGpu('gpu_utilization_ratio')],
-    overrides: workerColors,
   }),
-  lines({
+  byGpu({
     title: 'Memory in use',
-    width: 12,
-    height: 9,
     unit: 'percentunit',
     field: { min: 0, max: 1 },
     description:
@@ -35,44 +35,30 @@ const panels: readonly PanelSource[] = [
         `${valueBy(by, 'gpu_memory_used_bytes')} / ${valueBy(by, 'gpu_memory_size_bytes')}`,
       ),
     ],
-    overrides: workerColors,
   }),
-  lines({
+  byGpu({
     title: 'Temperature',
-    width: 12,
-    height: 9,
     unit: 'celsius',
+    field: {},
     description:
       'A GPU that is too hot (most above about 90 degrees) slows down: check its step times.',
     queries: [perGpu('gpu_temperature_celsius')],
-    overrides: workerColors,
   }),
-  lines({
+  byGpu({
     title: 'Power',
-    width: 12,
-    height: 9,
     unit: 'watt',
-    field: { min: 0 },
     description: 'Power draw of the GPU.',
     queries: [perGpu('gpu_power_watts')],
-    overrides: workerColors,
   }),
-  lines({
+  byGpu({
     title: 'Memory in bytes',
-    width: 12,
-    height: 9,
     unit: 'bytes',
-    field: { min: 0 },
     description: 'GPU memory in use.',
     queries: [perGpu('gpu_memory_used_bytes')],
-    overrides: workerColors,
   }),
-  lines({
+  byGpu({
     title: 'Samples per joule',
-    width: 12,
-    height: 9,
     unit: 'none',
-    field: { min: 0 },
     description:
       'Training samples of a worker per joule of its GPUs. Larger batches or fewer workers ' +
       'raise it.',
@@ -83,7 +69,6 @@ const panels: readonly PanelSource[] = [
           `(worker) (${of('gpu_power_watts')})`,
       ),
     ],
-    overrides: workerColors,
   }),
 ];
 

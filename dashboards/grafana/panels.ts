@@ -30,6 +30,9 @@ import { target, type Query } from './queries.ts';
 /** The version of the panels' options; without it Grafana migrates those of an xychart. */
 const PLUGIN_VERSION = '12.0.0';
 
+/** Of every panel with a number: six fill a row. */
+const STAT_SIZE = { width: 4, height: 4 };
+
 /** A panel for the generator's Row, which calls generate(). */
 export interface PanelSource {
   /** The gridPos has the size; the position follows from the panels before it. */
@@ -110,8 +113,10 @@ export function lines(
   return drawQueries('timeseries', { ...panel, field: defaults }, options, field);
 }
 
-/** The newest value as a number, with its history as a line behind it. */
-export function stat(panel: QueryPanel & { readonly graph?: 'none' | 'area' }): PanelSource {
+type StatPanel = Omit<QueryPanel, 'width' | 'height'> & { readonly graph?: 'none' | 'area' };
+
+/** The newest value as a number in a small square, with its history as a line behind it. */
+export function stat(panel: StatPanel): PanelSource {
   const options: Json<StatOptions> = {
     reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
     colorMode:
@@ -127,7 +132,7 @@ export function stat(panel: QueryPanel & { readonly graph?: 'none' | 'area' }): 
     percentChangeColorMode: 'standard',
   };
   const quiet: FieldJson = { color: { mode: 'thresholds' }, noValue: 'none yet', ...panel.field };
-  return drawQueries('stat', { ...panel, field: quiet }, options, {});
+  return drawQueries('stat', { ...panel, ...STAT_SIZE, field: quiet }, options, {});
 }
 
 /** A table of the newest values. */

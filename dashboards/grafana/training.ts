@@ -12,8 +12,6 @@ const evaluated = (expr: string): string => `${expr} and ${value('validation_ste
 const state: readonly PanelSource[] = [
   stat({
     title: 'Validation accuracy',
-    width: 4,
-    height: 4,
     unit: 'percentunit',
     field: { decimals: 2 },
     description: 'Accuracy on the test set at the last evaluation, which follows each epoch.',
@@ -21,8 +19,6 @@ const state: readonly PanelSource[] = [
   }),
   stat({
     title: 'Training loss',
-    width: 4,
-    height: 4,
     unit: 'none',
     field: { decimals: 4 },
     description:
@@ -31,8 +27,6 @@ const state: readonly PanelSource[] = [
   }),
   stat({
     title: 'Progress',
-    width: 4,
-    height: 4,
     unit: 'percentunit',
     graph: 'none',
     field: { decimals: 1 },
@@ -41,8 +35,6 @@ const state: readonly PanelSource[] = [
   }),
   stat({
     title: 'Time left',
-    width: 4,
-    height: 4,
     unit: 's',
     graph: 'none',
     field: { decimals: 0 },
@@ -56,8 +48,6 @@ const state: readonly PanelSource[] = [
   }),
   stat({
     title: 'Samples per second',
-    width: 4,
-    height: 4,
     unit: 'locale',
     field: { decimals: 0 },
     description: 'Training samples per second whose gradients counted, over all workers.',
@@ -65,8 +55,6 @@ const state: readonly PanelSource[] = [
   }),
   stat({
     title: 'State',
-    width: 4,
-    height: 4,
     unit: 'none',
     graph: 'none',
     description:

@@ -12,6 +12,7 @@ import { missing, Slurm, why, type Job } from './slurm.ts';
 const START_MILLISECONDS = 120_000;
 const STEPS = 2000;
 const RECIPE = [...QUICK_RECIPE, '--checkpoint-every', '200'];
+const completed = (restarts: number) => ({ state: 'COMPLETED', exit: 0, restarts });
 /** All nodes are this machine, with addresses of loopback. */
 const HERE = {
   MNIST_DIST_HOST: '127.0.0.1',
@@ -127,11 +128,7 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     await atWork(directory, 3, 1, job);
     process.kill(workerCalled(`n2.${job.id}.1`), 'SIGKILL');
     await slurm.call('scontrol', ['update', 'NodeName=n3', 'State=DOWN', 'Reason=test']);
-    expect(await job.ended(), job.log()).toMatchObject({
-      state: 'COMPLETED',
-      exit: 0,
-      restarts: 0,
-    });
+    expect(await job.ended(), job.log()).toMatchObject(completed(0));
     const run = readRun(directory);
     expectSame(run, undisturbed);
     const lost = run.events.filter(({ event }) => event === 'lost').map(({ worker }) => worker);
@@ -169,11 +166,7 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     await slurm.call('scancel', [`${array.id}_2`]);
     const added = await workers(directory, '4', main);
     await atWork(directory, 4, 1, main);
-    expect(await main.ended(), main.log()).toMatchObject({
-      state: 'COMPLETED',
-      exit: 0,
-      restarts: 0,
-    });
+    expect(await main.ended(), main.log()).toMatchObject(completed(0));
     const run = readRun(directory);
     expectSame(run, undisturbed);
     const left = run.events.filter(({ event }) => event === 'lost' || event === 'left');
@@ -202,17 +195,9 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     await slurm.call('scontrol', ['update', `JobId=${main.id}`, `ExcNodeList=${node}`]);
     await slurm.call('scontrol', ['update', 'PartitionName=low', 'State=UP']);
 
-    expect(await main.ended(), main.log()).toMatchObject({
-      state: 'COMPLETED',
-      exit: 0,
-      restarts: 1,
-    });
+    expect(await main.ended(), main.log()).toMatchObject(completed(1));
     expect((await main.state()).node).not.toBe(node);
-    expect(await array.ended(), array.log()).toMatchObject({
-      state: 'COMPLETED',
-      exit: 0,
-      restarts: 0,
-    });
+    expect(await array.ended(), array.log()).toMatchObject(completed(0));
     const run = readRun(directory);
     expectSame(run, undisturbed);
     expect(run.record.term).toBe(2);
@@ -228,11 +213,7 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     await atWork(directory, 2, 1, main);
     const { node } = await main.state();
     await slurm.submit(['--partition=high', '--exclusive', `--nodelist=${node}`, '--wrap=true']);
-    expect(await main.ended(), main.log()).toMatchObject({
-      state: 'COMPLETED',
-      exit: 0,
-      restarts: 1,
-    });
+    expect(await main.ended(), main.log()).toMatchObject(completed(1));
     expect(main.log()).toMatch(/exit code 143: this job goes back into the queue/);
     expect(await array.ended(), array.log()).toMatchObject({ state: 'COMPLETED', exit: 0 });
     expectSame(readRun(directory), undisturbed);
@@ -245,11 +226,7 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     await atWork(directory, 2, 1, job);
     const { node } = await job.state();
     await slurm.submit(['--partition=high', '--exclusive', `--nodelist=${node}`, '--wrap=true']);
-    expect(await job.ended(), job.log()).toMatchObject({
-      state: 'COMPLETED',
-      exit: 0,
-      restarts: 1,
-    });
+    expect(await job.ended(), job.log()).toMatchObject(completed(1));
     expect(job.log()).not.toMatch(/goes back into the queue/);
     expectSame(readRun(directory), undisturbed);
     expectNothingComputedAgain(directory);

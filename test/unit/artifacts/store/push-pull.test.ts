@@ -44,7 +44,11 @@ describe('push', () => {
     const { 'manifest.json': manifest = '', ...files } = filesUnder(stored);
     expect(files).toEqual(resultsOfRun);
     const entries = Object.entries(resultsOfRun).map(([name, text]) =>
-      expect.objectContaining({ name, size: Buffer.byteLength(text), sha256: hash('sha256', text) }),
+      expect.objectContaining({
+        name,
+        size: Buffer.byteLength(text),
+        sha256: hash('sha256', text),
+      }),
     );
     expect(JSON.parse(manifest)).toMatchObject({
       format: 1,

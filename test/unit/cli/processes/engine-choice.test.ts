@@ -8,7 +8,8 @@ import { planWorkers } from '../../../../cli/processes/worker-plan.ts';
 import { driverLibrary, missingLibraries } from '../../../../worker/native/cuda.ts';
 import { ensureTensorFlow } from '../../../../worker/native/ensure.ts';
 import { readyTensorFlow } from '../../../../worker/native/engine-manifest.ts';
-import { standIns, systemPath, temporaryFolder } from '../../../fixtures/engine/fake-programs.ts';
+import { standIns, systemPath } from '../../../fixtures/engine/fake-programs.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
 const hasDriver = !(await missingLibraries([driverLibrary], {})).has(driverLibrary);
 const hasCuda = readyTensorFlow()?.device === 'cuda';

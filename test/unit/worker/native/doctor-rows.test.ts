@@ -11,7 +11,8 @@ import {
   rowLines,
 } from '../../../../worker/native/doctor-rows.ts';
 import type { Row } from '../../../../worker/native/doctor-rows.ts';
-import { standIns, temporaryFolder } from '../../../fixtures/engine/fake-programs.ts';
+import { standIns } from '../../../fixtures/engine/fake-programs.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
 const good = (check: string): Row => ({ check, status: 'ok', detail: 'x' });
 const bad = (check: string): Row => ({ check, status: 'warning', detail: 'x', fix: 'do y' });

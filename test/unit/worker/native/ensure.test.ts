@@ -16,7 +16,8 @@ import { describe, expect, test, vi } from 'vitest';
 import { ensureTensorFlow } from '../../../../worker/native/ensure.ts';
 import { readyTensorFlow } from '../../../../worker/native/engine-manifest.ts';
 import { ownLink, tfjsPackage } from '../../../../worker/native/places.ts';
-import { standIns, systemPath, temporaryFolder } from '../../../fixtures/engine/fake-programs.ts';
+import { standIns, systemPath } from '../../../fixtures/engine/fake-programs.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
 const installed = readyTensorFlow();
 

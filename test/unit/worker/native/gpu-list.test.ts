@@ -7,7 +7,8 @@ import { workerEnvironment } from '../../../../worker/native/device-environment.
 import { withoutGreetings } from '../../../../worker/native/load.ts';
 import type { NativeEngine } from '../../../../worker/native/engine-manifest.ts';
 import { usableGpus } from '../../../../worker/native/usable-gpus.ts';
-import { standIns, temporaryFolder } from '../../../fixtures/engine/fake-programs.ts';
+import { standIns } from '../../../fixtures/engine/fake-programs.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
 const TWO_GPUS = ['GPU-a', 'GPU-b'].map((uuid, index) => ({
   index,

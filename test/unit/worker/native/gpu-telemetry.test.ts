@@ -5,7 +5,8 @@ import type { GpuReading } from '../../../../shared/gpu-reading.ts';
 import { MAX_GPU_ANSWER_BYTES } from '../../../../shared/limits.ts';
 import { GpuTelemetry, type WatchedGpus } from '../../../../worker/native/gpu-telemetry.ts';
 import { until } from '../../../hostile/honest.ts';
-import { standIns, systemPath, temporaryFolder } from '../../../fixtures/engine/fake-programs.ts';
+import { standIns, systemPath } from '../../../fixtures/engine/fake-programs.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
 const SOON = { intervalMilliseconds: 1, answerMilliseconds: 60_000, retryMilliseconds: 1 };
 

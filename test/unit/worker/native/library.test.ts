@@ -6,12 +6,8 @@ import { folderLibrary, pinnedLibrary } from '../../../../worker/native/library.
 import type { LibraryPlaces } from '../../../../worker/native/library.ts';
 import { fetchWheel } from '../../../../worker/native/pip.ts';
 import type { Wheel, WheelSet } from '../../../../worker/native/wheels.ts';
-import {
-  standIns,
-  systemPath,
-  temporaryFolder,
-  zip,
-} from '../../../fixtures/engine/fake-programs.ts';
+import { standIns, systemPath, zip } from '../../../fixtures/engine/fake-programs.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
 const ignore = (): void => undefined;
 

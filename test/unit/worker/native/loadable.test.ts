@@ -9,7 +9,8 @@ import { ensureTensorFlow } from '../../../../worker/native/ensure.ts';
 import { mountOf } from '../../../../worker/native/loadable.ts';
 import { executable } from '../../../fixtures/processes/program.ts';
 import { fakeEngine } from '../../../fixtures/engine/fake-engine.ts';
-import { standIns, temporaryFolder } from '../../../fixtures/engine/fake-programs.ts';
+import { standIns } from '../../../fixtures/engine/fake-programs.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
 const choose = (engine: 'auto' | 'tensorflow', lines: string[] = []) =>
   chooseEngine(

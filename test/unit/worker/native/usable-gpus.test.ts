@@ -9,7 +9,8 @@ import { workerEnvironment } from '../../../../worker/native/device-environment.
 import { watchedGpus } from '../../../../worker/native/gpu-telemetry.ts';
 import { gpuOf, howMany, usableGpus } from '../../../../worker/native/usable-gpus.ts';
 import { fakeEngine } from '../../../fixtures/engine/fake-engine.ts';
-import { standIns, systemPath, temporaryFolder } from '../../../fixtures/engine/fake-programs.ts';
+import { standIns, systemPath } from '../../../fixtures/engine/fake-programs.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
 // No GPU has run any of this: the rules are those of NVIDIA's documentation, and of programs that
 // imitate them.
