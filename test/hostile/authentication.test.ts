@@ -6,7 +6,7 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { Agent, createServer as createSecureServer, get } from 'node:https';
-import { connect as dial, type AddressInfo } from 'node:net';
+import { connect as dial } from 'node:net';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import {
   listen,
@@ -26,6 +26,7 @@ import { connect, fetchDescription, type DialOptions } from '../../worker/dial.t
 import { Anchor, type Trust } from '../../worker/trust.ts';
 import { answerTo } from '../fixtures/proven-client.ts';
 import { TestAuthority } from '../fixtures/certificates.ts';
+import { listening } from '../fixtures/listening.ts';
 import { description } from './fake-coordinator.ts';
 import { plainRequest, upgradeRequest, WORKER_PATH } from './frames.ts';
 import { TOKEN } from './honest.ts';
@@ -178,13 +179,7 @@ async function faced(
       'HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n',
     );
   });
-  http.listen(0, '127.0.0.1');
-  await once(http, 'listening');
-  onTestFinished(() => {
-    http.close();
-    http.closeAllConnections();
-  });
-  const { port } = http.address() as AddressInfo;
+  const port = await listening(http);
   const trust: Trust =
     tls === undefined
       ? { kind: 'system' }

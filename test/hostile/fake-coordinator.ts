@@ -1,6 +1,4 @@
-import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { onTestFinished, vi } from 'vitest';
 import { WebSocketServer, type WebSocket } from 'ws';
 import { datasetOf } from '../../cli/commands/worker.ts';
@@ -18,6 +16,7 @@ import { Client } from '../../worker/client.ts';
 import { Computation } from '../../worker/computation.ts';
 import type { DialOptions } from '../../worker/dial.ts';
 import { Anchor } from '../../worker/trust.ts';
+import { listening } from '../fixtures/listening.ts';
 import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 import { isProven, proveUpgrades } from '../fixtures/proven-client.ts';
 import { TOKEN } from './honest.ts';
@@ -118,14 +117,10 @@ async function startLiar({ run, data, greet = welcome, ready }: Lies): Promise<n
       if (kind === 'ready') ready?.(socket);
     });
   });
-  http.listen(0, '127.0.0.1');
-  await once(http, 'listening');
   onTestFinished(() => {
     for (const socket of webSockets.clients) socket.terminate();
-    http.closeAllConnections();
-    http.close();
   });
-  return (http.address() as AddressInfo).port;
+  return await listening(http);
 }
 
 function welcome(socket: WebSocket): void {

@@ -1,12 +1,13 @@
 import { once } from 'node:events';
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { errorTable, type ErrorCode } from '../../../shared/errors.ts';
 import { decodeFrame, encodeHeader } from '../../../shared/wire/frame.ts';
 import { PROTOCOL } from '../../../shared/wire/messages.ts';
 import { parseRunRecord } from '../../../shared/files/run-schema.ts';
+import { listening } from '../../fixtures/listening.ts';
 import { startCoordinator, startWorker } from '../../fixtures/processes/cluster.ts';
 import { readRun } from '../../fixtures/processes/finished-run.ts';
 import { freePort } from '../../fixtures/processes/free-ports.ts';
@@ -153,10 +154,7 @@ describe('a coordinator ends with a clear error', () => {
   });
 
   it('when its port is in use, and leaves no run behind', async () => {
-    const server = createServer().listen(0, '127.0.0.1');
-    onTestFinished(() => void server.close());
-    await once(server, 'listening');
-    const { port } = server.address() as AddressInfo;
+    const port = await listening(createServer());
     const runs = temporaryFolder();
     const { code, output } = await run([
       'local',

@@ -1,11 +1,10 @@
-import { once } from 'node:events';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { expect, it, onTestFinished } from 'vitest';
+import { expect, it } from 'vitest';
 import { errorTable } from '../../../shared/errors.ts';
-import { portOf } from '../../../coordinator/network/http-server.ts';
+import { listening } from '../../fixtures/listening.ts';
 import { childOf } from '../../fixtures/processes/children.ts';
 import { readRun } from '../../fixtures/processes/finished-run.ts';
 import { quickLocal } from '../../fixtures/processes/options.ts';
@@ -22,14 +21,9 @@ async function greedyServer(): Promise<{ environment: NodeJS.ProcessEnv; sent: P
     if (request.method === 'PUT') return heard();
     response.writeHead(404, { 'Content-Type': 'application/xml' });
     response.end(request.method === 'HEAD' ? '' : '<Error><Code>NoSuchKey</Code></Error>');
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => {
-    server.close();
-    server.closeAllConnections();
   });
   const environment = {
-    AWS_ENDPOINT_URL: `http://127.0.0.1:${portOf(server)}`,
+    AWS_ENDPOINT_URL: `http://127.0.0.1:${await listening(server)}`,
     AWS_ACCESS_KEY_ID: 'a',
     AWS_SECRET_ACCESS_KEY: 'b',
     AWS_REGION: 'us-east-1',

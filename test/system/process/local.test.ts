@@ -1,15 +1,14 @@
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdirSync, readFileSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { DEFAULT_PORT } from '../../../cli/options/endpoint.ts';
 import { datasetDigest } from '../../../shared/dataset/dataset.ts';
-import { portOf } from '../../../coordinator/network/http-server.ts';
 import { errorTable } from '../../../shared/errors.ts';
 import { concatenate, imagesFile, labelsFile } from '../../fixtures/dataset/idx-files.ts';
 import { tinyBytes, tinyFiles } from '../../fixtures/dataset/tiny-dataset.ts';
+import { listening } from '../../fixtures/listening.ts';
 import { train } from '../../fixtures/processes/cluster.ts';
 import { readRun } from '../../fixtures/processes/finished-run.ts';
 import { newRun } from '../../fixtures/processes/options.ts';
@@ -33,11 +32,7 @@ describe('local', () => {
   });
 
   it('fails with the name of a given port that is in use', async () => {
-    const server = createServer();
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    onTestFinished(() => void server.close());
-    const port = portOf(server);
+    const port = await listening(createServer());
     const args = ['local', ...TINY, '--runs-dir', temporaryFolder(), '--port', `${port}`];
     const { code, output } = await run(args);
     expect(code, output).toBe(errorTable.ADDRESS.exit);

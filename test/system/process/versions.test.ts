@@ -1,6 +1,4 @@
-import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { errorTable } from '../../../shared/errors.ts';
@@ -9,6 +7,7 @@ import { PROTOCOL } from '../../../shared/wire/messages.ts';
 import { Authenticator } from '../../../coordinator/network/authenticator.ts';
 import { isProven, proveUpgrades } from '../../fixtures/proven-client.ts';
 import { configurationFixture } from '../../fixtures/configuration.ts';
+import { listening } from '../../fixtures/listening.ts';
 import { run } from '../../fixtures/processes/program.ts';
 import { ARITHMETIC } from '../../../shared/arithmetic/version.ts';
 
@@ -44,14 +43,8 @@ async function otherCoordinator(answer: object): Promise<{ url: string; hellos: 
       socket.close(errorTable.VERSION.close);
     });
   });
-  http.listen(0, '127.0.0.1');
-  await once(http, 'listening');
-  onTestFinished(() => {
-    sockets.close();
-    http.close();
-    http.closeAllConnections();
-  });
-  return { url: `ws://127.0.0.1:${(http.address() as AddressInfo).port}`, hellos };
+  onTestFinished(() => void sockets.close());
+  return { url: `ws://127.0.0.1:${await listening(http)}`, hellos };
 }
 
 function join(url: string) {
@@ -100,10 +93,7 @@ describe('a worker whose coordinator has another version', () => {
       heard.push(request.headers.authorization);
       response.writeHead(401, { 'WWW-Authenticate': 'Bearer', Connection: 'close' }).end();
     });
-    http.listen(0, '127.0.0.1');
-    await once(http, 'listening');
-    onTestFinished(() => void http.close());
-    const { code, output } = await join(`ws://127.0.0.1:${(http.address() as AddressInfo).port}`);
+    const { code, output } = await join(`ws://127.0.0.1:${await listening(http)}`);
     expect(code, output).toBe(errorTable.VERSION.exit);
     expect(output).toMatch(/asks for the token itself \(protocol 2 or older\)/);
     expect(heard).toEqual([undefined]);

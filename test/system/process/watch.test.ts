@@ -6,6 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest';
 import type { RunView, Update } from '../../../dashboards/feed/api.ts';
 import { readModel } from '../../../shared/files/model-file.ts';
 import { errorTable } from '../../../shared/errors.ts';
+import { listening } from '../../fixtures/listening.ts';
 import { ask, follow } from '../../fixtures/page-client.ts';
 import { childOf } from '../../fixtures/processes/children.ts';
 import { startCoordinator, startWorker } from '../../fixtures/processes/cluster.ts';
@@ -208,11 +209,7 @@ describe('the address of the page', () => {
   });
 
   it('is an error if it was given and is in use', async () => {
-    const taken = createServer().listen(0, '127.0.0.1');
-    onTestFinished(() => void taken.close());
-    await once(taken, 'listening');
-    const address = taken.address();
-    const port = typeof address === 'object' && address !== null ? String(address.port) : '';
+    const port = String(await listening(createServer()));
     const runs = temporaryFolder();
     const config = join(runs, 'config.yaml');
     writeFileSync(config, `http-port: ${port}\n`);

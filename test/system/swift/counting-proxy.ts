@@ -1,6 +1,5 @@
-import { once } from 'node:events';
-import { connect, createServer, type AddressInfo } from 'node:net';
-import { onTestFinished } from 'vitest';
+import { connect, createServer } from 'node:net';
+import { listening } from '../../fixtures/listening.ts';
 
 /**
  * Forwards everything to a port of this machine, and calls `then` once, when so many bytes have
@@ -28,9 +27,6 @@ export async function countingProxy(
       one.on('error', () => other.destroy());
       one.on('close', () => other.destroy());
     }
-  }).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  onTestFinished(() => void server.close());
-  // A listening server's address is that of a port, not of a pipe.
-  return (server.address() as AddressInfo).port;
+  });
+  return await listening(server);
 }

@@ -1,18 +1,14 @@
 import { X509Certificate } from 'node:crypto';
-import { once } from 'node:events';
 import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { Authenticator } from '../../../coordinator/network/authenticator.ts';
-import {
-  createBoundedServer,
-  portOf,
-  type ServerTls,
-} from '../../../coordinator/network/http-server.ts';
+import { createBoundedServer, type ServerTls } from '../../../coordinator/network/http-server.ts';
 import { ClusterError } from '../../../shared/errors.ts';
 import { connect, fetchDescription, type DialOptions } from '../../../worker/dial.ts';
 import { Anchor, digestOf, type Trust } from '../../../worker/trust.ts';
 import { description as sampleDescription } from '../../hostile/fake-coordinator.ts';
 import { isProven } from '../../fixtures/proven-client.ts';
 import { TestAuthority } from '../../fixtures/certificates.ts';
+import { listening } from '../../fixtures/listening.ts';
 
 const TOKEN = 'a-token-of-the-tests-0123456789';
 const DAY_MILLISECONDS = 86_400_000;
@@ -43,13 +39,7 @@ async function listen(tls: ServerTls | undefined): Promise<{ port: number; heard
     heard.push(JSON.stringify([request.url, request.rawHeaders]));
     socket.destroy();
   });
-  http.listen(0, '127.0.0.1');
-  await once(http, 'listening');
-  onTestFinished(() => {
-    http.close();
-    http.closeAllConnections();
-  });
-  return { port: portOf(http) ?? 0, heard };
+  return { port: await listening(http), heard };
 }
 
 function dialOf(port: number, trust: Trust, scheme = 'wss', host = '127.0.0.1'): DialOptions {

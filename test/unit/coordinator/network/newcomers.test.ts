@@ -5,11 +5,11 @@ import { connect as secure } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import {
   createBoundedServer,
-  portOf,
   type ServerTls,
 } from '../../../../coordinator/network/http-server.ts';
 import { Newcomers, type NewcomerEnd } from '../../../../coordinator/network/newcomers.ts';
 import { TestAuthority } from '../../../fixtures/certificates.ts';
+import { listening } from '../../../fixtures/listening.ts';
 
 const PLACES = 3;
 /** Longer than any newcomer of a test waits. */
@@ -24,13 +24,7 @@ async function startListener(milliseconds = LONG_MILLISECONDS, tls?: ServerTls) 
     if (request.url === '/in') newcomers.release(request.socket);
     response.end();
   });
-  http.listen(0, '127.0.0.1');
-  await once(http, 'listening');
-  onTestFinished(() => {
-    http.close();
-    http.closeAllConnections();
-  });
-  return { http, port: portOf(http) ?? 0, ends };
+  return { http, port: await listening(http), ends };
 }
 
 /** A connection that sends nothing, and whether it was ended. */
