@@ -13,6 +13,7 @@ import {
   rateBy,
   value,
   valueBy,
+  type Query,
 } from './queries.ts';
 import { workers } from './worker-panels.ts';
 

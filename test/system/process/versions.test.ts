@@ -43,7 +43,7 @@ async function otherCoordinator(answer: object): Promise<{ url: string; hellos: 
       socket.close(errorTable.VERSION.close);
     });
   });
-  onTestFinished(() => void sockets.close());
+  onTestFinished(() => sockets.close());
   return { url: `ws://127.0.0.1:${await listening(http)}`, hellos };
 }
 

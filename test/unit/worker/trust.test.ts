@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { Authenticator } from '../../../coordinator/network/authenticator.ts';
 import { createBoundedServer, type ServerTls } from '../../../coordinator/network/http-server.ts';
 import { ClusterError } from '../../../shared/errors.ts';
