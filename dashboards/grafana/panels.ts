@@ -30,7 +30,7 @@ import { target, type Query } from './queries.ts';
 /** The version of the panels' options; without it Grafana migrates those of an xychart. */
 const PLUGIN_VERSION = '12.0.0';
 
-/** Of every panel with a number: six fill a row. */
+/** The size of every panel with a number: six fill a row. */
 const STAT_SIZE = { width: 4, height: 4 };
 
 /** A panel for the generator's Row, which calls generate(). */
