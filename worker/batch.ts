@@ -6,7 +6,7 @@ import { firstShard, isNode, shardCount } from '../shared/arithmetic/tree.ts';
 import type { Node } from '../shared/arithmetic/tree.ts';
 import type { Batch } from './engines/engine.ts';
 
-/** The parameters of all batches of a run. */
+/** The parameters that all batches of a run share. */
 export interface BatchShape {
   readonly model: ModelShape;
   readonly virtualShards: number;
@@ -25,16 +25,16 @@ export interface TrainingSet {
 
 export interface BatchBuilder {
   /**
-   * The batch of the subtree at `node` in this step. `order` is the epoch's permutation of the
-   * samples. The arrays are valid until a batch of the step after next is built, so a step can be
-   * computed while the next one is prepared. A shard that was already built for this step is not
+   * The batch for the subtree at `node` in this step. `order` is the epoch's permutation of the
+   * samples. The arrays stay valid until a batch for the step after next is built, so one step can
+   * be computed while the next is prepared. Shards that were already built for this step are not
    * built again.
    */
   build(plan: StepPlan, node: Node, order: Uint32Array): Batch;
 }
 
 /**
- * One global batch in memory, row by row. The batch of a subtree is a range of it, so regrouping
+ * One global batch in memory, row by row. A subtree's batch is a range of its rows, so regrouping
  * copies nothing.
  */
 interface GlobalBatch {
@@ -46,18 +46,18 @@ interface GlobalBatch {
     readonly units: number;
     readonly values: Float32Array;
   }[];
-  /** The step whose rows each shard has; 0 for none. */
+  /** The step whose rows each shard holds; 0 if none. */
   readonly stepOf: Float64Array;
-  /** The views of each subtree by node, created on first use. */
+  /** Views of the subtrees, by node, created on first use. */
   readonly batches: (Batch | undefined)[];
 }
 
-/** float32(pixel / 255) for each value of a byte. */
+/** float32(pixel / 255) for each byte value. */
 const PIXELS = Float32Array.from({ length: 256 }, (_, pixel) => pixel / 255);
 
 /**
- * Bytes of kernel memory that a builder uses: the kernels write the masks there, and all arrays are
- * aligned to cache lines.
+ * Kernel memory that a builder uses, in bytes. The kernels write the masks into it, and all arrays
+ * are aligned to cache lines.
  */
 export function batchBytes(shape: BatchShape): number {
   const rows = shape.virtualShards * shape.rowsPerShard;
@@ -70,16 +70,19 @@ export function createBatchBuilder(
   shape: BatchShape,
   data: TrainingSet,
 ): BatchBuilder {
-  // Steps alternate between two batches, so that the next one is built while this one is still in
-  // use.
+  // Steps alternate between two batches, so the next one can be built while the current one is
+  // still in use.
   const even = allocateBatch(kernels, shape);
   const odd = allocateBatch(kernels, shape);
   return {
     build(plan, node, order) {
-      assert(isNode(node, shape.virtualShards), `node ${node} of ${shape.virtualShards} shards`);
+      assert(
+        isNode(node, shape.virtualShards),
+        `node ${node} is in the tree over ${shape.virtualShards} shards`,
+      );
       assert(
         plan.rowsPerShard === shape.rowsPerShard,
-        `a plan for ${plan.rowsPerShard} rows per shard`,
+        `a plan has ${shape.rowsPerShard} rows per shard, not ${plan.rowsPerShard}`,
       );
       const global = plan.step % 2 === 0 ? even : odd;
       const first = firstShard(node, shape.virtualShards);
@@ -145,7 +148,7 @@ function fillShard(
   });
 }
 
-/** float32(pixel / 255) of `count` pixels. */
+/** Writes float32(pixel / 255) for `count` pixels. */
 export function copyPixels(
   from: Uint8Array,
   fromStart: number,

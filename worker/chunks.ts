@@ -17,7 +17,7 @@ export interface ChunkBuilder {
   build(chunk: number): Chunk;
 }
 
-/** Bytes of kernel memory that a builder uses. */
+/** Kernel memory that a builder uses, in bytes. */
 export function chunkBytes(inputs: number): number {
   return 4 * EVALUATION_CHUNK_ROWS * inputs + 64;
 }

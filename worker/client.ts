@@ -22,23 +22,23 @@ import {
 export interface ClientOptions {
   readonly dial: DialOptions;
   readonly settings: SessionSettings;
-  /** Loads the data and builds the engine. It is called again only for another run. */
+  /** Loads the data and builds the engine. Called again only for a different run. */
   readonly prepare: (run: RunDescription) => Promise<Computation>;
   readonly log: (level: 'info' | 'warn' | 'debug', message: string) => void;
-  /** Random numbers in [0, 1), for the jitter of the pauses. */
+  /** Returns random numbers in [0, 1), which jitter the pauses between dials. */
   readonly random: () => number;
   readonly clock: () => number;
 }
 
 interface Queued {
   readonly event: SessionEvent;
-  /** The weights of a message. */
+  /** The weights that came with a message. */
   readonly tensor?: Tensor | undefined;
 }
 
 /**
- * The shell around the reducer of the session: sockets and timers enqueue events, and one loop
- * performs their effects in order.
+ * The shell around the session reducer: sockets and timers enqueue events, and one loop performs
+ * their effects in order.
  */
 export class Client {
   /** Resolves when the run has ended for this worker; rejects with the error that ended it. */
@@ -51,7 +51,7 @@ export class Client {
   #pause: NodeJS.Timeout | undefined;
   #gpus: readonly GpuReading[] | undefined;
   readonly #queue: Queued[] = [];
-  /** Number of queued messages with weights. */
+  /** Number of queued messages that carry weights. */
   #waitingWeights = 0;
   #draining = false;
   #resolve: () => void = () => undefined;
@@ -70,7 +70,7 @@ export class Client {
     this.#enqueue({ kind: 'start', now: this.#options.clock() });
   }
 
-  /** Leaves the run, and tells the coordinator why. */
+  /** Leaves the run and tells the coordinator why. */
   leave(error: ClusterError): void {
     this.#link?.send({ kind: 'bye', code: error.code, message: error.message });
     this.#state = { ...this.#state, phase: 'ended' };
@@ -80,7 +80,7 @@ export class Client {
   }
 
   /**
-   * Reports readings of this worker's GPUs to the coordinator, now or as soon as the worker is
+   * Sends readings from this worker's GPUs to the coordinator, immediately or once the worker is
    * ready.
    */
   report(gpus: readonly GpuReading[]): void {
@@ -126,11 +126,11 @@ export class Client {
   }
 
   /**
-   * Queues a message. It may wait while this worker prepares or waits for the socket to send
-   * results, but the queue is limited.
+   * Queues a message. Messages may wait while this worker prepares or while the socket sends
+   * results, but the length of the queue is limited.
    */
   #hear(message: CoordinatorMessage, tensor: Tensor | undefined): void {
-    // The link has noted it, and it needs no answer.
+    // The link has already noted the heartbeat, which needs no answer.
     if (message.kind === 'heartbeat') return;
     const now = this.#options.clock();
     if (tensor !== undefined) this.#waitingWeights += 1;
@@ -139,7 +139,7 @@ export class Client {
       this.#queue.length > limits.MAX_WAITING_MESSAGES ||
       this.#waitingWeights > limits.MAX_WAITING_WEIGHTS;
     if (!isTooMuch) return;
-    const what = `the coordinator sends without waiting: ${this.#queue.length} messages are queued`;
+    const what = `the coordinator sends too much: ${this.#queue.length} messages are queued`;
     this.#disconnect();
     this.#enqueueLater({ kind: 'failed', error: new ClusterError('LIMIT', what), now });
   }
@@ -205,8 +205,8 @@ export class Client {
   }
 
   /**
-   * Runs outside the queue, so that `leave` works while dialling; no other event can occur
-   * meanwhile.
+   * Runs outside the queue, so that `leave` works while dialling; no other event can occur in the
+   * meantime.
    */
   async #dial(afterMilliseconds: number): Promise<void> {
     const { dial, log, clock, random } = this.#options;
@@ -223,7 +223,7 @@ export class Client {
       if (isOther) this.#discard();
       this.#run = run;
       const socket = await connect(dial, run);
-      // `leave` was called during the dial.
+      // `leave` was called while dialling.
       if (this.#state.phase === 'ended') return socket.webSocket.terminate();
       this.#link = new Link(socket, this.#reachMemory(run), clock, this.#linkEvents());
       this.#enqueue({ kind: 'opened', now: clock() });
@@ -244,7 +244,9 @@ export class Client {
     this.#enqueueLater({ kind: 'prepared', fingerprint, engine, now: this.#options.clock() });
   }
 
-  /** Opens the coordinator's shared memory, if reachable; without it tensors travel in frames. */
+  /**
+   * Opens the coordinator's shared memory if it is reachable; otherwise tensors travel in frames.
+   */
   #reachMemory({ memory, configuration }: RunDescription): HostMemory | undefined {
     if (memory === undefined) return undefined;
     try {

@@ -28,13 +28,13 @@ interface Fence {
 export type SendResult = (result: Result) => void;
 
 /**
- * Everything with which a worker computes for one configuration: kernels, engine, batches and
- * frames for results.
+ * Everything that a worker needs to compute for one configuration: kernels, engine, batches and
+ * result frames.
  */
 export class Computation {
   readonly fingerprint: string;
   /**
-   * Why the engine's own sums cannot be used, which makes training slower; undefined if they can.
+   * Why the engine's own sums cannot be used (which makes training slower); undefined if they can.
    */
   readonly disagreement: string | undefined;
   readonly engine: EngineIdentity;
@@ -111,8 +111,8 @@ export class Computation {
 
   /**
    * Copies the weights of a step or evaluation into the kernels' memory. Throws TIMEOUT if the
-   * coordinator has already overwritten them in shared memory, and PROTOCOL if they were damaged in
-   * transit.
+   * coordinator has already overwritten them in shared memory, and PROTOCOL if they have the wrong
+   * size or were damaged in transit.
    */
   takeWeights(weights: Tensor): void {
     const bytes = 4 * this.#parameters;
@@ -180,8 +180,8 @@ export class Computation {
   }
 
   /**
-   * Predicts and sends these chunks of the test set. It yields after each chunk, so that the socket
-   * can send it.
+   * Computes and sends the predictions for these chunks of the test set. Yields after each chunk,
+   * so that the socket can send it.
    */
   async predictions(fence: Fence, chunks: readonly number[], send: SendResult): Promise<void> {
     collectGarbage();
@@ -207,7 +207,10 @@ export class Computation {
     }
   }
 
-  /** Builds the batches of a later step, for those of these subtrees that have only real shards. */
+  /**
+   * Builds the batches of a later step in advance, for those of these subtrees that have only real
+   * shards.
+   */
   prefetch(step: number, nodes: readonly number[]): void {
     if (step > totalSteps(this.#configuration)) return;
     const plan = planStep(this.#configuration, step);
@@ -263,7 +266,8 @@ function checkDataset({ model, trainSamples, testSamples }: Configuration, datas
     `${a} training and ${b} test samples, ${c} pixels, ${d} classes`;
   throw new ClusterError(
     'DATA',
-    `the run has ${words(described)} by its description, and ${words(found)} by its dataset`,
+    `the dataset does not fit the run: it has ${words(found)}; the run's description says ` +
+      words(described),
   );
 }
 

@@ -15,7 +15,7 @@ const CHAIN = new Set([
 ]);
 
 /**
- * The error for a failed connection to a coordinator, with a fix. A worker ends with TLS, and
+ * The error for a failed connection to a coordinator, with a fix. A worker ends on a TLS error, and
  * retries after UNREACHABLE.
  */
 export function connectionError(coordinator: URL, error: unknown): ClusterError {
@@ -26,25 +26,26 @@ export function connectionError(coordinator: URL, error: unknown): ClusterError 
     new ClusterError('TLS', message, { fix, cause: error });
   if (CHAIN.has(code))
     return tls(
-      `this worker does not trust the authority of the certificate of ${at} (${code})`,
-      'name the ca.crt of `mnist-dist certs` with --ssl-ca-certfile, or use the join string ' +
-        'of the coordinator',
+      `this worker does not trust the authority that issued the certificate of ${at} (${code})`,
+      'pass the ca.crt that `mnist-dist certs` created with --ssl-ca-certfile, or use the ' +
+        "coordinator's join string",
     );
   switch (code) {
     case 'CERT_HAS_EXPIRED':
       return tls(
-        `the certificate of ${at} has expired by the clock of this machine (${now()})`,
+        `the certificate of ${at} has expired according to this machine's clock (${now()})`,
         'set the clock, or create a new certificate for the coordinator: `mnist-dist certs NAME`',
       );
     case 'CERT_NOT_YET_VALID':
       return tls(
-        `the certificate of ${at} is not valid yet by the clock of this machine (${now()})`,
-        'compare the clocks of both machines (date -u), and set them with NTP',
+        `the certificate of ${at} is not valid yet according to this machine's clock (${now()})`,
+        'compare the clocks of both machines (date -u), and synchronize them with NTP',
       );
     case 'ERR_TLS_CERT_ALTNAME_INVALID':
       return tls(
-        `the certificate of ${at} is for another name: ${reason}`,
-        `dial a name that it has, or create one: \`mnist-dist certs ${coordinator.hostname}\``,
+        `the certificate of ${at} is for a different name: ${reason}`,
+        `dial a name that the certificate contains, or create a certificate for this one: ` +
+          `\`mnist-dist certs ${coordinator.hostname}\``,
       );
     case 'EPROTO':
     case 'ERR_SSL_WRONG_VERSION_NUMBER':
@@ -71,7 +72,7 @@ function fixOf(code: string, { protocol, hostname, host, port }: URL): string {
   switch (code) {
     case 'ECONNREFUSED':
       return (
-        'start it with `mnist-dist coordinator` (--host 0.0.0.0 for other machines), or check ' +
+        'start one with `mnist-dist coordinator` (--host 0.0.0.0 for other machines), or check ' +
         '--coordinator'
       );
     case 'ENOTFOUND':
@@ -83,21 +84,21 @@ function fixOf(code: string, { protocol, hostname, host, port }: URL): string {
     case 'TimeoutError':
       return (
         `open port ${port} in the firewall of ${hostname}, or dial an address that this ` +
-        `machine can reach (--advertise of the coordinator)`
+        `machine can reach (see the coordinator's --advertise)`
       );
     case 'ECONNRESET':
     case 'HPE_INVALID_CONSTANT':
       return protocol === 'ws:' || protocol === 'http:'
-        ? `if it has a certificate, dial wss://${host}`
-        : 'read the log of the coordinator';
+        ? `if the coordinator has a certificate, dial wss://${host}`
+        : "read the coordinator's log";
     default:
-      return 'start it with `mnist-dist coordinator`, or check --coordinator';
+      return 'start one with `mnist-dist coordinator`, or check --coordinator';
   }
 }
 
 /**
- * The code and the text of a system error. If several addresses were tried, it is the error of the
- * first.
+ * The code and text of a system error; if several addresses were tried, those for the first
+ * address.
  */
 function faultOf(error: unknown): { code: string; reason: string } {
   if (error instanceof AggregateError && error.errors.length > 0) return faultOf(error.errors[0]);

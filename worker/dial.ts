@@ -20,26 +20,26 @@ import { connectionError } from './connection-errors.ts';
 import { ARITHMETIC } from '../shared/arithmetic/version.ts';
 
 export interface DialOptions {
-  /** ws:// or wss:// address of the coordinator. */
+  /** The coordinator's ws:// or wss:// address. */
   readonly coordinator: URL;
   /** The certificates to trust over TLS. */
   readonly anchor: Anchor;
-  /** Called at every attempt. */
+  /** Called on every attempt. */
   readonly token: () => string;
   readonly maxModelBytes: number;
   readonly maxDataBytes: number;
-  /** Memory that a run may use in this worker, with the engine. */
+  /** Maximum memory that a run may use in this worker, including the engine. */
   readonly maxMemoryBytes: number;
   readonly engine: EngineKind;
-  /** Time for downloading a whole dataset. */
+  /** Time limit for downloading the whole dataset. */
   readonly dataLimitMilliseconds: number;
   /** Aborts requests when the worker ends. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Fetches the description of the run. Rejects with LIMIT or VERSION, before anything is loaded, if
- * the run is too large or of another version.
+ * Fetches the run's description. Rejects before anything is loaded: with LIMIT if the run is too
+ * large, with VERSION if the coordinator has a different version.
  */
 export async function fetchDescription(options: DialOptions): Promise<RunDescription> {
   const response = await request(
@@ -53,7 +53,7 @@ export async function fetchDescription(options: DialOptions): Promise<RunDescrip
   try {
     json = JSON.parse(Buffer.from(text).toString('utf8'));
   } catch (error) {
-    throw new ClusterError('PROTOCOL', `${options.coordinator.href}run did not answer with JSON`, {
+    throw new ClusterError('PROTOCOL', `${options.coordinator.href}run did not return JSON`, {
       cause: error,
     });
   }
@@ -68,7 +68,7 @@ export async function fetchDescription(options: DialOptions): Promise<RunDescrip
   if (!description.success)
     throw new ClusterError(
       'PROTOCOL',
-      `the coordinator sent an invalid description of the run: ${description.error.message}`,
+      `the coordinator sent an invalid run description: ${description.error.message}`,
     );
   checkSizes(description.data, options);
   return description.data;
@@ -95,7 +95,7 @@ function checkSizes(run: RunDescription, options: DialOptions): void {
   if (frameBytes > maxModelBytes) {
     throw new ClusterError(
       'LIMIT',
-      `the frames of the run have ${frameBytes} bytes, more than ${maxModelBytes} ` +
+      `the run's frames have ${frameBytes} bytes, more than ${maxModelBytes} ` +
         `(--max-model-bytes)`,
       { fix: 'raise --max-model-bytes, or use a smaller --hidden' },
     );
@@ -103,7 +103,7 @@ function checkSizes(run: RunDescription, options: DialOptions): void {
   if (run.data_bytes > maxDataBytes) {
     throw new ClusterError(
       'LIMIT',
-      `the dataset of the run has ${run.data_bytes} bytes, more than ${maxDataBytes} ` +
+      `the run's dataset has ${run.data_bytes} bytes, more than ${maxDataBytes} ` +
         `(--max-data-bytes)`,
       { fix: 'raise --max-data-bytes' },
     );
@@ -112,8 +112,8 @@ function checkSizes(run: RunDescription, options: DialOptions): void {
 }
 
 /**
- * Fetches the dataset in limited time. After a broken connection the download resumes, as long as
- * each request brings some bytes.
+ * Fetches the dataset within the time limit. If the connection breaks, the download resumes,
+ * provided that each request brings some bytes.
  */
 export async function fetchDataset(options: DialOptions, run: RunDescription): Promise<Uint8Array> {
   const bytes = new Uint8Array(run.data_bytes);
@@ -124,7 +124,7 @@ export async function fetchDataset(options: DialOptions, run: RunDescription): P
     if (requests === limits.MAX_DATA_REQUESTS)
       throw new ClusterError(
         'UNREACHABLE',
-        `the download of the dataset broke off ${requests} times, after ${have} of ` +
+        `the dataset download broke off ${requests} times, after ${have} of ` +
           `${bytes.length} bytes`,
       );
     try {
@@ -134,7 +134,7 @@ export async function fetchDataset(options: DialOptions, run: RunDescription): P
         if (have + chunk.length > bytes.length)
           throw new ClusterError(
             'DATA',
-            `the coordinator sent more than the announced ${bytes.length} bytes`,
+            `the coordinator sent more data than the ${bytes.length} bytes that it announced`,
           );
         bytes.set(chunk, have);
         have += chunk.length;
@@ -146,15 +146,15 @@ export async function fetchDataset(options: DialOptions, run: RunDescription): P
     if (have === before)
       throw new ClusterError(
         'UNREACHABLE',
-        `the download of the dataset broke off after ${have} of ${bytes.length} bytes`,
+        `the dataset download broke off after ${have} of ${bytes.length} bytes`,
       );
   }
   return bytes;
 }
 
 /**
- * Upgrades a connection at /worker; resolves when it is open. Frames are not compressed or
- * fragmented, and their mask is zero.
+ * Opens a WebSocket at /worker; resolves once it is open. Frames are neither compressed nor
+ * fragmented, and their mask consists of zeros.
  */
 export async function connect(options: DialOptions, run: RunDescription): Promise<FrameSocket> {
   const { coordinator } = options;
@@ -162,7 +162,7 @@ export async function connect(options: DialOptions, run: RunDescription): Promis
   const path = workerPath(run.run);
   const limit = AbortSignal.timeout(limits.REQUEST_LIMIT_MILLISECONDS);
   const proven = await prepareRequest(await requestOf(options, path, limit));
-  // A variable, because the types of ws lack some of these options.
+  // A variable instead of a literal argument, because the types of ws lack some of these options.
   const settings = {
     agent: proven.agent,
     headers: proven.headers,
@@ -172,8 +172,8 @@ export async function connect(options: DialOptions, run: RunDescription): Promis
     maxBufferedChunks: Math.ceil(maxPayload / 512),
     closeTimeout: limits.CLOSE_LIMIT_MILLISECONDS,
     handshakeTimeout: limits.REQUEST_LIMIT_MILLISECONDS,
-    // The mask protects proxies from scripts in browsers, which is irrelevant here. With a mask of
-    // zeros, ws sends without a copy.
+    // Masking protects proxies from scripts in browsers, which is irrelevant here. With a mask of
+    // zeros, ws sends without copying.
     generateMask: (mask: Buffer) => void mask.fill(0),
   };
   return await new Promise((resolve, reject) => {
@@ -191,7 +191,10 @@ export async function connect(options: DialOptions, run: RunDescription): Promis
     webSocket.once('unexpected-response', (request, response) => {
       if (!check(response)) return void request.destroy();
       reject(
-        new ClusterError('PROTOCOL', `${coordinator.href} did not upgrade; is this a coordinator?`),
+        new ClusterError(
+          'PROTOCOL',
+          `${coordinator.href} did not upgrade the connection; is this a coordinator?`,
+        ),
       );
       webSocket.terminate();
     });
@@ -206,7 +209,10 @@ export async function connect(options: DialOptions, run: RunDescription): Promis
   });
 }
 
-/** Makes a GET request after both sides have proved that they know the token. */
+/**
+ * Makes a GET request that proves that this worker knows the token. Rejects unless the response
+ * proves the same of the coordinator.
+ */
 async function request(
   options: DialOptions,
   path: string,
@@ -249,13 +255,13 @@ async function readBounded(
   for await (const chunk of chunks(options, response)) {
     length += chunk.length;
     if (length > max)
-      throw new ClusterError('LIMIT', `an answer of the coordinator has more than ${max} bytes`);
+      throw new ClusterError('LIMIT', `a response from the coordinator has more than ${max} bytes`);
     parts.push(chunk);
   }
   return Buffer.concat(parts);
 }
 
-/** Throws UNREACHABLE if the answer breaks off or takes too long. */
+/** Throws UNREACHABLE if the response breaks off or takes too long. */
 async function* chunks(
   { coordinator }: DialOptions,
   response: IncomingMessage,

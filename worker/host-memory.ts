@@ -2,16 +2,17 @@ import { SHARED_MEMORY_BUFFERS } from '../shared/limits.ts';
 import { PeerMemory, SharedMemory, type MemoryAddress } from '../shared/wire/shared-memory.ts';
 import type { Tensor } from '../shared/wire/frame.ts';
 
-/** The worker's side of the memory that it shares with a coordinator on its host. */
+/** The worker's side of the memory that it shares with a coordinator on the same host. */
 export class HostMemory {
   readonly #theirs: PeerMemory;
   readonly #ours: SharedMemory;
-  /** Whether the coordinator uses shared memory, which it does after it has opened the worker's. */
+  /** Whether the coordinator uses shared memory. It does so once it has opened the worker's. */
   #isAgreed = false;
   #used = 0;
 
   /**
-   * Throws if the coordinator's memory is unreachable: it runs on another host or as another user.
+   * Throws if the coordinator's memory is unreachable because it runs on a different host or as a
+   * different user.
    */
   constructor(address: MemoryAddress, parameters: number) {
     this.#theirs = new PeerMemory(address, 4 * parameters);
@@ -23,7 +24,7 @@ export class HostMemory {
     }
   }
 
-  /** The address of this worker's gradients. */
+  /** The address of the memory that holds this worker's gradients. */
   get address(): MemoryAddress {
     return this.#ours.address;
   }
@@ -33,14 +34,14 @@ export class HostMemory {
     return this.#theirs.tensor(buffer, checksum);
   }
 
-  /** Starts a task. The coordinator no longer needs the gradients of the task before. */
+  /** Starts a task. The coordinator no longer needs the gradients of the previous task. */
   begin(): void {
     this.#used = 0;
   }
 
   /**
-   * Writes a gradient and returns its buffer. Undefined if the gradient must travel in a frame:
-   * before the coordinator has used its own memory, or when all buffers are in use.
+   * Writes a gradient and returns its buffer. Returns undefined if the gradient must travel in a
+   * frame: until the coordinator has used its own memory, or when all buffers are in use.
    */
   put(gradient: Uint8Array, checksum: bigint): number | undefined {
     if (!this.#isAgreed || this.#used === SHARED_MEMORY_BUFFERS) return undefined;

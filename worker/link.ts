@@ -19,14 +19,14 @@ export interface LinkEvents {
   closed(code: number): void;
   /** Whether to send heartbeats. */
   isReady(): boolean;
-  /** A defect of this program. */
+  /** A bug in this program. */
   crashed(error: unknown): void;
   log(level: 'debug', message: string): void;
 }
 
 /**
- * One connection to a coordinator and, on the same host, their shared memory. No events follow
- * `close`.
+ * A connection to a coordinator and, if both run on the same host, their shared memory. No events
+ * follow `close`.
  */
 export class Link {
   readonly #socket: FrameSocket;
@@ -67,8 +67,8 @@ export class Link {
   }
 
   /**
-   * Sends a result through shared memory if possible, else in a frame. The result is freed when its
-   * bytes are no longer needed.
+   * Sends a result through shared memory if possible, otherwise in a frame. The result is freed
+   * when its bytes are no longer needed.
    */
   sendResult(result: Result): void {
     const { message, body, checksum, free } = result;
@@ -86,14 +86,14 @@ export class Link {
   }
 
   /**
-   * Calls `then` after the socket has accepted the results, so that the call does not delay them.
+   * Calls `then` once the socket has accepted the results, so that the call does not delay them.
    */
   whenSent(then: () => void): void {
     this.#whenSent = then;
     if (this.#sending === 0) this.#sent();
   }
 
-  /** Starts a task: the results of the task before are no longer needed. */
+  /** Starts a task: the results of the previous task are no longer needed. */
   beginTask(): void {
     this.#memory?.begin();
   }
@@ -131,8 +131,8 @@ export class Link {
   }
 
   /**
-   * Sends a heartbeat and checks that the coordinator is not silent. Data in the socket's buffer is
-   * read before the check.
+   * Sends a heartbeat and checks how long the coordinator has been silent. Data that is already in
+   * the socket's buffer is read before the check.
    */
   #beat(): void {
     if (this.#events.isReady()) this.send({ kind: 'heartbeat' });

@@ -22,14 +22,17 @@ export interface ProbeInput {
   readonly configuration: ScheduleInput & { readonly model: ModelShape };
   readonly dataset: { readonly test: { readonly images: Uint8Array; readonly labels: Uint8Array } };
   readonly batches: BatchBuilder;
-  /** The order of the first epoch. */
+  /** The sample order of the first epoch. */
   readonly order: Uint32Array;
   /** The initial weights of the run. */
   readonly weights: Float32Array;
 }
 
 export interface Probed {
-  /** The engine to use: the given one, or the same with single shards that the kernel sums. */
+  /**
+   * The engine to use: the given one, or the same engine computing single shards that the kernel
+   * sums.
+   */
   readonly engine: Engine;
   /** SHA-256 in hexadecimal. Workers with the same fingerprint compute the same bytes. */
   readonly fingerprint: string;
@@ -37,17 +40,17 @@ export interface Probed {
   readonly disagreement: string | undefined;
 }
 
-/** Scales gradients so that sums and differences of two are often below 2^-126. */
+/** Scales gradients so that sums and differences of two of them are often below 2^-126. */
 const TINY_SCALE = 2 ** -123;
 
 /** A failed comparison; its message completes "the engine ...". */
 class Disagreement extends Error {}
 
 /**
- * Fingerprints an engine on the first batch and the initial weights of the run: every size of
- * subtree, a shard with one real row, gradients near 1e-38, and one evaluation chunk. Everything is
- * computed twice, and each sum of the engine is compared with the kernel's sum of the shards. If
- * they differ, the engine is probed again with the kernel's sums. Throws ENGINE if that fails, too.
+ * Fingerprints an engine on the run's first batch and initial weights: every size of subtree, a
+ * shard with one real row, gradients near 1e-38, and one evaluation chunk. Everything is computed
+ * twice, and each of the engine's sums is compared with the kernel's sum of the shards. If they
+ * differ, the engine is probed again with the kernel's sums. Throws ENGINE if that fails as well.
  */
 export function fingerprint(input: ProbeInput): Probed {
   try {
@@ -119,7 +122,7 @@ class ProbedSums {
 
   /**
    * Compares the largest subtree on the left edge of the tree that has only real shards, and every
-   * smaller subtree on that edge. These are all sizes of subtree that the run uses.
+   * smaller subtree on that edge. They cover all sizes of subtree that the run uses.
    */
   compare(what: string, batchOf: (node: Node) => Batch, realShards: number): void {
     let top = ROOT;
@@ -151,9 +154,9 @@ class ProbedSums {
     for (const time of [1, 2]) {
       const correct = this.#compute(batchOf(node), this.#direct);
       if (!this.#bytes(this.#direct).equals(this.#bytes(at))) {
-        const unlike = shards === 1 ? 'before' : 'one by one';
+        const unlike = shards === 1 ? 'before' : 'one at a time';
         throw new Disagreement(
-          `computes ${shards} shards in one call to other bytes than ${unlike} (${what}, ` +
+          `computes different bytes for ${shards} shards in one call than ${unlike} (${what}, ` +
             `call ${time})`,
         );
       }
@@ -191,16 +194,16 @@ function probePredictions(
   const first = Buffer.from(bytes);
   engine.predict(weights, inputs, labels, out.fill(0));
   if (!first.equals(bytes))
-    throw new Disagreement('predicts the same rows to other bytes the second time');
+    throw new Disagreement('predicts different bytes for the same rows the second time');
   hash.update(bytes);
 }
 
-/** The batch with another scale in its real rows. */
+/** The batch with a different scale in its real rows. */
 function scaled(batch: Batch, scale: number): Batch {
   return { ...batch, scale: batch.scale.map((value) => (value === 0 ? 0 : scale)) };
 }
 
-/** A shard whose rows after the first are padding. */
+/** The batch with padding in place of all rows but the first. */
 function oneRow(batch: Batch): Batch {
   const inputs = batch.inputs.slice().fill(0, batch.inputs.length / batch.labels.length);
   return {

@@ -18,8 +18,8 @@ export interface ProvenRequestOptions {
   readonly coordinator: URL;
   readonly path: string;
   /**
-   * Called after the coordinator has answered: a coordinator on this machine writes its token right
-   * before it listens.
+   * Called once the coordinator has answered: a coordinator on this machine writes its token before
+   * it accepts the first connection.
    */
   readonly token: () => string;
   /** Undefined without TLS. */
@@ -27,21 +27,22 @@ export interface ProvenRequestOptions {
   readonly signal: AbortSignal;
 }
 
-/** What the request after a challenge needs; it must use the connection of the challenge. */
+/** What the request that follows a challenge needs. It must use the challenge's connection. */
 export interface ProvenRequest {
   readonly agent: PlainAgent;
   readonly headers: Record<string, string>;
   /**
-   * Throws as `refusalOf` defines, unless the coordinator proved that it knows the token and
+   * Throws the error from `refusalOf` unless the coordinator proved that it knows the token and
    * accepted the request.
    */
   check(response: IncomingMessage): void;
 }
 
 /**
- * Requests a challenge and proves that this worker knows the token (shared/wire/proof.ts). The
- * token itself is never sent. Rejects with UNAUTHORIZED, VERSION or PROTOCOL if the peer sends no
- * challenge, or with the error of the connection.
+ * Requests a challenge and prepares the proof that this worker knows the token
+ * (shared/wire/proof.ts). The token itself is never sent. Rejects with VERSION or PROTOCOL if the
+ * peer does not send a challenge, with UNAUTHORIZED if this worker has no token, or with the
+ * connection's error.
  */
 export async function prepareRequest(options: ProvenRequestOptions): Promise<ProvenRequest> {
   const { coordinator, secure, signal } = options;
@@ -84,8 +85,8 @@ export async function prepareRequest(options: ProvenRequestOptions): Promise<Pro
 }
 
 /**
- * Makes one GET request on the agent's connection and resolves with the head of its answer. Rejects
- * with the error of the connection.
+ * Makes one GET request on the agent's connection and resolves with the response once its headers
+ * have arrived. Rejects with the connection's error.
  */
 export async function getOver(
   { secure, signal, ...options }: ProvenRequestOptions,
@@ -97,7 +98,7 @@ export async function getOver(
     const request = get(urlOf(options), { ...secure, headers, signal, agent }, resolve);
     request.on('error', reject);
     // Node closes the connection without an error after an upgrade that was not requested.
-    request.on('close', () => reject(new Error('the connection was closed without an answer')));
+    request.on('close', () => reject(new Error('the connection was closed without a response')));
   });
 }
 
@@ -107,11 +108,11 @@ function urlOf({ coordinator, path }: Pick<ProvenRequestOptions, 'coordinator' |
 
 const AGENT = { keepAlive: true, maxSockets: 1 } as const;
 
-/** Limits an agent to one connection, since a challenge is valid on its connection only. */
+/** Limits an agent to one connection, since a challenge is valid only on its own connection. */
 function oneConnection(agent: PlainAgent): PlainAgent {
   const create = agent.createConnection.bind(agent);
   let isUsed = false;
-  // All requests use this connection, independent of their options.
+  // All requests use this connection, regardless of their options.
   agent.getName = () => '';
   agent.createConnection = (options, callback) => {
     if (!isUsed) {
@@ -125,7 +126,7 @@ function oneConnection(agent: PlainAgent): PlainAgent {
   return agent;
 }
 
-/** Reads the rest of an answer, so that the connection can be reused. */
+/** Reads the rest of a response, so that the connection can be reused. */
 async function readText(response: IncomingMessage, coordinator: URL): Promise<void> {
   let length = 0;
   for await (const chunk of response) {
@@ -139,8 +140,8 @@ async function readText(response: IncomingMessage, coordinator: URL): Promise<vo
 }
 
 /**
- * The error for an answer without a valid proof or with an error status; undefined if the answer is
- * valid.
+ * The error for a response without a valid proof or with an error status; undefined if the response
+ * is valid.
  */
 function refusalOf(
   { statusCode = 0, headers }: IncomingMessage,
@@ -151,7 +152,7 @@ function refusalOf(
   if (statusCode === 401)
     return new ClusterError(
       'UNAUTHORIZED',
-      `the coordinator at ${at} refused the token of this worker`,
+      `the coordinator at ${at} rejected this worker's token`,
       {
         fix: TOKEN_FIX,
       },
@@ -161,7 +162,9 @@ function refusalOf(
     return new ClusterError(
       'UNAUTHORIZED',
       `the process at ${at} did not prove that it knows the token; it is not the coordinator`,
-      { fix: 'check which process listens there, and whether the coordinator runs' },
+      {
+        fix: 'check which process listens at this address, and whether the coordinator is running',
+      },
     );
   switch (statusCode) {
     case 101:
@@ -171,7 +174,7 @@ function refusalOf(
     case 429:
       return new ClusterError(
         'UNREACHABLE',
-        `the coordinator at ${at} has its maximum number of connections`,
+        `the coordinator at ${at} has reached its maximum number of connections`,
       );
     case 503:
       return new ClusterError(
@@ -179,7 +182,7 @@ function refusalOf(
         `the coordinator at ${at} is still setting up its run`,
       );
     case 409:
-      return new ClusterError('UNREACHABLE', `the coordinator at ${at} started another run`);
+      return new ClusterError('UNREACHABLE', `the coordinator at ${at} started a different run`);
     default:
       return new ClusterError(
         'PROTOCOL',
@@ -201,7 +204,7 @@ function missingToken(coordinator: URL): ClusterError {
   );
 }
 
-/** The error for a peer that sends no challenge. */
+/** The error for a peer that does not send a challenge. */
 function strangerOf({ statusCode = 0, headers }: IncomingMessage, url: URL): ClusterError {
   if (statusCode === 401 && headers['www-authenticate'] === 'Bearer')
     return new ClusterError(

@@ -21,13 +21,13 @@ export interface Result {
   readonly message: ResultMessage;
   readonly body: Uint8Array;
   readonly checksum: bigint;
-  /** Message and body as one frame, without a copy. */
+  /** The message and the body as one frame, without a copy. */
   frame(): TensorFrame;
   readonly free: () => void;
 }
 
 /**
- * A pool of frames in the kernels' memory; a frame is reused after the socket no longer needs its
+ * A pool of frames in the kernels' memory. A frame is reused once the socket no longer needs its
  * bytes.
  */
 export class ResultFrames {
@@ -38,12 +38,12 @@ export class ResultFrames {
     for (let i = 0; i < RESULT_FRAMES; i++) this.#free.push(this.#create(kernels, floats));
   }
 
-  /** Bytes of kernel memory that a pool uses. */
+  /** Kernel memory that a pool uses, in bytes. */
   static bytes(floats: number): number {
     return RESULT_FRAMES * (frameCapacity(4 * floats) + 64);
   }
 
-  /** A free frame, or a promise of the next one that the socket releases. */
+  /** A free frame, or a promise of the next one that is released. */
   take(): ResultFrame | Promise<ResultFrame> {
     return this.#free.pop() ?? new Promise((resolve) => this.#waiting.push(resolve));
   }

@@ -12,13 +12,13 @@ import { PROTOCOL, type CoordinatorMessage, type WorkerMessage } from '../shared
 import { ARITHMETIC } from '../shared/arithmetic/version.ts';
 
 /**
- * The state of a worker in a run, from the first dial to the end. `reduceSession` is pure, like the
+ * A worker's state in a run, from the first dial to the end. `reduceSession` is pure, like the
  * coordinator's reducers; client.ts performs its effects. `ended` is the only terminal phase.
  */
 export interface SessionState {
   readonly settings: SessionSettings;
   readonly phase: 'dialling' | 'joining' | 'preparing' | 'ready' | 'ended';
-  /** The highest term seen. A coordinator with a lower term was taken over. */
+  /** The highest term seen. A coordinator with a lower term has been taken over. */
   readonly term: number;
   readonly run: string;
   readonly slot: number;
@@ -27,13 +27,13 @@ export interface SessionState {
   readonly weightsOf: { readonly kind: 'step' | 'evaluation'; readonly step: number } | undefined;
   /**
    * Failed attempts since this worker last computed for the run, and the time of the first one.
-   * Time with a connection does not count as waiting: it moves `failingSince`.
+   * Time with a connection does not count as waiting: it moves `failingSince` forward.
    */
   readonly attempts: number;
   readonly failingSince: number | undefined;
   /** When the coordinator admitted this connection. */
   readonly welcomedAt: number | undefined;
-  /** The error of the last attempt. */
+  /** The error code of the last attempt. */
   readonly fault: ErrorCode | undefined;
   /** The reason that the coordinator gave for closing the connection. */
   readonly farewell: { readonly code: ErrorCode; readonly message: string } | undefined;
@@ -62,20 +62,18 @@ export type SessionEvent = { readonly now: number } & (
 );
 
 export type SessionEffect =
-  /**
-   * Wait (with jitter), fetch the run's description and missing data, connect: `opened` or
-   * `failed`.
-   */
+  /** Wait (with jitter), fetch the run's description, and connect. `opened` or `failed` follows. */
   | {
       readonly kind: 'dial';
       readonly afterMilliseconds: number;
-      /**
-       * The error to log: of the first attempt, and of an attempt that failed for another reason.
-       */
+      /** The error to log; undefined if the previous attempt failed with the same code. */
       readonly because?: ClusterError | undefined;
     }
   | { readonly kind: 'send'; readonly message: WorkerMessage }
-  /** Build and warm up all graphs and compute the fingerprint: `prepared` or `failed`. */
+  /**
+   * Load the data, build and warm up all graphs, and compute the fingerprint. `prepared` or
+   * `failed` follows.
+   */
   | { readonly kind: 'prepare' }
   | { readonly kind: 'takeWeights' }
   | {
@@ -84,7 +82,7 @@ export type SessionEffect =
       readonly step: number;
       readonly parts: readonly number[];
     }
-  /** The results are being sent: use the time to build the likely batches of the next step. */
+  /** While the results are being sent, build the batches that the next step is likely to need. */
   | { readonly kind: 'prefetch'; readonly step: number; readonly parts: readonly number[] }
   | { readonly kind: 'disconnect' }
   | { readonly kind: 'end'; readonly error: ClusterError | undefined };
@@ -138,7 +136,7 @@ export function reduceSession(state: SessionState, event: SessionEvent): Session
   }
 }
 
-/** Whether an event is left over from the connection before, since each dial opens a new one. */
+/** Whether an event is left over from the previous connection. Each dial opens a new one. */
 function isStale({ phase }: SessionState, { kind }: SessionEvent): boolean {
   if (kind === 'prepared') return phase !== 'preparing';
   return phase === 'dialling' && (kind === 'message' || kind === 'broken' || kind === 'closed');
@@ -193,8 +191,8 @@ function onMessage(state: SessionState, message: CoordinatorMessage, now: number
       if (message.kind === 'evaluate' && chunksOf(message) > limits.MAX_EVALUATION_CHUNKS)
         return violation(state, message.kind);
       const parts = partsOf(message, state.slot);
-      // The second weights on a connection show that the run continues with this worker, so its
-      // failed attempts are forgotten.
+      // The second set of weights on a connection shows that the run continues with this worker, so
+      // its failed attempts are forgotten.
       const isWorking = state.weightsOf !== undefined;
       const next: SessionState = {
         ...state,
@@ -236,7 +234,7 @@ function onMessage(state: SessionState, message: CoordinatorMessage, now: number
   }
 }
 
-/** Summed before they are expanded: a short header can ask for millions of chunks. */
+/** Adds up the chunks before they are expanded: a short header can request millions of them. */
 function chunksOf({ assignment }: Extract<CoordinatorMessage, { kind: 'evaluate' }>): number {
   return assignment.reduce((sum, [, , count]) => sum + count, 0);
 }
@@ -273,27 +271,28 @@ function onClose(state: SessionState, code: number, now: number): SessionNext {
   if (code === CLOSE_FINISHED)
     return { state: { ...state, phase: 'ended' }, effects: [{ kind: 'end', error: undefined }] };
   const named = state.farewell?.code ?? errorCodeOfClose(code);
-  // A defect of the coordinator is not one of this worker: it retries, as after a crash.
+  // A bug in the coordinator is not this worker's fault, so it retries, as it would after a crash.
   const known = named === undefined || named === 'UNEXPECTED' ? 'UNREACHABLE' : named;
-  const message = state.farewell?.message ?? `the connection to the coordinator closed (${code})`;
+  const message =
+    state.farewell?.message ?? `the connection to the coordinator was closed (${code})`;
   return retryOrEnd(state, new ClusterError(known, message), now);
 }
 
-/** Errors that the process at the coordinator's address causes. */
+/** Errors caused by the process at the coordinator's address. */
 const answerErrors = new Set<ErrorCode>(['UNAUTHORIZED', 'TLS', 'VERSION', 'PROTOCOL']);
 
 /**
  * While the coordinator restarts, another process may answer at its address. A worker that was
- * already in the run then retries.
+ * already in the run therefore retries.
  */
 function canRetry({ phase, term }: SessionState, code: ErrorCode): boolean {
   return errorTable[code].retry || (phase === 'dialling' && term > 0 && answerErrors.has(code));
 }
 
 /**
- * Dials again if that can help, after growing pauses, until --max-retries or --max-wait-time is
- * used up. A connection that ends before the worker has computed for the run counts as a failure,
- * so a worker does not dial forever a coordinator that always disconnects it.
+ * Dials again if that can help, after increasing pauses, until --max-retries or --max-wait-time is
+ * exhausted. A connection that ends before the worker has computed for the run counts as a failure,
+ * so a worker does not forever dial a coordinator that always disconnects it.
  */
 function retryOrEnd(state: SessionState, error: ClusterError, now: number): SessionNext {
   const attempts = state.attempts + 1;

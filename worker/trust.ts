@@ -5,29 +5,29 @@ import { connect, type DetailedPeerCertificate, type TLSSocket } from 'node:tls'
 import { ClusterError } from '../shared/errors.ts';
 import { MAX_CHAIN_CERTIFICATES, REQUEST_LIMIT_MILLISECONDS } from '../shared/limits.ts';
 
-/** The certificates to trust. */
+/** Which certificates to trust. */
 export type Trust =
   /** Those that this machine trusts. */
   | { readonly kind: 'system' }
-  /** Those issued below one of these, in PEM. */
+  /** Those issued under one of these certificates, in PEM. */
   | { readonly kind: 'certificates'; readonly pem: string }
   /**
-   * Those issued below the certificate with this SHA-256, 64 hexadecimal digits, which the
-   * coordinator presents.
+   * Those issued under the certificate with this SHA-256 (64 hexadecimal digits), which the
+   * coordinator must present.
    */
   | { readonly kind: 'digest'; readonly sha256: string };
 
-/** Options of a TLS connection. The name in the certificate is always checked. */
+/** Options for a TLS connection. The name in the certificate is always checked. */
 export interface SecureOptions {
   readonly ca?: string;
-  /** The trusted certificate may be an intermediate or the coordinator's own. */
+  /** The trusted certificate may be an intermediate certificate or the coordinator's own. */
   readonly allowPartialTrustChain: true;
   readonly minVersion: 'TLSv1.3';
 }
 
 const common = { allowPartialTrustChain: true, minVersion: 'TLSv1.3' } as const;
 
-/** Converts the trust into options of connections. */
+/** Converts a Trust into connection options. */
 export class Anchor {
   readonly #trust: Trust;
   #found: string | undefined;
@@ -37,7 +37,7 @@ export class Anchor {
   }
 
   /**
-   * For a digest, connects to the coordinator once to read its certificates, and sends nothing.
+   * For a digest, connects to the coordinator once to read its certificates, and sends no request.
    * Rejects with TLS if none has the digest, or with the system's error.
    */
   async options(coordinator: URL, signal: AbortSignal): Promise<SecureOptions> {
@@ -55,8 +55,8 @@ export class Anchor {
 }
 
 /**
- * Finds the certificate with this digest among those that the coordinator presents, in PEM. It
- * trusts and sends nothing.
+ * Returns, in PEM, the certificate with this digest among those that the coordinator presents. It
+ * trusts none of them and sends no request.
  */
 async function findCertificate(
   coordinator: URL,
@@ -84,10 +84,13 @@ async function findCertificate(
     if (found !== undefined) return found.toString();
     throw new ClusterError(
       'TLS',
-      `the coordinator at ${coordinator.href} does not have the certificate of the join string, ` +
-        `but ${chain.map(({ subject }) => `"${subject.replaceAll('\n', ', ')}"`).join(', ')}`,
+      `the coordinator at ${coordinator.href} presents ` +
+        `${chain.map(({ subject }) => `"${subject.replaceAll('\n', ', ')}"`).join(', ')}, ` +
+        'not the certificate in the join string',
       {
-        fix: 'copy the join string again; if it did not change, check which process listens there',
+        fix:
+          'copy the join string again; if it has not changed, check which process listens at ' +
+          'this address',
       },
     );
   } finally {

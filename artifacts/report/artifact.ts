@@ -23,7 +23,9 @@ export function pngArtifact(name: string, bytes: Uint8Array): Artifact {
   return { name, type: 'image/png', bytes };
 }
 
-/** Indented JSON with each array of numbers or texts on one line, so that a matrix is readable. */
+/**
+ * Indented JSON with each array of numbers or strings on one line, so that a matrix is readable.
+ */
 function jsonText(value: object): string {
   const flat = /\[\n\s+([^[\]{}]*?)\n\s+\]/g;
   const oneLine = (_: string, items: string) => `[${items.replaceAll(/\n\s+/g, ' ')}]`;

@@ -17,9 +17,9 @@ import { confusionCsv, confusionTable, perClassCsv, summary } from './tables.ts'
 import { ARTIFACTS_MANIFEST, MISTAKES_FILE, REPORT_FILE } from '../../shared/files/run-layout.ts';
 
 /**
- * All files of artifacts/, in the order in which they are written: numbers, their pictures, the
- * report, and last the manifest. The same evaluation gives the same bytes at any time and on any
- * machine. Takes about two seconds of one core.
+ * All files in artifacts/, in the order in which they are written: the numbers, their pictures, the
+ * report, and finally the manifest. The same evaluation always gives the same bytes, on any
+ * machine. Takes about two seconds on one core.
  */
 export async function artifactsOf(evaluation: Evaluation): Promise<Artifact[]> {
   const { subject, score, wrong, metrics } = evaluation;

@@ -1,4 +1,4 @@
-/** The colours of a picture, by their use. */
+/** The colours in a picture, by their use. */
 export interface Colours {
   readonly paper: string;
   readonly ink: string;
@@ -10,12 +10,12 @@ export interface Colours {
   /** Mistakes. */
   readonly miss: string;
   readonly validation: string;
-  /** Text on a full `hit` and on a full `miss`. */
+  /** Text on a solid `hit` or `miss` background. */
   readonly onHit: string;
   readonly onMiss: string;
 }
 
-/** The colours of Okabe and Ito on white, the same as on the live page. */
+/** Okabe and Ito's colours on white, the same as on the live page. */
 export const light: Colours = {
   paper: '#ffffff',
   ink: '#191b1f',
@@ -42,7 +42,7 @@ export const dark: Colours = {
   onMiss: '#121417',
 };
 
-/** For a picture in a page whose style sheet has the `declarations` of light or dark. */
+/** For a picture inside a page whose style sheet contains the `declarations` of light or dark. */
 export const themed: Colours = {
   paper: 'transparent',
   ink: 'var(--ink)',

@@ -10,16 +10,16 @@ import type { Evaluation } from './subject.ts';
 import { FONT } from './vega.ts';
 
 const COLUMNS = 10;
-/** Pixels of the square of a digit; PITCH: from one digit to the next. */
+/** Side of the square for a digit, in pixels. PITCH is the distance from one digit to the next. */
 const SIDE = 84;
 const PITCH = { x: 102, y: 142 } as const;
 const FONT_SIZE = 12;
-/** The width of a name, so that it does not overlap the next one. */
+/** Maximum width of a name, so that it does not overlap the next one. */
 const NAME_EMS = (PITCH.x - 4) / FONT_SIZE;
 const MARGIN = { left: 16, top: 64 } as const;
 
 /**
- * The mistakes with the highest confidence, with true class and prediction, as SVG.
+ * An SVG of the mistakes with the highest confidence, each with its true class and the prediction.
  */
 export async function contactSheetSvg({
   subject,
@@ -42,8 +42,8 @@ export async function contactSheetSvg({
       : `${shown.length === wrong.length ? 'All' : `${shown.length} of`} ` +
         `${count(wrong.length)} mistakes`;
   const legend =
-    'true class → prediction, its probability, and the number of the sample in the ' +
-    `${dataset.split} set; the most confident first`;
+    'true class → prediction, its probability, and the index of the sample in the ' +
+    `${dataset.split} set; most confident first`;
   return markup`<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}"
  viewBox="0 0 ${width} ${height}" font-family="${FONT}" font-size="${FONT_SIZE}">
 <rect width="100%" height="100%" fill="${light.paper}"/>

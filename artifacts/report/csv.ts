@@ -1,14 +1,14 @@
 export type CsvRow = readonly (string | number)[];
 
 /**
- * Comma-separated values (RFC 4180, but with line feeds). Text that a spreadsheet would take for a
- * formula gets a leading apostrophe.
+ * Comma-separated values (RFC 4180, but with line feeds). Text that a spreadsheet would interpret
+ * as a formula gets a leading apostrophe.
  */
 export function csv(rows: readonly CsvRow[]): string {
   return rows.map((row) => `${csvLine(row)}\n`).join('');
 }
 
-/** The same with the line ends of RFC 4180, for the output of commands. */
+/** The same with the line endings of RFC 4180, for command output. */
 export function printedCsv(rows: readonly CsvRow[]): string {
   return rows.map((row) => `${csvLine(row)}\r\n`).join('');
 }

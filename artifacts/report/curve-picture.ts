@@ -6,20 +6,20 @@ export type Quantity = 'loss' | 'accuracy';
 
 const SIZE = { width: 560, height: 260 } as const;
 const PADDING = { left: 64, top: 38, right: 24, bottom: 48 } as const;
-/** The fraction of steps at the start that the range of the accuracy axis ignores. */
+/** Fraction of the steps, at the start, that the range of the accuracy axis ignores. */
 const START = 0.04;
 
 interface Axis {
   readonly domain: readonly [low: number, high: number];
   readonly isLogarithmic: boolean;
-  /** The labels of the axis, as a Vega expression. */
+  /** The axis labels, as a Vega expression. */
   readonly label: string;
   readonly values?: readonly number[];
 }
 
 /**
- * Loss or accuracy per iteration as a picture: training per step, thinned and smoothed, and
- * validation per epoch.
+ * Draws the loss or the accuracy: training per step, thinned and smoothed, and validation per
+ * epoch.
  */
 export async function curveSvg(
   curve: TrainingCurve,
@@ -37,7 +37,7 @@ export async function curveSvg(
   ): Part => ({
     name,
     data: { values: pointsOf(points, quantity, axis) },
-    // A single point has no line.
+    // A single point does not make a line, so it is drawn as a point.
     mark: {
       type: 'line',
       color,
@@ -64,7 +64,7 @@ export async function curveSvg(
   return drawSvg(spec, { ...PADDING, top: PADDING.top + (title === undefined ? 0 : 28) }, colours);
 }
 
-/** Points outside the axis are not drawn: the line has a gap there. */
+/** Points outside the range of the axis are not drawn, which leaves gaps in the line. */
 function pointsOf(
   points: readonly CurvePoint[],
   quantity: Quantity,
@@ -140,7 +140,7 @@ function accuracyAxis({ smooth, validation }: TrainingCurve): Axis {
   };
 }
 
-/** 1, 2 and 5 times powers of ten; for many decades only the powers. */
+/** 1, 2 and 5 times powers of ten; only the powers if there are many decades. */
 function decades(low: number, high: number): number[] {
   const factors = high / low > 1e4 ? [1] : [1, 2, 5];
   const powers = Array.from({ length: 640 }, (_, index) => index - 320);

@@ -8,8 +8,8 @@ export interface Digit {
 }
 
 /**
- * Greyscale PNGs, ink on paper, one pixel for each pixel of the sample. They are not compressed,
- * because the output of zlib differs between versions of Node, and they are small.
+ * Greyscale PNGs, ink on paper, one pixel per pixel of the sample. They are not compressed, because
+ * the output of zlib differs between Node versions and they are small anyway.
  */
 export async function digitPngs(digits: readonly Digit[]): Promise<Buffer[]> {
   const { PNG } = await import('pngjs');
@@ -26,7 +26,7 @@ export function dataUri(png: Buffer): string {
   return `data:image/png;base64,${png.toString('base64')}`;
 }
 
-/** One sample of images with the shape [samples, rows * columns]. */
+/** One sample from images of shape [samples, rows * columns]. */
 export function digitOf(
   images: Uint8Array,
   { rows, columns }: { readonly rows: number; readonly columns: number },

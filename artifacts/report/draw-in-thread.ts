@@ -2,15 +2,15 @@ import { Worker } from 'node:worker_threads';
 import type { Artifact } from './artifact.ts';
 import type { Evaluation } from './subject.ts';
 
-/** An evaluation, and the file with the training before it. */
+/** An evaluation, and the file that records the training before it. */
 export interface Drawing extends Omit<Evaluation, 'metrics'> {
-  /** A metrics.jsonl; undefined where no training is shown. */
+  /** The path of a metrics.jsonl; undefined if no training is shown. */
   readonly metricsFile: string | undefined;
 }
 
 /**
- * Runs artifactsOf in a thread, so that drawing does not block this process. Rejects with the error
- * of the thread.
+ * Runs artifactsOf in a thread, so that drawing does not block this process. Rejects with the
+ * thread's error.
  */
 export async function draw(drawing: Drawing): Promise<readonly Artifact[]> {
   const thread = new Worker(new URL('drawing-thread.js', import.meta.url), { workerData: drawing });
@@ -18,7 +18,7 @@ export async function draw(drawing: Drawing): Promise<readonly Artifact[]> {
     thread.once('message', resolve);
     thread.once('error', reject);
     thread.once('exit', (code) =>
-      reject(new Error(`the thread that draws has ended with exit code ${code}`)),
+      reject(new Error(`the drawing thread ended with exit code ${code}`)),
     );
   });
 }

@@ -2,7 +2,7 @@ import { MAX_DRAWN_NAME_EMS } from '../../shared/limits.ts';
 import { visible } from '../../shared/printable.ts';
 
 /**
- * The names of classes 0 .. classes - 1 for a picture, shortened; a class without a name has its
+ * The shortened names of classes 0 to classes - 1, for a picture. A class without a name gets its
  * number.
  */
 export function drawnNames(names: readonly string[], classes: number): string[] {
@@ -11,7 +11,7 @@ export function drawnNames(names: readonly string[], classes: number): string[] 
   );
 }
 
-/** The text, or its beginning, at most about `ems` times the font size wide. */
+/** The text, cut to a width of about `ems` times the font size if it is wider. */
 export function shortened(text: string, ems: number): string {
   if (widthOf(text) <= ems) return text;
   const characters = Array.from(text);
@@ -19,7 +19,7 @@ export function shortened(text: string, ems: number): string {
   return `${characters.join('').trimEnd()}…`;
 }
 
-/** The approximate width of a text in DejaVu Sans, in font sizes; rarely less than the real one. */
+/** Approximate width of a text in DejaVu Sans, in ems; rarely less than the actual width. */
 export function widthOf(text: string): number {
   return Array.from(text, emsOf).reduce((sum, ems) => sum + ems, 0);
 }

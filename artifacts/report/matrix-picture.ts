@@ -5,16 +5,16 @@ import { drawnNames, widthOf } from './drawn-names.ts';
 import type { ConfusionTable } from './tables.ts';
 import { drawSvg, FONT_SIZE, type Part, textAt } from './vega.ts';
 
-/** From this shade on a count has the text colour for full cells. */
+/** Shade above which a count uses the text colour for full cells. */
 const FULL = 0.72;
-/** Pixels of a cell without a count. */
+/** Side of a cell without a count, in pixels. */
 const SMALL_CELL = 6;
-/** The minimum of pixels between the names of classes. */
+/** Minimum distance between class names, in pixels. */
 const NAME_PITCH = 16;
 
 /**
- * The confusion matrix as a picture: rows true, the shade the cubic root of the share of the row,
- * so that one mistake in a hundred is visible.
+ * Draws the confusion matrix: rows are true classes, and the shade is the cube root of the share of
+ * the row, so that even one mistake in a hundred is visible.
  */
 export async function matrixSvg(
   table: ConfusionTable,
@@ -55,7 +55,7 @@ export async function matrixSvg(
       },
     },
     layer: [
-      // A gap between cells.
+      // One pixel smaller, which leaves a gap between cells.
       {
         name: 'cells',
         mark: { type: 'rect', width: cell - 1, height: cell - 1 },
@@ -89,7 +89,7 @@ interface Cell {
   readonly ink: string;
 }
 
-/** Pixels of a cell, for the widest count. */
+/** Side of a cell that fits the widest count, in pixels. */
 function cellSize(confusion: readonly (readonly number[])[]): number {
   const most = confusion.reduce((max, row) => Math.max(max, ...row), 0);
   return Math.max(30, Math.ceil(FONT_SIZE * widthOf(count(most))) + 8);
@@ -116,7 +116,7 @@ function cellsOf(
   });
 }
 
-/** A channel that draws the value of its field without a scale. */
+/** A channel that uses the value of its field unchanged, without a scale. */
 function verbatim(field: string): Part {
   return { field, type: 'nominal', scale: null, legend: null };
 }
@@ -131,7 +131,7 @@ function axis(names: readonly string[], cell: number, place: Part, title: string
   };
 }
 
-/** Names that are wider than a cell are vertical. */
+/** Names that are wider than a cell are drawn vertically. */
 function turned(isTurned: boolean): Part {
   return isTurned ? { labelAngle: -90, labelAlign: 'right', labelBaseline: 'middle' } : {};
 }

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type * as resvg from '@resvg/resvg-wasm';
 
-/** Pixels of the PNG per pixel of the SVG, so that it is sharp on dense screens and on paper. */
+/** PNG pixels per SVG pixel, so that pictures are sharp on high-density screens and on paper. */
 const ZOOM = 2;
 
 interface Rasterizer {
@@ -13,8 +13,8 @@ interface Rasterizer {
 let ready: Promise<Rasterizer> | undefined;
 
 /**
- * Without given fonts resvg draws no text, and with the fonts of the system each machine would draw
- * another picture.
+ * Loads resvg and our own font. Without fonts, resvg draws no text; with the fonts of the system,
+ * the pictures would differ between machines.
  */
 async function load(): Promise<Rasterizer> {
   const { resolve } = createRequire(import.meta.url);

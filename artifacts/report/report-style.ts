@@ -1,6 +1,6 @@
 import { dark, declarations, light } from './colours.ts';
 
-/** The style sheet of the report. Printed reports always have the light colours. */
+/** The style sheet for the report. Printed reports always use the light colours. */
 export const reportStyle = `
 :root { color-scheme: light; ${declarations(light)} }
 @media screen and (prefers-color-scheme: dark) {

@@ -22,16 +22,19 @@ interface Tables {
   readonly curve: TrainingCurve | undefined;
 }
 
-/** A matrix of more classes has the full width of the page. */
+/**
+ * Maximum number of classes for which the matrix is next to the table; with more classes, it takes
+ * the full width of the page.
+ */
 const MAX_PAIRED_CLASSES = 16;
 
-/** From this number of classes on a matrix scrolls instead of becoming too small to read. */
+/** Number of classes from which the matrix scrolls instead of becoming too small to read. */
 const MIN_SCROLLED_CLASSES = 8;
 
-/** The report runs and fetches nothing, for any text in it. */
+/** The report runs no scripts and fetches nothing, regardless of the text in it. */
 const POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'";
 
-/** report.html: everything in one file, for screens in light and dark and for paper. */
+/** report.html: everything in one file, for light and dark screens and for paper. */
 export async function report(
   evaluation: Evaluation,
   { scores, table, curve }: Tables,
@@ -104,7 +107,7 @@ async function curves(curve: TrainingCurve): Promise<Markup> {
   const last = curve.smooth.at(-1);
   const figure = async (quantity: Quantity, title: string, value: string) => {
     const picture = await curveSvg(curve, quantity, themed, undefined);
-    const description = `${title} over ${count(curve.steps)} steps, at last ${value} in training`;
+    const description = `${title} over ${count(curve.steps)} steps, ending at ${value} in training`;
     return markup`<section>
 <h2>${title}</h2>
 <figure>${inline(picture, description)}</figure>
@@ -130,9 +133,9 @@ ${cells.map((cell) => markup`<td>${cell}</td>`)}</tr>
 <tbody>
 ${rows}</tbody>
 </table>
-<p class="note">Precision: the share of the predictions of a class that are right. Recall: the share
-of the samples of a class that are predicted as it. F1: their harmonic mean. Each is 0 where it
-would divide by 0.</p>`;
+<p class="note">Precision: the share of a class's predictions that are right. Recall: the share of a
+class's samples that are predicted as that class. F1: their harmonic mean. Each is 0 if it would
+divide by 0.</p>`;
 }
 
 function confusions({ confusion }: ConfusionTable, names: readonly string[]): Markup {
@@ -165,8 +168,8 @@ async function mistakes(
   const text =
     shown.length === 0
       ? 'There are none.'
-      : 'What it is → what the model took it for, how sure it was of that, and the number of ' +
-        'the sample. The surest first.';
+      : 'True class → prediction, its probability, and the index of the sample. Most confident ' +
+        'first.';
   return markup`<section>
 <h2>Mistakes${shown.length < wrong.length ? `, ${shown.length} of ${count(wrong.length)}` : ''}</h2>
 <p class="note">${text}</p>
@@ -193,7 +196,7 @@ function facts(subject: Subject): Markup {
     ['version', version],
   ];
   return markup`<section>
-<h2>How to have it again</h2>
+<h2>How to reproduce it</h2>
 <dl class="facts">
 ${rows.map(
   ([name, value]) => markup`<dt>${name}</dt><dd>${visible(value)}</dd>
@@ -206,7 +209,7 @@ function datasetOf({ dataset: { name, split } }: Subject): string {
   return `the ${split} set${name === undefined ? '' : ` of ${visible(name)}`}`;
 }
 
-/** A picture as a part of the page, with a description for screen readers. */
+/** Embeds a picture in the page, with a description for screen readers. */
 function inline(svg: string, description: string): Markup {
   return new Markup(
     svg.replace('<svg ', () => markup`<svg role="img" aria-label="${description}" `.text),

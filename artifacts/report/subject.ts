@@ -4,19 +4,19 @@ import type { ConfigurationRecord } from '../../shared/configuration.ts';
 import type { EngineIdentity } from '../../shared/engine-identity.ts';
 import type { MetricsLine } from '../../shared/files/metrics.ts';
 
-/** The model and the data of an evaluation. Excludes time, machine and number of workers. */
+/** What was evaluated: the model and the data. Excludes time, machine and number of workers. */
 export interface Subject {
-  /** The version of mnist-dist. */
+  /** The mnist-dist version. */
   readonly version: string;
-  /** The id of the run; undefined for a model file without a run. */
+  /** The run id; undefined for a model file without a run. */
   readonly run: string | undefined;
   readonly model: {
     readonly sha256: string;
     /** The weights are those after this step. */
     readonly step: number;
-    /** The chain link of that step. */
+    /** The chain link at that step. */
     readonly chain: string;
-    /** The settings of the training, as in run.json and the model file. */
+    /** The training settings, as in run.json and the model file. */
     readonly configuration: ConfigurationRecord;
   };
   readonly dataset: {
@@ -32,17 +32,17 @@ export interface Subject {
   readonly engine: EngineIdentity;
 }
 
-/** The input of the artifacts. */
+/** The input for the artifacts. */
 export interface Evaluation {
   readonly subject: Subject;
   readonly score: Score;
   /** In sample order. */
   readonly wrong: readonly Misclassified[];
-  /** [samples, rows * columns] of the split that was evaluated. */
+  /** [samples, rows * columns] in the split that was evaluated. */
   readonly images: Uint8Array;
   /**
-   * The lines of metrics.jsonl of a training run, from the first one; undefined if no training is
-   * shown.
+   * Iterates over the lines of a training run's metrics.jsonl from the start; undefined if no
+   * training is shown.
    */
   readonly metrics: (() => Iterable<MetricsLine>) | undefined;
 }

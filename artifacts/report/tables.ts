@@ -3,11 +3,11 @@ import { csv } from './csv.ts';
 import type { TrainingCurve } from './training-curve.ts';
 import type { Evaluation } from './subject.ts';
 
-/** The version of the layout of summary.json and confusion_matrix.json. */
+/** Layout version of summary.json and confusion_matrix.json. */
 const FORMAT = 1;
 
 /**
- * summary.json: the model, the data and the result. A training run also has `training`.
+ * summary.json: the model, the data and the result. For a training run it also contains `training`.
  */
 export function summary(
   { subject: { version, run, model, dataset, engine }, score }: Evaluation,

@@ -13,21 +13,21 @@ export interface EvaluationPoint extends CurvePoint {
   readonly epoch: number;
 }
 
-/** The drawn data of a run's training, from metrics.jsonl. */
+/** The data that is drawn for the training of a run, from metrics.jsonl. */
 export interface TrainingCurve {
   readonly steps: number;
-  /** The number of steps in one point of `training`. */
+  /** Number of steps that one point of `training` averages. */
   readonly stepsPerPoint: number;
-  /** Each point is the mean over its steps, at the last of them. */
+  /** Each point is the mean over its steps, placed at the last of them. */
   readonly training: readonly CurvePoint[];
-  /** The same points, each the mean of its neighbours. */
+  /** The same points, each averaged with its neighbours. */
   readonly smooth: readonly CurvePoint[];
   readonly validation: readonly EvaluationPoint[];
 }
 
 /**
- * The curve of the lines of a metrics.jsonl. It reads the lines twice, because the number of points
- * follows from the number of lines, and keeps only the points.
+ * The curve for the lines of a metrics.jsonl. Reads the lines twice, because the number of points
+ * depends on the number of lines, and keeps only the points.
  */
 export function trainingCurve(lines: () => Iterable<MetricsLine>): TrainingCurve {
   let steps = 0;
@@ -50,7 +50,7 @@ export function trainingCurve(lines: () => Iterable<MetricsLine>): TrainingCurve
       mean = new Mean();
     } else {
       evaluations -= 1;
-      // Evenly spaced, and always the last one.
+      // Evenly spaced, and always including the last one.
       if (evaluations % every === 0) validation.push({ ...pointOf(line), epoch: line.epoch });
     }
   }
@@ -79,7 +79,7 @@ class Mean {
     this.count += 1;
   }
 
-  /** The mean, at the last step. */
+  /** The mean, placed at the last step. */
   point(): CurvePoint {
     return {
       step: this.#step,
@@ -96,8 +96,8 @@ function pointOf(line: MetricsLine): CurvePoint {
 }
 
 /**
- * The mean of each point and its neighbours, the same number on either side, in all about a
- * twentieth of the points. It has fewer near both ends, so that the curve has no lag.
+ * The mean of each point and its neighbours: the same number on either side, in total about a
+ * twentieth of the points. There are fewer near both ends, so that the curve does not lag.
  */
 function smooth(points: readonly CurvePoint[]): CurvePoint[] {
   const most = Math.floor(points.length / 40);

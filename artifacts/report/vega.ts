@@ -16,8 +16,8 @@ export const FONT = 'DejaVu Sans, Verdana, sans-serif';
 export const FONT_SIZE = 12;
 
 /**
- * Draws a Vega-Lite specification as SVG. The caller gives all positions: Vega measures text if a
- * canvas is installed and guesses otherwise, and the bytes must not depend on that.
+ * Draws a Vega-Lite specification as SVG. The caller specifies all positions: Vega measures text if
+ * a canvas is installed and guesses otherwise, and the bytes must not depend on that.
  */
 export async function drawSvg(spec: Part, padding: Padding, colours: Colours): Promise<string> {
   const [{ Error: ERRORS, logger, parse, View }, { compile }] = await Promise.all([

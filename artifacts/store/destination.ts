@@ -14,15 +14,15 @@ export interface PlannedPush {
   /** Need not exist yet. */
   readonly directory: string;
   readonly run: string;
-  /** Undefined for a run that has not begun. */
+  /** Undefined for a run that has not started. */
   readonly started: string | undefined;
 }
 
 /**
- * Checks before a run begins whether it can be pushed to a store when it ends. Changes nothing and
- * retries nothing. Resolves with a failure that may be over by then, such as a server that does not
- * answer. Rejects with a lasting one: USAGE, STORE, or RUN_EXISTS where the store has another run
- * of this id.
+ * Checks, before a run begins, whether it can be pushed to a store when it ends. Changes nothing
+ * and does not retry. Resolves with a transient failure, such as a server that does not answer,
+ * since it may have passed when the run ends. Rejects with a permanent failure: USAGE, STORE, or
+ * RUN_EXISTS if the store has a different run with this id.
  */
 export async function checkDestination(
   address: StoreAddress,
@@ -51,7 +51,7 @@ export async function checkDestination(
   return undefined;
 }
 
-/** Rejects with USAGE where a run would be pushed to its own directory, or into it. */
+/** Rejects with USAGE if a run would be pushed to its own directory, or into it. */
 export async function refuseOwnFolder(directory: string, target: StoreAddress): Promise<void> {
   if (target.kind !== 'file') return;
   const [from, to] = [await realOf(directory), await realOf(target.directory)];
@@ -61,11 +61,11 @@ export async function refuseOwnFolder(directory: string, target: StoreAddress): 
       ? 'is also the destination of the push'
       : `would be pushed into itself, to ${target.directory}`;
   throw new ClusterError('USAGE', `${directory} ${where}`, {
-    fix: 'choose a store outside of the run directory',
+    fix: 'choose a store outside the run directory',
   });
 }
 
-/** Throws RUN_EXISTS where the store has a run that was started at another time. */
+/** Throws RUN_EXISTS if the store has a run with this id that was started at a different time. */
 export function refuseOtherRun(
   there: Manifest | undefined,
   started: string | undefined,
@@ -74,7 +74,7 @@ export function refuseOtherRun(
   if (there === undefined || there.started === started) return;
   throw new ClusterError(
     'RUN_EXISTS',
-    `${store.uri()} has another run of this id, started ${there.started}`,
+    `${store.uri()} has a different run with this id, started ${there.started}`,
     { fix: 'choose another folder or prefix' },
   );
 }
@@ -84,12 +84,12 @@ async function realOf(path: string): Promise<string> {
   try {
     return await realpath(path);
   } catch {
-    // The process that writes to this path reports the reason.
+    // A later write to this path reports the reason.
     return dirname(path) === path ? path : join(await realOf(dirname(path)), basename(path));
   }
 }
 
-/** Rejects with STORE where the folder does not exist and cannot be created. */
+/** Rejects with STORE if the folder cannot be written to or cannot be created. */
 async function checkFolder(directory: string, store: Store): Promise<void> {
   try {
     const there = await nearest(directory);
@@ -103,7 +103,7 @@ async function checkFolder(directory: string, store: Store): Promise<void> {
   }
 }
 
-/** The path itself, or the nearest parent folder that exists. */
+/** The path itself, or its nearest parent folder that exists. */
 async function nearest(path: string): Promise<string> {
   try {
     await stat(path);

@@ -12,8 +12,8 @@ import { withRetries, type RetryPolicy } from './retry.ts';
 import type { Content, Found, Store } from './store.ts';
 
 type FileAddress = Extract<StoreAddress, { kind: 'file' }>;
-/** Errors of network file systems that may pass. */
-const passing = new Set(['EAGAIN', 'EBUSY', 'ESTALE', 'ETIMEDOUT']);
+/** Network file system errors that may be transient. */
+const transient = new Set(['EAGAIN', 'EBUSY', 'ESTALE', 'ETIMEDOUT']);
 
 /**
  * A folder as a store. The path to the folder may contain symbolic links; links inside it are not
@@ -83,7 +83,7 @@ export class FileStore implements Store {
     });
   }
 
-  /** The path of a name. Checks that every folder in it is a folder and not a link. */
+  /** The path for a name. Checks that every folder in it is a folder and not a link. */
   async #path(name: string, isMade: boolean): Promise<string> {
     let path = this.#address.directory;
     if (isMade) {
@@ -104,7 +104,7 @@ export class FileStore implements Store {
   async #try<T>(name: string, done: string, attempt: () => Promise<T>): Promise<T> {
     const classify = (error: unknown) => ({
       error: this.#explained(name, done, error),
-      isTransient: passing.has(systemCode(error) ?? ''),
+      isTransient: transient.has(systemCode(error) ?? ''),
     });
     return await withRetries(attempt, classify, this.#retryPolicy);
   }
@@ -123,7 +123,7 @@ export class FileStore implements Store {
   }
 }
 
-/** Undefined for a file that does not exist. */
+/** Returns undefined if the file does not exist; throws any other error again. */
 function ifThere(error: unknown): undefined {
   if (systemCode(error) === 'ENOENT') return undefined;
   throw error;

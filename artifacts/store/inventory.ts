@@ -29,19 +29,19 @@ import {
 /** The state of a run whose result is final. */
 export const FINISHED = 'finished';
 /**
- * The files of a run that are pushed, besides artifacts/. Checkpoints and lock.json stay on the
- * machine, and so do later evaluations (eval-.../).
+ * The files of a run that are pushed, besides artifacts/. Checkpoints, lock.json and later
+ * evaluations (eval-.../) stay on the machine.
  */
 const results = [RECORD_FILE, METRICS_FILE, EVENTS_FILE, MODEL_FILE] as const;
 /** The last file that a run writes, and the last of its own files that is sent to a store. */
 export const LAST_FILE = `${ARTIFACTS_FOLDER}/${ARTIFACTS_MANIFEST}`;
 
-/** A file of a run with its content. */
+/** A file of a run, with its content. */
 export type RunFile = ManifestEntry & Content;
 
 /** The results of a run, each read once. */
 export interface Inventory extends RunListing {
-  /** As run.json says: finished, interrupted, ... */
+  /** The state in run.json: finished, interrupted, ... */
   readonly state: string;
   readonly files: readonly RunFile[];
 }
@@ -54,10 +54,10 @@ const identitySchema = z.object({
 });
 
 /**
- * The results in a run directory with their SHA-256. Leaves out results that do not exist (yet) and
- * hidden files. Rejects with USAGE where the directory is not that of a run, with DATA where a file
- * cannot be read or an artifact differs from artifacts/manifest.json, with STORE for a link or a
- * name that no store accepts.
+ * Reads the results in a run directory and computes their SHA-256. Leaves out hidden files and
+ * results that do not exist (yet). Rejects with USAGE if the directory is not a run, with DATA if a
+ * file cannot be read or an artifact differs from artifacts/manifest.json, and with STORE for a
+ * link, a name that no store accepts, or more than a store accepts.
  */
 export async function readInventory(directory: string): Promise<Inventory> {
   try {
@@ -84,7 +84,7 @@ export async function readInventory(directory: string): Promise<Inventory> {
   }
 }
 
-/** The state in the text of a run.json; undefined where the text is not a run.json. */
+/** The state in the text of a run.json; undefined if the text is not a run.json. */
 export function stateIn(record: string): string | undefined {
   try {
     return identitySchema.parse(JSON.parse(record)).state;
@@ -100,7 +100,7 @@ async function recordOf(directory: string): Promise<string> {
   } catch (error) {
     if (systemCode(error) !== 'ENOENT') throw error;
     throw new ClusterError('USAGE', `${directory} is not a run: ${path} does not exist`, {
-      fix: 'pass the directory of a run, such as runs/ID',
+      fix: 'pass a run directory, such as runs/ID',
     });
   }
 }
@@ -114,8 +114,8 @@ function identityIn(text: string, path: string): z.infer<typeof identitySchema> 
 }
 
 /**
- * Rejects with DATA where another run's model was copied over the run's own. The run.json of an
- * older version has no digest of the model: then settings, step and chain are compared.
+ * Rejects with DATA if another run's model was copied over the run's own. A run.json from an older
+ * version does not contain the model's digest; in that case, settings, step and chain are compared.
  */
 async function checkModel(
   directory: string,
@@ -134,15 +134,15 @@ async function checkModel(
   }
   throw new ClusterError(
     'DATA',
-    `${name} is not the model that run.json names: SHA-256 ${shortDigest(model.sha256)} ` +
+    `${name} is not the model that run.json records: SHA-256 ${shortDigest(model.sha256)} ` +
       `instead of ${shortDigest(recorded)}`,
     { fix: "restore the run's own file" },
   );
 }
 
 /**
- * Rejects with DATA where an artifact differs from artifacts/manifest.json, which readers trust. A
- * run without pictures has no such manifest: its artifacts are sent unchecked.
+ * Rejects with DATA if an artifact differs from artifacts/manifest.json, which readers trust. A run
+ * without pictures has no such manifest, so its artifacts are sent unchecked.
  */
 async function checkArtifacts(directory: string, files: readonly RunFile[]): Promise<void> {
   if (!files.some(({ name }) => name === LAST_FILE)) return;
@@ -151,7 +151,7 @@ async function checkArtifacts(directory: string, files: readonly RunFile[]): Pro
     const file = files.find((file) => file.name === `${ARTIFACTS_FOLDER}/${name}`);
     if (file?.size === size && file.sha256 === sha256) continue;
     const what =
-      file === undefined ? 'is missing, but listed in' : 'has other bytes than listed in';
+      file === undefined ? 'is missing, but is listed in' : 'does not match its entry in';
     throw new ClusterError('DATA', `${join(directory, ARTIFACTS_FOLDER, name)} ${what} ${path}`, {
       fix: 'restore the file, or remove the manifest to send the artifacts unchecked',
     });
@@ -163,7 +163,7 @@ async function namedIn(path: string): Promise<ArtifactsManifest['files']> {
   try {
     return artifactsManifestSchema.parse(JSON.parse(text)).files;
   } catch (error) {
-    throw new ClusterError('DATA', `${path} is not a manifest of artifacts`, {
+    throw new ClusterError('DATA', `${path} is not an artifacts manifest`, {
       fix: 'restore it, or remove it to send the artifacts unchecked',
       cause: error,
     });
@@ -181,7 +181,7 @@ async function artifactsIn(directory: string): Promise<string[]> {
       'STORE',
       `${JSON.stringify(join(folder, name))} has a name that no store accepts`,
       {
-        fix: 'rename or move it: allowed are letters, digits, ".", "_" and "-"',
+        fix: 'rename or move it; only letters, digits, ".", "_" and "-" are allowed',
       },
     );
   });

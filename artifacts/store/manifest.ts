@@ -36,11 +36,11 @@ const manifestSchema = z.strictObject({
     // Some file systems ignore case.
     .refine(
       (files) => new Set(files.map(({ name }) => name.toLowerCase())).size === files.length,
-      'names one file twice',
+      'lists one file twice',
     ),
 });
 
-/** One file of a run: name, size in bytes, SHA-256 in 64 hexadecimal digits, MIME type. */
+/** One file of a run: name, size in bytes, SHA-256 as 64 hexadecimal digits, MIME type. */
 export type ManifestEntry = z.infer<typeof entrySchema>;
 export type Manifest = z.infer<typeof manifestSchema>;
 
@@ -68,12 +68,12 @@ const types: Readonly<Record<string, string>> = {
   '.svg': 'image/svg+xml',
 };
 
-/** The Content-Type of a file of a run. */
+/** The Content-Type for a file of a run. */
 export function contentTypeOf(name: string): string {
   return types[extname(name)] ?? 'application/octet-stream';
 }
 
-/** A text as the content of a file. */
+/** Text as the content of a file. */
 export function textContent(name: string, text: string): Content {
   const bytes = Buffer.from(text);
   return {
@@ -84,16 +84,14 @@ export function textContent(name: string, text: string): Content {
   };
 }
 
-/**
- * The text of the manifest; undefined where there is none. Rejects with STORE if it is too large.
- */
+/** The text of the manifest; undefined if there is none. Rejects with STORE if it is too large. */
 export async function readManifestText(store: Store): Promise<string | undefined> {
   return await readText(store, MANIFEST, MAX_MANIFEST_BYTES);
 }
 
 /**
- * A file of a store as text, without a check of its digest; undefined where there is none. Rejects
- * with STORE beyond `limit` bytes.
+ * A stored file as text, without a check of its digest; undefined if it does not exist. Rejects
+ * with STORE if it has more than `limit` bytes.
  */
 export async function readText(
   store: Store,
@@ -119,7 +117,7 @@ export async function readText(
   });
 }
 
-/** Throws STORE for an invalid manifest, or one whose names lead to other folders. */
+/** Throws STORE if the manifest is invalid or lists names that lead to other folders. */
 export function parseManifest(text: string, store: Store): Manifest {
   let json: unknown;
   try {
@@ -132,7 +130,7 @@ export function parseManifest(text: string, store: Store): Manifest {
   throw notAManifest(store, issuesOf(parsed.error));
 }
 
-/** The same; undefined for a damaged manifest. */
+/** The same, but undefined for an invalid manifest. */
 export function manifestIn(text: string, store: Store): Manifest | undefined {
   try {
     return parseManifest(text, store);
@@ -143,7 +141,7 @@ export function manifestIn(text: string, store: Store): Manifest | undefined {
 }
 
 function notAManifest(store: Store, why: string): ClusterError {
-  return new ClusterError('STORE', `${store.uri(MANIFEST)} is not a manifest of a run: ${why}`, {
+  return new ClusterError('STORE', `${store.uri(MANIFEST)} is not a run manifest: ${why}`, {
     fix: PUSH_AGAIN,
   });
 }

@@ -20,10 +20,11 @@ export async function streamPlain(path: string, size: number): Promise<Readable>
   return Readable.from([], { objectMode: false });
 }
 
-/** Rejects with STORE where the file cannot be opened or is larger than a store accepts. */
+/** Rejects with STORE if the file cannot be opened or is larger than a store accepts. */
 export async function digestPlain(path: string): Promise<Digest> {
   const { handle, size } = await openEntry(path, 'STORE');
-  // One byte more than the limit shows that the file grew beyond it while it was read.
+  // Reads up to one byte more than the limit, to notice a file that grows beyond it in the
+  // meantime.
   const digest = await digestOf(
     handle.createReadStream({ end: size > MAX_STORED_FILE_BYTES ? 0 : MAX_STORED_FILE_BYTES }),
   );
@@ -41,20 +42,20 @@ export async function digestOf(bytes: AsyncIterable<Uint8Array>): Promise<Digest
   return { size, sha256: hash.digest('hex') };
 }
 
-/** Options of writePlain. */
+/** Options for writePlain. */
 export interface Writing {
   readonly path: string;
-  /** Bytes after which reading stops. */
+  /** Number of bytes after which reading stops. */
   readonly limit: number;
-  /** Rejects the bytes, by throwing, before the file gets its name. */
+  /** Throws to reject the bytes, before the file gets its final name. */
   readonly accept: (digest: Digest) => void;
-  /** Makes a message of an error of the disk; without it, the error is thrown unchanged. */
+  /** Explains a disk error; without this function, the error is thrown unchanged. */
   readonly explain?: (error: unknown) => ClusterError;
 }
 
 /**
- * Writes bytes to a file, whole or not at all: to a temporary file, which is synced and renamed.
- * Errors of `bytes` are thrown unchanged.
+ * Writes bytes to a file, completely or not at all: they go to a temporary file, which is synced
+ * and then renamed. Errors from `bytes` are thrown unchanged.
  */
 export async function writePlain(
   bytes: AsyncIterable<Uint8Array>,
@@ -78,13 +79,13 @@ export async function writePlain(
     }
     await onDisk(rename(partial, path));
   } catch (error) {
-    // A temporary file that remains is never read; the error itself matters more.
+    // A leftover temporary file is never read; the original error matters more.
     await rm(partial, { force: true }).catch(() => undefined);
     throw error;
   }
 }
 
-/** Yields each part after it was written; stops after the part that exceeds `limit` bytes. */
+/** Yields each part once it has been written; stops after the part that exceeds `limit` bytes. */
 export async function* written(
   bytes: AsyncIterable<Uint8Array>,
   limit: number,

@@ -21,14 +21,17 @@ export interface Pulled extends TransferTotals {
   readonly directory: string;
 }
 
-/** The directory of the pulled run, or a folder of runs that gets a directory named by its id. */
+/**
+ * The directory for the pulled run, or a folder of runs that gets a directory named after its id.
+ */
 export type PullTarget = { readonly directory: string } | { readonly runs: string };
 
 /**
  * Fetches the run at an address and compares each file with the manifest. Files arrive in a hidden
- * folder beside the destination, which is renamed when all are complete; a later pull reuses the
- * complete files in it. A directory that has the same files is left unchanged. Rejects with STORE;
- * RUN_EXISTS where the destination has other files; DISK where it cannot be written.
+ * folder next to the destination, which is renamed when all of them are complete; a later pull
+ * reuses the complete files in it. A directory that already has the same files is left unchanged.
+ * Rejects with STORE, with RUN_EXISTS if the destination has other files, and with DISK if it
+ * cannot be written.
  */
 export async function pullRun(
   address: StoreAddress,
@@ -54,7 +57,7 @@ export async function pullRun(
 }
 
 /**
- * Whether the directory has all files with the same bytes. False for an empty or a missing one;
+ * Whether the directory has all files with the same bytes. False for an empty or missing directory;
  * rejects with RUN_EXISTS for any other content.
  */
 async function isThere(directory: string, files: Manifest['files']): Promise<boolean> {
@@ -67,9 +70,9 @@ async function isThere(directory: string, files: Manifest['files']): Promise<boo
   }
   throw new ClusterError(
     'RUN_EXISTS',
-    `${directory} exists already and differs from the run in the store`,
+    `${directory} already exists and differs from the run in the store`,
     {
-      fix: 'choose another directory, or move that one away',
+      fix: 'choose another directory, or move this one away',
     },
   );
 }
@@ -100,7 +103,10 @@ async function prepare(partial: string, files: Manifest['files']): Promise<Set<s
   return new Set(files.filter((_, i) => same[i] === true).map(({ name }) => name));
 }
 
-/** Removes everything that is not a file or folder of the run. Removes links, without following. */
+/**
+ * Removes everything that is not a file or folder of the run. Links are removed without being
+ * followed.
+ */
 async function prune(
   partial: string,
   inside: string,
@@ -129,7 +135,9 @@ async function fetchFile(store: Store, partial: string, file: ManifestEntry): Pr
   );
 }
 
-/** Syncs all files, then gives the folder its final name. */
+/**
+ * Syncs all folders, then gives the top folder its final name. The files have already been synced.
+ */
 async function publish(
   partial: string,
   directory: string,
@@ -154,7 +162,7 @@ function diskError(path: string, error: unknown): ClusterError {
   const isTaken = ['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(systemCode(error) ?? '');
   return new ClusterError('DISK', `${path} could not be written: ${messageOf(error)}`, {
     fix: isTaken
-      ? 'another pull may be writing to it: retry when that has ended, or choose another directory'
+      ? 'another pull may be writing to it: retry once it has ended, or choose another directory'
       : 'free disk space, or choose another directory; complete files are not fetched again',
     cause: error,
   });

@@ -23,23 +23,24 @@ import { RECORD_FILE } from '../../shared/files/run-layout.ts';
 /** The result of a push. */
 export interface Pushed extends TransferTotals {
   readonly run: string;
-  /** As run.json says: finished, interrupted, ... */
+  /** The state in run.json: finished, interrupted, ... */
   readonly state: string;
-  /** The address of the run in the store. */
+  /** The run's address in the store. */
   readonly uri: string;
 }
 
 /**
- * Puts a run's results into the folder of its id in a store. Files that the store has already are
- * not sent; each is read back and compared by its SHA-256. artifacts/manifest.json follows the
- * other files, and manifest.json, which lists all with size, SHA-256 and type, comes last.
+ * Puts a run's results into a folder of the store that is named after the run's id. Files that the
+ * store already has are not sent; each file is read back and compared by its SHA-256.
+ * artifacts/manifest.json follows the other files, and manifest.json, which lists all files with
+ * size, SHA-256 and type, comes last.
  *
- * `pullRun` ignores a run without manifest.json, so it never fetches half a run; where the results
+ * `pullRun` rejects a run without manifest.json, so it never fetches half a run. If the results
  * have changed since an earlier push, the old manifest is removed first. The run itself is not
  * changed, and a push can be repeated after any failure.
  *
- * Rejects with STORE, DATA or USAGE; RUN_EXISTS where the store has another run of the same id, or
- * has this run finished while the local one is not.
+ * Rejects with STORE, DATA or USAGE, and with RUN_EXISTS if the store has a different run with the
+ * same id, or a finished copy of this run although the local run is not finished.
  */
 export async function pushRun(
   directory: string,
@@ -80,7 +81,7 @@ async function withdrawManifest(store: Store, inventory: Inventory): Promise<str
   if (inventory.state !== FINISHED && (await isFinishedIn(store))) {
     throw new ClusterError(
       'RUN_EXISTS',
-      `${store.uri()} has this run finished; the local run is ${inventory.state}`,
+      `${store.uri()} has a finished copy of this run; the local run is ${inventory.state}`,
       {
         fix: 'finish the local run first, or choose another folder or prefix',
       },
@@ -91,12 +92,15 @@ async function withdrawManifest(store: Store, inventory: Inventory): Promise<str
   return (old?.files ?? []).map(({ name }) => name).filter((name) => !kept.has(name));
 }
 
-/** False also for a record that cannot be read: overwriting it loses nothing. */
+/**
+ * Whether the stored run is finished. False if its record cannot be read, since overwriting it then
+ * loses nothing.
+ */
 async function isFinishedIn(store: Store): Promise<boolean> {
   return stateIn((await readText(store, RECORD_FILE, MAX_RUN_FILE_BYTES)) ?? '') === FINISHED;
 }
 
-/** Sends a file unless the store has it with the same bytes, and reads it back. */
+/** Sends a file unless the store already has it with the same bytes, and reads it back. */
 async function sendIfMissing(
   store: Store,
   name: string,
@@ -107,7 +111,7 @@ async function sendIfMissing(
   if (await hasSameBytes(store, name, content)) return 'sent';
   throw new ClusterError(
     'STORE',
-    `${store.uri(name)} has other bytes than were sent (SHA-256 ${content.sha256})`,
+    `${store.uri(name)} differs from the bytes that were sent (SHA-256 ${content.sha256})`,
     {
       fix: 'check whether another program writes to it, then push again',
     },
@@ -128,7 +132,7 @@ async function hasSameBytes(
 }
 
 /**
- * `pushRun` for a run that has just finished. The fix of a failure also says where the complete run
+ * `pushRun` for a run that has just finished. On failure, the fix also says where the complete run
  * is and which command sends the rest later; the error code stays the same.
  */
 export async function pushFinishedRun(

@@ -6,18 +6,18 @@ import {
   MAX_STORE_RETRY_MILLISECONDS,
 } from '../../shared/limits.ts';
 
-/** How failures that may pass are retried. */
+/** How transient failures are retried. */
 export interface RetryPolicy {
-  /** Ends every wait and transfer, which reject with its reason. */
+  /** Aborts every wait and transfer, which then reject with its reason. */
   readonly signal: AbortSignal;
-  /** Called before each retry, with the failure and the wait. */
+  /** Called before each retry, with the failure and the delay. */
   readonly onRetry: (error: ClusterError, milliseconds: number) => void;
-  /** From 0 to below 1. */
+  /** Returns a number in [0, 1). */
   readonly random: () => number;
   readonly wait: (milliseconds: number, signal: AbortSignal) => Promise<void>;
 }
 
-/** The policy with the clock and the random numbers of the system. */
+/** The policy with the clock and the random numbers of this machine. */
 export function systemRetryPolicy(
   signal: AbortSignal,
   onRetry: RetryPolicy['onRetry'],
@@ -30,16 +30,16 @@ export function systemRetryPolicy(
   };
 }
 
-/** A failure as an error with a message and a fix; `isTransient`: a retry may succeed. */
+/** A failure as an error with a message and a fix, and whether a retry may succeed. */
 export interface Failure {
   readonly error: ClusterError;
   readonly isTransient: boolean;
 }
 
 /**
- * Calls `attempt` up to MAX_STORE_ATTEMPTS times. The waits between attempts double, and half of
- * each is random, so that many clients do not retry at once. Rejects with the last error as
- * `classify` returns it.
+ * Calls `attempt` up to MAX_STORE_ATTEMPTS times. The delays between attempts double, and half of
+ * each is random, so that many clients do not retry at the same time. Rejects with the last error,
+ * as returned by `classify`.
  */
 export async function withRetries<T>(
   attempt: () => Promise<T>,
@@ -52,7 +52,7 @@ export async function withRetries<T>(
       return await attempt();
     } catch (error) {
       signal.throwIfAborted();
-      // A ClusterError is one of this process, such as a full disk: a retry does not help.
+      // A ClusterError originates in this process (a full disk, say), so retrying cannot help.
       if (error instanceof ClusterError) throw error;
       const { error: said, isTransient } = classify(error);
       if (!isTransient || failures === MAX_STORE_ATTEMPTS) throw said;

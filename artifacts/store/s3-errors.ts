@@ -16,8 +16,8 @@ const answerSchema = z.object({
   name: z.string(),
   $metadata: z.object({ httpStatusCode: z.int().optional() }).optional(),
 });
-/** Errors of S3 with a status below 500 that a retry may avoid. */
-const passing = new Set([
+/** S3 errors below status 500 that are worth retrying. */
+const transient = new Set([
   'RequestTimeout',
   'SlowDown',
   'TooManyRequests',
@@ -53,15 +53,16 @@ const secrets = new Set([
 ]);
 
 /**
- * Classifies an error of the S3 client. The server's own text may contain anything; it is escaped
- * where it is printed.
+ * Classifies an error from the S3 client. The server's own text may contain anything; it is escaped
+ * when it is printed.
  */
 export function classifyS3Error(error: unknown, request: S3Request): Failure {
   const { name, $metadata } = answerSchema.safeParse(error).data ?? { name: '' };
   const status = $metadata?.httpStatusCode;
   const code = systemCode(error) ?? '';
   const isUnreachable = status === undefined && (network.has(code) || name === 'TimeoutError');
-  const isTransient = isUnreachable || (status ?? 0) >= 500 || status === 429 || passing.has(name);
+  const isTransient =
+    isUnreachable || (status ?? 0) >= 500 || status === 429 || transient.has(name);
   const { what, fix } = isUnreachable
     ? unreachable(request, code === '' ? messageOf(error) : code)
     : explained(name, status, messageOf(error), request);
@@ -109,8 +110,8 @@ function explained(
     };
   if (name === 'RequestTimeTooSkewed')
     return {
-      what: `the clock of this machine differs from that of ${server}`,
-      fix: 'set the clock of this machine',
+      what: `this machine's clock differs from that of ${server}`,
+      fix: "set this machine's clock",
     };
   if (status === 403 || status === 401)
     return {
@@ -122,11 +123,12 @@ function explained(
   if (status === 301 || status === 307 || name === 'AuthorizationHeaderMalformed')
     return {
       what: `the bucket ${request.bucket} is in another region (${name})`,
-      fix: 'set AWS_REGION to the region of the bucket',
+      fix: "set AWS_REGION to the bucket's region",
     };
   return {
     what:
-      `${server} answered ${status ?? 'unlike S3'}: ` + [name, message].filter(Boolean).join(', '),
+      `${server} answered ${status ?? 'with an invalid S3 response'}: ` +
+      [name, message].filter(Boolean).join(', '),
     fix:
       `check that ${variableOf(request)} is an S3 server, then retry; complete files are not ` +
       `sent again`,

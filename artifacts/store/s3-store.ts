@@ -24,11 +24,11 @@ type S3Address = Extract<StoreAddress, { kind: 's3' }>;
 const DEFAULT_REGION = 'us-east-1';
 
 /**
- * A store with the settings of the environment, as all AWS programs read them. Rejects with USAGE
- * where a setting is missing or invalid.
+ * A store with the settings that all AWS programs read from the environment. Rejects with USAGE if
+ * a setting is missing or invalid.
  */
 export async function openS3Store(address: S3Address, retryPolicy: RetryPolicy): Promise<Store> {
-  // The client warns about old versions of Node; package.json pins a version that supports ours.
+  // The client warns about old Node versions; package.json pins a client that supports ours.
   process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
   const endpoint = endpointOf(process.env);
   const config: S3ClientConfig = {
@@ -52,8 +52,8 @@ export async function openS3Store(address: S3Address, retryPolicy: RetryPolicy):
   if (await hasRegion(client)) return new S3Store(address, client, endpoint, retryPolicy);
   client.destroy();
   if (endpoint === undefined)
-    throw new ClusterError('USAGE', `the region of ${uriOf(address)} is not set`, {
-      fix: 'set AWS_REGION, or AWS_ENDPOINT_URL for another server than Amazon S3',
+    throw new ClusterError('USAGE', `no region is set for ${uriOf(address)}`, {
+      fix: 'set AWS_REGION, or AWS_ENDPOINT_URL for a server other than Amazon S3',
     });
   return new S3Store(
     address,
@@ -63,7 +63,10 @@ export async function openS3Store(address: S3Address, retryPolicy: RetryPolicy):
   );
 }
 
-/** The URL of another server than Amazon S3; undefined where none is set. Throws USAGE. */
+/**
+ * The URL of a server other than Amazon S3; undefined if none is set. Throws USAGE if it is
+ * invalid.
+ */
 function endpointOf(environment: Readonly<Record<string, string | undefined>>): string | undefined {
   for (const variable of ['AWS_ENDPOINT_URL_S3', 'AWS_ENDPOINT_URL']) {
     const text = environment[variable] ?? '';
@@ -73,7 +76,9 @@ function endpointOf(environment: Readonly<Record<string, string | undefined>>): 
     if (isServer && url.username === '' && url.password === '') return text;
     const why = isServer ? 'contains a user or a password' : 'is not the URL of a server';
     throw new ClusterError('USAGE', `${variable}=${withoutUser(text)} ${why}`, {
-      fix: `Allowed: http://HOST:PORT or https://HOST:PORT; for key and secret ${CREDENTIALS}.`,
+      fix:
+        'allowed: http://HOST:PORT or https://HOST:PORT; for the key and the secret, ' +
+        CREDENTIALS,
     });
   }
   return undefined;
@@ -198,7 +203,9 @@ class S3Store implements Store {
   }
 }
 
-/** For a local file that cannot be read: the client neither ends the request nor says why. */
+/**
+ * The error for a local file that cannot be read: the client neither ends the request nor says why.
+ */
 function unread(uri: string, reason: unknown): ClusterError {
   return new ClusterError(
     'STORE',
@@ -211,10 +218,10 @@ function unread(uri: string, reason: unknown): ClusterError {
 }
 
 function ignore(): void {
-  // The logger of the client is silent.
+  // Silences the logger of the client.
 }
 
-/** Undefined for a missing object; a missing bucket is an error. */
+/** Returns undefined for a missing object; a missing bucket is an error. */
 function ifThere(error: unknown): undefined {
   if (error instanceof Error && (error.name === 'NoSuchKey' || error.name === 'NotFound'))
     return undefined;

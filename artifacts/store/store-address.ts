@@ -10,21 +10,22 @@ export type StoreAddress =
   | { readonly kind: 's3'; readonly bucket: string; readonly prefix: string };
 
 const ALLOWED =
-  'Allowed: file:DIR, or s3://BUCKET/PREFIX (AWS_ENDPOINT_URL for another server than Amazon S3).';
+  'allowed: file:DIR, or s3://BUCKET/PREFIX (AWS_ENDPOINT_URL for a server other than Amazon S3)';
 // Amazon's rules for new buckets; they exclude paths and users.
 const BUCKET = /^(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
-// Control characters, a backslash, and the delimiters of other URIs are not allowed in a prefix.
+// Control characters, a backslash, "?" and "#" are not allowed in a prefix.
 // oxlint-disable-next-line no-control-regex -- the pattern finds them
 const UNSAFE = /[\u0000-\u001f\u007f\\?#]/;
 
-/** Whether a text is the URI of a store, and not a file or a run of this machine. */
+/** Whether a text is the URI of a store, rather than a file or a run on this machine. */
 export function isStoreUri(text: string): boolean {
   return /^(?:file|s3):/i.test(text);
 }
 
 /**
- * The address in a URI: `file:DIR` (a path, relative to the working directory), `file:///DIR` (with
- * the escapes of a URL), `s3://BUCKET` or `s3://BUCKET/PREFIX`. Throws USAGE.
+ * Parses a store URI: `file:DIR` (a path; a relative one starts at the working directory),
+ * `file:///DIR` (with the escapes of a URL), `s3://BUCKET` or `s3://BUCKET/PREFIX`. Throws USAGE if
+ * it is invalid.
  */
 export function parseStoreUri(uri: string): StoreAddress {
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(uri)?.[1]?.toLowerCase();
@@ -32,9 +33,9 @@ export function parseStoreUri(uri: string): StoreAddress {
   if (scheme === 's3') return bucketOf(uri);
   // KEY:SECRET@BUCKET has no scheme.
   if (scheme !== undefined && (!uri.includes('@') || uri.startsWith('://', scheme.length)))
-    throw refused(uri, `${scheme}: is not a kind of store`);
-  const hint = uri === '' || uri.includes('@') ? '' : `Did you mean file:${uri}? `;
-  throw refused(uri, 'its kind is missing', hint);
+    throw refused(uri, `${scheme}: is not a supported scheme`);
+  const hint = uri === '' || uri.includes('@') ? '' : `did you mean file:${uri}?`;
+  throw refused(uri, 'its scheme is missing', hint);
 }
 
 /** A URI for messages, without the user, key or secret before an "@". */
@@ -45,7 +46,7 @@ export function withoutUser(uri: string): string {
 /** How to set the access key and its secret. */
 export const CREDENTIALS = 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE';
 
-/** The URI of an address, or of a name in it. */
+/** The URI of an address, or of a file in it. */
 export function uriOf(address: StoreAddress, name = ''): string {
   if (address.kind === 'file') return `file:${join(address.directory, name)}`;
   const key = keyOf(address, name);
@@ -58,7 +59,7 @@ export function folderIn(address: StoreAddress, name: string): StoreAddress {
   return { ...address, prefix: keyOf(address, name) };
 }
 
-/** The key of a name in the bucket of its store. */
+/** The key under which a name is stored in its bucket. */
 export function keyOf({ prefix }: { readonly prefix: string }, name: string): string {
   return [prefix, name].filter((part) => part !== '').join('/');
 }
@@ -73,8 +74,8 @@ function pathOf(uri: string): string {
   } catch (error) {
     throw refused(
       uri,
-      'it is not a folder of this machine',
-      'An absolute path needs three slashes: file:///DIR. ',
+      'it is not a folder on this machine',
+      'an absolute path needs three slashes: file:///DIR;',
       error,
     );
   }
@@ -84,12 +85,16 @@ function bucketOf(uri: string): StoreAddress {
   const [, bucket = '', rest = ''] = /^s3:\/\/([^/]*)\/?([^]*)$/i.exec(uri) ?? [];
   if (bucket === '') throw refused(uri, 'the bucket is missing');
   if (!BUCKET.test(bucket) && uri.includes('@'))
-    throw refused(uri, 'it must not contain a user or a secret', `For them ${CREDENTIALS}. `);
+    throw refused(
+      uri,
+      'it must not contain a user or a secret',
+      `to provide them, ${CREDENTIALS};`,
+    );
   if (!BUCKET.test(bucket))
     throw refused(
       uri,
       `"${bucket}" is not a valid bucket name`,
-      'A bucket name has 3 to 63 characters of a-z, 0-9, "." and "-". ',
+      'a bucket name has 3 to 63 characters of a-z, 0-9, "." and "-";',
     );
   const prefix = rest.replace(/\/$/, '');
   const parts = prefix === '' ? [] : prefix.split('/');
@@ -105,7 +110,7 @@ function bucketOf(uri: string): StoreAddress {
 function refused(uri: string, why: string, hint = '', cause?: unknown): ClusterError {
   const shown = JSON.stringify(withoutUser(uri).slice(0, 200));
   return new ClusterError('USAGE', `${shown} is not a store: ${why}`, {
-    fix: `${hint}${ALLOWED}`,
+    fix: hint === '' ? ALLOWED : `${hint} ${ALLOWED}`,
     ...(cause === undefined ? {} : { cause }),
   });
 }

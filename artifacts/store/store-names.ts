@@ -3,21 +3,21 @@ import { FILE_NAME } from '../../shared/files/artifacts-manifest.ts';
 import { MAX_STORE_FOLDERS } from '../../shared/limits.ts';
 
 /**
- * Whether a text is a name of a file in a store, such as `run.json` or `artifacts/loss.svg`. Only
- * these become keys and paths, so that no name leads out of the store or a directory: no `..`, no
- * absolute path, no NUL, no backslash, no hidden file.
+ * Whether a text is a valid name for a file in a store, such as `run.json` or `artifacts/loss.svg`.
+ * Only valid names become keys and paths, so no name can lead out of the store or a directory: no
+ * `..`, no absolute path, no NUL, no backslash, no hidden file.
  */
 export function isStoreName(name: string): boolean {
   const segments = name.split('/');
   return segments.length <= MAX_STORE_FOLDERS + 1 && segments.every(isSegment);
 }
 
-/** The same for one part of a name. */
+/** Whether a text is a valid part of such a name. */
 export function isSegment(text: string): boolean {
   return FILE_NAME.test(text);
 }
 
-/** Throws STORE for a name that is not allowed in a store. */
+/** Throws STORE if the name is not allowed in a store. */
 export function checkName(name: string): void {
   if (isStoreName(name)) return;
   throw new ClusterError(

@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream';
 
-/** A file that is put into a store. */
+/** A file to put into a store. */
 export interface Content {
   /** In bytes. */
   readonly size: number;
@@ -8,34 +8,34 @@ export interface Content {
   readonly sha256: string;
   /** MIME type, for stores that record one. */
   readonly type: string;
-  /** The bytes from the beginning; called once per attempt. */
+  /** Opens the bytes from the beginning; called once per attempt. */
   readonly open: () => Promise<Readable>;
 }
 
 /** A file that a store returns; `bytes` may end with an error. */
 export interface Found {
-  /** In bytes; undefined if the store does not say. */
+  /** In bytes; undefined if the store does not report it. */
   readonly size: number | undefined;
   readonly bytes: AsyncIterable<Uint8Array>;
 }
 
 /**
  * Files by name. A reader of a name gets all bytes of one `put`, never a part of them. Transient
- * failures are retried by the RetryPolicy. Methods reject with STORE, also for a name that
- * `isStoreName` refuses.
+ * failures are retried as the RetryPolicy defines. Methods reject with STORE, including for a name
+ * that `isStoreName` rejects.
  */
 export interface Store {
-  /** The URI of the store, or of a name in it. */
+  /** The URI of the store, or of a file in it. */
   uri(name?: string): string;
-  /** Rejects with STORE where the bytes do not match `sha256`, if the store checks. */
+  /** Rejects with STORE if the store checks the bytes and they do not match `sha256`. */
   put(name: string, content: Content): Promise<void>;
   /**
-   * Resolves with the result of `use`, undefined for a missing file. `use` is called again from the
-   * beginning if the connection breaks, and may stop reading.
+   * Resolves with the result of `use`, or with undefined for a missing file. `use` may stop reading
+   * early, and is called again from the beginning if the connection breaks.
    */
   get<T>(name: string, use: (found: Found) => Promise<T>): Promise<T | undefined>;
-  /** Resolves also for a missing file. */
+  /** Resolves even if the file is missing. */
   remove(name: string): Promise<void>;
-  /** Names of the top-level folders; not all of them where there are very many. */
+  /** Names of the top-level folders; possibly not all, if there are very many. */
   folders(): Promise<string[]>;
 }

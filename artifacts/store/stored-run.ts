@@ -13,7 +13,7 @@ export interface StoredRun extends Manifest {
 
 const SHOWN_FOLDERS = 8;
 
-/** Finds the run at an address. Rejects with STORE where the store has no complete run. */
+/** Finds the run at an address. Rejects with STORE if the store does not have a complete run. */
 export async function findRun(address: StoreAddress, retryPolicy: RetryPolicy): Promise<StoredRun> {
   const store = await openStore(address, retryPolicy);
   const text = await readManifestText(store);
@@ -22,9 +22,9 @@ export async function findRun(address: StoreAddress, retryPolicy: RetryPolicy): 
 }
 
 /**
- * Reads one file of a run and compares it with the manifest; undefined where the run has no such
- * file. Rejects with LIMIT, before it fetches anything, if the file has more than `limit` bytes;
- * with STORE.
+ * Reads one file of a run and compares it with the manifest; undefined if the run has no such file.
+ * Rejects with LIMIT, before fetching anything, if the file has more than `limit` bytes, and with
+ * STORE for any other failure.
  */
 export async function readStored(
   { store, files }: StoredRun,
@@ -47,8 +47,8 @@ export async function readStored(
 }
 
 /**
- * Resolves with the result of `take` for a file that the manifest lists. `take` calls `accept` with
- * the digest of the bytes before it uses them. Rejects with STORE.
+ * Resolves with the result of `take` for a file that the manifest lists. `take` must call `accept`
+ * with the digest of the bytes before it uses them. Rejects with STORE.
  */
 export async function fetchStored<T>(
   store: Store,

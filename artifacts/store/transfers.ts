@@ -1,6 +1,6 @@
 import type { ManifestEntry } from './manifest.ts';
 
-/** The outcome for a file; `there`: the destination had it already. */
+/** The outcome for a file. `there` means that the destination already had it. */
 export type TransferResult = 'sent' | 'fetched' | 'there';
 
 /** The progress of a push or a pull; `allFiles` and `allBytes` are the totals. */
@@ -23,7 +23,7 @@ export interface TransferTotals {
   readonly movedBytes: number;
 }
 
-/** Counts the files of a run that are transferred. */
+/** Counts the files of a run as they are transferred. */
 export class TransferProgress {
   readonly #all: { readonly files: number; readonly bytes: number };
   readonly #onProgress: OnProgress;
@@ -54,8 +54,8 @@ export class TransferProgress {
 }
 
 /**
- * Runs `task` for every item, at most `limit` at once. After a failure it starts no other task,
- * waits for those that are running and rejects with the first failure.
+ * Runs `task` for every item, at most `limit` at a time. After a failure it starts no further
+ * tasks, waits for the running ones, and rejects with the first failure.
  */
 export async function inParallel<T>(
   items: readonly T[],

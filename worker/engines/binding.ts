@@ -2,10 +2,10 @@ import { ClusterError } from '../../shared/errors.ts';
 import type { TensorFlowModule } from '../native/load.ts';
 
 /**
- * The functions of tfjs-node's native binding that are in use. They are called directly: the
- * bookkeeping of tfjs's engine takes longer than a small graph, and its disposeData frees nothing
- * after the ids of tensors, int32 in C++, wrap to negative numbers (tensorflow/tfjs#8326). The
- * binding itself accepts any id.
+ * The functions of tfjs-node's native binding that we use. They are called directly, because the
+ * bookkeeping of tfjs's engine takes longer than a small graph, and its disposeData stops freeing
+ * anything once tensor ids, int32 in C++, have wrapped to negative numbers (tensorflow/tfjs#8326).
+ * The binding itself accepts any id.
  */
 export interface Binding {
   readonly TF_Version: string;
@@ -14,7 +14,8 @@ export interface Binding {
   isUsingGpuDevice(): boolean;
   getNumOfTensors(): number;
   /**
-   * The tensor shares the memory of the array until it is deleted, if that is aligned to 64 bytes.
+   * The tensor shares the array's memory until it is deleted, if that memory is aligned to 64
+   * bytes.
    */
   createTensor(shape: readonly number[], type: number, values: Float32Array | Int32Array): number;
   deleteTensor(id: number): void;
@@ -41,15 +42,18 @@ const methods = [
   'runSavedModel',
 ];
 
-/** The binding of the package's backend. Throws ENGINE if it has other functions. */
+/**
+ * The native binding of the package's backend. Throws ENGINE if it lacks a function or constant
+ * that we use.
+ */
 export function bindingOf(tensorflow: TensorFlowModule): Binding {
   const binding: unknown = Reflect.get(tensorflow.backend(), 'binding');
   if (isBinding(binding)) return binding;
   throw new ClusterError(
     'ENGINE',
-    'the native binding of tfjs-node has other functions than expected',
+    "tfjs-node's native binding lacks functions that mnist-dist needs",
     {
-      fix: 'Run `npm ci` to get the version of @tensorflow/tfjs-node-gpu that mnist-dist needs.',
+      fix: 'run `npm ci` to install the version of @tensorflow/tfjs-node-gpu that mnist-dist needs',
     },
   );
 }

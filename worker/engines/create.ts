@@ -12,8 +12,8 @@ import type { SummedSizes } from './summed-by-kernel.ts';
 
 /**
  * Creates an engine whose graphs are built and warmed up for all sizes of subtree in `shape`.
- * Throws ENGINE if the engine cannot run on this device. Each library is imported only for its
- * engine, and a process must not load both: they share a registry of backends.
+ * Throws ENGINE if the engine cannot run on this device. Each library is imported only for its own
+ * engine, because a process must not load both: they share a registry of backends.
  */
 export async function createEngine(
   kind: EngineKind,
@@ -42,8 +42,8 @@ export async function createEngine(
 }
 
 /**
- * The same engine with single shards that the kernel sums; undefined if it already works so. It is
- * for a TensorFlow whose sums differ from the kernel's (a GPU may keep subnormals).
+ * The same engine, but computing single shards that the kernel sums; undefined if it already does
+ * that. It is for a TensorFlow whose sums differ from the kernel's (a GPU may keep subnormals).
  */
 export function summedByShard(
   engine: Engine,
@@ -56,7 +56,7 @@ export function summedByShard(
   return summedByKernel(engine, kernels, { floats, maxShards: virtualShards, unitShards: 1 });
 }
 
-/** Bytes of kernel memory that createEngine and summedByShard use together. */
+/** Kernel memory that createEngine and summedByShard use together, in bytes. */
 export function engineBytes(shape: EngineShape): number {
   return (
     summedByKernelBytes(sizesOf(shape, 1)) + summedByKernelBytes(sizesOf(shape, MAX_GRAPH_SHARDS))

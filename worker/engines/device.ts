@@ -6,30 +6,30 @@ import { OWN_GPU } from '../native/device-environment.ts';
 
 const GPUS = '/proc/driver/nvidia/gpus';
 
-/** Throws ENGINE for a GPU: only TensorFlow computes on one. */
+/** Throws ENGINE if the device is a GPU: only TensorFlow can compute on one. */
 export function refuseDevice(kind: Exclude<EngineKind, 'tensorflow'>, device: string): void {
   if (device === 'auto' || device === 'cpu') return;
   throw new ClusterError('ENGINE', `the engine "${kind}" cannot run on the device "${device}"`, {
-    fix: 'Use `--device cpu`, or `--engine tensorflow`.',
+    fix: 'use `--device cpu` or `--engine tensorflow`',
   });
 }
 
 /**
- * The device that TensorFlow uses: "cpu", or "cuda:0 NVIDIA H100". Throws ENGINE if it is not the
- * requested one ("auto", "cpu" or "cuda:N"), because TensorFlow silently uses the CPU if a CUDA
- * library is missing. CUDA_VISIBLE_DEVICES selected the GPU before the process started.
+ * The device that TensorFlow uses, such as "cpu" or "cuda:0 NVIDIA H100". Throws ENGINE if it is
+ * not the requested one ("auto", "cpu" or "cuda:N"), because TensorFlow silently uses the CPU if a
+ * CUDA library is missing. CUDA_VISIBLE_DEVICES selected the GPU when the process started.
  */
 export function describeDevice(asked: string, isGpu: boolean): string {
   if (asked.startsWith('cuda') && !isGpu) {
     throw new ClusterError('ENGINE', `TensorFlow does not register the device "${asked}"`, {
       fix:
-        'Run `npx mnist-dist doctor`: it names the missing library or driver. Or use ' +
-        '`--device cpu`.',
+        'run `npx mnist-dist doctor`, which reports the missing library or driver, or use ' +
+        '`--device cpu`',
     });
   }
   if (asked === 'cpu' && isGpu) {
     throw new ClusterError('ENGINE', 'TensorFlow registers a GPU although the device is "cpu"', {
-      fix: 'Start the worker with CUDA_VISIBLE_DEVICES=-1.',
+      fix: 'start the worker with CUDA_VISIBLE_DEVICES=-1',
     });
   }
   if (!isGpu) return 'cpu';
@@ -38,8 +38,8 @@ export function describeDevice(asked: string, isGpu: boolean): string {
 }
 
 /**
- * The model of the GPU with this UUID, or of all GPUs of this host; empty if it is unknown or the
- * models differ.
+ * The model name of the GPU with this UUID, or the one that all GPUs of this host share; empty if
+ * it is unknown or the models differ.
  */
 function gpuModel(uuid: string): string {
   try {

@@ -16,8 +16,8 @@ export interface Batch {
    */
   readonly masks: readonly Float32Array[];
   /**
-   * [rows] factor of the row's loss and of its gradient: float32(1 / samples of the step), 0 in
-   * padding.
+   * [rows] factor by which each row's loss and its gradient are scaled: float32(1 / samples in the
+   * step); 0 in padding.
    */
   readonly scale: Float32Array;
 }
@@ -26,46 +26,47 @@ export interface Batch {
 export interface EngineShape {
   readonly model: ModelShape;
   readonly rowsPerShard: number;
-  /** The sizes of subtrees in use: powers of two. */
+  /** The sizes of subtrees in use, in shards: powers of two. */
   readonly shardCounts: readonly number[];
   readonly hasDropout: boolean;
-  /** Rows of one evaluation chunk. */
+  /** Rows in one evaluation chunk. */
   readonly evaluationRows: number;
 }
 
 /**
  * Computes gradients and predictions. All calls are synchronous: a step takes less than a
- * millisecond, and the worker has nothing else to do. `weights` is the parameter vector of
- * shared/arithmetic/model-shape.ts. An engine must not keep a reference to an array after a call.
+ * millisecond, and the worker has nothing else to do. `weights` is the parameter vector described
+ * in shared/arithmetic/model-shape.ts. An engine must not keep a reference to its arguments after a
+ * call.
  */
 export interface Engine {
   readonly description: EngineIdentity;
   /**
-   * Writes the partial sum of the subtree to `out`: P gradient values, then the loss. A shard's
-   * vector is the gradient of sum(scale * loss); the vectors are summed in the fixed binary tree in
+   * Writes the subtree's partial sum to `out`: P gradient values, then the loss. A shard's vector
+   * is the gradient of sum(scale * loss); the vectors are summed in the fixed binary tree in
    * float32. Returns the number of correct rows (ties go to the lowest class; padding does not
    * count).
    */
   partialSum(weights: Float32Array, batch: Batch, out: Float32Array): number;
   /**
-   * Writes a row of class (argmax of the logits), loss, and one probability per class for each of
-   * `evaluationRows` rows, all float32. `labels` are -1 in padding, whose rows are written but have
-   * no meaning.
+   * For each of `evaluationRows` rows, writes the predicted class (argmax of the logits), the loss,
+   * and one probability per class, all as float32. `labels` is -1 for padding, whose output has no
+   * meaning.
    */
   predict(weights: Float32Array, inputs: Float32Array, labels: Int32Array, out: Float32Array): void;
-  /** Number of live tensors in the library, for leak checks; 0 for an engine without tensors. */
+  /** Number of live tensors in the library, for leak checks; 0 if the engine has no tensors. */
   tensorCount(): number;
   dispose(): void;
 }
 
 export interface EngineOptions {
-  /** Threads of one operation (TensorFlow only); bytes may depend on it. */
+  /** Threads per operation (TensorFlow only); the computed bytes may depend on it. */
   readonly threads: number;
   /** "auto", "cpu" or "cuda:N". */
   readonly device: string;
 }
 
-/** Index, from `start`, of the largest of `count` values; ties go to the lowest index. */
+/** Index, relative to `start`, of the largest of `count` values; ties go to the lowest index. */
 export function argmax(values: ArrayLike<number>, start: number, count: number): number {
   let best = 0;
   for (let i = 1; i < count; i++)
@@ -73,7 +74,10 @@ export function argmax(values: ArrayLike<number>, start: number, count: number):
   return best;
 }
 
-/** Number of rows of [rows, classes] logits whose argmax is the label; rows of label -1 never. */
+/**
+ * Counts the rows of [rows, classes] logits whose argmax is the label. Rows with label -1 never
+ * count.
+ */
 export function countCorrect(
   logits: ArrayLike<number>,
   labels: Int32Array,
@@ -86,7 +90,7 @@ export function countCorrect(
   return correct;
 }
 
-/** The model of the processor, on which the bytes of an engine may depend. */
+/** The model of the processor. An engine's bytes may depend on it. */
 export function processorName(): string {
   return cpus()[0]?.model.trim().slice(0, 200) || process.arch;
 }

@@ -5,14 +5,14 @@ import { argmax, type Batch, item } from './engine.ts';
 type Floats = Float32Array | Float64Array;
 
 interface Float64Result {
-  /** Sum over the rows of scale * cross-entropy. */
+  /** Sum of scale * cross-entropy over the rows. */
   readonly loss: number;
-  /** Rows whose largest logit is at their label; ties go to the lowest class. */
+  /** Number of rows whose largest logit is that of their label; ties go to the lowest class. */
   readonly correct: number;
 }
 
 /**
- * The model in float64, row by row, as in a textbook: the oracle of every engine. It reuses its
+ * The model in float64, row by row, as in a textbook: the oracle for every engine. It reuses its
  * workspace, so a call allocates nothing.
  */
 export interface Float64Model {
@@ -28,8 +28,8 @@ export interface Float64Model {
 export function createFloat64Model(model: ModelShape): Float64Model {
   const layers = denseLayers(model);
   const widths = [model.inputs, ...model.hidden, model.classes];
-  // values[l] is the input of layer l, and the last one has the logits; deltas[l] is the gradient
-  // with respect to values[l].
+  // values[l] is the input of layer l, and the last entry holds the logits; deltas[l] is the
+  // gradient with respect to values[l].
   const values = widths.map((width) => new Float64Array(width));
   const deltas = widths.map((width) => new Float64Array(width));
   const logits = item(values, layers.length);

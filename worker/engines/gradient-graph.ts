@@ -7,31 +7,29 @@ import { item } from './engine.ts';
 
 export interface GradientShape {
   readonly model: ModelShape;
-  /** Shards of the subtree: a power of two. */
+  /** Number of shards in the subtree: a power of two. */
   readonly shards: number;
   readonly rowsPerShard: number;
   readonly hasDropout: boolean;
 }
 
-/**
- * The contribution of one shard: the gradient of the first kernel, and of all parameters after it.
- */
+/** One shard's contribution: the gradient of the first kernel, and that of all other parameters. */
 interface ShardValues {
   readonly firstKernel: Value;
   readonly rest: Value;
   readonly logits: Value;
 }
 
-/** The placeholders; those with samples are split into shards. */
+/** The placeholders; those that hold samples are split into shards. */
 interface Feeds {
   readonly kernels: readonly Value[];
   readonly biases: readonly Value[];
   readonly inputs: readonly Value[];
-  /** Negative one-hot rows, and the same times `scale`. */
+  /** Negative one-hot rows, and the same multiplied by `scale`. */
   readonly labels: readonly Value[];
   readonly scaledLabels: readonly Value[];
   readonly scale: readonly Value[];
-  /** Per hidden layer; none without dropout. */
+  /** One list per hidden layer; empty without dropout. */
   readonly masks: readonly (readonly Value[])[];
 }
 
@@ -40,9 +38,10 @@ interface Feeds {
  * one call. Each shard has its own operations, so its bytes cannot depend on the other shards.
  *
  * Inputs, in this order: weights [P], inputs [rows, inputs], labels int32 [rows], scale [rows, 1],
- * then one mask [rows, units] per hidden layer. Outputs: the gradient of the first kernel, flat;
- * the gradient of all other parameters with the loss behind it; the logits [rows, classes]. The
- * first kernel is nearly all of a vector and would only be copied once more to join the rest.
+ * then one mask [rows, units] per hidden layer. Outputs: the flattened gradient of the first
+ * kernel; the gradient of all other parameters, followed by the loss; the logits [rows, classes].
+ * The first kernel makes up nearly all of the vector, so joining it to the rest would only cost
+ * another copy.
  */
 export function gradientGraph(shape: GradientShape): Graph {
   const graph = new GraphBuilder();
@@ -90,7 +89,7 @@ function addFeeds(graph: GraphBuilder, shape: GradientShape, layers: readonly De
   };
 }
 
-/** The placeholder of the parameter vector, split into kernels and biases. */
+/** The placeholder for the parameter vector, split into kernels and biases. */
 export function addWeights(
   graph: GraphBuilder,
   layers: readonly DenseLayer[],

@@ -9,11 +9,11 @@ export interface Feed {
   readonly type: 'float32' | 'int32';
 }
 
-/** A graph that is loaded into TensorFlow. */
+/** A graph that has been loaded into TensorFlow. */
 export interface GraphSession {
   /**
    * Runs the graph on these arrays, in the order of its placeholders, and passes each output to
-   * `take`, in order. No tensor outlives the call, also if it throws.
+   * `take`, in order. No tensor outlives the call, even if it throws.
    */
   run(
     values: readonly (Float32Array | Int32Array)[],
@@ -45,8 +45,8 @@ export function loadGraph(
         for (let i = 0; i < feeds.length; i++) {
           inputs.push(binding.createTensor(item(feeds, i).shape, item(types, i), item(values, i)));
         }
-        // The graph runs in this thread (device-environment.ts), in which JavaScript needs
-        // subnormals afterwards.
+        // The graph runs in this thread (see device-environment.ts), and JavaScript needs
+        // subnormals in it afterwards.
         support.flushSubnormals(true);
         try {
           outputs = binding.runSavedModel(session, inputs, inputNames, outputNames);
@@ -64,7 +64,7 @@ export function loadGraph(
   };
 }
 
-/** The name of a tensor is "node:output". */
+/** Tensor names have the form "node:output". */
 function outputName(value: string): string {
   return value.includes(':') ? value : `${value}:0`;
 }

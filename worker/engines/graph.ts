@@ -29,14 +29,14 @@ export interface Graph {
   readonly outputs: readonly string[];
 }
 
-/** A value in the graph: "node", or "node:1" for a later output of the node. */
+/** A value in the graph: "node" for a node's first output, "node:1" for its second. */
 export type Value = string;
 
 const FLOAT: Attribute = { type: 'float32' };
 const INT: Attribute = { type: 'int32' };
 
 /**
- * Collects nodes. Each method adds one and returns its value. Names are numbered, so that equal
+ * Collects nodes. Each method adds one and returns its value. Names are numbered so that equal
  * graphs have equal names.
  */
 export class GraphBuilder {
@@ -107,7 +107,7 @@ export class GraphBuilder {
     });
   }
 
-  /** [rows, depth]: -1 at the class of each row; zeros for class -1. */
+  /** [rows, depth]: -1 at each row's class; all zeros for class -1. */
   negativeOneHot(classes: Value, depth: number): Value {
     const inputs = [
       classes,

@@ -3,9 +3,9 @@ import { argmax, type Engine, type EngineShape, processorName } from './engine.t
 import { createFloat64Model, crossEntropy, softmax } from './float64.ts';
 
 /**
- * The oracle as an engine, in float64, with each shard's result rounded to float32. It is slow and
- * needs only Node. Its bytes depend on the version of Node, because Math.exp and Math.log differ
- * between versions. It computes single shards.
+ * The oracle as an engine, in float64, with each shard's result rounded to float32. It is slow but
+ * needs only Node. Its bytes depend on the Node version, because Math.exp and Math.log differ
+ * between versions. It computes single shards only.
  */
 export function createReferenceEngine(shape: EngineShape): Engine {
   const { model, evaluationRows } = shape;

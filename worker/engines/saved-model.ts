@@ -5,15 +5,15 @@ import { join } from 'node:path';
 import { unreachable } from '../../shared/errors.ts';
 import type { Attribute, ConstantTensor, ElementType, Graph, GraphNode } from './graph.ts';
 
-/** The tag that a SavedModel is loaded by. */
+/** The tag by which a SavedModel is loaded. */
 export const SAVED_MODEL_TAG = 'serve';
 
 /**
- * GraphDef versions as of TensorFlow 2.11: every library that we load knows all operations of it.
+ * The GraphDef version of TensorFlow 2.11. Every library that we load knows all of its operations.
  */
 const GRAPH_PRODUCER = 1087;
 
-// The used part of tfjs-node's protobuf classes (generated JavaScript without declarations).
+// The part of tfjs-node's protobuf classes that we use (generated JavaScript without declarations).
 interface Message {
   serializeBinary(): Uint8Array;
 }
@@ -65,9 +65,9 @@ interface Protobuf {
 }
 
 /**
- * Writes the graph as a SavedModel into a folder of its own, calls `load` with the folder and
- * removes it again: the session that TensorFlow makes of it keeps nothing on disk. There are no
- * variables and no signature, since the binding runs nodes by their names.
+ * Writes the graph as a SavedModel into a temporary folder, calls `load` with this folder, and then
+ * removes it: the session that TensorFlow creates needs nothing on disk. There are no variables and
+ * no signatures, since the binding runs nodes by name.
  */
 export function withSavedModel<T>(graph: Graph, load: (directory: string) => T): T {
   const directory = makeTemporaryFolder('graph');

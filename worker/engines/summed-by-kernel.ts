@@ -5,27 +5,28 @@ import type { Batch, Engine } from './engine.ts';
 export interface SummedSizes {
   /** P + 1. */
   readonly floats: number;
-  /** The largest subtree that will be asked for. */
+  /** The largest subtree that will be requested, in shards. */
   readonly maxShards: number;
-  /** The largest subtree that the engine itself is asked for; both are powers of two. */
+  /**
+   * The largest subtree that the engine itself computes, in shards. Both sizes are powers of two.
+   */
   readonly unitShards: number;
 }
 
 /**
- * An engine for subtrees of any size made of one for small ones: their vectors are summed in the
- * fixed tree by the kernel that the coordinator uses too, so with single shards as units grouping
- * cannot change a byte. Takes one vector per level above the units from the kernels' memory
- * (summedByKernelBytes).
+ * Makes an engine for subtrees of any size from one for small subtrees. Their vectors are summed in
+ * the fixed tree by the same kernel that the coordinator uses, so if the units are single shards,
+ * grouping cannot change a byte. Takes one vector per level above the units, and one more, from the
+ * kernels' memory (summedByKernelBytes).
  */
 export function summedByKernel(engine: Engine, kernels: Kernels, sizes: SummedSizes): Engine {
   const { floats, maxShards, unitShards } = sizes;
-  // scratch[l] is where the left sibling waits at depth l of the walk.
+  // scratch[l] holds the left sibling's sum at depth l of the walk.
   const scratch = Array.from({ length: levels(sizes) }, () => kernels.allocate(4 * floats));
   const views = scratch.map((at) => kernels.floats(at, floats));
   const unitsOf = new WeakMap<Batch, readonly Batch[]>();
 
-  // A batch builder hands out the same objects again and again, so splitting them is worth
-  // remembering.
+  // A batch builder returns the same objects repeatedly, so the split batches are cached.
   function units(batch: Batch): readonly Batch[] {
     const known = unitsOf.get(batch);
     if (known !== undefined) return known;
@@ -35,8 +36,8 @@ export function summedByKernel(engine: Engine, kernels: Kernels, sizes: SummedSi
   }
 
   /**
-   * Leaves the sum of units [first, first + count) in scratch[depth]; returns the rows that were
-   * right.
+   * Leaves the sum of units [first, first + count) in scratch[depth]; returns the number of correct
+   * rows.
    */
   function sum(
     weights: Float32Array,
@@ -49,7 +50,7 @@ export function summedByKernel(engine: Engine, kernels: Kernels, sizes: SummedSi
     const part = parts[first];
     assert(
       view !== undefined && part !== undefined,
-      `a subtree of ${parts.length * unitShards} shards, at most ${maxShards}`,
+      `a subtree has at most ${maxShards} shards, not ${parts.length * unitShards}`,
     );
     if (count === 1) return engine.partialSum(weights, part, view);
     const left = sum(weights, parts, first, count / 2, depth);
@@ -72,24 +73,27 @@ export function summedByKernel(engine: Engine, kernels: Kernels, sizes: SummedSi
   };
 }
 
-/** What summedByKernel takes from the kernels' memory. */
+/** Kernel memory that summedByKernel uses, in bytes. */
 export function summedByKernelBytes(sizes: SummedSizes): number {
   return levels(sizes) * Math.ceil((4 * sizes.floats) / 64) * 64;
 }
 
-/** Vectors that are alive at once: one per level above the units, and the one just computed. */
+/**
+ * Number of vectors in use at the same time: one per level above the units, and the one just
+ * computed.
+ */
 function levels({ maxShards, unitShards }: SummedSizes): number {
   return maxShards <= unitShards ? 0 : 1 + Math.log2(maxShards / unitShards);
 }
 
-/** The batch cut into batches of `unitShards` shards, as views of its arrays. */
+/** Splits the batch into batches of `unitShards` shards, as views of its arrays. */
 export function splitBatch(batch: Batch, unitShards = 1): readonly Batch[] {
   return Array.from({ length: batch.shards / unitShards }, (_, i) =>
     sliceBatch(batch, i * unitShards, unitShards),
   );
 }
 
-/** `count` shards of the batch from shard `first` on, as views of its arrays. */
+/** `count` shards of the batch, starting with shard `first`, as views of its arrays. */
 function sliceBatch(batch: Batch, first: number, count: number): Batch {
   const { shards, rowsPerShard } = batch;
   const slice = <T extends Float32Array | Int32Array>(

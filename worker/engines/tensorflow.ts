@@ -21,8 +21,8 @@ import type { Feed, GraphSession } from './graph-session.ts';
 
 /**
  * TensorFlow through tfjs-node's binding, with one graph per size of subtree and one call per
- * partial sum. All graphs are built and warmed up on return. Throws ENGINE if the library or the
- * device is not available.
+ * partial sum. All graphs are built and warmed up before it returns. Throws ENGINE if the library
+ * or the device is not available.
  */
 export function createTensorFlowEngine(shape: EngineShape, options: EngineOptions): Engine {
   const tensorflow = loadTensorFlow();
@@ -136,8 +136,8 @@ function runPrediction(
 }
 
 /**
- * Runs the graph once on zeros: the first call optimizes it and allocates memory, and may fail
- * where later calls do not.
+ * Runs the graph once on zeros. The first call optimizes the graph and allocates memory, so it can
+ * fail for reasons that no later call has.
  */
 function warmed(session: GraphSession, feeds: readonly Feed[]): GraphSession {
   const zeros = feeds.map(({ type, shape }) => {
@@ -149,8 +149,8 @@ function warmed(session: GraphSession, feeds: readonly Feed[]): GraphSession {
   } catch (error) {
     throw new ClusterError('ENGINE', `TensorFlow cannot run the model: ${messageOf(error)}`, {
       fix:
-        'Run `npx mnist-dist doctor`. If memory is short, use a smaller --batch-size or ' +
-        '--hidden.',
+        'run `npx mnist-dist doctor`; if memory is short, use a smaller --batch-size or ' +
+        '--hidden',
       cause: error,
     });
   }

@@ -24,8 +24,8 @@ interface LayerTensors {
 /**
  * TensorFlow.js's WebAssembly backend, on one thread with SIMD, without a native library. Forward
  * and backward passes are explicit, for two reasons: the tape of tf.grads costs more than the
- * products at this size, and it multiplies by transposed operands, which this backend does in a
- * scalar loop (four times slower than transposing first). It computes single shards.
+ * matrix products at this size, and it multiplies by transposed operands, which this backend does
+ * in a scalar loop (four times slower than transposing first). It computes single shards only.
  */
 export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
   const backend = await startBackend();
@@ -121,7 +121,8 @@ export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
       processor: processorName(),
       threads: 1,
     },
-    // tf.tidy must not return a typed array: it would visit every element.
+    // The callback of tf.tidy must not return a typed array, because tf.tidy would visit every
+    // element.
     partialSum(weights, batch, out) {
       let correct = 0;
       tf.tidy(() => void (correct = shardGradient(weights, batch, out)));
@@ -135,7 +136,7 @@ export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
   };
 }
 
-/** The logits, and the inputs of the layers. */
+/** The logits, and the inputs of all layers. */
 function forward(
   tensors: readonly LayerTensors[],
   x: tf.Tensor2D,
@@ -157,12 +158,13 @@ function bytesOf(values: Float32Array): Buffer {
   return Buffer.from(values.buffer, values.byteOffset, values.byteLength);
 }
 
-/** Starts the backend of this process, whose binaries are beside the package's entry. */
+/** Starts this process's backend, whose binaries are next to the package's entry point. */
 async function startBackend(): Promise<BackendWasm> {
   const entry = createRequire(import.meta.url).resolve('@tensorflow/tfjs-backend-wasm');
-  // setWasmPaths throws after the backend has started, as for a second engine.
+  // setWasmPaths throws once the backend has started, which it has if this is the second engine.
   if (tf.getBackend() !== 'wasm') setWasmPaths(`${dirname(entry)}/`);
-  // With threads the bytes would depend on the number of cores, and they do not work in Node.
+  // With threads, the bytes would depend on the number of cores. Threads do not work in Node
+  // anyway.
   tf.env().set('WASM_HAS_MULTITHREAD_SUPPORT', false);
   if (!(await tf.setBackend('wasm')))
     throw new ClusterError(
@@ -170,8 +172,8 @@ async function startBackend(): Promise<BackendWasm> {
       'the engine "wasm" could not be loaded; the lines above give the reason',
       {
         fix:
-          'where it was refused memory: ulimit -v unlimited; each engine reserves 10 GB of ' +
-          'addresses',
+          'if it was refused memory, run: ulimit -v unlimited (each engine reserves 10 GB of ' +
+          'address space)',
       },
     );
   const backend = tf.backend();
@@ -181,12 +183,15 @@ async function startBackend(): Promise<BackendWasm> {
     'ENGINE',
     'the engine "wasm" needs WebAssembly with SIMD, which this Node does not have',
     {
-      fix: 'Use Node 20.19 or newer on a processor with SSE4.1 or NEON, or `--engine tensorflow`.',
+      fix: 'use Node 20.19 or newer on a processor with SSE4.1 or NEON, or `--engine tensorflow`',
     },
   );
 }
 
-/** Predicts with a tiny model. Resolves to the name and version of the library, else rejects. */
+/**
+ * Predicts with a tiny model. Resolves with the library's name and version; rejects if the engine
+ * does not work.
+ */
 export async function tryWasm(): Promise<string> {
   const model = { inputs: 4, hidden: [2], classes: 2 };
   const shape = { model, rowsPerShard: 1, shardCounts: [1], hasDropout: false, evaluationRows: 1 };

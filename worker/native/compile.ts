@@ -6,11 +6,11 @@ import { lastLines, onPath, runChild } from './run-program.ts';
 import { SUPPORT_FILE, nodeApiHeaders, packageRoot, tfjsPackage } from './places.ts';
 import { PROGRAM_ANSWER_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 
-export const COMPILER_FIX = 'Install a C++ compiler: sudo apt-get install -y g++';
+export const COMPILER_FIX = 'install a C++ compiler: sudo apt-get install -y g++';
 
 export interface Compiler {
   readonly command: readonly string[];
-  /** The first line of `--version`. */
+  /** The first line that `--version` prints. */
   readonly version: string;
 }
 
@@ -45,7 +45,7 @@ export async function requireCompiler(): Promise<Compiler> {
   );
 }
 
-/** Digest of the input of the binding except the library. */
+/** Digest of everything that goes into the binding, except the library. */
 export function sourcesDigest(): string {
   const { directory, nodeApi } = tfjsPackage();
   const hash = createHash('sha256').update(`${process.arch} ${nodeApi}\n`);
@@ -57,8 +57,8 @@ export function sourcesDigest(): string {
 
 /**
  * Compiles tfjs-node's binding against the C library in `library`, and our addon (support.cc), into
- * `output`. The run path is absolute: ld.so would take $ORIGIN from a link's folder, and
- * TensorFlow's own search path for CUDA would break.
+ * `output`. The run path is absolute: ld.so would resolve $ORIGIN to the folder of a symbolic link,
+ * which would break TensorFlow's own search path for CUDA.
  */
 export async function compileBinding(
   compiler: Compiler,
@@ -101,12 +101,12 @@ async function compile(command: readonly string[]): Promise<void> {
     'SETUP',
     `${command[0] ?? ''} could not compile TensorFlow's binding: ${said}`,
     {
-      fix: 'A complete C++17 compiler is needed: sudo apt-get install -y g++ (or set CXX)',
+      fix: 'install a complete C++17 compiler: sudo apt-get install -y g++ (or set CXX)',
     },
   );
 }
 
-/** support.cc is stored with the sources, also when this code runs from dist/. */
+/** support.cc stays with the sources, even when this code runs from dist/. */
 function supportSource(): string {
   const file = join(packageRoot, 'worker', 'native', 'support.cc');
   if (!existsSync(file)) throw new Error(`${file} is missing`);

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { runChild } from './run-program.ts';
 
 /**
- * The libraries that TensorFlow 2.21 opens before it registers a GPU. If one is missing, it uses no
- * GPU and reports nothing.
+ * The libraries that TensorFlow 2.21 opens before it registers a GPU. If one is missing, TensorFlow
+ * silently uses no GPU.
  */
 export const cudaLibraries: readonly string[] = [
   'libcudart.so.12',
@@ -19,7 +19,7 @@ export const cudaLibraries: readonly string[] = [
 export const driverLibrary = 'libcuda.so.1';
 
 /**
- * The LD_LIBRARY_PATH for the CUDA wheels unpacked beside `library`; undefined if there are none.
+ * The LD_LIBRARY_PATH for the CUDA wheels unpacked next to `library`; undefined if there are none.
  */
 export function cudaLibraryPath(library: string): string | undefined {
   const nvidia = join(library, '..', 'nvidia');
@@ -31,8 +31,8 @@ export function cudaLibraryPath(library: string): string | undefined {
   return directories.length === 0 ? undefined : directories.join(':');
 }
 
-// dlopen of a library that is no addon fails either way; only a library that was not found has the
-// linker's message.
+// dlopen fails for any library that is not an addon, but only if it could not load the library does
+// the message come from the linker.
 const script = `
 const { dlopen } = require('node:os').constants;
 const missing = {};
@@ -47,8 +47,9 @@ console.log(JSON.stringify(missing));
 `;
 
 /**
- * Which of the libraries the linker cannot load in a process with this environment: name and the
- * linker's message. A child does it, since LD_LIBRARY_PATH is read when a process starts.
+ * The libraries that the linker cannot load in a process with this environment, each with the
+ * linker's message. A child process tries them, since LD_LIBRARY_PATH is read when a process
+ * starts.
  */
 export async function missingLibraries(
   names: readonly string[],
@@ -59,7 +60,9 @@ export async function missingLibraries(
     limitMilliseconds: 60_000,
   });
   if (result.status !== 0)
-    return new Map(names.map((name) => [name, 'the linker crashed on it or one before it']));
+    return new Map(
+      names.map((name) => [name, 'the linker crashed on this library or on one before it']),
+    );
   const missing: unknown = JSON.parse(result.stdout);
   return new Map(
     typeof missing === 'object' && missing !== null

@@ -5,31 +5,34 @@ import { gpuOf, type UsableGpus } from './usable-gpus.ts';
 import { cacheDirectory } from '../../shared/disk/cache-directory.ts';
 
 export interface WorkerDevice {
-  /** Threads of one operation. Bytes may depend on their number, so it is fixed. */
+  /** Threads per operation. The computed bytes may depend on this number, so it is fixed. */
   readonly threads: number;
   /**
-   * `cuda:N` is the N-th GPU that this process may use; `auto` the first, where TensorFlow has
-   * CUDA, else the CPU.
+   * `cuda:N` is the GPU at index N among those that this process may use. `auto` is the first of
+   * them if TensorFlow was set up with CUDA, otherwise the CPU.
    */
   readonly device: 'auto' | 'cpu' | `cuda:${number}`;
 }
 
 /**
- * glibc maps and unmaps every block above 128 KiB, also weights and gradients, and gets new pages
- * each time. With these blocks on the heap (32 MiB is the maximum) a gradient call of batch 32 is
- * two to three times as fast.
+ * glibc maps and unmaps every block above 128 KiB, including weights and gradients, and gets fresh
+ * pages each time. With these blocks on the heap (32 MiB is the maximum), a gradient call with
+ * batch size 32 is two to three times as fast.
  */
 export const allocatorEnvironment = {
   MALLOC_MMAP_THRESHOLD_: String(32 * 1024 ** 2),
   MALLOC_TRIM_THRESHOLD_: String(256 * 1024 ** 2),
 } as const;
 
-/** The UUID of a worker's GPU, for gpu-telemetry.ts; empty if it is unknown, or for the CPU. */
+/**
+ * The variable with the UUID of a worker's GPU, for gpu-telemetry.ts; empty if the UUID is unknown
+ * or the worker computes on the CPU.
+ */
 export const OWN_GPU = 'MNIST_DIST_INTERNAL_GPU';
 
 /**
  * The environment that a worker's process needs from its start, because TensorFlow and the linker
- * read it once.
+ * read it only once.
  */
 export function workerEnvironment(
   native: NativeEngine,
@@ -41,8 +44,8 @@ export function workerEnvironment(
     ...native.environment,
     ...allocatorEnvironment,
     TF_NUM_INTRAOP_THREADS: String(threads),
-    // Negative runs operations in the calling thread: handing them to another thread costs more
-    // than it can gain here.
+    // A negative value runs operations in the calling thread: handing them to another thread costs
+    // more than it can gain here.
     TF_NUM_INTEROP_THREADS: '-1',
     TF_CPP_MIN_LOG_LEVEL: inherited['TF_CPP_MIN_LOG_LEVEL'] ?? '2',
     TF_DETERMINISTIC_OPS: '1',
@@ -54,7 +57,7 @@ export function workerEnvironment(
         'ENGINE',
         `--device ${device}: this TensorFlow was set up without CUDA`,
         {
-          fix: 'Run: npx mnist-dist setup --gpu',
+          fix: 'run: npx mnist-dist setup --gpu',
         },
       );
     }
@@ -64,13 +67,13 @@ export function workerEnvironment(
     ...shared,
     LD_LIBRARY_PATH: joinPaths(native.environment['LD_LIBRARY_PATH'], inherited['LD_LIBRARY_PATH']),
     CUDA_DEVICE_ORDER: gpu.order,
-    // The binding uploads to the last GPU but computes on the first: one device per process.
+    // The binding uploads to the last GPU but computes on the first, so each process sees only one.
     CUDA_VISIBLE_DEVICES: gpu.identifier,
     [OWN_GPU]: gpu.gpu?.uuid ?? '',
     TF_FORCE_GPU_ALLOW_GROWTH: 'true',
-    // TensorFloat-32 would cut the factors of matrix products to 11 bits.
+    // TensorFloat-32 would reduce the factors of matrix products to 11 significant bits.
     NVIDIA_TF32_OVERRIDE: '0',
-    // The newest GPUs' code is compiled at the first start; the cache keeps it for the others.
+    // Code for the newest GPUs is compiled at the first start; the cache keeps it for later starts.
     CUDA_CACHE_PATH: inherited['CUDA_CACHE_PATH'] ?? join(cacheDirectory(inherited), 'cuda'),
     CUDA_CACHE_MAXSIZE: '4294967296',
   };

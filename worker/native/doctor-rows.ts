@@ -16,7 +16,9 @@ import { cacheDirectory } from '../../shared/disk/cache-directory.ts';
 import { smokeTest } from './smoke.ts';
 import { findUsableGpus, howMany } from './usable-gpus.ts';
 
-/** One requirement of a run. `failed` means that this machine cannot train. */
+/**
+ * One requirement of a run, and whether it is met. `failed` means that this machine cannot train.
+ */
 export interface Row {
   readonly check: string;
   readonly status: 'ok' | 'warning' | 'failed';
@@ -35,11 +37,11 @@ const MIN_NODE = { major: 20, minor: 19 };
 const MIN_RUNS_MEGABYTES = 100;
 const SETUP_MEGABYTES = 1200;
 const KERNEL_TRIAL_BYTES = 16 * 1024 ** 2;
-const SETUP_FIX = 'Run: npx mnist-dist setup';
+const SETUP_FIX = 'run: npx mnist-dist setup';
 
 /**
- * Checks all requirements of a run. `tryWasm` computes with the wasm engine and resolves to the
- * name and version of its library. Never throws for a defect of the machine.
+ * Checks all requirements of a run. `tryWasm` computes with the wasm engine and resolves with the
+ * name and version of its library. Never rejects because of a problem with the machine.
  */
 export async function doctorRows(
   tryWasm: () => Promise<string>,
@@ -78,7 +80,7 @@ export function canTrain(rows: readonly Row[]): boolean {
   return rows.every(({ status }) => status !== 'failed');
 }
 
-/** One engine is enough: a missing engine is a warning, two are a failure. */
+/** One engine is enough: one missing engine is a warning, two are a failure. */
 export function judgeEngines(tensorflow: Row, wasm: Row): readonly Row[] {
   const isHopeless = tensorflow.status !== 'ok' && wasm.status !== 'ok';
   return [tensorflow, wasm].map((row) =>
@@ -90,7 +92,7 @@ export function nodeRow(version: string = process.versions.node): Row {
   const [major = 0, minor = 0] = version.split('.').map(Number);
   const isOld = major < MIN_NODE.major || (major === MIN_NODE.major && minor < MIN_NODE.minor);
   if (!isOld) return { check: 'node', status: 'ok', detail: version };
-  const fix = `Install Node ${MIN_NODE.major}.${MIN_NODE.minor} or later: https://nodejs.org`;
+  const fix = `install Node ${MIN_NODE.major}.${MIN_NODE.minor} or later: https://nodejs.org`;
   return { check: 'node', status: 'failed', detail: version, fix };
 }
 
@@ -112,7 +114,7 @@ function missingTool(check: string, isReady: boolean, fix: string): Row {
     return {
       check,
       status: 'ok',
-      detail: 'not found; needed only to set TensorFlow up, which is done',
+      detail: 'not found; needed only to set up TensorFlow, which is already done',
     };
   return {
     check,
@@ -133,7 +135,7 @@ function libraryRow(native: NativeEngine | undefined): Row {
   };
 }
 
-/** Loads the binding and multiplies in a child process. */
+/** Loads the binding and multiplies two matrices in a child process. */
 async function tensorFlowRow(native: NativeEngine | undefined): Promise<Row> {
   const check = 'engine tensorflow';
   if (native === undefined)
@@ -151,10 +153,10 @@ async function cudaRow(native: NativeEngine | undefined): Promise<Row> {
   const check = 'cuda';
   const usable = await findUsableGpus();
   if (usable.shown === 0) {
-    return { check, status: 'ok', detail: 'no NVIDIA GPU here; workers compute on the CPU' };
+    return { check, status: 'ok', detail: 'no NVIDIA GPU was found; workers compute on the CPU' };
   }
   if (usable.problem !== undefined) {
-    const fix = 'Name GPUs that `nvidia-smi -L` lists, or unset that variable';
+    const fix = 'set the variable to GPUs that `nvidia-smi -L` lists, or unset it';
     return { check, status: 'warning', detail: howMany(usable), fix };
   }
   if (usable.gpus.length === 0)
@@ -169,14 +171,14 @@ async function cudaRow(native: NativeEngine | undefined): Promise<Row> {
       check,
       status: 'warning',
       detail: `${names}; TensorFlow is set up without CUDA`,
-      fix: 'Run: npx mnist-dist setup --gpu',
+      fix: 'run: npx mnist-dist setup --gpu',
     };
   }
   const missing = await missingLibraries([driverLibrary, ...cudaLibraries], native.environment);
   if (missing.size === 0) return { check, status: 'ok', detail: names };
   const fix = missing.has(driverLibrary)
-    ? 'Install the NVIDIA driver, or make it visible in this container (--gpus all)'
-    : 'Run: npx mnist-dist setup --gpu';
+    ? 'install the NVIDIA driver, or make it visible in this container (--gpus all)'
+    : 'run: npx mnist-dist setup --gpu';
   return {
     check,
     status: 'warning',
@@ -190,7 +192,7 @@ async function wasmRow(tryWasm: () => Promise<string>): Promise<Row> {
   try {
     return { check, status: 'ok', detail: await tryWasm() };
   } catch (error) {
-    return failure(check, error, 'Install the packages again: npm ci');
+    return failure(check, error, 'install the packages again: npm ci');
   }
 }
 
@@ -202,8 +204,8 @@ function kernelsRow(): Row {
   } catch (error) {
     const isLimited = error instanceof RangeError || error instanceof ReferenceError;
     const fix = isLimited
-      ? 'Start Node without --jitless, and raise the limit of address space (ulimit -v unlimited)'
-      : 'Build again: npm start';
+      ? 'start Node without --jitless, and raise the address-space limit (ulimit -v unlimited)'
+      : 'build again: npm start';
     return { ...failure('kernels', error, fix), status: 'failed' };
   }
 }
@@ -217,7 +219,7 @@ async function datasetRow(directory: string | undefined): Promise<Row> {
       detail: `${directory ?? 'MNIST'}, SHA-256 ${digest.slice(0, 16)}`,
     };
   } catch (error) {
-    return { ...failure('dataset', error, 'Install the packages again: npm ci'), status: 'failed' };
+    return { ...failure('dataset', error, 'install the packages again: npm ci'), status: 'failed' };
   }
 }
 
@@ -226,7 +228,8 @@ function portRow(host: string, port: number): Promise<Row> {
   return new Promise((done) => {
     const server = createServer();
     server.once('error', (error) => {
-      const fix = 'Name another with --port, or 0 to pick one; `local` takes a free one by itself';
+      const fix =
+        'choose another port with --port (0 picks a free one); `local` picks a free one by itself';
       done({ check, status: 'warning', detail: `${host}: ${error.message}`, fix });
     });
     server.listen({ host, port, exclusive: true }, () => {
@@ -237,7 +240,10 @@ function portRow(host: string, port: number): Promise<Row> {
   });
 }
 
-/** Locks that a set-up would wait for, without those that it would take over at once. */
+/**
+ * Rows for the locks that a set-up would wait for, not for those that it would take over
+ * immediately.
+ */
 async function lockRows(locks: readonly string[]): Promise<readonly Row[]> {
   const rows = locks.map(async (lock): Promise<readonly Row[]> => {
     const holder = await lockHolder(lock);
@@ -246,12 +252,17 @@ async function lockRows(locks: readonly string[]): Promise<readonly Row[]> {
     const what = isRenewed
       ? 'which is running: a set-up waits until it is done'
       : expires
-        ? `which has not renewed it: a set-up waits ${EXPIRY_MILLISECONDS / 1000} s and takes ` +
+        ? `which has not renewed it: a set-up waits ${EXPIRY_MILLISECONDS / 1000} s, then takes ` +
           `it over`
-        : 'which is running and of an older version: a set-up waits until it is done';
-    const fix = `Wait, or stop ${owner}; or remove ${lock} if that process does no set-up`;
+        : 'which is running an older version: a set-up waits until it is done';
+    const fix = `wait, or stop ${owner}; remove ${lock} if that process is not running a set-up`;
     return [
-      { check: 'set-up lock', status: 'warning', detail: `${lock} is ${owner}'s, ${what}`, fix },
+      {
+        check: 'set-up lock',
+        status: 'warning',
+        detail: `${lock} is held by ${owner}, ${what}`,
+        fix,
+      },
     ];
   });
   return (await Promise.all(rows)).flat();
@@ -274,10 +285,10 @@ function diskRow(
       check,
       status,
       detail: `${free} MB free for ${directory}`,
-      fix: `Free ${megabytes} MB, or name another folder`,
+      fix: `free at least ${megabytes} MB, or choose another folder`,
     };
   } catch (error) {
-    return { ...failure(check, error, 'Name another folder'), status };
+    return { ...failure(check, error, 'choose another folder'), status };
   }
 }
 
@@ -285,7 +296,7 @@ function cacheRow(isReady: boolean): Row {
   try {
     return diskRow('disk: cache', cacheDirectory(), isReady ? 0 : SETUP_MEGABYTES, 'warning');
   } catch (error) {
-    return failure('disk: cache', error, 'Name another folder: MNIST_DIST_CACHE=DIR');
+    return failure('disk: cache', error, 'choose another folder: MNIST_DIST_CACHE=DIR');
   }
 }
 

@@ -5,23 +5,23 @@ import { sourcesDigest } from './compile.ts';
 import { ownLink, tfjsPackage } from './places.ts';
 
 /**
- * Written beside the binding after TensorFlow was loaded and multiplied; a later start needs only
- * this file.
+ * Written next to the binding once TensorFlow has been loaded and has multiplied two matrices.
+ * Later starts need only this file.
  */
 export const MANIFEST_FILE = 'manifest.json';
-/** Increases when the build changes; older bindings are then rebuilt. */
+/** Increases when the build changes, so that older bindings are rebuilt. */
 export const BINDING_FORMAT = 2;
 
 const manifestSchema = z.object({
   format: z.literal(BINDING_FORMAT),
-  /** The version of TensorFlow that the library reports. */
+  /** The TensorFlow version that the library reports. */
   version: z.string(),
-  /** The name of the set of wheels, or the path of the wheel or the folder. */
+  /** The name of the set of wheels, or the path of the wheel or folder. */
   source: z.string(),
   device: z.enum(['cpu', 'cuda']),
-  /** The folder with libtensorflow_cc.so.2. */
+  /** The folder that contains libtensorflow_cc.so.2. */
   library: z.string(),
-  /** Additional environment of a process that loads the library. */
+  /** Additional environment for a process that loads the library. */
   environment: z.record(z.string(), z.string()),
   files: z.array(z.object({ path: z.string(), bytes: z.int() })),
   /** Digest of the sources that were compiled (compile.ts). */
@@ -33,10 +33,7 @@ const manifestSchema = z.object({
 export type Manifest = z.infer<typeof manifestSchema>;
 
 export interface NativeEngine {
-  /**
-   * The folder in which tfjs-node-gpu looks for its binding, or the one in the cache that replaces
-   * it.
-   */
+  /** The folder in which tfjs-node-gpu looks for its binding, or its replacement in the cache. */
   readonly moduleDirectory: string;
   readonly binding: string;
   readonly version: string;
@@ -47,9 +44,9 @@ export interface NativeEngine {
 }
 
 /**
- * The engine that is set up for this checkout, if any. Reads a few small files and the sizes of
- * four files, which takes a few milliseconds, and starts no process. `link` is the folder where
- * tfjs-node-gpu looks for its binding.
+ * The engine that is set up for this checkout, if any. It reads a few small files and the sizes of
+ * four files, which takes a few milliseconds, and does not start a process. `link` is the folder
+ * where tfjs-node-gpu looks for its binding.
  */
 export function readyTensorFlow(link?: string): NativeEngine | undefined {
   try {
@@ -70,8 +67,8 @@ function engineIn(moduleDirectory: string, moduleFile: string): NativeEngine | u
 }
 
 /**
- * The manifest of a binding's folder; undefined if it is absent, of another format, or a file it
- * names has changed.
+ * The manifest in a binding's folder; undefined if it is missing or has a different format, or if a
+ * file that it lists is missing or has a different size.
  */
 export function readManifest(directory: string): Manifest | undefined {
   try {

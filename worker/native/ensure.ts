@@ -31,27 +31,27 @@ import { wheelSet } from './wheels.ts';
 export { readyTensorFlow };
 export type { NativeEngine };
 
-/** The holder of the set-up lock uses these. */
+/** The lease that `withLock` gives to the holder of the set-up lock. */
 type Lease = Parameters<Parameters<typeof withLock>[1]>[0];
 
 export interface SetupOptions {
-  /** A folder with an installed TensorFlow, or a wheel; undefined for the pinned ones. */
+  /** A folder with an installed TensorFlow, or a wheel; undefined for the pinned wheels. */
   readonly tensorflow?: string | undefined;
-  /** undefined: CUDA if this process may use an NVIDIA GPU. */
+  /** If undefined, CUDA is chosen if this process may use an NVIDIA GPU. */
   readonly device?: 'gpu' | 'cpu' | undefined;
   readonly offline?: boolean | undefined;
   /**
-   * Where the link to the binding goes; undefined for where tfjs-node-gpu of this checkout looks
-   * for it.
+   * Where the link to the binding goes; by default, where this checkout's tfjs-node-gpu looks for
+   * it.
    */
   readonly link?: string | undefined;
 }
 
 /**
  * Sets up TensorFlow for this checkout: library, binding and smoke test, each only if the shared
- * cache lacks it. All parts are created under temporary names and renamed when they are whole,
- * under one lock per cache, so that a later set-up never uses parts of an interrupted one. Throws
- * SETUP with the missing part and the fix.
+ * cache lacks it. All parts are created under temporary names and renamed once they are complete,
+ * under one lock per cache, so that a later set-up never uses parts of an interrupted one. Rejects
+ * with SETUP, stating what is missing and how to fix it.
  */
 export async function ensureTensorFlow(
   options: SetupOptions,
@@ -64,7 +64,7 @@ export async function ensureTensorFlow(
   requireExecutable(cache);
   const say = (text: string): void => report({ text });
   const action = async (lease: Lease): Promise<NativeEngine> => {
-    // Another process may have completed the set-up under the lock.
+    // Another process may have completed the set-up while this one waited for the lock.
     const meanwhile = readyTensorFlow(options.link);
     if (meanwhile !== undefined && suits(meanwhile, options)) return meanwhile;
     // Older versions used this folder.
@@ -79,13 +79,13 @@ export async function ensureTensorFlow(
   });
 }
 
-/** A full disk, or a folder of another user. */
+/** The error for a full disk, or for a folder that belongs to another user. */
 function notWritten(cache: string, error: unknown): ClusterError {
   return new ClusterError(
     'SETUP',
     `TensorFlow could not be set up in ${cache}: ${messageOf(error)}`,
     {
-      fix: 'Free disk space, or name a folder that can be written to: MNIST_DIST_CACHE=DIR',
+      fix: 'free disk space, or choose a writable folder: MNIST_DIST_CACHE=DIR',
       cause: error,
     },
   );
@@ -126,7 +126,10 @@ async function setUp(
   linkBinding(bindings, moduleDirectory);
   const ready = readyTensorFlow(options.link);
   if (ready === undefined)
-    throw new ClusterError('SETUP', `${moduleDirectory} does not hold what was just built`);
+    throw new ClusterError(
+      'SETUP',
+      `${moduleDirectory} does not contain the binding that was just built`,
+    );
   report({ text: `TensorFlow ${ready.version} (${ready.device}) is ready` });
   return ready;
 }
@@ -141,7 +144,7 @@ async function chooseLibrary(
     const stat = statSync(tensorflow, { throwIfNoEntry: false });
     if (stat === undefined) {
       throw new ClusterError('SETUP', `--tensorflow ${tensorflow}: no such file or folder`, {
-        fix: 'Name the folder of an installed TensorFlow, or a wheel (.whl).',
+        fix: 'pass the folder of an installed TensorFlow, or a wheel (.whl)',
       });
     }
     return stat.isDirectory()
@@ -162,8 +165,8 @@ async function chooseLibrary(
       process.arch,
     {
       fix:
-        'Supported: Linux on x64 (CPU, CUDA) and arm64 (CPU). Elsewhere training runs on ' +
-        '--engine wasm.',
+        'use --engine wasm; TensorFlow is supported on Linux, on x64 (CPU, CUDA) and arm64 ' +
+        '(CPU)',
     },
   );
 }
@@ -180,7 +183,7 @@ async function buildBinding(
   report({ text: `compiling TensorFlow's binding (${compiler.version})` });
   await compileBinding(compiler, library.directory, output);
   const { moduleFile } = tfjsPackage();
-  report({ text: 'trying TensorFlow in a process of its own' });
+  report({ text: 'testing TensorFlow in a separate process' });
   const { version } = await smokeTest(join(output, moduleFile), library.environment);
   const files = [
     ...LIBRARY_FILES.map((name) => ({
@@ -206,17 +209,17 @@ async function buildBinding(
   };
   writeFileSync(join(output, MANIFEST_FILE), `${JSON.stringify(manifest, undefined, 2)}\n`);
   mkdirSync(dirname(target), { recursive: true });
-  // Both fail if another process has taken over the lock with this folder.
+  // Both renames fail if another process has taken over the lock, and with it this folder.
   if (existsSync(target)) renameSync(target, join(temporary, 'old'));
   renameSync(output, target);
 }
 
-/** `--gpu` requires a GPU: without a CUDA library, TensorFlow would silently use the CPU. */
+/** Checks what `--gpu` requires: without a CUDA library, TensorFlow would silently use the CPU. */
 async function requireGpuIfNamed(options: SetupOptions, library: Library): Promise<void> {
   if (options.device !== 'gpu') return;
   if (library.device !== 'cuda') {
     throw new ClusterError('SETUP', `--gpu: ${library.source} was built without CUDA`, {
-      fix: 'Name a TensorFlow that was built with CUDA, or leave --tensorflow out.',
+      fix: 'pass a TensorFlow that was built with CUDA, or omit --tensorflow',
     });
   }
   const missing = await missingLibraries(cudaLibraries, library.environment);
@@ -226,20 +229,20 @@ async function requireGpuIfNamed(options: SetupOptions, library: Library): Promi
     `--gpu: TensorFlow would not find ${[...missing.keys()].join(', ')}`,
     {
       fix:
-        'Install the nvidia-*-cu12 wheels beside TensorFlow (tensorflow[and-cuda]), or leave ' +
-        '--tensorflow out.',
+        'install the nvidia-*-cu12 wheels next to TensorFlow (tensorflow[and-cuda]), or omit ' +
+        '--tensorflow',
     },
   );
 }
 
-/** Reports a missing driver, too, before any download. */
+/** Reports a missing driver before anything is downloaded. */
 async function requireDriverIfNamed({ device }: SetupOptions): Promise<void> {
   if (device !== 'gpu') return;
   const why = (await missingLibraries([driverLibrary], {})).get(driverLibrary);
   if (why === undefined) return;
-  throw new ClusterError('SETUP', `--gpu: NVIDIA's driver is missing here (${why})`, {
+  throw new ClusterError('SETUP', `--gpu: the NVIDIA driver is missing (${why})`, {
     fix:
-      `Install the driver (${driverLibrary} comes with it), or set up for the CPU: npx ` +
+      `install the driver (${driverLibrary} comes with it), or set up for the CPU: npx ` +
       `mnist-dist setup --cpu`,
   });
 }
@@ -260,7 +263,8 @@ function linkBinding(bindings: string, moduleDirectory: string): void {
 }
 
 /**
- * Replaces `link`, a link, file or folder, by a link to `target`, in one step where possible.
+ * Replaces `link`, which may be a link, file or folder, with a link to `target`, atomically if
+ * possible.
  */
 function linkDirectory(target: string, link: string): void {
   mkdirSync(dirname(link), { recursive: true });
@@ -272,12 +276,15 @@ function linkDirectory(target: string, link: string): void {
   renameSync(temporary, link);
 }
 
-/** Libraries on a file system that is mounted noexec cannot be loaded. */
+/**
+ * Throws SETUP if the cache is on a file system that is mounted noexec: libraries on it cannot be
+ * loaded.
+ */
 function requireExecutable(cache: string): void {
   const mount = noexecMount(cache);
   if (mount === undefined) return;
-  throw new ClusterError('SETUP', `the cache ${cache} lies on ${mount}, which is mounted noexec`, {
-    fix: 'Name a folder elsewhere: MNIST_DIST_CACHE=DIR',
+  throw new ClusterError('SETUP', `the cache ${cache} is on ${mount}, which is mounted noexec`, {
+    fix: 'choose a folder elsewhere: MNIST_DIST_CACHE=DIR',
   });
 }
 
@@ -286,7 +293,7 @@ function createCache(cache: string): void {
     mkdirSync(cache, { recursive: true });
   } catch (error) {
     throw new ClusterError('SETUP', `the cache ${cache} cannot be created`, {
-      fix: 'Name a folder that can be written to: MNIST_DIST_CACHE=DIR',
+      fix: 'choose a writable folder: MNIST_DIST_CACHE=DIR',
       cause: error,
     });
   }

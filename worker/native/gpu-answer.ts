@@ -4,8 +4,8 @@ import { MAX_GPUS } from '../../shared/limits.ts';
 const MEBIBYTE = 1024 ** 2;
 
 /**
- * The fields of a query of nvidia-smi besides the number of the GPU, their names here, and the
- * conversion of their units.
+ * The fields that nvidia-smi is queried for, besides the index of the GPU: their names in
+ * nvidia-smi, our names for them, and the conversion of their units.
  */
 const questions = [
   ['utilization.gpu', 'utilization', (percent: number) => percent / 100],
@@ -15,15 +15,15 @@ const questions = [
   ['power.draw', 'powerWatts', (watts: number) => watts],
 ] as const;
 
-/** The arguments of nvidia-smi for an answer that parseReadings can parse. */
+/** The nvidia-smi arguments whose output parseReadings can parse. */
 export const gpuQuestion: readonly string[] = [
   `--query-gpu=${['index', ...questions.map(([field]) => field)].join(',')}`,
   '--format=csv,noheader,nounits',
 ];
 
 /**
- * Parses the answer of nvidia-smi: a line for each GPU. Omits values that are not a number
- * ("[N/A]", "[Not Supported]", "ERR!") or not a possible one, and lines without a GPU.
+ * Parses the output of nvidia-smi, one line per GPU. Omits values that are not numbers ("[N/A]",
+ * "[Not Supported]", "ERR!") or are out of range, and lines that do not describe a GPU.
  */
 export function parseReadings(answer: string): readonly GpuReading[] {
   return answer

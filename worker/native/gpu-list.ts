@@ -5,20 +5,17 @@ import { PROGRAM_ANSWER_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 
 /** An NVIDIA GPU that the driver shows to this process. */
 export interface Gpu {
-  /**
-   * The number in nvidia-smi: in the order of the PCI bus, among the GPUs that the device cgroup
-   * allows.
-   */
+  /** The index in nvidia-smi: in PCI bus order, among the GPUs that the device cgroup allows. */
   readonly index: number;
   readonly name: string;
-  /** "GPU-" and a UUID; empty if the driver does not report it. */
+  /** "GPU-" followed by a UUID; empty if the driver does not report it. */
   readonly uuid: string;
   readonly driver: string;
-  /** The names of its MIG instances in CUDA, in order; undefined if MIG is off. */
+  /** CUDA's names for its MIG instances, in order; undefined if MIG is off. */
   readonly instances?: readonly string[];
 }
 
-/** Where the driver of the kernel lists its GPUs; tests use other paths. */
+/** Where the kernel driver lists its GPUs; tests use other paths. */
 export interface DriverPlaces {
   readonly gpus: string;
   readonly devices: string;
@@ -28,8 +25,8 @@ const ordinaryPlaces: DriverPlaces = { gpus: '/proc/driver/nvidia/gpus', devices
 const UUID = /^GPU-[0-9a-f][0-9a-f-]*$/i;
 
 /**
- * The NVIDIA GPUs that the driver shows to this process, in the order of the PCI bus: from
- * nvidia-smi, or, in a container without it, from the driver of the kernel. None without a driver.
+ * The NVIDIA GPUs that the driver shows to this process, in PCI bus order: from nvidia-smi or, in a
+ * container without it, from the kernel driver. Empty without a driver.
  */
 export async function listGpus(places: DriverPlaces = ordinaryPlaces): Promise<readonly Gpu[]> {
   const program = onPath('nvidia-smi');
@@ -48,7 +45,7 @@ const gpuQuery = [
   '--format=csv,noheader,nounits',
 ] as const;
 
-/** The output of the program; empty if it fails or does not answer in time. */
+/** The output of the program; empty if it fails or times out. */
 async function answerOf(command: readonly string[]): Promise<string> {
   try {
     const answer = await runChild(command, {
@@ -60,7 +57,7 @@ async function answerOf(command: readonly string[]): Promise<string> {
   }
 }
 
-/** Parses the CSV of nvidia-smi; skips lines that are not a GPU. */
+/** Parses the CSV output of nvidia-smi; skips lines that do not describe a GPU. */
 export function parseGpus(csv: string): readonly Gpu[] {
   return csv.split('\n').flatMap((line) => {
     const [index = '', name = '', uuid = '', driver = '', mig = ''] = line
@@ -73,7 +70,7 @@ export function parseGpus(csv: string): readonly Gpu[] {
 }
 
 /**
- * The MIG instances of each GPU by its index. `nvidia-smi -L` prints them below their GPU.
+ * Each GPU's MIG instances, by the index of the GPU. `nvidia-smi -L` prints them below their GPU.
  */
 export function parseInstances(list: string): ReadonlyMap<number, readonly string[]> {
   const found = new Map<number, string[]>();
@@ -88,8 +85,8 @@ export function parseInstances(list: string): ReadonlyMap<number, readonly strin
 }
 
 /**
- * The list of the driver. A device cgroup does not shorten it, so each device is opened to find out
- * whether this process may use it.
+ * The GPUs in the list of the kernel driver. A device cgroup does not shorten that list, so each
+ * device is opened to find out whether this process may use it.
  */
 function kernelGpus({ gpus, devices }: DriverPlaces): Gpu[] {
   return namesIn(gpus)

@@ -8,16 +8,17 @@ import { gpuQuestion, parseReadings } from './gpu-answer.ts';
 import { findUsableGpus, noGpus } from './usable-gpus.ts';
 
 export interface GpuTelemetryOptions {
-  /** Called once, at the start: the GPUs to watch. Never rejects. */
+  /** Resolves with the GPUs to watch; called once, at the start. Never rejects. */
   readonly watched: () => Promise<WatchedGpus>;
-  /** Receives every answer; receives no GPUs once when no answer is available. */
+  /** Receives all readings, and an empty list once when readings are no longer available. */
   readonly report: (gpus: readonly GpuReading[]) => void;
   readonly log: (level: 'debug', message: string) => void;
   readonly times?: Times;
 }
 
 /**
- * The GPUs that a worker reports: one by its UUID, those with these numbers of nvidia-smi, or none.
+ * The GPUs that a worker reports: one, by its UUID, or those with these indices in nvidia-smi,
+ * possibly none.
  */
 export type WatchedGpus = { readonly uuid: string } | { readonly indices: ReadonlySet<number> };
 
@@ -34,9 +35,9 @@ const ordinaryTimes: Times = {
 };
 
 /**
- * Asks nvidia-smi periodically about the GPUs, one process at a time. The worker's thread only
- * starts it and reads its answer, and the worker continues if it fails. Without an nvidia-smi on
- * PATH no process is started.
+ * Queries the GPUs periodically by running nvidia-smi, one process at a time. The worker's thread
+ * only starts the program and reads its output, and the worker continues if it fails. If nvidia-smi
+ * is not on PATH, no process is started.
  */
 export class GpuTelemetry {
   readonly #options: GpuTelemetryOptions;
@@ -44,7 +45,7 @@ export class GpuTelemetry {
   readonly #program = onPath('nvidia-smi');
   readonly #stopping = new AbortController();
   #next: NodeJS.Timeout | undefined;
-  /** Whether the last report named a GPU. */
+  /** Whether the last report contained a GPU. */
   #hasReported = false;
   #hasFailed = false;
 
@@ -68,12 +69,12 @@ export class GpuTelemetry {
     try {
       this.#ask(program, watched);
     } catch (error) {
-      // For instance, too little memory for another process.
+      // For example, there may be too little memory for another process.
       this.#take([], messageOf(error), () => this.#askOrTell(program, watched));
     }
   }
 
-  /** Stops reports and the process. */
+  /** Stops the reports, and kills nvidia-smi if it is running. */
   stop(): void {
     clearTimeout(this.#next);
     this.#stopping.abort();
@@ -83,7 +84,7 @@ export class GpuTelemetry {
     const only = 'uuid' in watched ? [`--id=${watched.uuid}`] : [];
     const isWatched = ({ index }: GpuReading) => 'uuid' in watched || watched.indices.has(index);
     const again = (): void => this.#askOrTell(program, watched);
-    // The signal also closes the pipes, which a child of the child might hold open.
+    // The signal also closes the pipes, which a child of nvidia-smi might hold open.
     const options = {
       ...({ encoding: 'utf8', killSignal: 'SIGKILL', signal: this.#stopping.signal } as const),
       timeout: this.#times.answerMilliseconds,
@@ -92,7 +93,7 @@ export class GpuTelemetry {
     execFile(program, [...only, ...gpuQuestion], options, (error, answer) => {
       if (this.#stopping.signal.aborted) return;
       if (error === null)
-        this.#take(parseReadings(answer).filter(isWatched), 'it lists none', again);
+        this.#take(parseReadings(answer).filter(isWatched), 'it lists no GPU', again);
       else this.#take([], this.#complaint(error, answer), again);
     });
   }
@@ -110,7 +111,7 @@ export class GpuTelemetry {
     if (hasAnswered || this.#hasReported) report(gpus);
     this.#hasReported = hasAnswered;
     if (!hasAnswered && !this.#hasFailed)
-      log('debug', `nvidia-smi does not say how the GPUs are doing: ${complaint}`);
+      log('debug', `nvidia-smi returned no GPU readings: ${complaint}`);
     this.#hasFailed ||= !hasAnswered;
     const { intervalMilliseconds, retryMilliseconds } = this.#times;
     const pause = hasAnswered ? intervalMilliseconds : retryMilliseconds;
@@ -119,8 +120,9 @@ export class GpuTelemetry {
 }
 
 /**
- * The GPUs that a worker reports: its own GPU by its UUID; if it does not compute on a GPU, all
- * that its process may use. None if the order of CUDA hides which GPU it is.
+ * The GPUs that a worker reports: its own GPU by its UUID, or none if a TensorFlow worker computes
+ * on the CPU. A worker with a different engine reports all GPUs that its process may use. A GPU
+ * whose UUID or index is unknown is not reported.
  */
 export async function watchedGpus(
   environment: NodeJS.ProcessEnv = process.env,

@@ -27,22 +27,22 @@ const SAY_SIZE_FROM_MEGABYTES = 100;
 
 /** A TensorFlow C library on disk, from any source. */
 export interface Library {
-  /** The folder with libtensorflow_cc.so.2 and include/. */
+  /** The folder that contains libtensorflow_cc.so.2 and include/. */
   readonly directory: string;
   readonly source: string;
   readonly device: 'cpu' | 'cuda';
   readonly environment: Readonly<Record<string, string>>;
-  /** Differs between any two libraries. */
+  /** Different for any two libraries. */
   readonly identity: string;
 }
 
 export interface LibraryPlaces {
   readonly cache: string;
-  /** Emptied before and after; only the owner of the set-up lock uses it. */
+  /** Emptied before and after a set-up; only the owner of the set-up lock uses it. */
   readonly temporary: string;
 }
 
-/** The library of a set of pinned wheels. Downloads and unpacks it if it is missing. */
+/** The library from a set of pinned wheels, which are downloaded and unpacked if it is missing. */
 export async function pinnedLibrary(
   set: WheelSet,
   places: LibraryPlaces,
@@ -73,8 +73,8 @@ export async function pinnedLibrary(
     mkdirSync(join(places.cache, 'libraries'), { recursive: true });
     renameSync(unpacked, target);
   }
-  // Outside the condition, so that a set-up that was interrupted just here leaves no wheels behind
-  // for ever.
+  // Outside the condition, so that a later set-up removes the wheels if one was interrupted at this
+  // point.
   for (const { file } of set.wheels) rmSync(join(wheels, file), { force: true });
   return describe(
     join(target, 'tensorflow'),
@@ -84,7 +84,7 @@ export async function pinnedLibrary(
   );
 }
 
-/** A wheel of the user, unpacked into the cache under its digest. */
+/** The library from a user's wheel, unpacked into the cache under its digest. */
 export async function wheelLibrary(
   wheel: string,
   places: LibraryPlaces,
@@ -105,8 +105,7 @@ export async function wheelLibrary(
 }
 
 /**
- * An installed TensorFlow, used in place: the folder `tensorflow` of site-packages, or the one
- * above it.
+ * An installed TensorFlow, used in place: the `tensorflow` folder in site-packages, or its parent.
  */
 export function folderLibrary(folder: string): Library {
   const inner = join(folder, 'tensorflow');
@@ -142,8 +141,8 @@ function describe(
 }
 
 /**
- * Whether TensorFlow's record of its build names CUDA; a folder without the record counts as built
- * for the CPU.
+ * Whether TensorFlow's build information mentions CUDA; a folder without build information counts
+ * as built for the CPU.
  */
 function builtForCuda(directory: string): boolean {
   const file = join(directory, 'python', 'platform', 'build_info.py');
@@ -171,8 +170,8 @@ async function allowDownload(set: WheelSet, missing: string, offline: boolean): 
       `--offline: ${set.name} is not in the cache; missing: ${missing}`,
       {
         fix:
-          'Run once with a connection: npx mnist-dist setup. Or name one: npx mnist-dist ' +
-          'setup --tensorflow DIR|WHEEL',
+          'run `npx mnist-dist setup` once with a network connection, or pass a TensorFlow: npx ' +
+          'mnist-dist setup --tensorflow DIR|WHEEL',
       },
     );
   }
@@ -189,7 +188,7 @@ function requireSpace(cache: string, megabytes: number): void {
     'SETUP',
     `${cache} has ${free} MB of free disk space; the set-up needs ${megabytes} MB`,
     {
-      fix: 'Free some, or name another place: MNIST_DIST_CACHE=DIR',
+      fix: 'free disk space, or choose another folder: MNIST_DIST_CACHE=DIR',
     },
   );
 }
@@ -202,9 +201,9 @@ function requireLibrary(directory: string, named: string): void {
     : 'no such folder';
   throw new ClusterError(
     'SETUP',
-    `--tensorflow ${named}: no ${missing} there (${found === '' ? 'empty' : found})`,
+    `--tensorflow ${named}: ${missing} is missing (${found === '' ? 'empty folder' : found})`,
     {
-      fix: 'Name the folder `tensorflow` of an installed TensorFlow from 2.14 on, or its wheel.',
+      fix: 'pass the `tensorflow` folder of an installed TensorFlow 2.14 or later, or its wheel',
     },
   );
 }

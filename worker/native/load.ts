@@ -11,11 +11,12 @@ export type TensorFlowModule = typeof TensorFlow;
 const require = createRequire(import.meta.url);
 
 /**
- * TensorFlow in this process: the package itself, once, so that there is one registry of kernels.
- * Needs the environment of environment.ts from before the process started, and the binding that
- * ensure.ts has built. A library that does not fit aborts the process; ensure.ts has tried it in a
- * child. The library writes to stderr while it loads: `say` gets the errors, all else is dropped,
- * and MNIST_DIST_TENSORFLOW_LOG=1 passes on everything.
+ * Loads TensorFlow into this process: the package itself, once, so that there is one registry of
+ * kernels. The process must have been started with the environment from device-environment.ts, and
+ * ensure.ts must have built the binding. An incompatible library aborts the process, so ensure.ts
+ * has tested it in a child process. The library writes to stderr while it loads: `say` gets the
+ * warnings and errors, and everything else is dropped. MNIST_DIST_TENSORFLOW_LOG=1 passes
+ * everything through.
  */
 export function loadTensorFlow(
   say: (lines: readonly string[]) => void = () => undefined,
@@ -37,7 +38,7 @@ export function loadTensorFlow(
       'ENGINE',
       `TensorFlow cannot be loaded: ${messageOf(error).split('\n')[0] ?? ''}`,
       {
-        fix: 'Run: npx mnist-dist setup; if that does not help: npx mnist-dist doctor',
+        fix: 'run: npx mnist-dist setup; if that does not help, run: npx mnist-dist doctor',
         cause: error,
       },
     );
@@ -56,9 +57,7 @@ function pointToBinding(): void {
   if (typeof finder === 'object' && finder !== null) Reflect.set(finder, 'find', () => binding);
 }
 
-/**
- * Drops absl's warning about itself, and lines of severity information with their continuations.
- */
+/** Drops absl's warning about itself, and lines of severity INFO with their continuation lines. */
 export function withoutGreetings(said: string): string[] {
   let isKept = false;
   return said.split('\n').filter((line) => {

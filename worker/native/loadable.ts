@@ -9,13 +9,13 @@ import { SUPPORT_FILE } from './places.ts';
 import { smokeTest } from './smoke.ts';
 
 const FIX =
-  'Run `mnist-dist setup` with another cache (MNIST_DIST_CACHE=DIR), or use --engine wasm';
+  'run `mnist-dist setup` with another cache (MNIST_DIST_CACHE=DIR), or use --engine wasm';
 
 /**
- * Throws ENGINE if this machine cannot load this TensorFlow, although its files are whole. It
- * checks within milliseconds whether the file system allows programs and whether the linker accepts
- * the addon beside the binding. It tries the library itself once for each kind of machine and of
- * Node, in a child process, because a library that does not fit aborts its process.
+ * Rejects with ENGINE if this machine cannot load this TensorFlow even though its files are
+ * complete. It checks within milliseconds whether the file system permits execution and whether the
+ * linker accepts the addon next to the binding. It tests the library itself once per kind of
+ * machine and Node version, in a child process, because an incompatible library aborts its process.
  */
 export async function requireLoadable(native: NativeEngine): Promise<void> {
   const why = whyNotAtOnce(native);
@@ -27,11 +27,14 @@ export async function requireLoadable(native: NativeEngine): Promise<void> {
     mkdirSync(dirname(stamp), { recursive: true });
     writeFileSync(stamp, '');
   } catch {
-    // The cache is read-only: the next start tries again.
+    // The cache is read-only, so the next start tests the library again.
   }
 }
 
-/** Loads it and multiplies in a child process on the CPU. Rejects with ENGINE. */
+/**
+ * Loads the library and multiplies two matrices in a child process on the CPU. Rejects with ENGINE
+ * if that fails.
+ */
 async function tryToLoad({ binding, environment }: NativeEngine): Promise<void> {
   try {
     await smokeTest(binding, { ...environment, CUDA_VISIBLE_DEVICES: '-1' });
@@ -47,10 +50,10 @@ function notLoadable(why: string, cause?: unknown): ClusterError {
   });
 }
 
-/** A reason that is known without loading the library, if there is one. */
+/** Why the library cannot be loaded, if that is known without loading it. */
 function whyNotAtOnce({ moduleDirectory, binding, library }: NativeEngine): string | undefined {
   const mount = [binding, library].map(noexecMount).find((point) => point !== undefined);
-  if (mount !== undefined) return `it lies on ${mount}, which is mounted noexec`;
+  if (mount !== undefined) return `it is on ${mount}, which is mounted noexec`;
   const support = join(moduleDirectory, SUPPORT_FILE);
   if (!existsSync(support)) return undefined;
   try {
@@ -72,7 +75,7 @@ export function noexecMount(path: string): string | undefined {
   return mount?.options.includes('noexec') === true ? mount.point : undefined;
 }
 
-/** The mounted file system of a path; undefined if the kernel does not report it. */
+/** The mount that contains a path; undefined if the kernel does not report it. */
 export function mountOf(path: string, mounts: string = '/proc/self/mountinfo'): Mount | undefined {
   let best: Mount | undefined;
   try {
@@ -83,7 +86,7 @@ export function mountOf(path: string, mounts: string = '/proc/self/mountinfo'): 
         String.fromCharCode(Number.parseInt(digits, 8)),
       );
       const isAbove = point === '/' || real === point || real.startsWith(`${point}/`);
-      // The last of several mounts on one point counts.
+      // If several mounts share a mount point, the last one counts.
       if (point !== '' && isAbove && point.length >= (best?.point.length ?? 0))
         best = { point, options: options.split(',') };
     }
@@ -94,8 +97,8 @@ export function mountOf(path: string, mounts: string = '/proc/self/mountinfo'): 
 }
 
 /**
- * The file that records a successful trial. Each binding, processor, Node and C library has its own
- * file.
+ * The file that records a successful test. Each combination of binding, processor, Node and C
+ * library has its own file.
  */
 export function stampOf({ moduleDirectory }: NativeEngine): string {
   const hash = createHash('sha256');

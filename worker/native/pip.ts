@@ -18,9 +18,9 @@ import type { Report } from './setup-event.ts';
 import { PYTHON_VERSION, platformTag } from './wheels.ts';
 import type { Wheel } from './wheels.ts';
 
-export const PIP_FIX = 'Install pip: sudo apt-get install -y python3-pip';
+export const PIP_FIX = 'install pip: sudo apt-get install -y python3-pip';
 
-/** The first pip that runs: pip3, pip, python3 -m pip, python -m pip. */
+/** The first of pip3, pip, python3 -m pip and python -m pip that runs. */
 export async function findPip(): Promise<
   { command: readonly string[]; version: string } | undefined
 > {
@@ -38,9 +38,9 @@ export async function findPip(): Promise<
 }
 
 /**
- * A wheel in `directory`, downloaded unless it exists with the right SHA-256. pip downloads into
- * `temporary`, so that `directory` contains only whole, checked files, also after an interrupted
- * download.
+ * Returns the path of a wheel in `directory`, after downloading it unless it exists with the right
+ * SHA-256. pip downloads into `temporary`, so that `directory` contains only complete, verified
+ * files, even after an interrupted download.
  */
 export async function fetchWheel(
   wheel: Wheel,
@@ -104,8 +104,8 @@ async function pipDownload(
       '--requirement',
       requirements,
     ],
-    // pip keeps partial downloads in TMPDIR: ours, so that they can be measured and go away with
-    // the folder.
+    // pip keeps partial downloads in TMPDIR. With our folder, they can be measured, and they are
+    // removed with the folder.
     { environment: { ...process.env, TMPDIR: temporary } },
   );
   if (result.status === 0) return;
@@ -117,7 +117,7 @@ async function pipDownload(
       lastLines(result.stderr),
     {
       fix:
-        'Check the connection to the Python package index (or pip.conf), then run: npx ' +
+        'check the connection to the Python package index (or pip.conf), then run: npx ' +
         'mnist-dist setup',
     },
   );
@@ -132,17 +132,17 @@ export async function sha256OfFile(file: string): Promise<string> {
 function wrongHash(wheel: Wheel, got: string): ClusterError {
   return new ClusterError(
     'SETUP',
-    `${basename(wheel.file)} is not the file that is pinned: SHA-256 should be ` +
-      `${wheel.sha256}, got ${got}`,
+    `${basename(wheel.file)} is not the pinned file: expected SHA-256 ${wheel.sha256}, ` +
+      `got ${got}`,
     {
       fix:
-        'Check which package index pip is configured to use (pip config list); nothing of the ' +
-        'file was kept.',
+        'check which package index pip is configured to use (pip config list); the downloaded ' +
+        'file was not kept',
     },
   );
 }
 
-/** Bytes of all files in a folder that other processes write to meanwhile. */
+/** Total size, in bytes, of all files in a folder to which other processes may be writing. */
 function bytesBelow(directory: string): number {
   let bytes = 0;
   try {
@@ -153,7 +153,7 @@ function bytesBelow(directory: string): number {
         : (statSync(path, { throwIfNoEntry: false })?.size ?? 0);
     }
   } catch {
-    // The folder has just gone; the next look finds its successor.
+    // The folder has just been removed; the next look finds its successor.
   }
   return bytes;
 }

@@ -6,12 +6,14 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { cacheDirectory } from '../../shared/disk/cache-directory.ts';
 
-/** The paths of the set-up. The functions here read only package.json files. */
+/** The paths that set-up uses. The functions in this file read only package.json files. */
 
-/** The checkout (or the installed package): the first folder upwards that has a package.json. */
+/**
+ * The checkout (or the installed package): the nearest parent folder that contains a package.json.
+ */
 export const packageRoot: string = findPackageRoot(dirname(fileURLToPath(import.meta.url)));
 
-/** The addon compiled from support.cc, stored beside the binding. */
+/** The addon compiled from support.cc, stored next to the binding. */
 export const SUPPORT_FILE = 'support.node';
 
 const packageSchema = z.object({
@@ -26,7 +28,7 @@ const packageSchema = z.object({
 export interface TfjsPackage {
   readonly directory: string;
   readonly version: string;
-  /** The Node-API level of the binding: the highest that both the package and this Node know. */
+  /** The Node-API level of the binding: the highest that both the package and this Node support. */
   readonly nodeApi: number;
   /** The folder in which the package looks for its binding; we make it a link into the cache. */
   readonly moduleDirectory: string;
@@ -34,8 +36,8 @@ export interface TfjsPackage {
 }
 
 /**
- * The tfjs-node-gpu that npm installed; throws if it is missing. The rule is that of `find` of
- * node-pre-gyp.
+ * The tfjs-node-gpu that npm installed; throws if it is missing. The paths follow the rule of
+ * `find` in node-pre-gyp.
  */
 export function tfjsPackage(root: string = packageRoot): TfjsPackage {
   const file = createRequire(join(root, 'package.json')).resolve(
@@ -56,15 +58,15 @@ export function tfjsPackage(root: string = packageRoot): TfjsPackage {
 }
 
 /**
- * The link that replaces `moduleDirectory` if this user may not write it: in a global installation,
- * or for the user of a service.
+ * The link that replaces `moduleDirectory` if this user may not write to it, as in a global
+ * installation or for a service's user.
  */
 export function ownLink(moduleDirectory: string): string {
   const name = createHash('sha256').update(moduleDirectory).digest('hex').slice(0, 16);
   return join(cacheDirectory(), 'links', name);
 }
 
-/** The folder with the headers of Node-API, from npm. */
+/** The folder with the Node-API headers, from npm. */
 export function nodeApiHeaders(root: string = packageRoot): string {
   const file = createRequire(join(root, 'package.json')).resolve('node-api-headers/package.json');
   return join(dirname(file), 'include');

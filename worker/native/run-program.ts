@@ -5,7 +5,7 @@ import { hasTerminal } from '../../bin/hang-up.mjs';
 import { MAX_PROGRAM_OUTPUT_CHARACTERS } from '../../shared/limits.ts';
 
 export interface ChildResult {
-  /** The exit status; undefined if a signal ended it. */
+  /** The exit status; undefined if a signal killed the process. */
   readonly status: number | undefined;
   readonly signal: NodeJS.Signals | undefined;
   readonly stdout: string;
@@ -17,7 +17,10 @@ export interface ChildOptions {
   readonly limitMilliseconds?: number;
 }
 
-/** Runs a program to its end and keeps its output. Rejects only if it cannot be started. */
+/**
+ * Runs a program to completion and returns the end of its output. Rejects only if the program
+ * cannot be started.
+ */
 export function runChild(
   command: readonly string[],
   options: ChildOptions = {},
@@ -28,8 +31,7 @@ export function runChild(
     const child = spawn(program, rest, {
       env: options.environment ?? process.env,
       stdio: ['ignore', 'pipe', 'pipe'],
-      // Where this process ignores SIGHUP, the terminal's process group is no place for its
-      // programs.
+      // If this process ignores SIGHUP, its programs must not be in the terminal's process group.
       detached: !hasTerminal,
       ...(options.limitMilliseconds === undefined
         ? {}
@@ -53,7 +55,7 @@ export function runChild(
   });
 }
 
-/** The first file of this name on PATH that can be executed. */
+/** The first executable file with this name on PATH. */
 export function onPath(
   program: string,
   environment: NodeJS.ProcessEnv = process.env,

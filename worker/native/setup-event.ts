@@ -1,4 +1,4 @@
-/** The progress of a long step. `fraction` is 0..1 if it is known. */
+/** The progress of a long step. `fraction` is between 0 and 1, and present only if it is known. */
 export interface SetupEvent {
   readonly text: string;
   readonly fraction?: number;

@@ -12,7 +12,7 @@ const smokeSchema = z.object({
 export type SmokeResult = Pick<z.infer<typeof smokeSchema>, 'version' | 'gpu'>;
 
 // Runs with `node -e`, so that it needs no built file. The binding under test is not yet where the
-// package looks for it, hence the replaced `find`; the two utilities are those of load.ts.
+// package looks for it, hence the replaced `find`; the two utilities are the same as in load.ts.
 const script = `
 const { createRequire } = require('node:module');
 const [, root, binding] = process.argv;
@@ -32,7 +32,7 @@ console.log(JSON.stringify({ version, gpu, product: [...product.dataSync()] }));
 
 /**
  * Loads TensorFlow and multiplies two matrices in a child process, because an incompatible library
- * aborts its process. `binding` is the file to try.
+ * aborts its process. `binding` is the file to test.
  */
 export async function smokeTest(
   binding: string,
@@ -50,8 +50,8 @@ export async function smokeTest(
     lastLines(`${result.stderr}\n${result.stdout}`);
   throw new ClusterError('SETUP', `TensorFlow was built but does not work (${end}): ${said}`, {
     fix:
-      'Run: npx mnist-dist doctor. With --tensorflow, name a TensorFlow from 2.14 on for this ' +
-      'processor.',
+      'run: npx mnist-dist doctor; with --tensorflow, pass TensorFlow 2.14 or later for this ' +
+      'processor',
   });
 }
 

@@ -6,15 +6,17 @@ import { SUPPORT_FILE, tfjsPackage } from './places.ts';
 
 /** The functions of support.cc. */
 export interface Support {
-  /** Captures stderr; without effect if it is captured already. */
+  /** Captures stderr; has no effect if it is already captured. */
   captureStderr(): void;
   /** Restores stderr and returns the captured text. */
   releaseStderr(): string;
-  /** Whether floats of this thread are zero below 2^-126, as in the threads of TensorFlow. */
+  /**
+   * Sets whether this thread treats floats below 2^-126 as zero, as the threads of TensorFlow do.
+   */
   flushSubnormals(on: boolean): void;
 }
 
-/** For a binding that was built elsewhere, without our addon beside it. */
+/** For a binding that was built elsewhere, without our addon next to it. */
 const none: Support = {
   captureStderr: () => undefined,
   releaseStderr: () => '',

@@ -7,8 +7,8 @@ import type { Entry, ZipFile } from 'yauzl';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 
 /**
- * The needed files of a wheel: the C library, the headers that the binding includes, and the
- * libraries of CUDA.
+ * The files that are needed from a wheel: the C library, the headers that the binding includes,
+ * TensorFlow's build information, and the CUDA libraries.
  */
 const wanted: readonly RegExp[] = [
   /^tensorflow\/libtensorflow_(cc|framework)\.so\.2$/,
@@ -19,9 +19,9 @@ const wanted: readonly RegExp[] = [
 ];
 
 /**
- * Unpacks the needed files of a wheel below `directory`, entry by entry as a stream. `onProgress`
- * gets the fraction of the archive's entries, weighted by size. Throws SETUP if the file is not a
- * wheel.
+ * Unpacks the needed files of a wheel into `directory`, streaming one entry at a time. `onProgress`
+ * gets the unpacked fraction, by size. Rejects with SETUP if the file is not a wheel or cannot be
+ * unpacked.
  */
 export async function unpackWheel(
   wheel: string,
@@ -42,8 +42,8 @@ export async function unpackWheel(
   } catch (error) {
     throw new ClusterError('SETUP', `${wheel} cannot be unpacked: ${messageOf(error)}`, {
       fix:
-        'Free some disk space if there is none left; delete the file if it is damaged; then ' +
-        'run the set-up again.',
+        'free disk space if none is left, or delete the file if it is damaged, then run the ' +
+        'set-up again',
       cause: error,
     });
   } finally {
@@ -67,7 +67,7 @@ function wantedEntries(zip: ZipFile): Promise<Entry[]> {
   return new Promise((resolve, reject) => {
     const entries: Entry[] = [];
     zip.on('entry', (entry: Entry) => {
-      // yauzl has refused absolute names and `..` already.
+      // yauzl has already rejected absolute names and `..`.
       if (wanted.some((pattern) => pattern.test(entry.fileName))) entries.push(entry);
       zip.readEntry();
     });

@@ -3,12 +3,12 @@ import { listGpus, type Gpu } from './gpu-list.ts';
 
 /** A GPU, or a MIG instance of one, that this process may compute on. */
 export interface UsableGpu {
-  /** The CUDA_VISIBLE_DEVICES with which CUDA shows only this GPU. */
+  /** The value of CUDA_VISIBLE_DEVICES with which CUDA shows only this GPU. */
   readonly identifier: string;
-  /** The CUDA_DEVICE_ORDER of an identifier that is a number. */
+  /** The CUDA_DEVICE_ORDER by which a numeric identifier counts. */
   readonly order: DeviceOrder;
   /**
-   * The GPU, or for an instance the GPU that it is part of. Undefined if the order of CUDA differs
+   * The GPU or, for an instance, the GPU that it belongs to. Undefined if CUDA's order may differ
    * from that of nvidia-smi.
    */
   readonly gpu: Gpu | undefined;
@@ -16,14 +16,14 @@ export interface UsableGpu {
 
 type DeviceOrder = 'FASTEST_FIRST' | 'PCI_BUS_ID';
 
-/** The GPUs that this process may use; `cuda:N` is the N-th of them. */
+/** The GPUs that this process may use; `cuda:N` is the one at index N. */
 export interface UsableGpus {
   readonly gpus: readonly UsableGpu[];
-  /** The number of GPUs that the driver shows, used or not. */
+  /** The number of GPUs that the driver shows, usable or not. */
   readonly shown: number;
-  /** The variable that selects among them, `NAME=value`; undefined if none does. */
+  /** The variable that selects among them, as `NAME=value`; undefined if none does. */
   readonly choice: string | undefined;
-  /** The part of that variable that does not count, and why. */
+  /** The part of that variable that is ignored, and why. */
   readonly problem: string | undefined;
 }
 
@@ -36,10 +36,10 @@ export async function findUsableGpus(environment: Environment = process.env): Pr
 }
 
 /**
- * The GPUs that this process may use. CUDA_VISIBLE_DEVICES decides, by the rules of CUDA; else the
- * allocation of Slurm, else the UUIDs that a container was given, else all that the driver shows.
- * The driver does not show GPUs that a device cgroup or a container hides, and the numbers in
- * CUDA_VISIBLE_DEVICES exclude them.
+ * The GPUs that this process may use: those in CUDA_VISIBLE_DEVICES, by CUDA's rules; otherwise
+ * those that Slurm allocated; otherwise those whose UUIDs the container was given; otherwise all
+ * that the driver shows. The driver does not show GPUs that a device cgroup or a container hides,
+ * and the numbers in CUDA_VISIBLE_DEVICES do not count them.
  */
 export function usableGpus(machine: readonly Gpu[], environment: Environment): UsableGpus {
   const { CUDA_VISIBLE_DEVICES: visible, SLURM_STEP_GPUS: step, SLURM_JOB_GPUS: job } = environment;
@@ -53,7 +53,7 @@ export function usableGpus(machine: readonly Gpu[], environment: Environment): U
 }
 
 /**
- * The GPU of a worker on this device; undefined for the processor. Throws ENGINE for one that this
+ * The GPU for a worker on this device; undefined for the CPU. Throws ENGINE for a GPU that this
  * process may not use.
  */
 export function gpuOf(
@@ -68,13 +68,13 @@ export function gpuOf(
   const allowed =
     last < 0 ? 'auto, cpu' : last === 0 ? 'auto, cpu, cuda:0' : `auto, cpu, cuda:0 to cuda:${last}`;
   throw new ClusterError('ENGINE', `--device ${device}: ${howMany(usable)}`, {
-    fix: `Allowed: ${allowed}`,
+    fix: `allowed: ${allowed}`,
   });
 }
 
-/** "this process may use 2 of the 4 GPUs here (CUDA_VISIBLE_DEVICES=2,3)" */
+/** "this process may use 2 GPUs (the driver shows 4; CUDA_VISIBLE_DEVICES=2,3)" */
 export function howMany({ gpus, shown, choice, problem }: UsableGpus): string {
-  const here = shown === 0 ? 'the driver shows none' : `${shown} here`;
+  const here = `the driver shows ${shown === 0 ? 'none' : shown}`;
   const count = gpus.length === 0 ? 'no GPU' : gpus.length === 1 ? '1 GPU' : `${gpus.length} GPUs`;
   const because = [here, choice, problem].filter((text) => text !== undefined).join('; ');
   return `this process may use ${count} (${because})`;
@@ -86,13 +86,13 @@ function filled(text: string | undefined): text is string {
 
 // --- how CUDA reads its variable
 
-/** The device of CUDA that an entry names, or why the list ends at this entry. */
+/** The CUDA device that an entry selects, or why the list ends at this entry. */
 type Entry = UsableGpu | { readonly end: string | undefined };
 
 /**
- * The rules of CUDA. The first entry decides whether the list has numbers, UUIDs of GPUs or names
- * of MIG instances. The first entry of another kind, without a device, or -1 ends the list. A
- * duplicate, or an empty list, gives no GPU.
+ * Applies CUDA's rules. The first entry decides whether the list consists of numbers, UUIDs of GPUs
+ * or names of MIG instances. The list ends at the first entry that is of a different kind, selects
+ * no device, or is -1. A duplicate or an empty list gives no GPU.
  */
 function visibleToCuda(
   text: string,
@@ -110,7 +110,7 @@ function visibleToCuda(
     const found = read(entry);
     if ('end' in found) return { gpus, shown: machine.length, choice, problem: found.end };
     if (gpus.some(({ identifier }) => identifier === found.identifier)) {
-      const problem = `"${entry}" is named twice, and CUDA then shows no GPU`;
+      const problem = `"${entry}" is listed twice, so CUDA shows no GPU`;
       return { gpus: [], shown: machine.length, choice, problem };
     }
     gpus.push(found);
@@ -120,8 +120,9 @@ function visibleToCuda(
 
 /** The value that Slurm sets for a job without GPUs. */
 const SLURM_NONE = 'NoDevFiles';
+const IGNORED = 'so CUDA ignores it and everything after it';
 
-/** Reads a number like strtoul: "1gpu" is 1; text without a leading number names no GPU. */
+/** Parses a number like strtoul: "1gpu" is 1. Text without a leading number selects no GPU. */
 function byNumber(entry: string, machine: readonly Gpu[], order: DeviceOrder): Entry {
   if (entry === SLURM_NONE) return { end: undefined };
   const text = /^[+-]?\d+/.exec(entry.trim())?.[0];
@@ -129,7 +130,7 @@ function byNumber(entry: string, machine: readonly Gpu[], order: DeviceOrder): E
   if (number !== undefined && number < 0) return { end: undefined };
   const gpu = number === undefined ? undefined : machine[number];
   if (number === undefined || gpu === undefined)
-    return { end: `"${entry}" is no number of a GPU here, and CUDA stops there` };
+    return { end: `"${entry}" is not the number of a GPU, ${IGNORED}` };
   if (order === 'FASTEST_FIRST' && !areAlike(machine))
     return { identifier: String(number), order, gpu: undefined };
   return deviceOf(gpu, entry);
@@ -142,14 +143,12 @@ function byUuid(entry: string, machine: readonly Gpu[]): Entry {
   if (gpu !== undefined && found.length === 1 && wanted.startsWith('gpu-'))
     return deviceOf(gpu, entry);
   const why =
-    found.length > 1
-      ? `begins the UUIDs of ${found.length} GPUs`
-      : 'begins the UUID of no GPU here';
-  return { end: `"${entry}" ${why}, and CUDA stops there` };
+    found.length > 1 ? `matches the UUIDs of ${found.length} GPUs` : 'matches no UUID of a GPU';
+  return { end: `"${entry}" ${why}, ${IGNORED}` };
 }
 
 /**
- * By the UUID of the instance, or the form of older drivers: MIG-GPU-<UUID of the GPU>/<GPU
+ * Finds an instance by its UUID or by its name in older drivers: MIG-GPU-<UUID of the GPU>/<GPU
  * instance>/<compute instance>.
  */
 function byInstance(entry: string, machine: readonly Gpu[]): Entry {
@@ -165,14 +164,14 @@ function byInstance(entry: string, machine: readonly Gpu[]): Entry {
   const [only] = found;
   if (only !== undefined && found.length === 1 && wanted.startsWith('mig-'))
     return { ...only, order: 'PCI_BUS_ID' };
-  return { end: `"${entry}" is no MIG instance here, and CUDA stops there` };
+  return { end: `"${entry}" is not a MIG instance, ${IGNORED}` };
 }
 
 /** The GPU itself, or, if MIG is on, its first instance, as in CUDA. */
 function deviceOf(gpu: Gpu, entry: string): Entry {
   return (
     devicesOf(gpu)[0] ?? {
-      end: `"${entry}" is a GPU with MIG and without an instance, and CUDA stops there`,
+      end: `"${entry}" is a GPU in MIG mode without an instance, ${IGNORED}`,
     }
   );
 }
@@ -186,14 +185,14 @@ function orderOf(variable: string | undefined): DeviceOrder {
   return variable === 'PCI_BUS_ID' ? 'PCI_BUS_ID' : 'FASTEST_FIRST';
 }
 
-/** Whether all GPUs are of one model: CUDA then numbers them in the order of the bus. */
+/** Whether all GPUs are of the same model, in which case CUDA numbers them in PCI bus order. */
 function areAlike(machine: readonly Gpu[]): boolean {
   return new Set(machine.map(({ name }) => name)).size <= 1;
 }
 
 // --- without CUDA_VISIBLE_DEVICES
 
-/** All GPUs, in the order of nvidia-smi, unless CUDA_DEVICE_ORDER is FASTEST_FIRST. */
+/** All GPUs, in the order of nvidia-smi unless CUDA_DEVICE_ORDER is FASTEST_FIRST. */
 function allOf(machine: readonly Gpu[], environment: Environment): UsableGpus {
   const isByBus = environment['CUDA_DEVICE_ORDER'] !== 'FASTEST_FIRST' || areAlike(machine);
   const gpus = isByBus
@@ -205,13 +204,13 @@ function allOf(machine: readonly Gpu[], environment: Environment): UsableGpus {
 }
 
 function only(gpus: readonly Gpu[], machine: readonly Gpu[], choice: string): UsableGpus {
-  const problem = gpus.length > 0 ? undefined : 'it names no GPU that the driver shows';
+  const problem = gpus.length > 0 ? undefined : 'it lists no GPU that the driver shows';
   return { gpus: gpus.flatMap(devicesOf), shown: machine.length, choice, problem };
 }
 
 /**
  * Slurm numbers the GPUs of the whole node. If a cgroup shows no more GPUs than were allocated, all
- * of them are allocated, under other numbers.
+ * of these are the allocated ones, with different numbers.
  */
 function allocated(
   variable: string,
@@ -229,10 +228,10 @@ function allocated(
 }
 
 /**
- * The runtime of the container has read NVIDIA_VISIBLE_DEVICES and hidden the other GPUs. Numbers
- * are those of the host, "all" is the default of images, and "void" means that the GPUs came from
- * CDI: none of these selects among the shown GPUs. UUIDs select if more GPUs are shown, as in a
- * privileged container, and "none" means no GPU, in that container, too.
+ * The container runtime has already read NVIDIA_VISIBLE_DEVICES and hidden the other GPUs. Numbers
+ * are those of the host, "all" is the default in images, and "void" means that the GPUs came from
+ * CDI, so none of these selects among the GPUs that are shown. UUIDs do if more GPUs are shown, as
+ * in a privileged container, and "none" means no GPU, even in a privileged container.
  */
 function givenToContainer(
   text: string,
@@ -250,6 +249,7 @@ function givenToContainer(
     const instances = gpu.instances?.filter(isGiven) ?? [];
     return instances.length === 0 ? [] : [{ ...gpu, instances }];
   });
-  // A runtime that shows GPUs by other names has already selected them.
+  // If none matches, the runtime shows the GPUs under different names and has already selected
+  // them.
   return given.length === 0 ? allOf(machine, environment) : only(given, machine, choice);
 }

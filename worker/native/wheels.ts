@@ -1,7 +1,7 @@
 /**
- * The wheels of the TensorFlow engine, each pinned by version and SHA-256 as on the Python Package
- * Index. TensorFlow accepts ranges of CUDA wheels (`tensorflow[and-cuda]`), so these are the newest
- * ones of its release that fit; raise all of them together.
+ * A wheel of the TensorFlow engine, pinned by version and by its SHA-256 on the Python Package
+ * Index. TensorFlow accepts a range of versions for each CUDA wheel (`tensorflow[and-cuda]`); these
+ * are the newest ones that fit its release. Update all of them together.
  */
 export interface Wheel {
   readonly project: string;
@@ -15,12 +15,12 @@ export interface WheelSet {
   readonly name: string;
   readonly device: 'cpu' | 'cuda';
   readonly wheels: readonly Wheel[];
-  /** Disk space of the files unpacked from the wheels. */
+  /** Disk space that the unpacked files take. */
   readonly unpackedMegabytes: number;
 }
 
 export const TENSORFLOW_VERSION = '2.21.0';
-/** The C library in the wheels is the same for every Python, but pip needs one. */
+/** The C library in the wheels is the same for every Python, but pip needs a version. */
 export const PYTHON_VERSION = '3.11';
 
 const tensorflowCpu: Wheel = {
@@ -159,12 +159,12 @@ const sets: Record<string, Partial<Record<'cpu' | 'cuda', WheelSet>>> = {
   },
 };
 
-/** The wheels for a processor and a device; undefined where TensorFlow publishes none. */
+/** The wheels for a processor and a device; undefined if TensorFlow does not publish any. */
 export function wheelSet(architecture: string, device: 'cpu' | 'cuda'): WheelSet | undefined {
   return sets[architecture]?.[device];
 }
 
-/** The platform tag for pip: the newest one in the name of the file. */
+/** The platform tag for pip: the last one in the file name. */
 export function platformTag(wheel: Wheel): string {
   return (
     wheel.file

@@ -295,7 +295,7 @@ describe('the image for GPUs', () => {
     });
     expect(await setUp('mnist-dist:driver-cpu')).toMatchObject({
       code: 10,
-      output: expect.stringContaining("NVIDIA's driver is missing here"),
+      output: expect.stringContaining('the NVIDIA driver is missing'),
     });
   });
 });

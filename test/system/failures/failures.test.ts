@@ -82,7 +82,7 @@ describe('a worker ends with a clear error', () => {
     await expectEnd(
       startWorker(url, [], 'another-token-0123456789'),
       'UNAUTHORIZED',
-      /refused the token of this worker/,
+      /rejected this worker's token/,
     );
   });
 

@@ -39,7 +39,7 @@ it.each<[string, (folder: string) => string, NodeJS.ProcessEnv, keyof typeof err
     'STORE',
     /file\/r\/manifest.json could not be read: ENOTDIR/,
   ],
-  ['no region', () => 's3://bucket/x', NO_REGION, 'USAGE', /the region of s3:.* is not set/],
+  ['no region', () => 's3://bucket/x', NO_REGION, 'USAGE', /no region is set for s3:/],
   [
     'an address with a user',
     () => 's3://bucket/x',

@@ -105,13 +105,17 @@ describe('over TLS', () => {
       [
         ['--coordinator', url, '--ssl-ca-certfile', join(others, 'ca.crt')],
         {},
-        /this worker does not trust the authority of the certificate/,
+        /this worker does not trust the authority that issued the certificate/,
       ],
-      [['--coordinator', url], {}, /this worker does not trust the authority of the certificate/],
+      [
+        ['--coordinator', url],
+        {},
+        /this worker does not trust the authority that issued the certificate/,
+      ],
       [
         [],
         { MNIST_DIST_JOIN: text.replace(/ca=.{64}/, `ca=${'0'.repeat(64)}`) },
-        /does not have the certificate of the join string/,
+        /not the certificate in the join string/,
       ],
     ] as const) {
       const { code, output } = await run(['worker', ...REFERENCE, ...args], environment);

@@ -115,7 +115,7 @@ describe('a worker sends no request to a coordinator', () => {
   });
 
   it.each([
-    ['whose certificate is for another name', ['other.example'], 0, /is for another name/],
+    ['whose certificate is for another name', ['other.example'], 0, /is for a different name/],
     ['whose certificate has expired', ['127.0.0.1'], -90, /has expired/],
     ['whose certificate is not valid yet', ['127.0.0.1'], 90, /is not valid yet/],
   ] as const)('%s', async (_who, names, days, says) => {
@@ -156,7 +156,7 @@ describe('a worker that gets no answer names a fix', () => {
     const refused = await refusal(dialOf(1, { kind: 'system' }, 'ws'));
     expect(refused).toMatchObject({
       code: 'UNREACHABLE',
-      fix: expect.stringContaining('start it with `mnist-dist coordinator`'),
+      fix: expect.stringContaining('start one with `mnist-dist coordinator`'),
     });
     const unknown = await refusal(dialOf(29_400, authority(ours), 'wss', 'nowhere.invalid'));
     expect(unknown).toMatchObject({

@@ -102,7 +102,7 @@ describe('a folder as the destination of a run', () => {
     await expect(check(`file:${store}`, '2026-05-05T00:00:00.000Z')).rejects.toMatchObject({
       code: 'RUN_EXISTS',
       message: expect.stringContaining(
-        'has another run of this id, started 2026-01-02T03:04:05.000Z',
+        'has a different run with this id, started 2026-01-02T03:04:05.000Z',
       ),
     });
     expect(await check(`file:${store}`, '2026-01-02T03:04:05.000Z')).toBeUndefined();

@@ -346,7 +346,7 @@ describe('pull', () => {
       pullRun(parseStoreUri(`file:${stored}`), { runs }, immediateRetries()),
     ).rejects.toMatchObject({
       code: 'STORE',
-      message: expect.stringContaining('is not a manifest of a run'),
+      message: expect.stringContaining('is not a run manifest'),
     });
     expect(existsSync(runs)).toBe(false);
   });

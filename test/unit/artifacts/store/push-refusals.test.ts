@@ -26,7 +26,7 @@ it('push does not send a run whose model is that of another run', async () => {
   await expect(push()).rejects.toMatchObject({
     code: 'DATA',
     message: expect.stringMatching(
-      /model\.safetensors is not the model that run\.json names: SHA-256 \w{16} /,
+      /model\.safetensors is not the model that run\.json records: SHA-256 \w{16} /,
     ),
   });
   remake(record('weights'));
@@ -43,7 +43,9 @@ it('push does not replace a finished run by an unfinished copy of it', async () 
     remake(record(state));
     await expect(push()).rejects.toMatchObject({
       code: 'RUN_EXISTS',
-      message: expect.stringContaining(`has this run finished; the local run is ${state}`),
+      message: expect.stringContaining(
+        `has a finished copy of this run; the local run is ${state}`,
+      ),
     });
   }
   expect(filesUnder(stored)).toEqual(before);
@@ -57,9 +59,9 @@ it('push does not replace a finished run by an unfinished copy of it', async () 
 });
 
 it.each<[string, string | undefined, string]>([
-  ['artifacts/loss.svg', '<SVG/>', 'has other bytes than listed in'],
-  ['artifacts/loss.svg', 'longer than it was', 'has other bytes than listed in'],
-  ['artifacts/report.html', undefined, 'is missing, but listed in'],
+  ['artifacts/loss.svg', '<SVG/>', 'does not match its entry in'],
+  ['artifacts/loss.svg', 'longer than it was', 'does not match its entry in'],
+  ['artifacts/report.html', undefined, 'is missing, but is listed in'],
 ])(
   'push does not send an artifact that differs from its manifest: %s, %j',
   async (name, text, why) => {
@@ -90,7 +92,7 @@ it.each(['{', '{"format":1,"files":[{"name":"../run.json","size":1,"sha256":"","
     writeFileSync(join(run, 'artifacts/manifest.json'), text);
     await expect(push()).rejects.toMatchObject({
       code: 'DATA',
-      message: expect.stringContaining('is not a manifest of artifacts'),
+      message: expect.stringContaining('is not an artifacts manifest'),
     });
     expect(existsSync(stored)).toBe(false);
   },

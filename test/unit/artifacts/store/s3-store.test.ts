@@ -127,7 +127,7 @@ describe('an error', () => {
     [400, 'ExpiredToken', 'rejected the access key', 'AWS_SESSION_TOKEN'],
     [403, 'AccessDenied', 'denied access (AccessDenied)', 's3:PutObject'],
     [404, 'NoSuchBucket', 'bucket bucket does not exist', 'aws s3 mb s3://bucket'],
-    [403, 'RequestTimeTooSkewed', 'clock', 'set the clock'],
+    [403, 'RequestTimeTooSkewed', 'clock', "set this machine's clock"],
     [400, 'AuthorizationHeaderMalformed', 'another region', 'AWS_REGION'],
     [
       400,
@@ -186,7 +186,7 @@ describe('a server that keeps other bytes than it was sent', () => {
     ).rejects.toMatchObject({
       code: 'STORE',
       message: expect.stringContaining(
-        `s3://bucket/${RUN}/artifacts/loss.svg has other bytes than were sent`,
+        `s3://bucket/${RUN}/artifacts/loss.svg differs from the bytes that were sent`,
       ),
     });
     expect(

@@ -34,9 +34,9 @@ describe('the address of a store', () => {
   });
 
   it.each([
-    ['', 'kind'],
-    ['results', 'Did you mean file:results?'],
-    ['/srv/store', 'Did you mean file:/srv/store?'],
+    ['', 'its scheme is missing'],
+    ['results', 'did you mean file:results?'],
+    ['/srv/store', 'did you mean file:/srv/store?'],
     ['https://host/x', 'https:'],
     ['gs://bucket/x', 'gs:'],
     ['file:', 'the folder is missing'],
@@ -69,7 +69,7 @@ describe('the address of a store', () => {
         `${String(error)} ` + (error instanceof Error && 'fix' in error ? String(error.fix) : '');
     }
     expect(said).toContain(why);
-    expect(said).toContain('Allowed: file:DIR, or s3://BUCKET/PREFIX');
+    expect(said).toContain('allowed: file:DIR, or s3://BUCKET/PREFIX');
   });
 
   it.each([
@@ -89,7 +89,7 @@ describe('the address of a store', () => {
     } catch (error) {
       expect(error).toMatchObject({
         code: 'USAGE',
-        fix: expect.stringContaining('Allowed: file:DIR'),
+        fix: expect.stringContaining('allowed: file:DIR'),
       });
       said =
         `${String(error)} ` + (error instanceof Error && 'fix' in error ? String(error.fix) : '');

@@ -62,7 +62,7 @@ test('every failing check has a fix, and the named port, data and folder are che
   });
   expect(of('set-up lock')).toMatchObject({
     status: 'warning',
-    detail: expect.stringMatching(/lock is process 7 on another's, which has not renewed it/),
+    detail: expect.stringMatching(/lock is held by process 7 on another, which has not renewed it/),
     fix: expect.stringContaining(`remove ${join(cache, 'lock')}`),
   });
   expect(of('dataset')).toMatchObject({

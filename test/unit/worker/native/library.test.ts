@@ -140,6 +140,6 @@ describe('a wheel', () => {
 test('a folder without TensorFlow is rejected by name', () => {
   const folder = temporaryFolder();
   expect(() => folderLibrary(folder)).toThrow(
-    `--tensorflow ${folder}: no libtensorflow_cc.so.2 there (empty)`,
+    `--tensorflow ${folder}: libtensorflow_cc.so.2 is missing (empty folder)`,
   );
 });

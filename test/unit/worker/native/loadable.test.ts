@@ -102,9 +102,9 @@ mount -t tmpfs -o noexec none "$1"; node ${executable} setup --tensorflow "$1"; 
     const args = ['-m', 'sh', '-c', script, 'sh', cache];
     const { stdout, stderr } = spawnSync('unshare', args, { encoding: 'utf8', env: process.env });
     expect(stdout, stderr).toBe('code=11\ncode=16\ncode=10\n');
-    expect(stderr).toContain(`it lies on ${cache}, which is mounted noexec`);
+    expect(stderr).toContain(`it is on ${cache}, which is mounted noexec`);
     expect(stderr).toContain('using the slower wasm engine');
-    expect(stderr).toContain(`the cache ${cache} lies on ${cache}, which is mounted noexec`);
+    expect(stderr).toContain(`the cache ${cache} is on ${cache}, which is mounted noexec`);
   },
 );
 

@@ -31,13 +31,13 @@ describe('a GPU that the user chose', () => {
   it.each<[string, RegExp, RegExp, () => Promise<void>]>([
     [
       'the driver is missing',
-      /^--device cuda:0: NVIDIA's driver is missing here \(libnowhere\.so\.9: cannot open shared/,
-      /Install the driver/,
+      /^--device cuda:0: the NVIDIA driver is missing \(libnowhere\.so\.9: cannot open shared/,
+      /install the driver/,
       () => look('cuda:0', TWO_GPUS, { library: 'libnowhere.so.9' }),
     ],
     [
       'the machine has a driver but no GPU',
-      /^--device cuda:0: libm\.so\.6 is here, but no GPU/,
+      /^--device cuda:0: libm\.so\.6 was found, but no GPU/,
       /--device cpu/,
       () => look('cuda:0', { 'nvidia-smi': 'echo "No devices were found"; exit 6' }),
     ],

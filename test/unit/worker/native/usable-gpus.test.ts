@@ -130,21 +130,24 @@ describe('the GPUs that a process may use', () => {
   it.each([
     [
       '0,7,1',
-      'this process may use 1 GPU (4 here; CUDA_VISIBLE_DEVICES=0,7,1; ' +
-        '"7" is no number of a GPU here, and CUDA stops there)',
+      'this process may use 1 GPU (the driver shows 4; CUDA_VISIBLE_DEVICES=0,7,1; ' +
+        '"7" is not the number of a GPU, so CUDA ignores it and everything after it)',
     ],
-    ['2,3', 'this process may use 2 GPUs (4 here; CUDA_VISIBLE_DEVICES=2,3)'],
-    ['-1', 'this process may use no GPU (4 here; CUDA_VISIBLE_DEVICES=-1)'],
-    ['NoDevFiles', 'this process may use no GPU (4 here; CUDA_VISIBLE_DEVICES=NoDevFiles)'],
+    ['2,3', 'this process may use 2 GPUs (the driver shows 4; CUDA_VISIBLE_DEVICES=2,3)'],
+    ['-1', 'this process may use no GPU (the driver shows 4; CUDA_VISIBLE_DEVICES=-1)'],
+    [
+      'NoDevFiles',
+      'this process may use no GPU (the driver shows 4; CUDA_VISIBLE_DEVICES=NoDevFiles)',
+    ],
     [
       '0,0',
-      'this process may use no GPU (4 here; CUDA_VISIBLE_DEVICES=0,0; ' +
-        '"0" is named twice, and CUDA then shows no GPU)',
+      'this process may use no GPU (the driver shows 4; CUDA_VISIBLE_DEVICES=0,0; ' +
+        '"0" is listed twice, so CUDA shows no GPU)',
     ],
     [
       'GPU-aaaa',
-      'this process may use no GPU (4 here; CUDA_VISIBLE_DEVICES=GPU-aaaa; ' +
-        '"GPU-aaaa" begins the UUIDs of 2 GPUs, and CUDA stops there)',
+      'this process may use no GPU (the driver shows 4; CUDA_VISIBLE_DEVICES=GPU-aaaa; ' +
+        '"GPU-aaaa" matches the UUIDs of 2 GPUs, so CUDA ignores it and everything after it)',
     ],
   ])('are counted in words: %s', (value, words) => {
     expect(howMany(usableGpus(four, { CUDA_VISIBLE_DEVICES: value }))).toBe(words);
@@ -190,8 +193,10 @@ describe('a worker', () => {
     expect(() => gpuOf('cuda:1', usable)).toThrow(
       expect.objectContaining({
         code: 'ENGINE',
-        message: '--device cuda:1: this process may use 1 GPU (4 here; CUDA_VISIBLE_DEVICES=3)',
-        fix: 'Allowed: auto, cpu, cuda:0',
+        message:
+          '--device cuda:1: this process may use 1 GPU ' +
+          '(the driver shows 4; CUDA_VISIBLE_DEVICES=3)',
+        fix: 'allowed: auto, cpu, cuda:0',
       }),
     );
   });
@@ -282,14 +287,17 @@ describe('`local -n`', () => {
   ] as const)('%s with CUDA_VISIBLE_DEVICES=%s', async (count, visible, expected) => {
     lines.length = 0;
     expect(await plan(count, visible)).toEqual(expected);
-    expect(lines.some((line) => line.includes('"GPU-a" is no number'))).toBe(visible === '3,GPU-a');
+    expect(lines.some((line) => line.includes('"GPU-a" is not the number'))).toBe(
+      visible === '3,GPU-a',
+    );
   });
 
   it('gpu is rejected where this process may use no GPU', async () => {
     await expect(plan('gpu', '-1')).rejects.toMatchObject({
       code: 'ENGINE',
       message:
-        '--nproc-per-node gpu, but this process may use no GPU (4 here; CUDA_VISIBLE_DEVICES=-1)',
+        '--nproc-per-node gpu, but this process may use no GPU ' +
+        '(the driver shows 4; CUDA_VISIBLE_DEVICES=-1)',
     });
   });
 });
