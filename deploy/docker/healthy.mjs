@@ -1,12 +1,12 @@
-// The HEALTHCHECK of the image: ends with 0 if this container's live page answers on /healthz, with
-// TLS or without.
+// The image's HEALTHCHECK: ends with 0 if this container's live page responds on /healthz, with or
+// without TLS.
 import { get as getPlain } from 'node:http';
 import { get as getSecure } from 'node:https';
 
 const port = process.env.MNIST_DIST_HTTP_PORT ?? '9464';
 
 /**
- * Resolves with the status. The container asks itself, so the certificate may have any name.
+ * Resolves to the status. The container queries itself, so the certificate may be for any name.
  * @param {typeof getSecure} get
  * @param {'http' | 'https'} scheme
  * @returns {Promise<number | undefined>}
@@ -24,6 +24,6 @@ function ask(get, scheme) {
 
 const status = await ask(getSecure, 'https').catch(() => ask(getPlain, 'http'));
 if (status !== 200) {
-  process.stderr.write(`/healthz answers ${status ?? 'nothing'}\n`);
+  process.stderr.write(`/healthz returned ${status ?? 'nothing'}\n`);
   process.exitCode = 1;
 }

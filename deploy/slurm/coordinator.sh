@@ -4,28 +4,28 @@
 set -eu
 run=$1
 shift
-# A join file of an earlier start of this job would give workers a wrong address.
+# A join file from an earlier start of this job would give workers the wrong address.
 rm -f "$run/join"
 if [ ! -e "$run/run.json" ]; then
   set -- --runs-dir "$(dirname "$run")" --run-id "$(basename "$run")" "$@"
 elif [ -n "${SLURM_RESTART_COUNT:-}" ]; then
   if grep -q '"state": "finished"' "$run/run.json"; then
-    echo "the run $run is finished already"
+    echo "the run $run is already finished"
     exit 0
   fi
-  # Slurm runs a job once at a time: if the lock of this run names another node, an earlier start of
-  # this job left it.
+  # Slurm runs a job only once at a time: if the run's lock names a different node, an earlier start
+  # of this job left it behind.
   set -- --resume "$run" --take-over "$@"
 else
   set -- --resume "$run" "$@"
 fi
 
-# A certificate for this node and this start. Workers get its authority from the join string, and
-# the keys never leave this node.
+# Creates a certificate for this node and this start. Workers get its authority from the join
+# string, and the keys never leave this node.
 name=${MNIST_DIST_ADVERTISE:-$SLURMD_NODENAME}
 certs=$(mktemp -d)
 trap 'rm -rf "$certs"' EXIT
-# The coordinator gets the signal, too, and shuts down; this script waits for it.
+# The coordinator also gets the signal and shuts down; this script waits for it.
 trap : TERM
 node bin/mnist-dist.mjs certs "$name" --out "$certs" > /dev/null
 rm "$certs/ca.key"

@@ -1,8 +1,8 @@
-# Shared by the sbatch scripts, which include it from the root of the checkout.
+# Shared by the sbatch scripts, which source it from the root of the checkout.
 
-# Ends this job with exit code $1. It requeues the job after SIGTERM (its time is nearly over, or
-# another job preempts it) and, at most MAX_RESTARTS times, after a crash. If Slurm itself cancels
-# or requeues the job, its state is not RUNNING.
+# Ends this job with exit code $1. It first requeues the job after SIGTERM (its time is nearly up,
+# or another job preempts it) and, at most MAX_RESTARTS times, after a crash. If Slurm itself
+# cancels or requeues the job, the job's state is not RUNNING.
 finish() {
   again=
   case $1 in
@@ -12,7 +12,7 @@ finish() {
       ;;
   esac
   if [ -n "$again" ] && [ "$(squeue --noheader --job "$SLURM_JOB_ID" --format %T)" = RUNNING ]; then
-    echo "exit code $1: this job goes back into the queue"
+    echo "exit code $1: requeueing this job"
     scontrol requeue "$SLURM_JOB_ID"
   fi
   exit "$1"

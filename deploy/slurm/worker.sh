@@ -1,7 +1,7 @@
 #!/bin/bash
-# A worker of the run in directory $1, until that run is over. Further arguments are options of
+# Runs a worker for the run in directory $1 until that run ends. Further arguments are options of
 # `mnist-dist worker`. The coordinator may start later, or stop and start again on another node:
-# this script reads its join file before each attempt. If no coordinator has answered for
+# this script reads the run's join file before each attempt. If no coordinator has answered for
 # WAIT_SECONDS, it ends with exit code 16.
 set -eu
 run=$1
@@ -12,7 +12,7 @@ job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
 name=$SLURMD_NODENAME.${job:-$SLURM_JOB_ID.$SLURM_PROCID}
 since=$SECONDS
 stopped=
-# The worker gets the signal, too, and shuts down; this script waits for it.
+# The worker also gets the signal and shuts down; this script waits for it.
 trap 'stopped=yes' TERM
 while [ -z "$stopped" ]; do
   if [ -s "$run/join" ]; then
@@ -21,13 +21,13 @@ while [ -z "$stopped" ]; do
     node bin/mnist-dist.mjs worker --join - --max-wait-time 5 --name "$name" "$@" \
       < "$run/join" || code=$?
     case $code in
-      # No coordinator, another token or certificate: the file may be from an earlier start.
+      # No coordinator, or a different token or certificate: the file may be from an earlier start.
       16 | 17 | 33) ;;
       # The coordinator was stopped, not this worker: it starts again with its job.
       129 | 130 | 143) ;;
       *) exit "$code" ;;
     esac
-    # After a minute with a coordinator the wait starts from zero.
+    # After a minute with a coordinator, the wait starts from zero.
     if [ $((SECONDS - start)) -gt 60 ]; then since=$SECONDS; fi
   fi
   # A coordinator that extends a finished run may be about to open it.

@@ -114,7 +114,7 @@ it('trains with the commands of deploy/kubernetes/cpu and resumes after an evict
   const config = `--config=${training}`;
   expectSame(readRun(directory), await train([config, ...RECIPE, ...REFERENCE]));
 
-  expect(pod.argv().join(' ')).toMatch(/is finished; another run-id/);
+  expect(pod.argv().join(' ')).toMatch(/is finished; to start a new run/);
   appendFileSync(training, "artifacts: 's3://bucket/mnist'\n");
   expect(pod.argv().slice(1)).toEqual(['push', directory, 's3://bucket/mnist']);
 });

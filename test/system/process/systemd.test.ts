@@ -56,7 +56,7 @@ it('starts the run of coordinator.env, ends with 143 on SIGTERM, and resumes it'
 
   const third = coordinator(environment);
   expect(await third.exited).toBe(0);
-  expect(third.output()).toContain('is finished already');
+  expect(third.output()).toContain('is already finished');
 
   // A coordinator that crashed during the upload cannot know whether it was complete.
   const store = temporaryFolder();

@@ -186,7 +186,7 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     await slurm.call('scontrol', ['update', 'PartitionName=low', 'State=DOWN']);
     await slurm.call('scancel', ['--signal=KILL', `${main.id}.0`]);
     await until(async () => ((await main.state()).state === 'PENDING' ? true : undefined));
-    expect(main.log()).toMatch(/exit code 137: this job goes back into the queue/);
+    expect(main.log()).toMatch(/exit code 137: requeueing this job/);
     expect(readFileSync(join(directory, 'join'), 'utf8')).toBe(stale);
     // As if that node had been another machine.
     const lock = join(directory, '.drafts-1', 'owner.json');
@@ -214,7 +214,7 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     const { node } = await main.state();
     await slurm.submit(['--partition=high', '--exclusive', `--nodelist=${node}`, '--wrap=true']);
     expect(await main.ended(), main.log()).toMatchObject(completed(1));
-    expect(main.log()).toMatch(/exit code 143: this job goes back into the queue/);
+    expect(main.log()).toMatch(/exit code 143: requeueing this job/);
     expect(await array.ended(), array.log()).toMatchObject({ state: 'COMPLETED', exit: 0 });
     expectSame(readRun(directory), undisturbed);
     expectNothingComputedAgain(directory);
@@ -227,7 +227,7 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     const { node } = await job.state();
     await slurm.submit(['--partition=high', '--exclusive', `--nodelist=${node}`, '--wrap=true']);
     expect(await job.ended(), job.log()).toMatchObject(completed(1));
-    expect(job.log()).not.toMatch(/goes back into the queue/);
+    expect(job.log()).not.toMatch(/requeueing this job/);
     expectSame(readRun(directory), undisturbed);
     expectNothingComputedAgain(directory);
   });

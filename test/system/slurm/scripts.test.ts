@@ -260,9 +260,7 @@ describe('a job', () => {
       const ended = await job.exited;
       expect(ended.code).toBe(Number(code));
       expect(ended.output).toBe(
-        isRequeued
-          ? `exit code ${code}: this job goes back into the queue\nasked: requeue 12\n`
-          : '',
+        isRequeued ? `exit code ${code}: requeueing this job\nasked: requeue 12\n` : '',
       );
     },
   );

@@ -16,11 +16,11 @@ import {
   type Service,
 } from '../../fixtures/deploy/compose.ts';
 
-/** Facts from the documentation of the Compose file. */
+/** Facts from the Compose file's documentation. */
 export interface Outside {
-  /** The files in secrets/ that users make. */
+  /** The files in secrets/ that users create. */
   readonly secrets: readonly string[];
-  /** The names for which they make a certificate. */
+  /** The names for which users create a certificate. */
   readonly certificateNames: readonly string[];
 }
 
@@ -57,11 +57,11 @@ const provider = z.looseObject({
   providers: z.tuple([z.looseObject({ options: z.looseObject({ path: z.string() }) })]),
 });
 
-/** Where secrets are, in a container. */
+/** The folder of the secrets in a container. */
 const SECRETS = '/run/secrets/';
 
 /**
- * All that is wrong with the files of Compose, laid over each other. `prometheus` is the text of
+ * The problems of the Compose files, merged in this order. `prometheus` is the text of
  * prometheus.yml.
  */
 export function problemsOf(
@@ -80,10 +80,10 @@ export function problemsOf(
       ),
       ...Object.entries(compose.secrets).flatMap(([name, { file }]) =>
         problems(`${name}: `, {
-          'a secret that no command makes':
+          'no documented command creates this secret':
             dirname(file) === './secrets' && outside.secrets.includes(basename(file)),
-          'a secret with another name than its file': basename(file) === name,
-          'the key of the authority belongs to no container': name !== 'ca.key',
+          'this secret has another name than its file': basename(file) === name,
+          "a container could get the authority's key": name !== 'ca.key',
         }),
       ),
       ...trainingProblems(compose, outside),
@@ -99,21 +99,19 @@ function serviceProblems(name: string, service: Service, { secrets, volumes }: C
   const words = [...service.entrypoint, ...service.command].join('\n');
   const used = [...words.matchAll(/\/run\/secrets\/([\w.-]+)/g)].map(([, file = '']) => file);
   return problems(`${name}: `, {
-    'a secret that is declared nowhere': service.secrets.every(
-      (each) => secrets[each] !== undefined,
-    ),
-    'a path of a secret that it does not get': used.every((each) => service.secrets.includes(each)),
-    'a volume that is declared nowhere, or a file that is not there': mounts.every(({ source }) =>
+    'it uses an undeclared secret': service.secrets.every((each) => secrets[each] !== undefined),
+    'it uses a secret that it does not get': used.every((each) => service.secrets.includes(each)),
+    'it mounts an undeclared volume or a missing file': mounts.every(({ source }) =>
       source.startsWith('.') ? existsSync(join(docker, source)) : source in volumes,
     ),
-    'a file of the checkout that it could write to': mounts.every(
+    'it could write to a file in the checkout': mounts.every(
       ({ source, isReadOnly }) => !source.startsWith('.') || isReadOnly,
     ),
-    'a port that other machines reach': service.ports.every((port) =>
+    'other machines can reach one of its ports': service.ports.every((port) =>
       port.startsWith('127.0.0.1:'),
     ),
-    'an image without a version': /:\S+$/.test(service.image),
-    'files of secrets that its user cannot read':
+    'its image has no version': /:\S+$/.test(service.image),
+    'its user cannot read the files of its secrets':
       service.secrets.length === 0 || service.group_add.includes('1000'),
   });
 }
@@ -126,7 +124,7 @@ function trainingProblems({ services }: Compose, { certificateNames }: Outside):
   const again = understood(coordinator, {
     [`/runs/${coordinator.environment['RUN_ID']}/run.json`]: '{ "state": "running" }',
   });
-  if (again.command !== 'coordinator') return [`a coordinator that resumes runs ${again.command}`];
+  if (again.command !== 'coordinator') return [`to resume, the coordinator runs ${again.command}`];
   const { hostname: name = '' } = coordinator;
   const { advertise, host, port, httpHost, httpPort, sslCertfile, httpSslCertfile, httpTokenFile } =
     open.options;
@@ -134,50 +132,53 @@ function trainingProblems({ services }: Compose, { certificateNames }: Outside):
   return [
     ...[coordinator, worker].flatMap((service) =>
       problems(`${service.image}: `, {
-        'more rights than it needs':
+        'it has more rights than it needs':
           service.cap_drop.includes('ALL') &&
           service.security_opt.includes('no-new-privileges:true'),
-        'a root file system that can be written': service.read_only === true,
-        'no folder for what is temporary': service.tmpfs.some((each) => each.startsWith('/tmp:')),
-        'an image that is not built here': ['mnist-dist:cpu', 'mnist-dist:cuda'].includes(
+        'its root file system is writable': service.read_only === true,
+        'it has no folder for temporary files': service.tmpfs.some((each) =>
+          each.startsWith('/tmp:'),
+        ),
+        'its image is not built here': ['mnist-dist:cpu', 'mnist-dist:cuda'].includes(
           service.image,
         ),
-        'an image that is built for something else':
+        'its image is built for the wrong device':
           service.build === undefined ||
           (service.build.args?.DEVICE ?? 'cpu') ===
             (service.image === 'mnist-dist:cuda' ? 'gpu' : 'cpu'),
-        'a build of something else':
+        'its Dockerfile does not exist':
           service.build === undefined ||
           existsSync(join(docker, service.build.context, service.build.dockerfile)),
-        'a process 1 that is deaf to signals': service.init === true,
-        'too little time to end well': Number.parseInt(service.stop_grace_period ?? '10', 10) >= 30,
+        'its process 1 ignores signals': service.init === true,
+        'it has too little time to end cleanly':
+          Number.parseInt(service.stop_grace_period ?? '10', 10) >= 30,
       }),
     ),
     ...problems('', {
       'the certificate is not for the coordinator':
         certificateNames.includes(name) && advertise === name,
-      'the coordinator does not speak TLS with a token':
+      'the coordinator does not use TLS, or its page needs no token':
         sslCertfile !== undefined && httpSslCertfile !== undefined && httpTokenFile !== undefined,
-      'the coordinator is insecure': !open.options.insecure && !dialling.options.insecure,
-      'other containers do not reach it': host === '0.0.0.0' && httpHost === '0.0.0.0',
-      'it resumes another run, or none':
+      'a command has --insecure': !open.options.insecure && !dialling.options.insecure,
+      'other containers cannot reach the coordinator': host === '0.0.0.0' && httpHost === '0.0.0.0',
+      'the coordinator does not resume its own run':
         open.options.resume === undefined &&
         open.options.runId === coordinator.environment['RUN_ID'] &&
         again.options.resume?.endsWith(`/runs/${open.options.runId}`) === true &&
         again.options.takeOver,
-      'runs are kept in no volume':
+      'the runs are not in a volume':
         open.options.runsDir.endsWith('/runs') &&
         coordinator.volumes.some((each) => mountOf(each).target === '/runs'),
-      'workers dial something else':
+      'workers do not dial the coordinator, or do not trust its authority':
         dialling.options.coordinator === `wss://${name}:${port}` &&
         dialling.options.sslCaCertfile !== undefined,
-      'the page is published elsewhere':
+      'the page is not published on loopback':
         coordinator.ports.join() === `127.0.0.1:${httpPort}:${httpPort}`,
-      'the HEALTHCHECK asks another port':
+      'the HEALTHCHECK requests another port':
         httpPort === 9464 && coordinator.healthcheck === undefined,
-      'a worker has nothing to ask': worker.healthcheck?.disable === true,
-      'a worker has the key of the coordinator': !worker.secrets.includes('coordinator.key'),
-      'a GPU and its image do not go together':
+      'a worker has a health check, but does not listen': worker.healthcheck?.disable === true,
+      "a worker has the coordinator's key": !worker.secrets.includes('coordinator.key'),
+      'a worker has a GPU without the image for GPUs, or that image without a GPU':
         isGpu === (worker.deploy?.['resources'] !== undefined) &&
         isGpu === (dialling.options.device === 'cuda:0'),
     }),
@@ -202,26 +203,29 @@ function watchingProblems({ services }: Compose, text: string): string[] {
   const open = understood(coordinator);
   const httpPort = open.command === 'coordinator' ? open.options.httpPort : undefined;
   return problems('', {
-    'Prometheus asks another target':
+    'Prometheus scrapes another target':
       static_configs[0].targets[0] === `${coordinator.hostname}:${httpPort}`,
-    'Prometheus has no such secret': [tls_config.ca_file, authorization.credentials_file].every(
+    'Prometheus uses a secret that it does not get': [
+      tls_config.ca_file,
+      authorization.credentials_file,
+    ].every(
       (file) => file.startsWith(SECRETS) && prometheus.secrets.includes(file.slice(SECRETS.length)),
     ),
-    'Prometheus shows another token than the page wants':
+    'Prometheus sends another token than the page needs':
       open.command === 'coordinator' &&
       basename(open.options.httpTokenFile ?? '') === basename(authorization.credentials_file),
-    'Prometheus does not read its file': prometheus.volumes.includes(
+    'Prometheus does not get its configuration': prometheus.volumes.includes(
       './prometheus.yml:/etc/prometheus/prometheus.yml:ro',
     ),
     'Prometheus has no rules': prometheus.volumes.includes(
       `../../dashboards/grafana/rules:/etc/prometheus/${rules}:ro`,
     ),
-    'Grafana expects another interval': source.jsonData.timeInterval === scrape_interval,
-    'Grafana does not find Prometheus':
+    'Grafana assumes another interval': source.jsonData.timeInterval === scrape_interval,
+    'Grafana cannot reach Prometheus':
       source.url === 'http://127.0.0.1:9090' &&
       grafana.network_mode === 'service:prometheus' &&
       prometheus.ports.includes('127.0.0.1:9090:9090'),
-    'Grafana is published nowhere':
+    'Grafana is not published':
       grafana.ports.length === 0 && prometheus.ports.includes('127.0.0.1:3000:3000'),
     'Grafana is not provisioned': grafana.volumes.includes(
       '../observability/grafana/provisioning:/etc/grafana/provisioning:ro',
@@ -258,16 +262,16 @@ export function understood(
     const missing = argv
       .flatMap((word) => /^--[\w-]+file=(.+)$/.exec(word)?.[1] ?? [])
       .find((file) => !existsSync(file));
-    if (missing !== undefined) throw new Error(`${missing} is not there`);
+    if (missing !== undefined) throw new Error(`${missing} does not exist`);
     const command = parseCommand(argv, environment, 'test');
-    if (command.command === 'print') throw new Error(`"${argv.join(' ')}" is no command`);
+    if (command.command === 'print') throw new Error(`"${argv.join(' ')}" is not a command`);
     return command;
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-/** The words after `mnist-dist`: the entry point runs with one that only prints its arguments. */
+/** The arguments of `mnist-dist`: the entry point runs a fake that only prints its arguments. */
 function wordsOf(
   [program, ...script]: readonly string[],
   command: readonly string[],

@@ -26,54 +26,66 @@ function replacements(text: string, right: string, wrong: string): string[] {
 }
 
 describe('deploy/docker/compose.yaml', () => {
-  it('fits Compose, mnist-dist, its documentation and itself, with and without GPUs', () => {
+  it('is consistent with Compose, mnist-dist, its documentation and itself', () => {
     expect(problemsOf([compose], prometheus, outside)).toEqual([]);
     expect(problemsOf([compose, cuda], prometheus, outside)).toEqual([]);
   });
 
   it.each([
     ['a misspelt field', 'stop_grace_period:', 'stop_grace_time:'],
-    ['a field of another type', 'init: true', 'init: [true]'],
+    ['a field with the wrong type', 'init: true', 'init: [true]'],
     ['a misspelt flag', '--http-linger=', '--http-lingers='],
     ['a misspelt flag of workers', '--engine=', '--engines='],
     ['an impossible value', '=tensorflow', '=torch'],
-    ['an option in its file', './training.yaml:', './prometheus.yml:'],
-    ['the place of that file', '/etc/mnist-dist/training.yaml:ro', '/etc/mnist-dist/train.yaml:ro'],
-    ['the port it listens on', '--port=29400', '--port=29401'],
-    ['the port workers dial', 'coordinator:29400', 'coordinator:29401'],
-    ['the name workers dial', 'wss://coordinator', 'wss://coordinators'],
-    ['its scheme', 'wss://', 'ws://'],
-    ['its name', 'hostname: coordinator', 'hostname: master'],
-    ['the name it gives', '--advertise=coordinator', '--advertise=master'],
-    ['the port of the page', '--http-port=9464', '--http-port=9465'],
-    ['where the page is published', "['127.0.0.1:9464:9464']", "['9464:9464']"],
-    ['a path of a secret', '/run/secrets/token', '/run/secrets/tokens'],
-    ['a secret of the coordinator', ', http-token]', ']'],
-    ['a secret of the worker', '[ca.crt, token]', '[token]'],
+    ['a wrong configuration file', './training.yaml:', './prometheus.yml:'],
+    [
+      'a wrong path of that file',
+      '/etc/mnist-dist/training.yaml:ro',
+      '/etc/mnist-dist/train.yaml:ro',
+    ],
+    ['a wrong listening port', '--port=29400', '--port=29401'],
+    ['a wrong port to dial', 'coordinator:29400', 'coordinator:29401'],
+    ['a wrong name to dial', 'wss://coordinator', 'wss://coordinators'],
+    ['a wrong scheme to dial', 'wss://', 'ws://'],
+    ['a wrong hostname', 'hostname: coordinator', 'hostname: master'],
+    ['a wrong advertised name', '--advertise=coordinator', '--advertise=master'],
+    ['a wrong port for the page', '--http-port=9464', '--http-port=9465'],
+    ['a page published for other machines', "['127.0.0.1:9464:9464']", "['9464:9464']"],
+    ['a wrong path of a secret', '/run/secrets/token', '/run/secrets/tokens'],
+    ['a missing secret of the coordinator', ', http-token]', ']'],
+    ['a missing secret of the worker', '[ca.crt, token]', '[token]'],
     ['a key too many', 'secrets: [ca.crt, token]', 'secrets: [ca.crt, token, coordinator.key]'],
-    ['the file of a secret', 'secrets/coordinator.key', 'secrets/tls.key'],
-    ['the group of the secrets', "group_add: ['${SECRETS_GID", "group_add: ['${SECRET_GID"],
-    ['a variable', '$$RUN_ID', '$RUN_ID'],
-    ['the variable of the script', 'RUN_ID: ', 'RUN: '],
-    ['how it resumes', '--take-over "$$@"', '"$$@"'],
-    ['what it resumes', '--resume "$$run"', '--resume'],
-    ['the name of the run', '--run-id "$$RUN_ID"', ''],
-    ['the volume of runs', 'runs:/runs', 'run:/runs'],
-    ['its place', 'runs:/runs', 'runs:/data'],
+    ['a wrong file for a secret', 'secrets/coordinator.key', 'secrets/tls.key'],
+    [
+      'a misspelt variable for the group of the secrets',
+      "group_add: ['${SECRETS_GID",
+      "group_add: ['${SECRET_GID",
+    ],
+    ['a variable that Compose expands', '$$RUN_ID', '$RUN_ID'],
+    ['a misspelt variable of the script', 'RUN_ID: ', 'RUN: '],
+    ['a resume without --take-over', '--take-over "$$@"', '"$$@"'],
+    ['a resume without the run', '--resume "$$run"', '--resume'],
+    ['a start without the name of the run', '--run-id "$$RUN_ID"', ''],
+    ['an undeclared volume', 'runs:/runs', 'run:/runs'],
+    ['a wrong path for the runs', 'runs:/runs', 'runs:/data'],
     ['more rights', 'cap_drop: [ALL]', 'cap_drop: []'],
-    ['a root file system that can be written', 'read_only: true', 'read_only: false'],
+    ['a writable root file system', 'read_only: true', 'read_only: false'],
     ['no /tmp', "['/tmp:", "['/temp:"],
-    ['a probe of a worker', '{ disable: true }', '{ disable: false }'],
-    ['the image', 'image: mnist-dist:cpu', 'image: mnist-dist:latest'],
-    ['the Dockerfile', 'dockerfile: deploy/docker/Dockerfile', 'dockerfile: Dockerfile'],
-    ['insecurity', '--no-shared-memory', '--insecure'],
-    ['the rules', '/etc/prometheus/rules:ro', '/etc/prometheus/rule:ro'],
-    ['the provisioning', '../observability/grafana/provisioning:', '../observability/grafana:'],
-    ['the dashboards', 'DASHBOARDS: /dashboards', 'DASHBOARDS: /dashboard'],
-    ['where Grafana finds Prometheus', 'service:prometheus', 'service:coordinator'],
-    ['where Grafana is published', ", '127.0.0.1:3000:3000'", ''],
-    ['what Grafana could write to', ':/dashboards:ro', ':/dashboards'],
-  ])('is rejected with a mistake in %s', (_, right, wrong) => {
+    ['a health check of a worker', '{ disable: true }', '{ disable: false }'],
+    ['a wrong image', 'image: mnist-dist:cpu', 'image: mnist-dist:latest'],
+    ['a wrong Dockerfile', 'dockerfile: deploy/docker/Dockerfile', 'dockerfile: Dockerfile'],
+    ['a coordinator with --insecure', '--no-shared-memory', '--insecure'],
+    ['a wrong path of the rules', '/etc/prometheus/rules:ro', '/etc/prometheus/rule:ro'],
+    [
+      'a wrong path of the provisioning',
+      '../observability/grafana/provisioning:',
+      '../observability/grafana:',
+    ],
+    ['a wrong path of the dashboards', 'DASHBOARDS: /dashboards', 'DASHBOARDS: /dashboard'],
+    ['a wrong network for Grafana', 'service:prometheus', 'service:coordinator'],
+    ['an unpublished Grafana', ", '127.0.0.1:3000:3000'", ''],
+    ['dashboards that Grafana can change', ':/dashboards:ro', ':/dashboards'],
+  ])('is rejected for a mistake: %s', (_, right, wrong) => {
     const mutants = replacements(compose, right, wrong).filter(
       (mutant) => !isComment(mutant, wrong),
     );
@@ -83,13 +95,13 @@ describe('deploy/docker/compose.yaml', () => {
   });
 
   it.each([
-    ['the image', 'mnist-dist:cuda', 'mnist-dist:cpu'],
-    ['what it is built for', 'DEVICE: gpu', 'DEVICE: cpu'],
-    ['a build argument', 'DEVICE: gpu', 'DEVICES: gpu'],
-    ['its device', 'cuda:0', 'cpu'],
-    ['a variable', 'MNIST_DIST_DEVICE', 'MNIST_DIST_DEVICES'],
-    ['the GPU', 'reservations:', 'reservation:'],
-  ])('is rejected with a mistake for GPUs in %s', (_, right, wrong) => {
+    ['a wrong image', 'mnist-dist:cuda', 'mnist-dist:cpu'],
+    ['an image for CPUs', 'DEVICE: gpu', 'DEVICE: cpu'],
+    ['a misspelt build argument', 'DEVICE: gpu', 'DEVICES: gpu'],
+    ['a wrong device', 'cuda:0', 'cpu'],
+    ['a misspelt variable', 'MNIST_DIST_DEVICE', 'MNIST_DIST_DEVICES'],
+    ['no GPU', 'reservations:', 'reservation:'],
+  ])('is rejected for a mistake in compose.cuda.yaml: %s', (_, right, wrong) => {
     const mutants = replacements(cuda, right, wrong);
     expect(mutants.length, right).toBeGreaterThan(0);
     for (const mutant of mutants)
@@ -97,14 +109,14 @@ describe('deploy/docker/compose.yaml', () => {
   });
 
   it.each([
-    ['the target', 'coordinator:9464', 'coordinator:9400'],
-    ['the scheme', 'scheme: https', 'scheme: http'],
-    ['the authority', 'secrets/ca.crt', 'secrets/ca.pem'],
-    ['the token', 'secrets/http-token', 'secrets/token'],
-    ['the rules', 'rules/*.yml', 'rule/*.yml'],
-    ['the name', 'job_name: mnist-dist', 'job_name: mnist'],
-    ['the interval', 'scrape_interval: 1s', 'scrape_interval: 5s'],
-  ])('is rejected with a mistake for Prometheus in %s', (_, right, wrong) => {
+    ['a wrong target', 'coordinator:9464', 'coordinator:9400'],
+    ['a wrong scheme', 'scheme: https', 'scheme: http'],
+    ['a wrong authority', 'secrets/ca.crt', 'secrets/ca.pem'],
+    ['a wrong token', 'secrets/http-token', 'secrets/token'],
+    ['a wrong path of the rules', 'rules/*.yml', 'rule/*.yml'],
+    ['a wrong job name', 'job_name: mnist-dist', 'job_name: mnist'],
+    ['a wrong interval', 'scrape_interval: 1s', 'scrape_interval: 5s'],
+  ])('is rejected for a mistake in prometheus.yml: %s', (_, right, wrong) => {
     const mutants = replacements(prometheus, right, wrong).filter(
       (mutant) => !isComment(mutant, wrong),
     );
@@ -142,19 +154,31 @@ describe('deploy/docker/Dockerfile', () => {
   });
 
   it.each([
-    ['an instruction', 'STOPSIGNAL', 'STOPSIGNALS'],
-    ['a signal', 'SIGTERM', 'SIGKILL'],
-    ['its user', 'USER 10001:10001', 'USER root'],
-    ['the base of a stage', 'FROM node:22-bookworm-slim\n', 'FROM node:24-bookworm-slim\n'],
-    ['its health', '"/opt/mnist-dist/healthy.mjs"', '"/opt/mnist-dist/health.mjs"'],
-    ['a file', 'COPY worker/native/support.cc', 'COPY worker/native/supports.cc'],
-    ['a variable', 'MNIST_DIST_RUNS_DIR', 'MNIST_DIST_RUN_DIR'],
-    ['the set-up', ' setup ', ' setups '],
-    ['a flag of the set-up', '--offline', '--off-line'],
-    ['the device', 'ARG DEVICE=cpu', 'ARG DEVICE=gpu'],
-    ['what the last stage installs', 'RUN useradd', 'RUN npm install -g npm && useradd'],
-    ['where packages come from', 'RUN npm ci', 'RUN npm ci --registry=https://registry.example'],
-  ])('is rejected with a mistake in %s', (_, right, wrong) => {
+    ['a misspelt instruction', 'STOPSIGNAL', 'STOPSIGNALS'],
+    ['a wrong stop signal', 'SIGTERM', 'SIGKILL'],
+    ['root as its user', 'USER 10001:10001', 'USER root'],
+    [
+      'another base image in one stage',
+      'FROM node:22-bookworm-slim\n',
+      'FROM node:24-bookworm-slim\n',
+    ],
+    [
+      'a wrong script for its health check',
+      '"/opt/mnist-dist/healthy.mjs"',
+      '"/opt/mnist-dist/health.mjs"',
+    ],
+    ['a missing file', 'COPY worker/native/support.cc', 'COPY worker/native/supports.cc'],
+    ['a misspelt variable', 'MNIST_DIST_RUNS_DIR', 'MNIST_DIST_RUN_DIR'],
+    ['a misspelt command', ' setup ', ' setups '],
+    ['a misspelt flag', '--offline', '--off-line'],
+    ['a wrong default device', 'ARG DEVICE=cpu', 'ARG DEVICE=gpu'],
+    ['a last stage that installs packages', 'RUN useradd', 'RUN npm install -g npm && useradd'],
+    [
+      'a package registry of its own',
+      'RUN npm ci',
+      'RUN npm ci --registry=https://registry.example',
+    ],
+  ])('is rejected for a mistake: %s', (_, right, wrong) => {
     const mutants = replacements(dockerfile, right, wrong);
     expect(mutants.length, right).toBeGreaterThan(0);
     for (const mutant of mutants) expect(dockerfileProblems(mutant, ignore), right).not.toEqual([]);

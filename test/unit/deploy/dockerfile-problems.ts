@@ -17,7 +17,7 @@ const included = z
   .parse(JSON.parse(readFileSync(join(root, 'tsconfig.json'), 'utf8')))
   .include.map((entry) => entry.split('/')[0] ?? '');
 
-/** What a build needs, and what must never reach one. */
+/** Paths that the build context must contain, and paths that it must not contain. */
 const wanted = [...included, 'bin/mnist-dist.mjs', 'tsconfig.json', '.npmrc'];
 const unwanted = [
   '.git/config',
@@ -33,7 +33,7 @@ const unwanted = [
   'test/tidy.test.ts',
 ];
 
-/** All that is wrong with a Dockerfile of ours, and with the .dockerignore beside it. */
+/** The problems of our Dockerfile and its .dockerignore. */
 export function dockerfileProblems(text: string, ignore: string): string[] {
   const grammar = grammarProblems(text);
   if (grammar.length > 0) return grammar;
@@ -50,29 +50,33 @@ export function dockerfileProblems(text: string, ignore: string): string[] {
   );
   const [health = ''] = wordsOf('HEALTHCHECK');
   return Object.entries({
-    'the stages begin with different images':
+    'the stages have different base images':
       new Set(
         all
           .filter(({ name, text }) => name === 'FROM' && text.startsWith('node:'))
           .map(({ text }) => text.split(' ')[0]),
       ).size === 1,
     'it runs as root': /^[1-9]\d*:[1-9]\d*$/.test(wordsOf('USER').at(-1) ?? ''),
-    'SIGTERM is what ends it well': wordsOf('STOPSIGNAL').join() === 'SIGTERM',
-    'its health is asked at /healthz': health.includes('["node", "/opt/mnist-dist/healthy.mjs"]'),
-    'it has no entry':
+    'its stop signal is not SIGTERM': wordsOf('STOPSIGNAL').join() === 'SIGTERM',
+    'its HEALTHCHECK does not run healthy.mjs': health.includes(
+      '["node", "/opt/mnist-dist/healthy.mjs"]',
+    ),
+    'its ENTRYPOINT or its CMD is wrong':
       wordsOf('ENTRYPOINT').join() === '["mnist-dist"]' &&
       wordsOf('CMD').join() === '["coordinator"]',
     'the last stage installs something': !wordsOf('RUN').some((words) =>
       /apt|npm|pip|g\+\+/.test(words),
     ),
-    'it is built for both': all.some(({ name, text }) => name === 'ARG' && text === 'DEVICE=cpu'),
-    'something of the machine that builds stands in it':
+    'DEVICE is not an argument with the default cpu': all.some(
+      ({ name, text }) => name === 'ARG' && text === 'DEVICE=cpu',
+    ),
+    'it contains settings of the build machine':
       !/registry|index-url|proxy|certificates\.crt|https?:/i.test(text),
-    'a file is not there, or does not reach the build': copied.every(
+    'a copied file is missing, or is not in the build context': copied.every(
       (path) => existsSync(join(root, path)) && reachesBuild(path, ignore),
     ),
-    'a source does not reach the build': wanted.every((path) => reachesBuild(path, ignore)),
-    'something private reaches the build': !unwanted.some((path) => reachesBuild(path, ignore)),
+    'a source is not in the build context': wanted.every((path) => reachesBuild(path, ignore)),
+    'a private file is in the build context': !unwanted.some((path) => reachesBuild(path, ignore)),
     'mnist-dist does not know a variable': understands(['coordinator'], variablesOf(last)),
     'mnist-dist does not know a flag of the set-up':
       setups.length > 0 &&

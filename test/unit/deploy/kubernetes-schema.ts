@@ -35,15 +35,12 @@ const kinds: Readonly<Record<string, (manifest: Manifest) => string[]>> = {
 };
 
 /**
- * The reasons for which Kubernetes would reject a manifest: by the types of kubernetes-models, in
- * which a field that Kubernetes does not have is an error, and by its own validators, which know
- * formats but ignore such fields.
+ * Why Kubernetes would reject a manifest: according to the types of kubernetes-models, in which an
+ * unknown field is an error, and to its validators, which know formats but ignore unknown fields.
  */
 export function schemaProblems(manifest: Manifest): string[] {
   const check = kinds[manifest.kind];
-  return check === undefined
-    ? [`there is no kind ${manifest.kind} that is known here`]
-    : check(manifest);
+  return check === undefined ? [`the kind ${manifest.kind} is not known here`] : check(manifest);
 }
 
 function typed(type: string): Record<string, unknown> {
@@ -67,7 +64,7 @@ function checked<T>(validate: ValidateFunction<T>, model: (data: T) => { validat
   };
 }
 
-/** All types as one JSON Schema whose objects take no other keys. */
+/** All types as one JSON Schema that rejects unknown keys in objects. */
 function strictSchema(): Record<string, unknown> {
   const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-schema-'));
   try {

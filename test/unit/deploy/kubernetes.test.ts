@@ -23,69 +23,77 @@ const hasKubectl = spawnSync('kubectl', ['version', '--client']).status === 0;
 describe.each(overlays)('deploy/kubernetes/%s', (overlay) => {
   const manifests = build(`${kubernetes}${overlay}`);
 
-  it('is what Kubernetes, mnist-dist and its own parts expect', () => {
+  it('is consistent with Kubernetes, mnist-dist and itself', () => {
     expect(problemsOf(manifests, outside)).toEqual([]);
   });
 
-  it('has no field whose wrong name would not be noticed', () => {
+  it('is rejected if any of its fields is misspelt', () => {
     const found = manifests.map((each) => unnoticed(each));
     expect(found.flatMap(({ fields }) => fields)).toEqual([]);
     expect(found.reduce((sum, { tried }) => sum + tried, 0)).toBeGreaterThan(200);
   });
 
-  // Each mistake is made once in every place of its text.
+  // Each mistake is made separately at every occurrence of its text.
   it.each([
-    ['a port of the service', '"port":29400', '"port":29401'],
-    ['the name of its port', '"targetPort":"workers"', '"targetPort":"worker"'],
-    ['a port of the container', '"containerPort":29400', '"containerPort":29399'],
-    ['the port of the page', '"containerPort":9464', '"containerPort":9465'],
-    ['the port it listens on', '--port=29400', '--port=29500'],
-    ['the port of the page it listens on', '--http-port=9464', '--http-port=9000'],
-    ['the port workers dial', 'mnist-dist-coordinator:29400', 'mnist-dist-coordinator:29401'],
-    ['the name workers dial', 'wss://mnist-dist-coordinator:', 'wss://mnist-dist:'],
-    ['its scheme', '=wss://', '=ws://'],
+    ['a wrong port of the service', '"port":29400', '"port":29401'],
+    ['a wrong target port of the service', '"targetPort":"workers"', '"targetPort":"worker"'],
+    ['a wrong port of the container', '"containerPort":29400', '"containerPort":29399'],
+    ['a wrong container port for the page', '"containerPort":9464', '"containerPort":9465'],
+    ['a wrong listening port', '--port=29400', '--port=29500'],
+    ['a wrong listening port for the page', '--http-port=9464', '--http-port=9000'],
+    ['a wrong port to dial', 'mnist-dist-coordinator:29400', 'mnist-dist-coordinator:29401'],
+    ['a wrong name to dial', 'wss://mnist-dist-coordinator:', 'wss://mnist-dist:'],
+    ['a wrong scheme to dial', '=wss://', '=ws://'],
     ['a misspelt flag', '--http-linger', '--http-lingers'],
     ['a flag of another command', '--rdzv-timeout=1h', '--max-retries=1'],
     ['a misspelt flag of workers', '--max-wait-time', '--max-wait'],
     ['an impossible value', '--max-wait-time=30m', '--max-wait-time=30x'],
     ['a misspelt option in its file', 'batch-size: 256', 'batchsize: 256'],
     ['an unknown variable', '"MNIST_DIST_DEVICE"', '"MNIST_DIST_DEVIC"'],
-    ['a key of the secret', '"key":"ca.crt"', '"key":"ca.pem"'],
-    ['its place in the volume', '"path":"coordinator.key"', '"path":"tls.key"'],
-    ['the name of the secret', '"secretName":"mnist-dist"', '"secretName":"mnist-dist-tls"'],
-    ['its mode', '"defaultMode":288', '"defaultMode":292'],
-    ['a mount path', '"mountPath":"/etc/mnist-dist/secret"', '"mountPath":"/etc/mnist-dist/tls"'],
-    ['the volume of a mount', '"name":"secret","secret"', '"name":"secrets","secret"'],
-    ['the claim', '"claimName":"mnist-dist-runs"', '"claimName":"mnist-dist-run"'],
-    ['a key of the configuration', '"key":"run-id"', '"key":"run"'],
-    ['the file of the configuration', '"subPath":"training.yaml"', '"subPath":"training.yml"'],
-    ['a variable that the script wants', '"name":"RUN_ID"', '"name":"RUN"'],
-    ['the path of a probe', '"path":"/readyz"', '"path":"/ready"'],
-    ['the scheme of a probe', '"scheme":"HTTPS"', '"scheme":"HTTP"'],
-    ['the port of a probe', '"port":"https"', '"port":"http"'],
+    ['a wrong key of the secret', '"key":"ca.crt"', '"key":"ca.pem"'],
+    ['a wrong path of a key in the volume', '"path":"coordinator.key"', '"path":"tls.key"'],
+    ['a wrong name of the secret', '"secretName":"mnist-dist"', '"secretName":"mnist-dist-tls"'],
+    ['a wrong mode of the secret', '"defaultMode":288', '"defaultMode":292'],
     [
-      'a label of the pod',
+      'a wrong mount path',
+      '"mountPath":"/etc/mnist-dist/secret"',
+      '"mountPath":"/etc/mnist-dist/tls"',
+    ],
+    ['a wrong volume in a mount', '"name":"secret","secret"', '"name":"secrets","secret"'],
+    ['a wrong claim', '"claimName":"mnist-dist-runs"', '"claimName":"mnist-dist-run"'],
+    ['a wrong key of the configuration', '"key":"run-id"', '"key":"run"'],
+    ['a wrong file of the configuration', '"subPath":"training.yaml"', '"subPath":"training.yml"'],
+    ['a misspelt variable of the script', '"name":"RUN_ID"', '"name":"RUN"'],
+    ['a wrong path in a probe', '"path":"/readyz"', '"path":"/ready"'],
+    ['a wrong scheme in a probe', '"scheme":"HTTPS"', '"scheme":"HTTP"'],
+    ['a wrong port in a probe', '"port":"https"', '"port":"http"'],
+    [
+      'a wrong label of the pod',
       '"app.kubernetes.io/component":"worker"',
       '"app.kubernetes.io/component":"coordinator"',
     ],
-    ['the namespace of one of them', '"namespace":"mnist-dist"', '"namespace":"default"'],
+    ['a manifest in another namespace', '"namespace":"mnist-dist"', '"namespace":"default"'],
     ['more rights', '"allowPrivilegeEscalation":false', '"allowPrivilegeEscalation":true'],
     [
-      'a root file system that can be written',
+      'a writable root file system',
       '"readOnlyRootFilesystem":true',
       '"readOnlyRootFilesystem":false',
     ],
-    ['root', '"runAsNonRoot":true', '"runAsNonRoot":false'],
-    ['a container of the failure policy', '"containerName":"worker"', '"containerName":"workers"'],
-    ['an exit code', '[143]', '[144]'],
-    ['fewer workers than places', '"parallelism":2', '"parallelism":1'],
-    ['the image', '"image":"mnist-dist:c', '"image":"mnist-dis:c'],
-    ['a kind', '"kind":"Job"', '"kind":"Jobs"'],
-    ['a version', '"apiVersion":"batch/v1"', '"apiVersion":"batch/v1beta1"'],
-    ['a value that no field has', '"completionMode":"Indexed"', '"completionMode":"Index"'],
-    ['a text where a number belongs', '"backoffLimit":20', '"backoffLimit":"20"'],
-    ['a secret among them', '"kind":"ConfigMap"', '"kind":"Secret"'],
-  ])('is rejected with a mistake in %s', (_, right, wrong) => {
+    ['a pod that may run as root', '"runAsNonRoot":true', '"runAsNonRoot":false'],
+    [
+      'a wrong container in the failure policy',
+      '"containerName":"worker"',
+      '"containerName":"workers"',
+    ],
+    ['a wrong exit code', '[143]', '[144]'],
+    ['less parallelism than completions', '"parallelism":2', '"parallelism":1'],
+    ['a wrong image', '"image":"mnist-dist:c', '"image":"mnist-dis:c'],
+    ['a wrong kind', '"kind":"Job"', '"kind":"Jobs"'],
+    ['a wrong API version', '"apiVersion":"batch/v1"', '"apiVersion":"batch/v1beta1"'],
+    ['an unknown value', '"completionMode":"Indexed"', '"completionMode":"Index"'],
+    ['a text in place of a number', '"backoffLimit":20', '"backoffLimit":"20"'],
+    ['a Secret among the manifests', '"kind":"ConfigMap"', '"kind":"Secret"'],
+  ])('is rejected for a mistake: %s', (_, right, wrong) => {
     const mutants = replacements(manifests, right, wrong);
     expect(mutants.length, right).toBeGreaterThan(0);
     for (const mutant of mutants) expect(problemsOf(mutant, outside), wrong).not.toEqual([]);
@@ -93,7 +101,7 @@ describe.each(overlays)('deploy/kubernetes/%s', (overlay) => {
 
   // Debian has no kubectl that is new enough, so .ci/run cannot install one.
   if (hasKubectl)
-    it('equals the output of kubectl', () => {
+    it('matches the output of kubectl', () => {
       const { status, stdout, stderr } = spawnSync(
         'kubectl',
         ['kustomize', `${kubernetes}${overlay}`],
@@ -107,7 +115,7 @@ describe.each(overlays)('deploy/kubernetes/%s', (overlay) => {
 });
 
 describe('deploy/kubernetes/gpu', () => {
-  it('asks for one GPU for each worker, and differs from cpu in its workers only', () => {
+  it('requests one GPU for each worker, and differs from cpu only in its workers', () => {
     const [cpu, gpu] = overlays.map((overlay) => build(`${kubernetes}${overlay}`));
     const different = gpu?.filter((each, at) => JSON.stringify(each) !== JSON.stringify(cpu?.[at]));
     expect(different?.map(nameOf)).toEqual(['Job/mnist-dist-workers']);
@@ -117,9 +125,9 @@ describe('deploy/kubernetes/gpu', () => {
 
 describe('deploy/kubernetes/results.yaml', () => {
   const [pod, ...others] = parseManifests(readFileSync(`${kubernetes}results.yaml`, 'utf8'));
-  if (pod === undefined) throw new Error('it is empty');
+  if (pod === undefined) throw new Error('results.yaml is empty');
 
-  it('is a pod that shows the runs of the coordinator', () => {
+  it("is a pod that shows the coordinator's runs", () => {
     expect(others).toEqual([]);
     expect(schemaProblems(pod)).toEqual([]);
     expect(pod.metadata.namespace).toBe(outside.secret.namespace);
@@ -132,7 +140,7 @@ describe('deploy/kubernetes/results.yaml', () => {
 });
 
 describe('docs/deploy/kubernetes.md', () => {
-  it('names files that exist, and says that no cluster ran them', () => {
+  it('names files that exist, and says that they have never run on a cluster', () => {
     const files = [...page.matchAll(/deploy\/kubernetes\/[\w/.-]*\w/g)].map(([file]) => file);
     expect(files.length).toBeGreaterThan(3);
     for (const file of files)
@@ -140,7 +148,7 @@ describe('docs/deploy/kubernetes.md', () => {
         () => readFileSync(fileURLToPath(new URL(`../../../${file}`, import.meta.url))),
         file,
       ).not.toThrow(/ENOENT/);
-    expect(page).toContain('No cluster has run these manifests');
+    expect(page).toContain('These manifests have never run on a cluster');
   });
 });
 

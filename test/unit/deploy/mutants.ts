@@ -18,8 +18,8 @@ export function replacements(
 const free = new Set(['labels', 'data', 'selector', 'limits', 'requests']);
 
 /**
- * Each field of a manifest that could have another name without Kubernetes' types saying anything,
- * and how many were tried.
+ * The fields of a manifest that could have another name without an error from Kubernetes' types,
+ * and how many fields were tried.
  */
 export function unnoticed(manifest: Manifest): { tried: number; fields: string[] } {
   const renamed = [...renamings(json.parse(manifest), '')];
@@ -50,13 +50,13 @@ function isTaken(changed: Json): boolean {
       (each) => schemaProblems(each).length === 0,
     );
   } catch {
-    // An object without a kind or a name is no manifest.
+    // An object without a kind or a name is not a manifest.
     return false;
   }
 }
 
 function manifestsIn(text: string): Manifest[] {
   const list: unknown = JSON.parse(text);
-  if (!Array.isArray(list)) throw new Error('these are no manifests');
+  if (!Array.isArray(list)) throw new Error('this is not a list of manifests');
   return list.flatMap((each) => parseManifests(JSON.stringify(each)));
 }

@@ -9,7 +9,7 @@ import { missing } from '../../fixtures/promtool.ts';
 const folder = fileURLToPath(new URL('../../../deploy/observability/', import.meta.url));
 const read = (path: string): unknown => parse(readFileSync(`${folder}${path}`, 'utf8'));
 
-/** What Grafana's documentation allows in a file of data sources, as far as we could want it. */
+/** The part of Grafana's documented format for data source files that we might use. */
 const dataSources = z.strictObject({
   apiVersion: z.literal(1),
   datasources: z.array(
@@ -25,7 +25,7 @@ const dataSources = z.strictObject({
   ),
 });
 
-/** And in a file of dashboard providers. */
+/** The same for files of dashboard providers. */
 const providers = z.strictObject({
   apiVersion: z.literal(1),
   providers: z.array(
@@ -51,7 +51,7 @@ const scrapes = z.looseObject({
 });
 
 describe('deploy/observability', () => {
-  it("has provisioning files in Grafana's form", () => {
+  it("has provisioning files in Grafana's format", () => {
     const [source] = dataSources.parse(
       read('grafana/provisioning/datasources/prometheus.yml'),
     ).datasources;

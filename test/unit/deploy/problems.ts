@@ -13,15 +13,15 @@ import {
 import { nameOf, type Manifest } from '../../fixtures/deploy/kustomize.ts';
 import { schemaProblems } from './kubernetes-schema.ts';
 
-/** Facts from the documentation of the manifests. */
+/** Facts from the manifests' documentation. */
 export interface Outside {
-  /** The secret that users make. */
+  /** The secret that users create. */
   readonly secret: {
     readonly name: string;
     readonly namespace: string;
     readonly keys: readonly string[];
   };
-  /** The names for which they make a certificate. */
+  /** The names for which users create a certificate. */
   readonly certificateNames: readonly string[];
 }
 
@@ -57,8 +57,8 @@ const service = z.looseObject({
   }),
 });
 /**
- * The demands of the standard called restricted on a pod, and a root file system that cannot be
- * written.
+ * What the pod security standard `restricted` demands of a pod and of its container. The container
+ * must also have a read-only root file system.
  */
 const restrictedPod = z.looseObject({
   runAsNonRoot: z.literal(true),
@@ -72,7 +72,7 @@ const restrictedContainer = z.strictObject({
   capabilities: z.strictObject({ drop: z.tuple([z.literal('ALL')]) }),
 });
 
-/** All that is wrong with these manifests, by themselves and with each other. */
+/** The problems of these manifests, each by itself and all of them together. */
 export function problemsOf(manifests: readonly Manifest[], outside: Outside): string[] {
   const broken = manifests.flatMap((each) =>
     schemaProblems(each).map((problem) => `${nameOf(each)}: ${problem}`),
@@ -97,19 +97,20 @@ function jobProblems(manifest: Manifest): string[] {
   const known: readonly number[] = Object.values(errorTable).map(({ exit }) => exit);
   const codes = podFailurePolicy.rules.flatMap(({ onExitCodes }) => onExitCodes ?? []);
   return problems(`${nameOf(manifest)}: `, {
-    'its pods have its labels':
+    'its pods have other labels than the Job':
       JSON.stringify(metadata.labels) === JSON.stringify(template.metadata.labels),
-    'only as many workers as places can be scaled': completions === parallelism,
-    'only an Indexed Job counts by index': isIndexed || rest.backoffLimitPerIndex === undefined,
-    'an Indexed Job counts by index, and is over when a worker says so':
+    'completions and parallelism differ': completions === parallelism,
+    'it counts failures by index but is not Indexed':
+      isIndexed || rest.backoffLimitPerIndex === undefined,
+    'it is Indexed, but has no limit of failures by index or no success policy':
       !isIndexed || (rest.backoffLimitPerIndex !== undefined && rest.successPolicy !== undefined),
-    'there is no such container': codes.every(
+    'its failure policy has an unknown container': codes.every(
       ({ containerName }) => containerName === container.name,
     ),
-    'there is no such exit code': codes.every(({ values }) =>
+    'its failure policy has an unknown exit code': codes.every(({ values }) =>
       values.every((code) => known.includes(code)),
     ),
-    'a worker that was told to end has not failed': podFailurePolicy.rules.some(
+    'it counts SIGTERM as a failure': podFailurePolicy.rules.some(
       ({ action, onExitCodes }) =>
         action === 'Ignore' && onExitCodes?.values.includes(143) === true,
     ),
@@ -139,7 +140,7 @@ function togetherProblems(
   const secrets = Object.fromEntries(secret.keys.map((key) => [key, `${'x'.repeat(32)}\n`]));
   const stored: Stored = new Map([...configMapsOf(manifests), [`Secret/${secret.name}`, secrets]]);
   const open = parsed(coordinator.spec, coordinator.name, stored);
-  if (open.command !== 'coordinator') return [`a coordinator runs ${open.command}`];
+  if (open.command !== 'coordinator') return [`the coordinator runs ${open.command}`];
   const { port, httpPort, advertise, sslCertfile, httpSslCertfile, insecure } = open.options;
   const serviceName = only.metadata.name;
   const target = (at: number) => {
@@ -155,28 +156,28 @@ function togetherProblems(
   return [
     ...jobs.flatMap(({ name, spec }) => podProblems(name, spec, claims)),
     ...problems('', {
-      'a secret is nothing to publish': kind('Secret').length === 0,
-      'all is in one namespace, that of the secret':
+      'a Secret is among the manifests': kind('Secret').length === 0,
+      'a manifest is not in the namespace of the secret':
         namespaces.size === 1 &&
         namespaces.has(secret.namespace) &&
         kind('Namespace').every(({ metadata }) => metadata.name === secret.namespace) &&
         manifests.every(
           (each) => each.kind === 'Namespace' || each.metadata.namespace !== undefined,
         ),
-      'the certificate is for the service': certificateNames.includes(serviceName),
-      'the coordinator speaks TLS on both ports':
+      'the certificate is not for the service': certificateNames.includes(serviceName),
+      'the coordinator does not use TLS on both ports':
         sslCertfile !== undefined && httpSslCertfile !== undefined && !insecure,
-      'the coordinator says the name of the service': advertise === serviceName,
-      'the service leads to the port of workers': target(port) === port,
-      'the service leads to the page': target(httpPort) === httpPort,
-      'workers dial the service, and believe the authority of the secret':
+      'the coordinator does not advertise the name of the service': advertise === serviceName,
+      'the service does not lead to the port for workers': target(port) === port,
+      'the service does not lead to the page': target(httpPort) === httpPort,
+      'workers do not dial the service, or do not trust the authority in the secret':
         dialled.length > 0 &&
         dialled.every(
           (options) =>
             options?.coordinator === `wss://${serviceName}:${port}` &&
             options.sslCaCertfile !== undefined,
         ),
-      'the probes ask the page': probesOf(coordinator.spec).every(
+      'a probe does not request the page': probesOf(coordinator.spec).every(
         ({ httpGet }) =>
           ['/healthz', '/readyz'].includes(httpGet.path) &&
           httpGet.scheme === 'HTTPS' &&
@@ -184,34 +185,34 @@ function togetherProblems(
             ({ name, containerPort }) => name === httpGet.port && containerPort === httpPort,
           ),
       ),
-      'the coordinator has all three probes': probesOf(coordinator.spec).length === 3,
+      'the coordinator lacks a probe': probesOf(coordinator.spec).length === 3,
     }),
   ];
 }
 
-/** The problems of a pod by itself. */
+/** The problems of a single pod. */
 export function podProblems(name: string, spec: PodSpec, claims: readonly string[]): string[] {
   const [{ image, resources, securityContext, volumeMounts }] = spec.containers;
   const needed = spec.volumes.flatMap((each) =>
     'persistentVolumeClaim' in each ? each.persistentVolumeClaim.claimName : [],
   );
   return problems(`${name}: `, {
-    'not what the standard "restricted" asks': restrictedPod.safeParse(spec.securityContext)
+    'the pod violates the standard "restricted"': restrictedPod.safeParse(spec.securityContext)
       .success,
-    'a container with more rights than it needs':
+    'the container has more rights than it needs':
       restrictedContainer.safeParse(securityContext).success,
-    'an image that is not built here': ['mnist-dist:cpu', 'mnist-dist:cuda'].includes(image),
-    'a GPU and its image go together':
+    'the image is not built here': ['mnist-dist:cpu', 'mnist-dist:cuda'].includes(image),
+    'it has a GPU without the image for GPUs, or that image without a GPU':
       (resources.limits['nvidia.com/gpu'] !== undefined) === (image === 'mnist-dist:cuda'),
     'memory has no limit': resources.limits['memory'] !== undefined,
-    'a volume that no container mounts': spec.volumes.every((each) =>
+    'no container mounts one of its volumes': spec.volumes.every((each) =>
       volumeMounts.some((mount) => mount.name === each.name),
     ),
-    'there is no such claim': needed.every((claim) => claims.includes(claim)),
-    'secrets can be read by others': spec.volumes.every(
+    'it uses an unknown claim': needed.every((claim) => claims.includes(claim)),
+    'other users can read its secrets': spec.volumes.every(
       (each) => !('secret' in each) || (each.secret.defaultMode & 0o027) === 0,
     ),
-    'there is no folder for what is temporary': volumeMounts.some(
+    'it has no folder for temporary files': volumeMounts.some(
       ({ mountPath }) => mountPath === '/tmp',
     ),
   });
@@ -222,8 +223,8 @@ function probesOf({ containers: [{ startupProbe, livenessProbe, readinessProbe }
 }
 
 /**
- * A container's command as mnist-dist parses it. Throws if it cannot parse it, or if a file is
- * missing.
+ * A container's command as mnist-dist parses it. Throws if mnist-dist cannot parse it, or if a file
+ * is missing.
  */
 function parsed(spec: PodSpec, name: string, stored: Stored): ParsedCommand {
   const container = layOut(spec, name, stored);
@@ -241,7 +242,7 @@ export function understood(container: Container): ParsedCommand {
   const missing = files.find((file) => !file.startsWith(container.root) || !existsSync(file));
   if (missing !== undefined) throw new Error(`${missing} is in no volume`);
   const command = parseCommand(argv, container.environment, 'test');
-  if (command.command === 'print') throw new Error(`"${argv.join(' ')}" is no command`);
+  if (command.command === 'print') throw new Error(`"${argv.join(' ')}" is not a command`);
   return command;
 }
 

@@ -23,7 +23,7 @@ const read = (file: string, from: string = folder) => readFileSync(join(from, fi
 const commandOf = (unit: string) => (unit.includes('worker') ? 'worker' : 'coordinator');
 const needsSystemd = missing === undefined ? '' : ` (skipped: ${missing})`;
 
-/** Replaces a text that must be there. */
+/** Replaces a text that the file must contain. */
 function spoil(from: string, file: string, before: string, after: string): void {
   const text = read(file, from);
   expect(text).toContain(before);
@@ -47,7 +47,7 @@ describe.skipIf(missing !== undefined)(`systemd-analyze${needsSystemd}`, () => {
     ['mnist-dist-coordinator.service', 1.6],
     ['mnist-dist-worker@.service', 1.8],
     ['mnist-dist-cpu-worker@.service', 1.6],
-  ])('finds %s exposed no more than %d of 10, as documented', (unit, limit) => {
+  ])('rates the exposure of %s at most %d of 10, as documented', (unit, limit) => {
     expect(exposure(unit)).toBeLessThanOrEqual(limit);
     expect(documentation).toContain(`| \`${unit}\` | ${limit} |`);
   });
@@ -62,7 +62,7 @@ describe.skipIf(missing !== undefined)(`systemd-analyze${needsSystemd}`, () => {
   const lines = hardening
     .split('\n')
     .filter((line) => /^(?!#|SystemCallErrorNumber|PrivateIPC)\w+=/.test(line));
-  it.each([...lines, 'User=mnist-dist'])('finds more exposed in a unit without %s', (line) => {
+  it.each([...lines, 'User=mnist-dist'])('finds more exposure in a unit without %s', (line) => {
     const copy = copied();
     spoil(copy, common, `${line}\n`, '');
     const before = openings(units[0]);
@@ -70,7 +70,7 @@ describe.skipIf(missing !== undefined)(`systemd-analyze${needsSystemd}`, () => {
   });
 
   it.each([units[0], units[2]])(
-    'finds more exposed in %s with access to the devices of the host',
+    "finds more exposure in %s with access to the host's devices",
     (unit) => {
       const copy = copied();
       spoil(copy, unit, 'PrivateDevices=yes\n', '');
@@ -81,7 +81,7 @@ describe.skipIf(missing !== undefined)(`systemd-analyze${needsSystemd}`, () => {
 });
 
 describe('deploy/systemd', () => {
-  it.each(units)('gives %s only flags of its command', (unit) => {
+  it.each(units)('gives %s only flags that its command has', (unit) => {
     expect(unknownFlags(unit)).toEqual([]);
     const copy = copied();
     spoil(copy, unit, commandOf(unit) === 'worker' ? '--device' : '--token-file', '--devise');
@@ -91,7 +91,7 @@ describe('deploy/systemd', () => {
   it.each([
     ['coordinator.env', 'coordinator'],
     ['worker.env', 'worker'],
-  ] as const)('sets in %s only options of %s, to allowed values', (file, command) => {
+  ] as const)('in %s sets only options of %s, to allowed values', (file, command) => {
     const pairs = read(file).matchAll(/^#?(MNIST_DIST_\w+)=(.*)$/gm);
     const environment = Object.fromEntries(
       [...pairs].map(([, name = '', value = '']) => [name, value]),
@@ -104,7 +104,7 @@ describe('deploy/systemd', () => {
     }
   });
 
-  it('sets variables in units that exist', () => {
+  it('sets only variables that exist in the units', () => {
     const words = [common, ...units]
       .flatMap((file) => valuesOf('Environment', file))
       .join(' ')
@@ -128,7 +128,7 @@ describe('deploy/systemd', () => {
     );
     for (const code of ['USAGE', 'VERSION', 'DATA', 'TLS'] as const)
       expect(never).toContain(errorTable[code].exit);
-    // A defect, a missing coordinator, a full disk and too little memory may be temporary.
+    // A bug, a missing coordinator, a full disk and too little memory may be temporary.
     for (const code of [
       'UNEXPECTED',
       'UNREACHABLE',
@@ -152,7 +152,7 @@ describe('deploy/systemd', () => {
     expect(valuesOf('KillMode', common)).toEqual(['mixed']);
   });
 
-  it('names the same places in units, tmpfiles, sysusers and documentation', () => {
+  it('uses the same paths in units, tmpfiles, sysusers and the documentation', () => {
     const made = read('mnist-dist.tmpfiles.conf');
     const sources = units.flatMap((unit) =>
       valuesOf('LoadCredential', unit).map((value) => value.split(':')[1] ?? ''),
@@ -184,7 +184,7 @@ describe('deploy/systemd', () => {
     ]);
   });
 
-  it('runs programs of the project, and points to pages that exist', () => {
+  it('runs programs and refers to pages that exist', () => {
     for (const unit of units) {
       const text = read(unit);
       const paths = [...text.matchAll(/\/opt\/mnist-dist\/([\w./-]+)/g)].map(
