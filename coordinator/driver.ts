@@ -21,30 +21,33 @@ export interface StepResult {
   readonly correct: number;
   /** XXH64 of the weights after the step. */
   readonly checksum: bigint;
-  /** The time from sending the first weights to the update, and that of the update. */
+  /**
+   * The duration of the step, from sending the first weights to the end of the update, and of the
+   * update alone.
+   */
   readonly milliseconds: number;
   readonly updateMilliseconds: number;
   /** The Euclidean norm of the gradient, computed when called; call it before `step` returns. */
   readonly gradientNorm: () => number;
-  /** Workers that are ready. */
+  /** The number of ready workers. */
   readonly workers: number;
 }
 
-/** A result of a step that has arrived, valid or not. */
+/** A step result that has arrived, valid or not. */
 export interface ResultReport {
   readonly worker: string;
   /** Computing time by the worker's own clock. */
   readonly microseconds: number;
-  /** Time since the first weights of the step were sent. */
+  /** Time since the step's first weights were sent. */
   readonly milliseconds: number;
 }
 
-/** A worker has left; the cause is `finished` after the end of the run. */
+/** A worker has left. After the end of the run, the cause is `finished`. */
 export interface LeaveReport {
-  /** Undefined before it said hello. */
+  /** Undefined if the worker left before saying hello. */
   readonly worker: string | undefined;
   readonly cause: LeaveCause;
-  /** The whole traffic of its connection. */
+  /** All traffic on its connection. */
   readonly traffic: Traffic;
 }
 
@@ -54,10 +57,10 @@ export interface RunObserver {
   result(report: ResultReport): void;
   left(report: LeaveReport): void;
   evaluation(step: number): { finite: boolean };
-  /** Copies all data of the checkpoint before it returns. */
+  /** Copies all checkpoint data before it returns. */
   checkpoint(state: RunState): void;
   log(effect: Extract<Effect, { kind: 'log' }>): void;
-  /** GPU readings of a worker, at most once a second; they replace all earlier ones. */
+  /** A worker's GPU readings, at most once a second. They replace all earlier ones. */
   devices(worker: string, gpus: readonly GpuReading[]): void;
 }
 
@@ -67,7 +70,7 @@ export interface DriverOptions {
   readonly predictions: Predictions;
   readonly observer: RunObserver;
   readonly clock: Clock;
-  /** Makes the secret with which a worker reclaims its slot: 32 hexadecimal digits. */
+  /** Generates the secret that lets a worker reclaim its slot: 32 hexadecimal digits. */
   readonly newSession: () => string;
 }
 
@@ -93,7 +96,7 @@ export class Driver implements PeerEvents {
   /** The open step, and when its first weights were sent. */
   #begun = { step: 0, at: 0 };
   #draining = false;
-  /** Why the run is over, for peers that connect now. */
+  /** Why the run has ended, for peers that connect afterwards. */
   #shutdownReason: Pick<Outcome, 'code' | 'message'> | undefined;
   #settle: (outcome: Outcome) => void = () => undefined;
   #crash: (error: unknown) => void = () => undefined;
@@ -105,7 +108,7 @@ export class Driver implements PeerEvents {
       this.#settle = resolve;
       this.#crash = reject;
     });
-    // It may reject before a caller waits for it.
+    // It may reject before a caller awaits it.
     this.outcome.catch(() => undefined);
   }
 
@@ -125,7 +128,9 @@ export class Driver implements PeerEvents {
     );
   }
 
-  /** Reads the sockets' buffers first: a worker is not late because this process was busy. */
+  /**
+   * Reads the socket buffers first, so that no worker counts as late because this process was busy.
+   */
   #tickSoon(): void {
     this.#options.clock.soon(() => this.#enqueue({ kind: 'tick', now: this.#now() }));
   }
@@ -135,17 +140,17 @@ export class Driver implements PeerEvents {
     this.#enqueue({ kind: 'stop', code, now: this.#now() });
   }
 
-  /** Waits for at most this many workers before the first step. */
+  /** Waits for at most `workers` workers before the first step. */
   expect(workers: number): void {
     this.#enqueue({ kind: 'expect', workers, now: this.#now() });
   }
 
-  /** Ends the run at once: something outside the reducers failed. */
+  /** Fails the run immediately because something outside the reducers failed. */
   fail(error: ClusterError): void {
     this.#crash(error);
   }
 
-  /** Closes all connections with the outcome. Events are ignored from now on. */
+  /** Closes all connections with the outcome. Events are ignored from then on. */
   shutDown(outcome: Outcome): void {
     for (const stop of this.#timers.splice(0)) stop();
     const code = outcome.code === 'RENDEZVOUS' ? 'RUN_FAILED' : outcome.code;
@@ -175,7 +180,7 @@ export class Driver implements PeerEvents {
   }
 
   disconnected(peer: Peer, reason: string, cause: LeaveCause): void {
-    // A peer that connected after the end was never admitted.
+    // A peer that connected after the run ended was never admitted.
     if (!this.#peers.delete(peer.slot)) return;
     this.#tellLeft(peer, cause);
     this.#enqueue({ kind: 'disconnected', slot: peer.slot, reason, now: this.#now() });
@@ -218,12 +223,12 @@ export class Driver implements PeerEvents {
   #take({ event, tensor }: Queued): void {
     const { state, effects } = reduce(this.#state, event);
     this.#state = state;
-    // A dropped step is timed again from its next start.
+    // If the step was dropped, timing restarts when the step begins again.
     if (state.task === undefined) this.#begun = { step: 0, at: 0 };
     for (const effect of effects) this.#perform(effect, tensor);
   }
 
-  /** Enqueues the event that an effect caused before all other events. */
+  /** Enqueues an event that an effect caused, ahead of all other events. */
   #answer(event: RunEvent): void {
     this.#queue.unshift({ event });
   }
@@ -270,12 +275,12 @@ export class Driver implements PeerEvents {
   }
 
   #broadcast({ slots, message }: Extract<Effect, { kind: 'broadcast' }>): void {
-    // The weights may also go to a worker that joins a step that has begun.
+    // The weights may also be sent to a worker that joins a step already under way.
     if (message.kind === 'step' && message.step !== this.#begun.step)
       this.#begun = { step: message.step, at: this.#now() };
     const weights = this.#options.tensors.outgoing(message);
     for (const slot of slots) this.#peers.get(slot)?.sendWeights(weights);
-    // The workers compute the first chunks and do not wait for this process.
+    // The workers are computing the first chunks and are not waiting for this process.
     if (message.kind === 'evaluate') collectGarbage();
   }
 
@@ -310,7 +315,7 @@ export class Driver implements PeerEvents {
     const workers = [...this.#state.workers.values()].filter(
       ({ phase }) => phase === 'ready',
     ).length;
-    // The sum of finite parts may not be finite.
+    // The sum of finite parts need not be finite.
     const finite = Number.isFinite(loss);
     const now = this.#now();
     const milliseconds = now - this.#begun.at;
@@ -337,7 +342,10 @@ export class Driver implements PeerEvents {
     this.#updated = undefined;
   }
 
-  /** All weights frames are still being sent: closes the slowest connections, then updates. */
+  /**
+   * Called while all weights frames are still being sent. Closes the slowest connections, then
+   * updates.
+   */
   #waitForFrame(step: number, correct: number): void {
     for (const slot of this.#options.tensors.slowest())
       this.#peers.get(slot)?.terminate('it does not read its messages');

@@ -19,17 +19,17 @@ import type { RunViewer } from './viewer.ts';
 
 /** The evaluation of a model on the test set. */
 export interface Evaluated {
-  /** Undefined where the loss is not finite. */
+  /** Undefined if the loss is not finite. */
   readonly score: Score | undefined;
   readonly misclassified: readonly Misclassified[];
   readonly engine: EngineIdentity | undefined;
 }
 
-/** Takes the predictions of the only evaluation. Writes nothing. */
+/** Scores the predictions of a single evaluation. Writes nothing. */
 export class Evaluator implements RunRecorder {
   readonly run = 'eval';
   readonly term = 1;
-  /** As if training had just done its only step. */
+  /** As if training had just completed its only step. */
   readonly resumed: Resumed = {
     step: 1,
     evaluated: 0,
@@ -82,7 +82,7 @@ export class Evaluator implements RunRecorder {
   }
 
   log({ level, message, fields }: Extract<Effect, { kind: 'log' }>): void {
-    // Joining and leaving workers do not matter for one evaluation.
+    // Workers that join or leave are of no interest during a single evaluation.
     this.#log(level === 'info' ? 'debug' : level, message, fields);
   }
 
@@ -103,11 +103,14 @@ export interface EvaluationSettings extends Pick<
   | 'startWorkers'
   | 'rendezvousMilliseconds'
 > {
-  /** The dataset whose test set is evaluated; it must have the model's inputs and classes. */
+  /** The dataset whose test set is evaluated. It must match the model's inputs and classes. */
   readonly dataset: Dataset;
 }
 
-/** The configuration for workers. No step is computed, so they need no memory for a batch. */
+/**
+ * The configuration sent to workers. No step is computed, so the workers need no memory for a
+ * batch.
+ */
 export function evaluationOf(configuration: Configuration, dataset: Dataset): Configuration {
   return {
     ...configuration,
@@ -120,7 +123,7 @@ export function evaluationOf(configuration: Configuration, dataset: Dataset): Co
   };
 }
 
-/** Listens for workers, which evaluate the test set with the weights. Rejects as `serve` does. */
+/** Listens for workers, which evaluate the model on the test set. Rejects as `serve` does. */
 export function startEvaluation(
   { configuration, weights }: ModelFile,
   settings: EvaluationSettings,

@@ -4,25 +4,25 @@ import {
   MAX_INTERVAL_EVENTS_OF_ONE,
 } from '../shared/limits.ts';
 
-/** The number of events of a worker that were not written; without a name, of many workers. */
+/** How many of a worker's events were suppressed; without a name, of several workers together. */
 export interface Suppressed {
   readonly worker: string | undefined;
   readonly count: number;
 }
 
 /**
- * Limits the events that joining and leaving workers cause, per interval for each name and for all
- * names together. Other events are counted. So a worker that reconnects all the time cannot fill
- * the disk.
+ * Limits how many events joining and leaving workers may cause per interval, for each name and for
+ * all names together. Events over the limit are only counted, so a worker that keeps reconnecting
+ * cannot fill the disk.
  */
 export class EventLimit {
-  /** The start of the current interval, and its written events in total and by name. */
+  /** The start of the current interval, and the events written in it, in total and by name. */
   #began = -Infinity;
   #total = 0;
   readonly #names = new Map<string, { written: number; suppressed: number }>();
   #suppressedOfOthers = 0;
 
-  /** Whether to write an event of this worker. Call `take` before. */
+  /** Whether to write an event about this worker. Call `take` first. */
   admits(worker: string): boolean {
     const isFull = this.#total >= MAX_INTERVAL_EVENTS;
     const known = this.#names.get(worker);
@@ -41,7 +41,10 @@ export class EventLimit {
     return true;
   }
 
-  /** The suppressed events of the last interval; none while it lasts, unless the run ends. */
+  /**
+   * The events suppressed in the last interval; none until the interval has passed, unless the run
+   * is ending.
+   */
   take(now: number, isEnd = false): Suppressed[] {
     if (now - this.#began < EVENT_INTERVAL_MILLISECONDS && !isEnd) return [];
     const named = [...this.#names].map(([worker, { suppressed: count }]) => ({ worker, count }));

@@ -3,7 +3,7 @@ import { leaseOf } from './decisions/leases.ts';
 import type { Traffic } from './network/peer.ts';
 import type { Counts, Phase, RunState, WorkerState } from './decisions/state.ts';
 
-/** The state of a run for viewers. */
+/** A run's state, for viewers. */
 export interface Inspection {
   readonly phase: Phase;
   /** The number of workers that the run needs to start or to continue. */
@@ -23,8 +23,8 @@ export interface WorkerInspection {
 }
 
 /**
- * `idle`: ready, without a part in the open step. `late`: missed a deadline and has not answered
- * since.
+ * `idle`: ready, but without a part of the open step. `late`: missed a deadline and has not
+ * answered since.
  */
 export type Condition = 'connected' | 'preparing' | 'idle' | 'training' | 'late' | 'set_aside';
 

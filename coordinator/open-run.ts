@@ -30,7 +30,7 @@ export interface OpenSettings {
   readonly runId: string | undefined;
   /** The directory of the run to resume; undefined starts a new run. */
   readonly resume: string | undefined;
-  /** Resume even if another host has the lock. */
+  /** Resume even if another host holds the lock. */
   readonly takeOver: boolean;
   /** The number of checkpoints to keep. */
   readonly keepCheckpoints: number;
@@ -38,7 +38,7 @@ export interface OpenSettings {
   readonly draw?: Draw | undefined;
 }
 
-/** The open directory of a run, and where the run resumes. */
+/** An open run directory, and where the run resumes. */
 interface OpenRun {
   readonly files: RunFiles;
   readonly term: number;
@@ -50,8 +50,8 @@ interface OpenRun {
 }
 
 /**
- * Makes the directory of a new run, or opens that of a run to resume with the tensors of its newest
- * intact checkpoint. Rejects with USAGE, RUN_EXISTS, LOCKED, DATA or DISK.
+ * Creates the directory of a new run, or opens the directory of a run to resume and restores the
+ * tensors of its newest intact checkpoint. Rejects with USAGE, RUN_EXISTS, LOCKED, DATA or DISK.
  */
 export async function openRecorder(
   settings: OpenSettings,
@@ -82,15 +82,14 @@ export async function openRecorder(
   });
 }
 
-/** The same disk, which warns once that its file system cannot sync folders. */
+/** Wraps the disk to warn once if its file system cannot sync folders. */
 function tellingOfNoSync(disk: Disk, viewer: RunViewer): Disk {
   let isTold = false;
   const syncDirectory = async (path: string): Promise<boolean> => {
     const isSynced = await disk.syncDirectory(path);
     if (isSynced || isTold) return isSynced;
     isTold = true;
-    const what =
-      'cannot sync folders: after a power cut the newest files of the run may be missing';
+    const what = "cannot sync folders: the run's newest files may be missing after a power cut";
     viewer.log('warn', `the file system of ${path} ${what}`, {});
     return false;
   };
@@ -121,7 +120,7 @@ async function openRun(
       checkResumable(settings, directory, found);
       const { record, written } = found;
       const mayMix = settings.launch['allow_mixed_engines'] === true;
-      // Steps that are computed again by mixed engines may differ from the recorded lines.
+      // Steps that mixed engines recompute may differ from the recorded lines.
       return mayMix || isPerhapsMixed(record) ? { ...written, later: [] } : written;
     },
   });
@@ -138,7 +137,7 @@ async function openRun(
   return { files, term, old };
 }
 
-/** Throws USAGE for a run that cannot be resumed as requested, DATA where lines are missing. */
+/** Throws USAGE if the run cannot be resumed as requested, and DATA if lines are missing. */
 function checkResumable(
   { configuration }: OpenSettings,
   directory: string,
@@ -148,7 +147,7 @@ function checkResumable(
   if (differing.length > 0) {
     throw new ClusterError(
       'USAGE',
-      `${directory} is a run of another configuration (run.json): ${differing.join('; ')}`,
+      `${directory} has a different configuration (run.json): ${differing.join('; ')}`,
       { fix: 'leave these settings out: the run keeps its own' },
     );
   }
@@ -160,32 +159,38 @@ function checkResumable(
   const step = checkpoint?.step ?? 0;
   const steps = totalSteps(configuration);
   if (step > steps) {
-    throw new ClusterError('USAGE', `the run has done ${step} steps, more than ${steps}`, {
-      fix: 'give more --steps or --epochs',
+    throw new ClusterError('USAGE', `the run has already done ${step} steps, more than ${steps}`, {
+      fix: 'give a higher --steps or --epochs',
     });
   }
   if (record.state === 'finished' && step === steps) {
     throw new ClusterError('USAGE', `${directory} is finished (--resume)`, {
-      fix: 'prolong it with more --epochs or --steps',
+      fix: 'extend it with a higher --epochs or --steps',
     });
   }
 }
 
-/** The error of a run without checkpoints, such as one from a store: its steps would be lost. */
+/**
+ * The error for a run without checkpoints, such as one pulled from a store: its steps would be
+ * lost.
+ */
 function noCheckpoint(directory: string, { state, step }: RunRecord): ClusterError {
   return new ClusterError(
     'USAGE',
-    `${directory} is ${state} at step ${step} (run.json), and checkpoints/ has none to ` +
-      'resume from (--resume)',
+    `${directory} is ${state} at step ${step} (run.json), but checkpoints/ has no ` +
+      'checkpoint to resume from (--resume)',
     {
       fix:
-        'resume it on the machine where it ran (a store keeps no checkpoints), or start a new ' +
-        'run',
+        'resume it on the machine where it ran (a store does not keep checkpoints), or start ' +
+        'a new run',
     },
   );
 }
 
-/** The error of a metrics.jsonl that ends before the checkpoint, which is written after it. */
+/**
+ * The error for a metrics.jsonl that ends before the checkpoint, although a checkpoint is written
+ * after its lines.
+ */
 function missingLines(
   directory: string,
   { step }: Checkpoint,
@@ -198,8 +203,8 @@ function missingLines(
       `${step}: lines are missing`,
     {
       fix:
-        'copy the run while no coordinator writes to it; or remove the checkpoints after step ' +
-        `${last}, if there are older ones, and what is missing is computed again`,
+        'copy the run again while no coordinator is writing to it; or, if there are older ' +
+        `checkpoints, remove those after step ${last}: the missing steps are then recomputed`,
     },
   );
 }
@@ -225,7 +230,7 @@ function resumedState({ old }: OpenRun, configuration: Configuration): Resumed |
   if (old?.checkpoint === undefined) return undefined;
   const { checkpoint } = old;
   const { step, fingerprint } = checkpoint;
-  // A run that was killed at its very end computes its result again.
+  // A run that was killed at its very end recomputes its result.
   const evaluated = step === totalSteps(configuration) ? 0 : checkpoint.evaluated;
   const { engine, suspects = [] } = old.record;
   const { from, samples } = sharesOf(checkpoint, old.record);
@@ -242,8 +247,8 @@ function resumedState({ old }: OpenRun, configuration: Configuration): Resumed |
 }
 
 /**
- * The samples per worker at a checkpoint. An older version did not store them in checkpoints; then
- * they are in run.json, if the run ended at this checkpoint.
+ * The samples per worker at a checkpoint. Older versions did not store them in checkpoints. In that
+ * case run.json has them, if the run ended at this checkpoint.
  */
 function sharesOf({ step, shares }: Checkpoint, record: RunRecord): Shares {
   if (shares !== undefined) return shares;

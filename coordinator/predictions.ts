@@ -3,7 +3,10 @@ import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
 import { createKernels, type Kernels } from '../shared/kernels/kernels.ts';
 import { broken, type Receipt } from './tensors.ts';
 
-/** The predictions of one evaluation, in sample order: class, loss, a probability per class. */
+/**
+ * The predictions of one evaluation, in sample order: a class, a loss and one probability per
+ * class.
+ */
 export class Predictions {
   readonly samples: number;
   /** Floats per sample. */
@@ -22,7 +25,7 @@ export class Predictions {
     this.#scratch = this.#kernels.allocate(4 * this.#chunkFloats);
   }
 
-  /** Copies and checks a chunk's body; it counts after `accept`. */
+  /** Copies in and checks a chunk's body, which counts only after `accept`. */
   receive(chunk: Tensor): Receipt {
     if (chunk.byteLength !== 4 * this.#chunkFloats) return broken(chunk);
     if (!chunk.copyTo(this.#kernels.bytes(this.#scratch, chunk.byteLength))) return broken(chunk);

@@ -38,9 +38,9 @@ export interface RecorderOptions {
   readonly clock: () => number;
   /** The time of day, which may jump. */
   readonly date: () => Date;
-  /** Copies of weights and moments as they are now. */
+  /** Copies of the current weights and moments. */
   readonly snapshot: () => Pick<Checkpoint, 'weights' | 'firstMoment' | 'secondMoment'>;
-  /** Draws the artifacts of a finished run; without it only the mistakes are listed. */
+  /** Draws a finished run's artifacts. Without it, only the list of mistakes is written. */
   readonly draw?: Draw | undefined;
   /** Called when another coordinator has taken over the run. */
   readonly onTakenOver: (error: ClusterError) => void;
@@ -50,7 +50,7 @@ export interface RecorderOptions {
   readonly resumed: Resumed | undefined;
 }
 
-/** A finished run whose model and lines are written. */
+/** A finished run whose model and lines have been written. */
 export interface FinishedRun {
   readonly directory: string;
   readonly record: RunRecord;
@@ -58,7 +58,7 @@ export interface FinishedRun {
   readonly wrong: readonly Misclassified[];
 }
 
-/** Makes the files of artifacts/, in the order in which to write them. */
+/** Makes the files for artifacts/, in the order in which to write them. */
 export type Draw = (
   run: FinishedRun,
 ) => Promise<readonly { readonly name: string; readonly bytes: Uint8Array }[]>;
@@ -73,17 +73,19 @@ export interface ResumedRecord {
   readonly events: string;
 }
 
-/** Records the run: metrics, chain, events, checkpoints, and at the end result and model. */
+/**
+ * Records the run: metrics, chain, events, checkpoints and, at the end, the result and the model.
+ */
 export class Recorder implements RunRecorder {
   readonly #options: Omit<RecorderOptions, 'record'>;
-  /** The lines of a resumed run, until `opened`. */
+  /** A resumed run's lines, kept until `opened` has passed them on. */
   #past: Pick<ResumedRecord, 'lines' | 'events'> | undefined;
   readonly #chain: Chain;
   readonly #speed: SpeedMeter;
   readonly #started: string;
   /** When this coordinator opened the run, by the monotonic clock. */
   readonly #opened: number;
-  /** The recorded lines of steps that are computed again, by kind and step. */
+  /** The recorded lines of steps that are recomputed, by kind and step. */
   readonly #recorded: Map<string, RecordedLine>;
   readonly #limit = new EventLimit();
   #weights: bigint;
@@ -108,7 +110,7 @@ export class Recorder implements RunRecorder {
     this.#step = record?.step ?? 0;
     this.#firstStep = this.#step + 1;
     const { covered, later } = record?.lines ?? { covered: undefined, later: [] };
-    // A run that was killed at its very end computes its last evaluation again.
+    // A run that was killed at its very end recomputes its last evaluation.
     const again =
       covered?.line.kind === 'evaluation' && covered.line.step === this.#step
         ? [covered, ...later]
@@ -133,7 +135,7 @@ export class Recorder implements RunRecorder {
     return this.#options.files.waitingBytes;
   }
 
-  /** Whether the disk is full and lines wait for space. */
+  /** Whether the disk is full and lines are waiting for space. */
   get isDiskFull(): boolean {
     return this.#options.files.isFull;
   }
@@ -233,7 +235,7 @@ export class Recorder implements RunRecorder {
     this.#options.viewer.devices(worker, gpus);
   }
 
-  /** The lines up to the checkpoint, for viewers; undefined without one. */
+  /** The lines up to the checkpoint, for viewers; undefined without a checkpoint. */
   #pastLines(): OpenReport['past'] {
     const end = this.#past?.lines.covered?.end;
     return end && (() => this.#options.files.pastLines(end));
@@ -247,11 +249,11 @@ export class Recorder implements RunRecorder {
     });
   }
 
-  /** Reports, once a minute and at the end, how many events of workers were not written. */
+  /** Reports, once a minute and at the end, how many worker events were suppressed. */
   #tellSuppressed(now: number, isEnd: boolean): void {
     for (const { worker, count } of this.#limit.take(now, isEnd)) {
-      const whose = worker === undefined ? 'of many workers' : `of worker ${worker}`;
-      const message = `${count} events ${whose} were not written: too many in a minute`;
+      const whom = worker === undefined ? 'several workers' : `worker ${worker}`;
+      const message = `${count} events about ${whom} were not written: too many in a minute`;
       this.#event('suppressed', { ...(worker === undefined ? {} : { worker }), count, message });
       this.#options.viewer.log('warn', message, {});
     }
@@ -262,9 +264,9 @@ export class Recorder implements RunRecorder {
   }
 
   /**
-   * Names the engine in run.json after the first checkpoint: a run that is killed must be resumed
-   * with its own engine. The rest of run.json stays, as later lines may not be written yet.
-   * A failed write is repeated after the next checkpoint.
+   * Records the engine in run.json after the first checkpoint, because a run that is killed must be
+   * resumed with its own engine. The rest of run.json stays unchanged, as later lines may not have
+   * been written yet. A failed write is retried after the next checkpoint.
    */
   async #nameEngine(state: RunState): Promise<void> {
     const { files, viewer, onTakenOver } = this.#options;
@@ -276,7 +278,7 @@ export class Recorder implements RunRecorder {
     } catch (error) {
       if (!(error instanceof ClusterError)) throw error;
       if (error.code === 'LOCKED') return onTakenOver(error);
-      viewer.log('warn', `run.json does not name the engine yet: ${error.message}`, {});
+      viewer.log('warn', `cannot record the engine in run.json yet: ${error.message}`, {});
     }
   }
 
@@ -304,8 +306,8 @@ export class Recorder implements RunRecorder {
   }
 
   /**
-   * Writes model, misclassified samples and the final run.json, in this order, and closes all
-   * files, also where one fails.
+   * Writes the model, the misclassified samples and the final run.json, in this order, and closes
+   * all files even if a write fails.
    */
   async finish(state: RunState, outcome: Outcome): Promise<RunRecord> {
     const { files } = this.#options;
@@ -321,7 +323,7 @@ export class Recorder implements RunRecorder {
     }
   }
 
-  /** Closes all files: another coordinator may resume the run at once. */
+  /** Closes all files, so that another coordinator may resume the run immediately. */
   async abandon(): Promise<void> {
     await this.#checkpointing?.catch(() => undefined);
     await this.#options.files.close().catch(() => undefined);
@@ -356,7 +358,7 @@ export class Recorder implements RunRecorder {
 
   /**
    * Writes the artifacts before run.json says `finished`, so that a finished run is complete. A run
-   * whose artifacts cannot be drawn is finished, too.
+   * whose artifacts cannot be drawn still finishes.
    */
   async #draw(run: FinishedRun): Promise<void> {
     const { files, viewer, draw } = this.#options;
@@ -375,8 +377,8 @@ export class Recorder implements RunRecorder {
   }
 
   /**
-   * Writes a checkpoint; false where that failed. Training continues without it, unless another
-   * coordinator has taken over the run.
+   * Writes a checkpoint; returns false if that failed. Training continues without it, unless
+   * another coordinator has taken over the run.
    */
   async #writeCheckpoint(state: RunState): Promise<boolean> {
     const { files, viewer, configuration, snapshot, onTakenOver, clock } = this.#options;
@@ -404,7 +406,7 @@ export class Recorder implements RunRecorder {
       }
       this.#event('checkpoint_failed', { step, message: error.message });
       viewer.checkpointFailed(step);
-      viewer.log('warn', `no checkpoint of step ${step}: ${error.message}`, { step });
+      viewer.log('warn', `cannot write the checkpoint of step ${step}: ${error.message}`, { step });
       return false;
     }
   }
@@ -413,11 +415,11 @@ export class Recorder implements RunRecorder {
 function differs(step: number, path: string): ClusterError {
   return new ClusterError(
     'REPLAY',
-    `step ${step}, computed again, differs from ${path}/${METRICS_FILE}`,
+    `step ${step} was recomputed and differs from ${path}/${METRICS_FILE}`,
     {
       fix:
         'resume the run with its own engine (--engine, --device, --threads) on a machine of ' +
-        'the same kind; if a file of the run was changed, start another run',
+        'the same kind; if a file of the run was changed, start a new run',
     },
   );
 }

@@ -31,19 +31,19 @@ export interface ServeSettings extends RunPolicy {
   readonly version: string;
   readonly host: string;
   readonly port: number;
-  /** The descriptor of a listening socket. */
+  /** The file descriptor of a listening socket. */
   readonly descriptor?: number | undefined;
   /** As in `ServerOptions`. */
   readonly listening?: ((port: number) => () => void) | undefined;
-  /** Offer workers on this host to exchange tensors through shared memory. */
+  /** Whether to offer workers on this host shared memory for exchanging tensors. */
   readonly sharedMemory: boolean;
-  /**
-   * The steps after which to evaluate, where these are not each epoch's last and the last of all.
-   */
+  /** The steps after which to evaluate; by default, the last step of each epoch and of the run. */
   readonly evaluateAfter?: ReadonlySet<number> | undefined;
 }
 
-/** The policy of a computation that writes nothing: all workers with the same fingerprint join. */
+/**
+ * The policy for a computation that writes nothing: any worker with the same fingerprint may join.
+ */
 export const readOnlyPolicy = {
   sharedMemory: true,
   minWorkers: 1,
@@ -58,11 +58,11 @@ export interface RunContext {
   readonly tensors: Tensors;
   readonly predictions: Predictions;
   readonly clock: Clock;
-  /** Ends the run at once: something outside the reducers failed. */
+  /** Fails the run immediately because something outside the reducers failed. */
   readonly fail: (error: ClusterError) => void;
 }
 
-/** Says where a run starts, and observes it; recorder.ts records it. */
+/** Says where a run starts, and observes it. For training, recorder.ts implements it. */
 export interface RunRecorder extends RunObserver {
   readonly run: string;
   readonly term: number;
@@ -72,7 +72,7 @@ export interface RunRecorder extends RunObserver {
   opened(state: RunState): Promise<void>;
   /** Called when the run has ended, before the workers are told. */
   finish(state: RunState, outcome: Outcome): Promise<unknown>;
-  /** Closes all files of a run that did not reach its end; does not reject. */
+  /** Closes all files of a run that did not reach its end. Does not reject. */
   abandon?(): Promise<void>;
 }
 
@@ -81,16 +81,16 @@ export interface Serving<R extends RunRecorder> {
   readonly recorder: R;
   /** Ends the run after the open step. */
   stop(code: ErrorCode): void;
-  /** Waits for at most this many workers before the first step. */
+  /** Waits for at most `workers` workers before the first step. */
   expect(workers: number): void;
   inspect(): Inspection;
   /** A copy of the current weights, and their step. */
   weights(): { readonly step: number; readonly weights: Float32Array };
-  /** The number of requests without a proof of the token. */
+  /** The number of requests without a valid proof of the token. */
   unauthorized(): number;
   /**
-   * Resolves when the recorder has finished and all workers were told. Rejects on a defect, or with
-   * the error of `fail`.
+   * Resolves when the recorder has finished and all workers have been told. Rejects because of a
+   * bug, or with the error given to `fail`.
    */
   readonly done: Promise<{
     readonly outcome: Outcome;
@@ -100,7 +100,7 @@ export interface Serving<R extends RunRecorder> {
 
 /**
  * Opens the listener, then the run, and gathers workers. Rejects with ADDRESS, LIMIT, or as `open`
- * does; then the listener is closed.
+ * does; in that case it closes the listener.
  */
 export async function serve<R extends RunRecorder>(
   settings: ServeSettings,
@@ -135,7 +135,7 @@ export async function serve<R extends RunRecorder>(
       listening: settings.listening,
       warn: (line) => log('warn', line, {}),
       description: () => running?.description,
-      // Shared memory is used in both directions or in none.
+      // Shared memory is used in both directions or not at all.
       openMemory: (address) =>
         memory === undefined ? undefined : reachMemory(address, bytes + 4, log),
     },
@@ -209,21 +209,25 @@ async function openedOrAbandoned(recorder: RunRecorder, state: RunState): Promis
   }
 }
 
-/** Waits for the end of the run, records it and tells all workers. Rejects as both do. */
+/**
+ * Waits for the run to end, records it and tells all workers. Rejects with the error of the driver
+ * or of the recorder.
+ */
 export async function conclude<R extends RunRecorder>(driver: Driver, recorder: R) {
   try {
     const outcome = await driver.outcome;
-    // What a method of R resolves with is R's to say, which the compiler does not see through the
+    // Only R knows what its `finish` resolves with; the compiler cannot see that through the
     // interface.
     const result = (await recorder.finish(driver.state, outcome)) as Awaited<
       ReturnType<R['finish']>
     >;
-    // Only now: a coordinator that was taken over, or whose disk is full, has not finished the run,
-    // and its workers are needed.
+    // Only now: if this coordinator was taken over or its disk is full, the run has not finished
+    // and the workers are still needed.
     driver.shutDown(outcome);
     return { outcome, result };
   } catch (error) {
-    // Another coordinator continues a run that was taken over: the workers dial again to find it.
+    // If the run was taken over, another coordinator continues it, and the workers dial again to
+    // find that one.
     const code = error instanceof ClusterError && error.code === 'LOCKED' ? 'LOCKED' : 'RUN_FAILED';
     driver.shutDown({ state: 'failed', code, message: 'this coordinator has ended' });
     await recorder.abandon?.();
@@ -243,7 +247,7 @@ async function finish<R extends RunRecorder>(
   }
 }
 
-/** Shared memory for workers on this host; undefined where it is not available. */
+/** Shared memory for workers on this host; undefined if it is not available. */
 function offerMemory(bytes: number, log: RunViewer['log']): SharedMemory | undefined {
   try {
     return new SharedMemory(bytes);
@@ -260,15 +264,15 @@ function reachMemory(
 ): PeerMemory | undefined {
   try {
     const memory = new PeerMemory(address, bytes);
-    log('debug', `tensors of process ${address.process} travel through shared memory`, {});
+    log('debug', `exchanging tensors with process ${address.process} through shared memory`, {});
     return memory;
   } catch (error) {
-    log('debug', `a worker's shared memory is out of reach: ${messageOf(error)}`, {});
+    log('debug', `cannot reach a worker's shared memory: ${messageOf(error)}`, {});
     return undefined;
   }
 }
 
-/** Stores the first failure until a listener is set: a file may fail before. */
+/** Stores the first failure until a listener is set, as a file may fail before that. */
 class FirstFailure {
   #error: ClusterError | undefined;
   #listener: ((error: ClusterError) => void) | undefined;

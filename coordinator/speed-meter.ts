@@ -1,6 +1,6 @@
 const WARM_UP_STEPS = 200;
 
-/** Measures steps per second after the first 200 steps, without the time of evaluations. */
+/** Measures steps per second after the first 200 steps, excluding evaluations. */
 export class SpeedMeter {
   readonly #clock: () => number;
   #from: { step: number; at: number } | undefined;

@@ -12,11 +12,14 @@ export interface RunningCoordinator extends Pick<
   'port' | 'stop' | 'expect' | 'inspect' | 'weights' | 'unauthorized'
 > {
   readonly directory: string;
-  /** The bytes of buffered lines. */
+  /** Bytes of buffered lines. */
   waitingBytes(): number;
-  /** Whether lines wait because the disk is full. */
+  /** Whether lines are waiting because the disk is full. */
   isDiskFull(): boolean;
-  /** Resolves when all is written and all workers were told; rejects on a defect or disk error. */
+  /**
+   * Resolves when everything is written and all workers have been told. Rejects because of a bug or
+   * a disk error.
+   */
   readonly done: Promise<{ readonly outcome: Outcome; readonly record: RunRecord }>;
 }
 

@@ -21,17 +21,17 @@ import type { Verdict } from './decisions/events.ts';
 const FLOAT_BYTES = 4;
 const SLACK_BYTES = 64 * 1024;
 
-/** The check of a received body. */
+/** The result of checking a received body. */
 export type Receipt = Pick<Verdict, 'intact' | 'stale' | 'finite' | 'digest'>;
 
-/** The check of a body that cannot be used. */
+/** The receipt for a body that cannot be used. */
 export function broken(body: Tensor): Receipt {
   return { intact: false, stale: body.isStale(), finite: false, digest: undefined };
 }
 
 /**
- * One set of weights inside a frame, ready to send: head, P floats, checksum; and its buffer in
- * shared memory.
+ * One set of weights in a frame that is ready to send (header, P floats, checksum), and its buffer
+ * in shared memory.
  */
 interface WeightsBuffer {
   readonly index: number;
@@ -39,7 +39,8 @@ interface WeightsBuffer {
   readonly buffer: Uint8Array;
   readonly checksum: DataView;
   /**
-   * Slots that still need the frame or have not read the shared buffer; neither may change before.
+   * Slots that still need the frame or have not yet read the shared buffer. Neither may change
+   * while there are any.
    */
   readonly inFlight: Set<number>;
   /** Whether shared memory holds these weights. */
@@ -51,17 +52,17 @@ interface WeightsBuffer {
 /** The current weights, encoded once for several workers, and only in the forms they need. */
 export interface OutgoingWeights {
   readonly message: WeightsMessage;
-  /** All in one frame. */
+  /** The weights themselves, in one frame. */
   frame(): TensorFrame;
-  /** A frame that says where in shared memory they are. */
+  /** A frame that says where in shared memory the weights are. */
   pointer(): Buffer;
-  /** Keeps the weights in place for this slot until the returned function is called. */
+  /** Keeps the weights unchanged for this slot until the returned function is called. */
   hold(slot: number): () => void;
 }
 
 /**
- * All tensors of a run, in one WebAssembly memory: weights inside their frames, Adam's moments, and
- * a pool of gradient buffers (P gradients and the loss). The reducers decide, this file calculates.
+ * A run's tensors, all in one WebAssembly memory: weights inside their frames, Adam's moments, and
+ * a pool of gradient buffers (P gradients and the loss). The reducers decide; this file calculates.
  */
 export class Tensors {
   readonly parameters: number;
@@ -79,7 +80,7 @@ export class Tensors {
   /** The address of the last update's gradient; the next result may overwrite it. */
   #gradient: number | undefined;
 
-  /** With `memory`, workers on this host can read the weights there. */
+  /** If `memory` is given, workers on this host can read the weights from it. */
   constructor(configuration: Configuration, initial: Float32Array, memory?: SharedMemory) {
     this.#configuration = configuration;
     this.#memory = memory;
@@ -107,7 +108,7 @@ export class Tensors {
     this.#checksum = this.#set(initial);
   }
 
-  /** The current weights, P floats; a view that the next update leaves behind. */
+  /** The current weights, P floats: a view, invalidated by the next update. */
   weights(): Float32Array {
     return this.#kernels.floats(this.#current.at, this.parameters);
   }
@@ -122,7 +123,7 @@ export class Tensors {
     };
   }
 
-  /** Sets weights and moments. */
+  /** Sets the weights and the moments. */
   restore(from: {
     weights: Float32Array;
     firstMoment: Float32Array;
@@ -133,14 +134,14 @@ export class Tensors {
     this.#set(from.weights);
   }
 
-  /** XXH64 of the current weights, as their frame carries it. */
+  /** XXH64 of the current weights, as sent in their frame. */
   get checksum(): bigint {
     return this.#checksum;
   }
 
   /**
-   * Copies a gradient's body (P + 1 floats) in and checks it; it stays pending until `accept`.
-   * SHA-256 takes 0.2 ms more.
+   * Copies in a gradient's body (P + 1 floats) and checks it. The gradient stays pending until
+   * `accept`. Its SHA-256 takes another 0.2 ms.
    */
   receive(gradient: Tensor, isDigested: boolean): Receipt {
     const bytes = (this.parameters + 1) * FLOAT_BYTES;
@@ -155,13 +156,13 @@ export class Tensors {
     return { intact: true, stale: false, finite: actual.finite, digest };
   }
 
-  /** The gradient received last is the sum at `node`. */
+  /** Takes the gradient received last as the sum at `node`. */
   accept(node: Node): void {
     this.#sums.set(node, this.#received);
     this.#received = this.#take();
   }
 
-  /** node = left + right; + 0 where the right subtree holds padding only. */
+  /** node = left + right, or left + 0 if the right subtree has only padding. */
   combine(node: Node, rightIsPadding: boolean): void {
     const left = this.#remove(2 * node);
     if (rightIsPadding) {
@@ -174,15 +175,15 @@ export class Tensors {
     this.#sums.set(node, left);
   }
 
-  /** Drops the sum at `node`: its parts are computed again. */
+  /** Drops the sum at `node`, whose parts are recomputed. */
   forget(node: Node): void {
     this.#free.push(this.#remove(node));
   }
 
   /**
-   * Adam with the root's gradient, from the current frame into a free one. Returns the batch's mean
-   * loss, or undefined when no frame is free: then `slowest()` names whose connections hold one
-   * back.
+   * Applies Adam with the root's gradient, from the current frame into a free one. Returns the
+   * batch's mean loss, or undefined if no frame is free. In that case, `slowest()` lists the slots
+   * that still need the oldest one.
    */
   update(root: Node, step: number): number | undefined {
     const target = this.#weights.find(
@@ -213,7 +214,7 @@ export class Tensors {
     return loss;
   }
 
-  /** Euclidean norm of the gradient of the last update; NaN once another result was received. */
+  /** Euclidean norm of the last update's gradient; NaN once another result has been received. */
   gradientNorm(): number {
     if (this.#gradient === undefined) return NaN;
     const gradient = this.#kernels.floats(this.#gradient, this.parameters);
@@ -222,7 +223,7 @@ export class Tensors {
     return Math.sqrt(sum);
   }
 
-  /** The slots that have not read the oldest sent frame. */
+  /** The slots that have not yet read the oldest frame that was sent. */
   slowest(): number[] {
     const held = this.#weights.filter(
       (buffer) => buffer !== this.#current && buffer.inFlight.size > 0,
@@ -235,7 +236,7 @@ export class Tensors {
   outgoing(message: WeightsMessage): OutgoingWeights {
     const current = this.#current;
     const { buffer, inFlight, index } = current;
-    // A frame still on its way is copied: its head must not change under the socket.
+    // A frame that is still being sent is copied: its header must not change under the socket.
     const isBusy = inFlight.size > 0;
     let frame: TensorFrame | undefined;
     let pointer: Buffer | undefined;
@@ -262,7 +263,7 @@ export class Tensors {
 
   #share(weights: WeightsBuffer): void {
     if (weights.isShared) return;
-    assert(this.#memory !== undefined, 'workers read shared memory only where there is some');
+    assert(this.#memory !== undefined, 'workers read shared memory only if it is available');
     const bytes = this.parameters * FLOAT_BYTES;
     this.#memory.write(weights.index, this.#kernels.bytes(weights.at, bytes), this.#checksum);
     weights.isShared = true;
@@ -284,14 +285,14 @@ export class Tensors {
     const buffer = this.#free.pop();
     assert(
       buffer !== undefined,
-      'a gradient buffer is free: a step has at most V sums and one in hand',
+      'a gradient buffer is free: a step has at most V sums and one being received',
     );
     return buffer;
   }
 
   #remove(node: Node): number {
     const at = this.#sums.get(node);
-    assert(at !== undefined, `the sum at node ${node} is there`);
+    assert(at !== undefined, `the sum at node ${node} exists`);
     this.#sums.delete(node);
     return at;
   }

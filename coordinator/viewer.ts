@@ -10,12 +10,14 @@ export interface OpenReport {
   readonly term: number;
   /** When the run was started, ISO 8601. */
   readonly started: string;
-  /** The last step that is done, and its epoch; 0 for a new run. */
+  /** The last completed step and its epoch; both are 0 for a new run. */
   readonly step: number;
   readonly epoch: number;
-  /** The lines of metrics.jsonl of a resumed run up to that step, piece by piece. */
+  /**
+   * A resumed run's metrics.jsonl up to that step, piece by piece; undefined if there are no lines.
+   */
   readonly past: (() => AsyncIterable<Uint8Array>) | undefined;
-  /** The last lines of its events.jsonl. */
+  /** The last lines of the run's events.jsonl. */
   readonly events: string;
 }
 
@@ -26,7 +28,10 @@ export interface StepReport {
   readonly loss: number;
   readonly correct: number;
   readonly workers: number;
-  /** The time from sending the first weights to the update, of the update, and of recording. */
+  /**
+   * The duration of the step (from sending the first weights to the end of the update), of the
+   * update alone, and of recording.
+   */
   readonly milliseconds: number;
   readonly updateMilliseconds: number;
   readonly recordMilliseconds: number;
@@ -52,10 +57,13 @@ export interface CheckpointReport {
   readonly milliseconds: number;
 }
 
-/** Shows a running run. Every method is called between steps and must return at once. */
+/**
+ * Shows a run while it is running. Every method is called between steps and must return
+ * immediately.
+ */
 export interface RunViewer {
   opened(report: OpenReport): void;
-  /** The first step of this coordinator is done. */
+  /** This coordinator has completed its first step. */
   started(): void;
   step(report: StepReport): void;
   result(report: ResultReport): void;
@@ -63,7 +71,7 @@ export interface RunViewer {
   checkpoint(report: CheckpointReport): void;
   checkpointFailed(step: number): void;
   left(report: LeaveReport): void;
-  /** GPU readings of a worker; they replace all earlier ones. */
+  /** A worker's GPU readings, which replace all earlier ones. */
   devices(worker: string, gpus: readonly GpuReading[]): void;
   /** A line of events.jsonl. */
   event(event: string, fields: Readonly<Record<string, unknown>>): void;
@@ -96,7 +104,7 @@ export const silentViewer: RunViewer = {
 
 /**
  * Calls all viewers, one after the other. A viewer that throws is removed and reported to `failed`:
- * a viewer must not end a run.
+ * a viewer must never fail a run.
  */
 export function viewers(
   all: readonly RunViewer[],

@@ -11,9 +11,9 @@ const WORD = 2 ** 32;
 const words = new Uint32Array(4);
 
 /**
- * A second worker computes some of a step's subtrees too, and they count only when both agree. A
- * random draw with a key that no worker knows picks subtree and auditor. Only the auditor is asked,
- * so the audited worker cannot tell.
+ * Has a second worker compute some of a step's subtrees as well; they count only when both workers
+ * agree. A random draw, with a key that no worker knows, picks the subtrees and the auditors. Only
+ * the auditor receives an extra request, so the audited worker cannot tell.
  */
 export function beginAudits(state: RunState, assignment: Assignment, now: number): Next {
   const { audit } = state.settings;
@@ -44,7 +44,7 @@ export function beginAudits(state: RunState, assignment: Assignment, now: number
   return leaseMore({ ...state, task: audited, isAuditSkipped: false }, audited, drawn, now);
 }
 
-/** The slot of the auditor among the other workers; undefined where the node is not audited. */
+/** The auditor's slot, drawn from the other workers; undefined if the node is not audited. */
 function draw(
   { rate, key }: Audit,
   step: number,

@@ -3,7 +3,10 @@ import { REMEMBERED_STEPS } from '../../shared/limits.ts';
 import type { Next } from './effects.ts';
 import type { RunState } from './state.ts';
 
-/** Closes the open step. Its results stay known for REMEMBERED_STEPS steps, to check late ones. */
+/**
+ * Closes the open step. Its results are remembered for REMEMBERED_STEPS steps, so that late ones
+ * can be checked.
+ */
 export function closeStep(state: RunState): RunState {
   const closed = [
     ...state.closed.slice(1 - REMEMBERED_STEPS),
@@ -12,7 +15,7 @@ export function closeStep(state: RunState): RunState {
   return { ...state, step: state.step + 1, task: undefined, closed, isProven: true };
 }
 
-/** Records the step just done, and writes a checkpoint when one is due. */
+/** Records the step just completed, and writes a checkpoint when one is due. */
 export function recordStep(state: RunState, now: number): Next {
   if (!isCheckpointDue(state, now)) return { state, effects: [{ kind: 'record' }] };
   const saved = { ...state, checkpoint: { step: state.step, at: now } };
@@ -26,7 +29,10 @@ function isCheckpointDue({ checkpoint, settings, step }: RunState, now: number):
     : step > checkpoint.step && now - checkpoint.at >= every.milliseconds;
 }
 
-/** Whether to evaluate the current weights: after each epoch and at the end, or as set. */
+/**
+ * Whether to evaluate the current weights: after each epoch and at the end, or after the steps in
+ * `evaluateAfter`.
+ */
 export function isEvaluationDue({ step, evaluated, settings }: RunState): boolean {
   const { configuration, totalSteps, evaluateAfter } = settings;
   if (step === 0 || evaluated >= step) return false;

@@ -23,7 +23,7 @@ export type Effect =
       readonly slots: readonly number[];
       readonly message: WeightsMessage;
     }
-  /** Copy the body of the current message into the receive buffer and check it: `received`. */
+  /** Copy the current message's body into the receive buffer and check it; `received` follows. */
   | {
       readonly kind: 'receive';
       readonly task: Task['kind'];
@@ -31,24 +31,26 @@ export type Effect =
       readonly slot: number;
       readonly correct: number;
       readonly microseconds: number;
-      /** Whether to compute its SHA-256, too. */
+      /** Whether to compute its SHA-256 as well. */
       readonly isDigested: boolean;
     }
   /** Take the received body as the part's accepted result. */
   | { readonly kind: 'accept'; readonly task: Task['kind']; readonly part: number }
-  /** node = left + right, or left + 0 where the right subtree has only padding. */
+  /** node = left + right, or left + 0 if the right subtree has only padding. */
   | { readonly kind: 'combine'; readonly node: Node; readonly rightIsPadding: boolean }
-  /** Drop the sum at this node: its parts are computed again. */
+  /** Drop the sum at this node, whose parts are recomputed. */
   | { readonly kind: 'forget'; readonly node: Node }
-  /** Update the weights by Adam with the root's gradient: `updated`. */
+  /** Update the weights with Adam and the root's gradient; `updated` follows. */
   | { readonly kind: 'update'; readonly step: number; readonly correct: number }
-  /** Record the update just made, after the next weights were sent: no worker waits for it. */
+  /**
+   * Record the update just made. The next weights are sent first, so that no worker waits for it.
+   */
   | { readonly kind: 'record' }
-  /** Write a checkpoint of weights and moments, while steps continue. */
+  /** Write a checkpoint of the weights and the moments while steps continue. */
   | { readonly kind: 'checkpoint' }
-  /** Score all predictions: `evaluated`. */
+  /** Score all predictions; `evaluated` follows. */
   | { readonly kind: 'evaluate'; readonly step: number }
-  /** Report the readings of this worker's GPUs to the viewers. */
+  /** Report this worker's GPU readings to the viewers. */
   | { readonly kind: 'devices'; readonly worker: string; readonly gpus: readonly GpuReading[] }
   | {
       readonly kind: 'close';
@@ -65,7 +67,7 @@ export type Effect =
     }
   | { readonly kind: 'end'; readonly outcome: Outcome };
 
-/** The names of the events in events.jsonl. */
+/** Names of events in events.jsonl. */
 export type RunLogEvent =
   | 'hello'
   | 'ready'
@@ -91,7 +93,7 @@ export interface Next {
   readonly effects: readonly Effect[];
 }
 
-/** Runs `decide` on the state of `next`, and appends its effects. */
+/** Runs `decide` on `next`'s state, and appends the resulting effects. */
 export function andThen(next: Next, decide: (state: RunState) => Next): Next {
   const after = decide(next.state);
   return {
@@ -105,7 +107,7 @@ export function close(state: RunState, slot: number, code: ErrorCode, message: s
   return { state, effects: [{ kind: 'close', slot, code, message }] };
 }
 
-/** A line of events.jsonl and of the log. */
+/** A line in events.jsonl and in the log. */
 export function log(
   event: RunLogEvent,
   message: string,

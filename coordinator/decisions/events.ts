@@ -9,10 +9,12 @@ export interface Verdict {
   /** Computing time by the worker's own clock. */
   readonly microseconds: number;
   readonly intact: boolean;
-  /** Whether a body is not intact only because its sender reused the buffer in shared memory. */
+  /**
+   * Whether the body is not intact only because its sender has reused the buffer in shared memory.
+   */
   readonly stale: boolean;
   readonly finite: boolean;
-  /** XXH64 of the body, and its SHA-256 where `receive` asked for it. */
+  /** XXH64 of the body, and its SHA-256 if `receive` requested it. */
   readonly checksum: bigint;
   readonly digest: string | undefined;
 }
@@ -33,7 +35,7 @@ export type RunEvent = { readonly now: number } & (
   | { readonly kind: 'updated'; readonly finite: boolean }
   | { readonly kind: 'evaluated'; readonly finite: boolean }
   | { readonly kind: 'stop'; readonly code: ErrorCode }
-  /** Only this many workers will connect before the first step. */
+  /** At most `workers` workers will connect before the first step. */
   | { readonly kind: 'expect'; readonly workers: number }
   | { readonly kind: 'tick' }
 );

@@ -3,10 +3,10 @@ import { withoutTask } from './outcome.ts';
 import { type RunState, withWorker, type WorkerState } from './state.ts';
 
 /**
- * A run's fingerprint is provisional until a step is done with it. When its workers have left and a
- * worker with another fingerprint is ready, the open step is dropped and the ready workers choose a
- * new fingerprint. Without such a worker the step stays open: a slow worker that reconnects needs
- * the longer deadlines that the step has by then.
+ * A run's fingerprint is provisional until a step has been completed with it. Once all workers with
+ * that fingerprint have left and a worker with a different one is ready, the open step is dropped
+ * and the ready workers choose a new fingerprint. If there is no such worker, the step stays open,
+ * because a slow worker that reconnects needs the longer deadlines that the step has reached.
  */
 export function dropProvisionalFingerprint(state: RunState): Next {
   const { task } = state;
@@ -23,8 +23,9 @@ export function dropProvisionalFingerprint(state: RunState): Next {
 }
 
 /**
- * The workers of a provisional fingerprint that keep a worker with another one waiting for too
- * long: their first task missed a deadline and is older than `provisionalMilliseconds`.
+ * The workers with a provisional fingerprint, if they have kept a worker with a different one
+ * waiting for too long: their first task has missed a deadline and is older than
+ * `provisionalMilliseconds`.
  */
 export function overdueHolders(state: RunState, now: number): WorkerState[] {
   const { task, provisionalMilliseconds } = state;
@@ -45,7 +46,9 @@ function holdersOf({ workers, fingerprint }: RunState): WorkerState[] {
   return [...workers.values()].filter((worker) => worker.fingerprint === fingerprint);
 }
 
-/** When the first ready worker with another fingerprint connected; undefined without one. */
+/**
+ * When the first ready worker with a different fingerprint connected; undefined if there is none.
+ */
 function mismatchSince({ workers, fingerprint }: RunState): number | undefined {
   const mismatched = [...workers.values()].filter(
     (worker) => worker.phase === 'ready' && worker.fingerprint !== fingerprint,
@@ -55,7 +58,9 @@ function mismatchSince({ workers, fingerprint }: RunState): number | undefined {
     : Math.min(...mismatched.map(({ connectedAt }) => connectedAt));
 }
 
-/** The first step proves the fingerprint: workers with another one need not wait any longer. */
+/**
+ * The first step proves the fingerprint, so workers with a different one no longer have to wait.
+ */
 export function closeMismatchedWorkers(state: RunState): Next {
   if (state.settings.allowMixedEngines) return { state, effects: [] };
   const mismatched = [...state.workers.values()].filter(
@@ -64,7 +69,10 @@ export function closeMismatchedWorkers(state: RunState): Next {
   return checkAll(state, mismatched);
 }
 
-/** Sets the run's fingerprint to that of most ready workers; of equals, to the lowest slot's. */
+/**
+ * Sets the run's fingerprint to the most common one among the ready workers; on a tie, the worker
+ * in the lowest slot decides.
+ */
 export function fixFingerprint(state: RunState): Next {
   if (state.fingerprint !== undefined) return { state, effects: [] };
   const ready = [...state.workers.values()]
@@ -87,8 +95,9 @@ function checkAll(state: RunState, workers: readonly WorkerState[]): Next {
 }
 
 /**
- * Admits a worker with the run's fingerprint. A worker with another one is closed with FINGERPRINT,
- * unless mixed engines are allowed. While the run's fingerprint is provisional, it waits instead.
+ * Admits a worker with the run's fingerprint. Unless mixed engines are allowed, a worker with a
+ * different one is disconnected with FINGERPRINT. While the run's fingerprint is provisional, the
+ * worker waits instead.
  */
 export function checkFingerprint(state: RunState, worker: WorkerState): Next {
   if (worker.fingerprint === state.fingerprint) {
@@ -125,7 +134,7 @@ export function checkFingerprint(state: RunState, worker: WorkerState): Next {
 
 function describe({ engine, fingerprint }: Pick<WorkerState, 'engine' | 'fingerprint'>): string {
   const print = `fingerprint ${fingerprint?.slice(0, 12)}`;
-  // The run was killed before run.json named its engine.
+  // The run was killed before its engine was recorded in run.json.
   if (engine === undefined) return `with an engine that run.json does not name (${print})`;
   return `with ${engine.library} on ${engine.device}, ${engine.processor} (${print})`;
 }

@@ -16,8 +16,8 @@ import {
 } from './task.ts';
 
 /**
- * A lease gives a part to a worker until a deadline. This file has the whole policy: how long
- * leases are, when they are missed, and which worker gets a part next.
+ * A lease gives a part to a worker until a deadline. This file contains the whole policy: how long
+ * a lease lasts, when its deadline is missed, and which worker gets a part next.
  */
 
 /** Opens a task, leases its parts as assigned, and sends the weights to all assigned workers. */
@@ -37,7 +37,7 @@ export function beginTask(
   return { state: { ...state, task, workers }, effects: [weightsTo(state, task, assignment)] };
 }
 
-/** The worker after it was sent this task's weights and asked for these parts. */
+/** The worker after being sent this task's weights and asked for these parts. */
 function withRequest(worker: WorkerState, task: Task, parts: readonly number[]): WorkerState {
   return { ...worker, weightsOf: taskKey(task), unanswered: worker.unanswered + parts.length };
 }
@@ -75,9 +75,10 @@ export function grant(slot: number, milliseconds: number, now: number): Lease {
 }
 
 /**
- * The length of a lease: 4 x median time per shard x shards, at least 200 ms and at most 60 s (for
- * a step at least 2 x that time). It is 30 s until three results are known. Each missed deadline of
- * the part doubles it, so that a slow machine finishes in the end.
+ * How long a lease lasts: 4 x the expected time (median time per shard x shards), but at least 200
+ * ms and at most 60 s, or 2 x the expected time of a step if that is longer than 60 s. It is 30 s
+ * until three results are known. Each missed deadline of the part doubles it, up to an hour, so
+ * that a slow machine eventually finishes.
  */
 export function leaseMilliseconds(
   times: ShardTimes,
@@ -94,18 +95,18 @@ export function leaseMilliseconds(
 function usualMilliseconds(times: ShardTimes, kind: Task['kind'], work: number): number {
   if (times[kind].length < 3) return limits.FIRST_LEASE_MILLISECONDS;
   const expected = upperMedian(times[kind]) * work;
-  // The time of an evaluation chunk counts from the start of the whole evaluation, so the last
-  // chunks seem far too slow.
+  // An evaluation chunk's time is counted from the start of the whole evaluation, so the last
+  // chunks seem far slower than they are.
   const most = Math.max(limits.MAX_LEASE_MILLISECONDS, kind === 'step' ? 2 * expected : 0);
   return Math.min(Math.max(4 * expected, limits.MIN_LEASE_MILLISECONDS), most);
 }
 
-/** The shards of a node; 1 for an evaluation chunk. */
+/** The number of shards under a node; 1 for an evaluation chunk. */
 export function workOf(kind: Task['kind'], part: number, virtualShards: number): number {
   return kind === 'step' ? shardCount(part, virtualShards) : 1;
 }
 
-/** The last lease of the worker in this slot on a part, if any. */
+/** The last lease on a part that the worker in this slot has, if any. */
 export function leaseOf(task: Task, part: number, slot: number): Lease | undefined {
   return task.parts
     .get(part)
@@ -136,7 +137,7 @@ export function isMissed({ state, deadline }: Lease, now: number): boolean {
 
 /**
  * Marks leases past their deadline as late, on parts without an accepted result. Returns the same
- * object where there are none.
+ * object if there are none.
  */
 export function missLeases(task: Task, now: number): Task {
   let changed = false;
@@ -186,9 +187,9 @@ export function remember(
 }
 
 /**
- * Leases parts without an open lease again, to workers that are not late. Workers that were not
- * asked for the part before come first, then those with the least work. A late worker that still
- * computes the part is not asked twice: where no other worker is left, the part waits for it.
+ * Reassigns parts without an open lease to workers that are not late. Workers that have not
+ * computed the part before come first, then those with the least work. A late worker that is still
+ * computing the part is not asked twice: if no other worker is left, the part waits for it.
  */
 export function leaseAgain(state: RunState, now: number): Next {
   const { task } = state;
@@ -215,7 +216,7 @@ export function leaseMore(state: RunState, task: Task, assignment: Assignment, n
   const workers = new Map(state.workers);
   const effects: Effect[] = [];
   for (const [slot, assigned] of assignment) {
-    // It computes its earlier parts first.
+    // The worker computes its earlier parts first.
     let work = workInHand(task, slot, virtualShards);
     for (const number of assigned) {
       const part = task.parts.get(number);
@@ -245,8 +246,8 @@ function workInHand(task: Task, slot: number, virtualShards: number): number {
 }
 
 /**
- * Chooses a worker for each missing part. Where only the worker that answered a part before is
- * left to confirm it, one answer is enough.
+ * Chooses a worker for each missing part. If the only worker left to confirm a part is the one that
+ * answered it, one answer is enough.
  */
 function chooseWorkers(
   state: RunState,

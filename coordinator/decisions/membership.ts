@@ -20,7 +20,7 @@ type MembershipEvent = Extract<
   { kind: 'connected' | 'message' | 'control' | 'disconnected' | 'tick' }
 >;
 
-/** The life of a worker: it connects, says hello, prepares, becomes ready and leaves. */
+/** A worker's life: it connects, says hello, prepares, becomes ready and leaves. */
 export function handleMembership(state: RunState, event: MembershipEvent): Next {
   switch (event.kind) {
     case 'connected':
@@ -196,13 +196,13 @@ function handleHello(
   return before === undefined
     ? next
     : andThen(next, (s) =>
-        close(s, before.slot, 'SUPERSEDED', 'a newer connection of this worker took over'),
+        close(s, before.slot, 'SUPERSEDED', 'a newer connection from this worker took over'),
       );
 }
 
 /**
- * The worker that has prepared longest, if that is longer than PREPARING_PLACE_MILLISECONDS. It
- * may lose its connection to a new worker: it finishes preparing and dials again.
+ * The worker that has been preparing longest, if for more than PREPARING_PLACE_MILLISECONDS. It may
+ * lose its place to a new worker, in which case it finishes preparing and dials again.
  */
 function longestPreparing(workers: readonly WorkerState[], now: number): WorkerState | undefined {
   return workers
@@ -229,7 +229,7 @@ function becomeReady(state: RunState, worker: WorkerState, now: number): Next {
   return andThen(judged, (s) => reportGathering(s, now));
 }
 
-/** Logs how many of the needed workers are ready, while they are too few. */
+/** Logs how many of the needed workers are ready, while there are too few. */
 function reportGathering(state: RunState, now: number): Next {
   const [ready, needed] = [computingCount(state), neededWorkers(state, now)];
   if (state.phase !== 'gathering' || ready === 0 || ready >= needed) return { state, effects: [] };
@@ -237,7 +237,10 @@ function reportGathering(state: RunState, now: number): Next {
   return { state, effects: [log('gathering', message, { ready, needed })] };
 }
 
-/** Passes GPU readings to the viewers, at most once a second: more would slow down the steps. */
+/**
+ * Passes a worker's GPU readings to the viewers, at most once a second: more would slow down the
+ * steps.
+ */
 function reportDevices(
   state: RunState,
   worker: WorkerState,
@@ -281,22 +284,22 @@ function leave(state: RunState, slot: number, reason: string, now: number): Next
   };
 }
 
-/** Closes the worker's connection and removes the worker at once. */
+/** Closes the worker's connection and removes the worker immediately. */
 function dismiss(state: RunState, slot: number, code: ErrorCode, why: string, now: number): Next {
   return andThen(close(state, slot, code, why), (s) => leave(s, slot, why, now));
 }
 
 /**
- * Closes all workers of an overdue provisional fingerprint at once: one by one, they could
- * reconnect in turn and keep the fingerprint.
+ * Closes the connections of all workers with an overdue provisional fingerprint together: one by
+ * one, the workers could reconnect in turn and keep the fingerprint.
  */
 function dismissHolders(state: RunState, now: number): Next {
   const holders = overdueHolders(state, now);
   if (holders.length === 0) return { state, effects: [] };
   const seconds = Math.round(state.provisionalMilliseconds / 1000);
   const why =
-    `the first step was not done within ${seconds} s, and a worker with another fingerprint ` +
-    'waits for it';
+    `the first step was not done within ${seconds} s, and a worker with a different ` +
+    'fingerprint is waiting';
   const provisionalMilliseconds = Math.min(
     2 * state.provisionalMilliseconds,
     limits.MAX_REPEATED_LEASE_MILLISECONDS,
@@ -307,7 +310,7 @@ function dismissHolders(state: RunState, now: number): Next {
   );
 }
 
-/** Checks all deadlines: of leases, of silent workers, of waiting for workers. */
+/** Checks all deadlines: those of leases, of silent workers and of waiting for workers. */
 function expire(state: RunState, now: number): Next {
   const { task } = state;
   const missed = new Set(
@@ -364,7 +367,7 @@ function markLate(state: RunState, slot: number, now: number): Next {
   });
 }
 
-/** Gives work to a worker again that was set aside. */
+/** Gives work again to a worker that was set aside. */
 function endSetAside(state: RunState, slot: number): Next {
   const worker = state.workers.get(slot);
   if (worker === undefined) return { state, effects: [] };
@@ -375,7 +378,7 @@ function endSetAside(state: RunState, slot: number): Next {
   };
 }
 
-/** The event that ends `lease_again` and `set_aside`, when neither applies any more. */
+/** The event that ends `lease_again` and `set_aside`, once neither applies any more. */
 function recovered({ name, late, asideUntil }: WorkerState, how: string): Effect[] {
   return late || asideUntil !== undefined ? [] : [log('back', `${name} ${how}`, { worker: name })];
 }

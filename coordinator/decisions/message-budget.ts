@@ -7,7 +7,7 @@ export function fullBudget(now: number): Budget {
 }
 
 /**
- * Takes one message from the worker's budget, which refills with time. Closes the connection with
+ * Takes one message from the worker's budget, which refills over time. Closes the connection with
  * LIMIT when the budget is used up.
  */
 export function spend(state: RunState, worker: WorkerState, now: number): Next {
@@ -17,7 +17,7 @@ export function spend(state: RunState, worker: WorkerState, now: number): Next {
   if (left < 0) {
     const message =
       `this worker sent more than ${MAX_SMALL_MESSAGES} unrequested messages, and then more ` +
-      `than ${SMALL_MESSAGES_PER_SECOND} a second`;
+      `than ${SMALL_MESSAGES_PER_SECOND} per second`;
     return close(state, worker.slot, 'LIMIT', message);
   }
   return {

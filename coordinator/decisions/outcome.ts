@@ -3,14 +3,14 @@ import type { Next, Outcome } from './effects.ts';
 import type { RunState } from './state.ts';
 import type { Task } from './task.ts';
 
-/** The ways in which a run can end, with the messages for the user. */
+/** The ways a run can end, with the messages for the user. */
 export const finished: Outcome = {
   state: 'finished',
   code: undefined,
   message: 'all steps are done',
 };
 
-/** The error of an outcome, for the command that started the run. */
+/** The error for an outcome, for the command that started the run. */
 export function errorOf(code: ErrorCode, { message, fix }: Outcome): ClusterError {
   return new ClusterError(code, message, fix === undefined ? {} : { fix });
 }
@@ -77,12 +77,15 @@ export function withoutTask(
   return left;
 }
 
-/** Ends the run after the open step; at once while it waits for workers or for a decision. */
+/**
+ * Ends the run after the open step, or immediately if it is waiting for workers or for a decision.
+ */
 export function stop(state: RunState, code: ErrorCode): Next {
   const isWaiting = state.phase === 'gathering' || state.task?.undecidedSince !== undefined;
   if (state.task === undefined || isWaiting) return end(state, stopped(code));
-  // SIGTERM and SIGHUP often arrive more than once, so only a second Ctrl-C stops a run at once.
-  const again = code === 'INTERRUPTED' ? '; press Ctrl-C again to stop at once' : '';
+  // SIGTERM and SIGHUP often arrive more than once, so only a second Ctrl-C stops a run
+  // immediately.
+  const again = code === 'INTERRUPTED' ? '; press Ctrl-C again to stop immediately' : '';
   const message = `stopping after step ${state.task.step}${again}`;
   const log = { kind: 'log', level: 'info', event: 'stopping', message, fields: { code } } as const;
   return { state: { ...state, stopping: code }, effects: [log] };

@@ -5,20 +5,20 @@ import type { RunState, ShardPlan } from './state.ts';
 import { computingSlots } from './worker-counts.ts';
 import type { Assignment } from './task.ts';
 
-/** A worker's speed: milliseconds per shard, and per call of the engine. */
+/** A worker's speed: milliseconds per shard; an engine call counts as CALL_COST_SHARDS shards. */
 export interface WorkerSpeed {
   readonly slot: number;
   readonly milliseconds: number;
 }
 
-/** The cost of one call of the engine, in shards; between 1 and 3 was measured. */
+/** The cost of one engine call, in shards; measurements gave 1 to 3. */
 export const CALL_COST_SHARDS = 1;
 /**
- * A new plan, or more subtrees, must be faster by this ratio: workers prepare their next batch by
- * the current plan.
+ * Ratio by which a new plan, or one with more subtrees, must be faster: workers prepare their next
+ * batch according to the current plan.
  */
 const MIN_GAIN = 0.1;
-/** The most numbers of subtrees that are tried; a large cluster has more. */
+/** Maximum number of subtree counts to try; a large cluster has more. */
 const MAX_CANDIDATES = 16;
 
 /** The current plan, unless workers joined or left, or a new plan is clearly faster. */
@@ -38,8 +38,8 @@ export function planShards(state: RunState, step: StepPlan, now: number): ShardP
 }
 
 /**
- * Assigns a step's subtrees to the workers: one subtree per worker, or more or fewer where the step
- * is then clearly faster. The assignment never changes the bytes of the result.
+ * Assigns a step's subtrees to the workers: one subtree per worker, or more or fewer if that makes
+ * the step clearly faster. The assignment never changes the bytes of the result.
  */
 export function assignStep(
   workers: readonly WorkerSpeed[],
@@ -72,7 +72,9 @@ export function assignEvaluation(slots: readonly number[], chunks: number): Assi
   return assignment;
 }
 
-/** A worker that was not measured lately counts as the fastest, so that it is measured again. */
+/**
+ * A worker that has not been measured recently counts as the fastest, so that it is measured again.
+ */
 function speedsOf({ workers }: RunState, slots: readonly number[], now: number): WorkerSpeed[] {
   const measured = slots.map((slot) => {
     const pace = workers.get(slot)?.pace;
@@ -137,7 +139,10 @@ function costOf(node: Node, virtualShards: number): number {
   return shardCount(node, virtualShards) + CALL_COST_SHARDS;
 }
 
-/** Halves the largest subtree (the leftmost of equals) until `wanted` subtrees or single shards. */
+/**
+ * Halves the largest subtree (the leftmost on a tie) until there are `wanted` subtrees or only
+ * single shards.
+ */
 function split(nodes: readonly Node[], wanted: number, virtualShards: number): Node[] {
   const parts = [...nodes];
   while (parts.length < wanted) {

@@ -5,13 +5,13 @@ import type { Task } from './task.ts';
 /**
  * The reduction: a fixed binary tree over the batch's shards. When both children of a node have
  * arrived, the shell adds them, left + right; a right child with only padding counts as +0. The
- * order of arrival changes when a sum is made, never which sums are made: any number of workers
+ * order of arrival affects when a sum is made, never which sums are made, so any number of workers
  * gives the same bytes.
  */
 export interface Reduction {
   readonly sums: ReadonlySet<Node>;
   readonly effects: readonly Effect[];
-  /** Whether the root has its sum, the gradient of the batch. */
+  /** Whether the root has its sum, the batch's gradient. */
   readonly complete: boolean;
 }
 

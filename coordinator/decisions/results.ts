@@ -23,9 +23,9 @@ import {
 } from './votes.ts';
 
 /**
- * Handles a result as it arrives. A result of another run, term or step is dropped. A result that
- * this worker was not asked for ends its connection. Only for the others does the shell read the
- * body. `claimed` is the checksum that the worker sent with it.
+ * Handles a result as it arrives. A result from another run, term or step is dropped. If the worker
+ * was not asked for the result, its connection is closed. The shell reads the bodies of the
+ * remaining results only. `claimed` is the checksum that the worker sent with the result.
  */
 export function takeResult(
   state: RunState,
@@ -50,7 +50,8 @@ export function takeResult(
   if (part.accepted !== undefined && isSameAnswer(part.accepted, claim)) return duplicate(state);
   const earlier = earlierAnswer(part, worker.session);
   const isKnown = earlier?.digest !== undefined && isSameAnswer(earlier, claim);
-  // Where two workers agree already, the part was reopened with its sibling and its body is needed.
+  // If two workers already agree, the part was reopened together with its sibling, so its body is
+  // needed.
   if (part.quorum === 2 && isKnown && votesFor(part, earlier) < part.quorum) {
     // The worker repeats its own answer, so its body is not needed again.
     const parts = new Map(task.parts).set(number, withAnswer(part, earlier));
@@ -67,7 +68,7 @@ export function takeResult(
   };
 }
 
-/** Compares a result of a closed step with the accepted one, if that is still known. */
+/** Compares a result for a closed step with the accepted one, if that is still known. */
 function takeLate(
   state: RunState,
   worker: WorkerState,
@@ -89,7 +90,7 @@ function takeLate(
   return isSameAnswer(accepted, answer) ? duplicate(known) : reportLate(known, task, part, worker);
 }
 
-/** Stores a late answer: the same connection must not send another one later. */
+/** Stores a late answer: the same connection must not send a different one later. */
 function rememberLate(state: RunState, task: Task, number: number, answer: Answer): RunState {
   const closed = state.closed.map((done) => {
     const part = done === task ? done.parts.get(number) : undefined;
@@ -100,8 +101,8 @@ function rememberLate(state: RunState, task: Task, number: number, answer: Answe
 }
 
 /**
- * Handles a result that the shell has received and checked. Each part takes exactly one: the first
- * good result, or with a quorum of 2 the first that two workers agree on.
+ * Handles a result that the shell has received and checked. Each part takes exactly one result: the
+ * first good one or, with a quorum of 2, the first one that two workers agree on.
  */
 export function acceptResult(state: RunState, verdict: Verdict, now: number): Next {
   const { task } = state;
@@ -114,7 +115,7 @@ export function acceptResult(state: RunState, verdict: Verdict, now: number): Ne
       state,
       verdict.slot,
       'TIMEOUT',
-      'a result of this worker was replaced before it was read',
+      'this worker replaced a result before it was read',
     );
   if (!verdict.intact) return refuse(state, verdict.slot, 'a body with a wrong checksum');
   const answer = answerOf(worker, verdict);
@@ -135,7 +136,7 @@ export function acceptResult(state: RunState, verdict: Verdict, now: number): Ne
   );
 }
 
-/** Handles a second result for a part with an accepted result of another worker. */
+/** Handles a second result for a part that has an accepted result from another worker. */
 function compareWithAccepted(
   state: RunState,
   task: Task,
@@ -148,7 +149,7 @@ function compareWithAccepted(
   if (isSameAnswer(accepted, answer) || !finite || state.mixed) return duplicate(state);
   if (task.parts.get(number)?.quorum === 2)
     return rejectWorker(state, task.step, number, slot, OUTVOTED);
-  // The sum is complete: the update has used it, or waits for a free frame.
+  // The sum is complete: the update has used it, or is waiting for a free frame.
   if (task.openParts === 0) return reportLate(state, task, number, worker);
   return openDispute(state, task, number, accepted, answer);
 }
@@ -231,7 +232,7 @@ function nonFinite(
 ): Next {
   const asked = leaseOf(task, number, slot);
   if (asked === undefined || asked.state === 'refused') return duplicate(state);
-  // A finite result of another worker shows that the model has not diverged.
+  // A finite result from another worker shows that the model has not diverged.
   if (part.nonFinite > 0 && part.answers.length === 0) return end(state, diverged(task.step));
   const leases = part.leases.map((lease) =>
     lease === asked ? { ...lease, state: 'refused' as const } : lease,
@@ -252,7 +253,7 @@ function nonFinite(
   );
 }
 
-/** The rows of a subtree, without padding; 0 for an evaluation. */
+/** The number of rows in a subtree, without padding; 0 for an evaluation. */
 function samplesOf(state: RunState, task: Task, part: number): number {
   if (task.kind === 'evaluation') return 0;
   const { virtualShards, rowsPerShard, samples } = planStep(

@@ -5,16 +5,19 @@ import { CLAIM_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 import type { ShardTimes, Task, Assignment } from './task.ts';
 
 /**
- * All that the coordinator decides from. The reducers of this folder make new states; the driver
- * has the current one. It contains no tensors: the shell keeps them by part, and effects say what
- * to do with them.
+ * Everything that the coordinator bases its decisions on. The reducers in this folder make new
+ * states; the driver has the current one. The state contains no tensors: the shell keeps them by
+ * part, and effects say what to do with them.
  */
 export interface RunState {
   readonly settings: Settings;
   readonly phase: Phase;
-  /** Whether it ran before: then `minWorkers` are enough to continue. */
+  /**
+   * Whether this coordinator has started the run; from then on, `minWorkers` workers are enough to
+   * continue.
+   */
   readonly started: boolean;
-  /** The last step that is done. */
+  /** The last completed step. */
   readonly step: number;
   /** The last step after which the test set was evaluated. */
   readonly evaluated: number;
@@ -24,32 +27,35 @@ export interface RunState {
   /** The fingerprint of all computing workers; set when the first step begins. */
   readonly fingerprint: string | undefined;
   /**
-   * Whether a step was done with that fingerprint, here or before the run was resumed. Until then
-   * it is provisional.
+   * Whether a step has been completed with that fingerprint, here or before the run was resumed.
+   * Until then, the fingerprint is provisional.
    */
   readonly isProven: boolean;
   /**
-   * How long a provisional fingerprint may keep a worker with another one waiting. It doubles each
-   * time that this is too long.
+   * How long a provisional fingerprint may keep a worker with a different one waiting. It doubles
+   * each time the limit is reached.
    */
   readonly provisionalMilliseconds: number;
-  /** The engine of the worker whose fingerprint that is. */
+  /** The engine of a worker with that fingerprint. */
   readonly engine: EngineIdentity | undefined;
-  /** Whether a worker with another fingerprint was ever admitted. */
+  /** Whether a worker with a different fingerprint was ever admitted. */
   readonly mixed: boolean;
-  /** When the number of ready workers fell short, in milliseconds of the shell's clock. */
+  /** Since when there have been too few ready workers, in milliseconds by the shell's clock. */
   readonly waitingSince: number | undefined;
   readonly times: ShardTimes;
-  /** Plans by the number of real shards: the short last batch of an epoch has its own. */
+  /** Plans by the number of real shards: an epoch's short last batch has its own. */
   readonly plans: ReadonlyMap<number, ShardPlan>;
   /** The step and time of the last checkpoint. */
   readonly checkpoint: { readonly step: number; readonly at: number };
   /** Why the run ends after the open step, such as Ctrl-C. */
   readonly stopping: ErrorCode | undefined;
   readonly counts: Counts;
-  /** Training samples in each worker's accepted results, by name; they outlive its connections. */
+  /**
+   * Training samples in each worker's accepted results, by name. The counts outlive the worker's
+   * connections.
+   */
   readonly delivered: ReadonlyMap<string, number>;
-  /** The step after which `delivered` counts; above 0 after a crash of an older version. */
+  /** The step after which `delivered` counts; above 0 if an older version crashed. */
   readonly countedFrom: number;
   /** The last closed steps, the newest last: late results are compared with them. */
   readonly closed: readonly Task[];
@@ -59,7 +65,7 @@ export interface RunState {
   readonly isAuditSkipped: boolean;
 }
 
-/** Steps `from` to `to` may contain wrong results of this worker. */
+/** Steps `from` to `to` may contain wrong results from this worker. */
 export interface Suspect {
   readonly name: string;
   readonly from: number;
@@ -74,11 +80,11 @@ export interface Settings extends RunPolicy {
   readonly term: number;
   readonly configuration: Configuration;
   readonly totalSteps: number;
-  /** The steps to evaluate after; by default the last of each epoch and of the run. */
+  /** The steps after which to evaluate; by default, the last step of each epoch and of the run. */
   readonly evaluateAfter?: ReadonlySet<number> | undefined;
 }
 
-/** How a run treats its workers. No byte of the run depends on it. */
+/** How a run treats its workers. The run's bytes do not depend on it. */
 export interface RunPolicy {
   /** The number of workers to wait for before the first step, until the timeout. */
   readonly startWorkers: number;
@@ -88,11 +94,11 @@ export interface RunPolicy {
   readonly rendezvousMilliseconds: number;
   readonly allowMixedEngines: boolean;
   readonly checkpointEvery: CheckpointInterval;
-  /** Undefined: no audit. */
+  /** Undefined disables audits. */
   readonly audit: Audit | undefined;
 }
 
-/** Which subtrees a second worker computes, too. */
+/** Which subtrees a second worker computes as well. */
 export interface Audit {
   /** The ratio of audited subtrees, above 0 and at most 1. */
   readonly rate: number;
@@ -100,14 +106,14 @@ export interface Audit {
   readonly key: readonly [number, number];
 }
 
-/** The time between checkpoints, in steps or milliseconds. */
+/** The interval between checkpoints, in steps or milliseconds. */
 export type CheckpointInterval = { readonly steps: number } | { readonly milliseconds: number };
 
 /** Where a run resumes. */
 export interface Resumed {
   readonly step: number;
   readonly evaluated: number;
-  /** The only fingerprint that is admitted; undefined where the next workers decide. */
+  /** The only fingerprint that is admitted; undefined if the next workers decide. */
   readonly fingerprint: string | undefined;
   readonly engine: EngineIdentity | undefined;
   readonly mixed: boolean;
@@ -117,10 +123,10 @@ export interface Resumed {
 }
 
 /**
- * The budget of a worker for unrequested messages: heartbeats, reports, WebSocket pings and pongs,
- * and results that it was not asked for. It refills with time. An honest worker sends one a second,
- * so its budget lasts even if all messages of a suspension arrive at once. Requested results are
- * free, however late they come.
+ * A worker's budget for unrequested messages: heartbeats, reports, WebSocket pings and pongs, and
+ * results that it was not asked for. It refills over time. An honest worker sends one message a
+ * second, so its budget lasts even if all messages from a suspension arrive together. Requested
+ * results are free, however late they come.
  */
 export interface Budget {
   readonly messages: number;
@@ -135,24 +141,24 @@ export interface WorkerState {
   readonly phase: 'connected' | 'preparing' | 'ready';
   readonly engine: EngineIdentity | undefined;
   readonly fingerprint: string | undefined;
-  /** The time at which an idle or preparing worker has been silent for too long. */
+  /** Deadline for an idle or preparing worker, after which it has been silent for too long. */
   readonly silentAt: number;
   /** Whether it has sent `preparing`, which it may do once. */
   readonly hasAnnounced: boolean;
-  /** Whether it was logged that it waits because its fingerprint differs from the run's. */
+  /** Whether the log says that it is waiting because its fingerprint differs from the run's. */
   readonly isMismatched: boolean;
   readonly connectedAt: number;
   /** How many unrequested messages it may still send. */
   readonly budget: Budget;
   /** The number of results that it was asked for and has not sent yet. */
   readonly unanswered: number;
-  /** The time from which its next GPU readings are accepted. */
+  /** The earliest time at which its next GPU readings are accepted. */
   readonly devicesAt: number;
-  /** The last step in which another worker confirmed a result of this one. */
+  /** The last step in which another worker confirmed one of its results. */
   readonly confirmed: number | undefined;
-  /** Whether a late result of it differed from the accepted one. */
+  /** Whether one of its late results differed from the accepted one. */
   readonly hasDiffered: boolean;
-  /** Whether a gradient of it was accepted. */
+  /** Whether one of its gradients was accepted. */
   readonly hasDelivered: boolean;
   /** The task whose weights it was sent last. */
   readonly weightsOf: string | undefined;
@@ -162,12 +168,15 @@ export interface WorkerState {
   readonly pace: Pace | undefined;
   /** The number of recent failures, which decays with success (worker-trust.ts). */
   readonly failures: number;
-  /** Until when it gets no work unless no other worker can do it: it failed repeatedly. */
+  /** Until when it gets no work, after repeated failures, unless no other worker can do it. */
   readonly asideUntil: number | undefined;
 }
 
 export interface Pace {
-  /** The best recent milliseconds per shard, by the worker's clock; a call counts as a shard. */
+  /**
+   * The best recent time per shard, in milliseconds by the worker's clock; an engine call counts as
+   * one shard.
+   */
   readonly milliseconds: number;
   readonly measured: number;
 }
@@ -176,7 +185,7 @@ export interface Pace {
 export interface ShardPlan {
   readonly slots: readonly number[];
   readonly assignment: Assignment;
-  /** The step in which it is compared with a new plan. */
+  /** The step at which it is compared with a new plan. */
   readonly review: number;
 }
 
@@ -186,7 +195,7 @@ export interface Counts {
   readonly reassigned: number;
   /** Results that differ from the accepted one or from the majority. */
   readonly differing: number;
-  /** Results that are not finite, and the steps with such results. */
+  /** Results that were not finite, and the steps that had such results. */
   readonly nonFinite: number;
   readonly nonFiniteSteps: number;
   /** Steps and evaluations in which a worker missed its deadline. */

@@ -5,11 +5,11 @@ export interface Task {
   readonly kind: 'step' | 'evaluation';
   readonly step: number;
   readonly parts: ReadonlyMap<number, Part>;
-  /** The tree nodes whose sum the shell has (steps only). */
+  /** The tree nodes whose sums the shell has (steps only). */
   readonly sums: ReadonlySet<Node>;
   readonly openParts: number;
   readonly correct: number;
-  /** Since when workers disagree about a part and no other worker can decide. */
+  /** Since when workers have disagreed about a part that no other worker can decide. */
   readonly undecidedSince: number | undefined;
 }
 
@@ -21,9 +21,9 @@ export interface Part {
   readonly missed: number;
   /** The number of results that were not finite. */
   readonly nonFinite: number;
-  /** How many workers must agree: 2 for an audited part, or where two workers disagreed. */
+  /** How many workers must agree: 2 for an audited part, or after two workers have disagreed. */
   readonly quorum: 1 | 2;
-  /** With a quorum of 2, the answers of connected workers, one each; all are finite. */
+  /** With a quorum of 2, the connected workers' answers, one each; all are finite. */
   readonly answers: readonly Answer[];
 }
 
@@ -40,7 +40,7 @@ export interface Answer {
   readonly correct: number;
 }
 
-/** The accepted answer of a part, and the samples that count for its worker. */
+/** A part's accepted answer, and the samples credited to its worker. */
 export interface Accepted extends Answer {
   readonly samples: number;
 }
@@ -72,5 +72,5 @@ export function taskKey(task: Pick<Task, 'kind' | 'step'>): string {
   return `${task.kind} ${task.step}`;
 }
 
-/** The parts of each slot. A slot without parts stands by. */
+/** The parts assigned to each slot. A slot without parts stands by. */
 export type Assignment = ReadonlyMap<number, readonly number[]>;

@@ -19,7 +19,7 @@ import type { RunState } from './state.ts';
 
 /**
  * The training loop. Each step: plan the shards, send the weights, take the partial sums
- * (results.ts), add them in the fixed tree (reduce.ts), update by Adam. After every epoch and at
+ * (results.ts), add them in the fixed tree (reduce.ts), update with Adam. After every epoch and at
  * the end: evaluate the test set. `reduce` is pure: the same state and event give the same next
  * state and effects. The driver performs the effects.
  */
@@ -69,7 +69,7 @@ function beginIfReady(before: RunState, now: number): Next {
       waitingSince: undefined,
     };
     const effects = [log('running', enoughText(fixed), { step: fixed.step })];
-    // A run that lost its workers within a task continues that task.
+    // A run that lost its workers during a task continues that task.
     return andThen({ state: running, effects }, (next) =>
       next.task === undefined ? advance(next, now) : { state: next, effects: [] },
     );
@@ -79,8 +79,8 @@ function beginIfReady(before: RunState, now: number): Next {
 function afterUpdate(state: RunState, now: number): Next {
   const recorded = recordStep(state, now);
   const next = advance(recorded.state, now);
-  // The step is recorded before the run ends; otherwise after the next weights are sent, so that
-  // no worker waits for it.
+  // If the run ends, the step is recorded first. Otherwise, the next weights are sent first, so
+  // that no worker waits for the recording.
   const [first, second] = next.state.phase === 'ended' ? [recorded, next] : [next, recorded];
   return { state: next.state, effects: [...first.effects, ...second.effects] };
 }

@@ -7,15 +7,15 @@ import { end, stopped, undecided } from './outcome.ts';
 
 /**
  * Two workers may compute the same part: because it is audited, or because one was late. Both get
- * the same bytes unless one has faulty memory or lies; then a third result decides. A worker that
- * sends two different results for one part is disconnected.
+ * the same bytes unless one has faulty memory or lies; in that case a third result decides. A
+ * worker that sends two different results for one part is disconnected.
  */
 
 /** Why a worker is rejected. */
 export const OUTVOTED = 'two other workers agree on a different one';
 const CONTRADICTION = 'it sent two different ones';
 
-/** Whether checksums and correct rows are equal, and the digests where both have one. */
+/** Whether the checksums and correct rows are equal and, if both have digests, those as well. */
 export function isSameAnswer(one: AnswerSummary, other: AnswerSummary): boolean {
   const isDigested = one.digest !== undefined && other.digest !== undefined;
   if (isDigested && one.digest !== other.digest) return false;
@@ -39,7 +39,7 @@ export function isDisputed({ answers: [first, ...others] }: Pick<Part, 'answers'
   return first !== undefined && !others.every((other) => isSameAnswer(other, first));
 }
 
-/** The part with one more answer, which ends the worker's lease. */
+/** Adds an answer to the part, which closes the worker's lease on it. */
 export function withAnswer(part: Part, answer: Answer): Part {
   const answers = [...part.answers.filter(({ session }) => session !== answer.session), answer];
   const leases = part.leases.map((lease) =>
@@ -57,13 +57,13 @@ export function votesFor({ answers }: Part, { digest, correct }: Answer): number
   ).length;
 }
 
-/** The part with a quorum of 1 where only the worker that gave its one answer is left to ask. */
+/** Lowers the quorum to 1 if the part's only answer comes from the only worker left to ask. */
 export function acceptUnconfirmed(part: Part, slot: number): Part {
   const isLone = part.quorum === 2 && part.answers.length === 1 && part.answers[0]?.slot === slot;
   return isLone ? { ...part, quorum: 1 } : part;
 }
 
-/** Warns of an unaudited result, once until an audit succeeds again. */
+/** Warns of an unaudited result, and not again until an audit succeeds. */
 export function warnUnaudited(
   state: RunState,
   message: string,
@@ -90,8 +90,8 @@ export function warnUnconfirmed(state: RunState, before: Task, { parts }: Task):
 }
 
 /**
- * Two workers agree on a part. The worker that was asked first counts as confirmed: it could not
- * know of the audit. Workers with another answer are rejected.
+ * Settles a part on which two workers agree. The worker that was asked first counts as confirmed,
+ * since it could not know of the audit. Workers with a different answer are rejected.
  */
 export function settleVote(
   state: RunState,
@@ -116,7 +116,7 @@ export function settleVote(
 
 /**
  * Disconnects a worker that sent a wrong result, and records the steps that may contain more of
- * them: those since another worker last confirmed it.
+ * them: those since another worker last confirmed one of its results.
  */
 export function rejectWorker(
   state: RunState,
@@ -128,7 +128,7 @@ export function rejectWorker(
   const worker = state.workers.get(slot);
   if (worker === undefined) return { state, effects: [] };
   const { name } = worker;
-  // Only some of its parts in its last confirmed step were confirmed, so that step is included.
+  // Its other parts in its last confirmed step may be wrong, so that step is included.
   const from = worker.confirmed ?? 1;
   const others = state.suspects.filter((suspect) => suspect.name !== name || suspect.to < from);
   const suspects = [...others, { name, from, to: step }].slice(-MAX_SUSPECTS);
@@ -144,8 +144,8 @@ export function rejectWorker(
 }
 
 /**
- * Rejects a worker that sent two different results for one part. Where the first one was accepted,
- * the part is reopened, unless the task's sum is complete.
+ * Rejects a worker that sent two different results for one part. If the first one was accepted, the
+ * part is reopened, unless the task's sum is complete.
  */
 export function rejectContradiction(
   state: RunState,
@@ -160,7 +160,7 @@ export function rejectContradiction(
   return andThen(reopened, (s) => rejectWorker(s, task.step, number, answer.slot, CONTRADICTION));
 }
 
-/** Two workers disagree about a part of the open step: a third result decides. */
+/** Handles two workers that disagree about a part of the open step: a third result decides. */
 export function openDispute(
   state: RunState,
   task: Task,
@@ -177,9 +177,9 @@ export function openDispute(
 }
 
 /**
- * Takes back an accepted result. The sum that contains it is dropped, so the other parts of that
- * sum are computed again, too. `answers` are the part's answers so far; two of them raise its
- * quorum to 2.
+ * Discards an accepted result. The sum that contains it is dropped, so the other parts of that sum
+ * are recomputed as well. `answers` are the part's answers so far; two of them raise its quorum to
+ * 2.
  */
 function reopen(state: RunState, task: Task, number: number, answers: readonly Answer[]): Next {
   const top = sumOver(task, number);
@@ -238,8 +238,8 @@ export function waitForDecision(
 }
 
 /**
- * A late result differs from the accepted one of a closed step. All are counted; the first of each
- * connection is logged.
+ * Reports a late result that differs from the accepted one of a closed step. Every such result is
+ * counted; only the first on each connection is logged.
  */
 export function reportLate(state: RunState, task: Task, number: number, worker: WorkerState): Next {
   const accepted = task.parts.get(number)?.accepted;
@@ -250,7 +250,7 @@ export function reportLate(state: RunState, task: Task, number: number, worker: 
   const { step } = task;
   const message =
     `${worker.name} and ${accepted.name} disagree about part ${number} of step ${step}, which ` +
-    `is done: mnist-dist verify RUN --from ${step - 1} tells which is right`;
+    `is done: run mnist-dist verify RUN --from ${step - 1} to see which is right`;
   const fields = { step, part: number, accepted: accepted.name, differing: worker.name };
   return { state: counted, effects: [log('differing', message, fields, 'warn')] };
 }

@@ -14,7 +14,10 @@ function computingWorkers(state: RunState): WorkerState[] {
   return [...state.workers.values()].filter((worker) => isComputing(state, worker));
 }
 
-/** The slots that get work, in order: the reliable workers, else those in time, else all. */
+/**
+ * The slots that get work, in ascending order: those of reliable workers, else of punctual ones,
+ * else all.
+ */
 export function computingSlots(state: RunState): number[] {
   const computing = computingWorkers(state);
   const punctual = computing.filter(({ late }) => !late);
@@ -47,7 +50,7 @@ export function neededWorkers(state: RunState, now: number): number {
   return waitsForAll ? Math.max(minWorkers, startWorkers) : minWorkers;
 }
 
-/** Whether a gathering run has waited for workers as long as it may. */
+/** Whether a gathering run has used up its time to wait for workers. */
 export function isTimeUp({ settings, waitingSince }: RunState, now: number): boolean {
   return waitingSince !== undefined && now - waitingSince >= settings.rendezvousMilliseconds;
 }

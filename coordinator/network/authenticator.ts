@@ -13,20 +13,22 @@ import { isAuthorized } from './authorization.ts';
 
 /** The result of authenticating a request, with the header values to send. */
 export type Authentication =
-  /** The first request of a connection: the next one on it may prove the token. */
+  /** The first request on a connection: the next one on it may prove the token. */
   | { readonly kind: 'challenged'; readonly challenge: string }
-  /** The token is known, and this is the coordinator's own proof. */
+  /** The peer knows the token; `confirmation` is the coordinator's own proof. */
   | { readonly kind: 'admitted'; readonly confirmation: string }
-  /** A worker of protocol 2 or older, which sends the token itself; it is the right one. */
+  /**
+   * A worker with protocol 2 or older, which sends the token itself; the token is the right one.
+   */
   | { readonly kind: 'outdated' }
   | { readonly kind: 'refused' };
 
-/** The nonce was used. */
+/** Marks a nonce as used. */
 const SPENT = '';
 
 /**
- * Checks proofs of the token (shared/wire/proof.ts). Each connection has one challenge and one try,
- * stored with the connection, so that unauthenticated peers cost no other memory.
+ * Checks proofs of the token (shared/wire/proof.ts). Each connection gets one challenge and one
+ * attempt, stored with the connection, so that unauthenticated peers cost no additional memory.
  */
 export class Authenticator {
   readonly #token: string;
@@ -41,7 +43,7 @@ export class Authenticator {
     const coordinatorNonce = this.#nonces.get(socket);
     this.#nonces.set(socket, SPENT);
     if (headers.authorization === undefined && coordinatorNonce === undefined) {
-      // The parser would read on through a body.
+      // Otherwise the parser would read the body as well.
       if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined)
         return { kind: 'refused' };
       const nonce = newNonce();

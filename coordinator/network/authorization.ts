@@ -6,7 +6,7 @@ export function isAuthorized(token: string, request: IncomingMessage): boolean {
   return isToken(token, /^Bearer (.{1,512})$/.exec(request.headers.authorization ?? '')?.[1] ?? '');
 }
 
-/** Compared in constant time. */
+/** Compares in constant time. */
 export function isToken(token: string, given: string): boolean {
   return timingSafeEqual(digest(given), digest(token));
 }

@@ -9,7 +9,7 @@ export interface ListenAddress {
   readonly host: string;
   /** 0 takes any free port. */
   readonly port: number;
-  /** Try the next ports, one after the other, where this one is in use. */
+  /** Whether to try the following ports, one after the other, if this one is in use. */
   readonly isPortFree: boolean;
   /** A port to skip: another listener will take it. */
   readonly exceptPort?: number | undefined;
@@ -55,7 +55,7 @@ function tryListen(
 ): Promise<NodeJS.ErrnoException | undefined> {
   return new Promise((resolve) => {
     http.once('error', resolve);
-    // An argument of its own: Node ignores the option for a descriptor.
+    // Passed as a separate argument: Node ignores the option for a descriptor.
     http.listen(where, LISTEN_BACKLOG, () => {
       http.off('error', resolve);
       resolve(undefined);
@@ -63,7 +63,7 @@ function tryListen(
   });
 }
 
-/** The error of a listener that cannot listen. */
+/** The error for a listener that cannot listen. */
 export function bindError(
   error: NodeJS.ErrnoException,
   host: string,

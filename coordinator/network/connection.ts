@@ -73,7 +73,10 @@ export class Connection implements Peer {
     };
   }
 
-  /** Sends a heartbeat, and a ping unless one is unanswered: a late answer counts in full. */
+  /**
+   * Sends a heartbeat, and a ping unless the last one is still unanswered: the round trip of a late
+   * pong is measured in full.
+   */
   beat(): void {
     this.send({ kind: 'heartbeat' });
     if (!this.#open || this.#pingedAt !== undefined) return;
@@ -85,7 +88,7 @@ export class Connection implements Peer {
     if (this.#open) this.#frames.webSocket.send(encodeHeader(message));
   }
 
-  /** Sends weights through shared memory where the worker has it, otherwise in a frame. */
+  /** Sends weights through shared memory if the worker has it, otherwise in a frame. */
   sendWeights(weights: OutgoingWeights): void {
     if (!this.#open) return;
     const release = weights.hold(this.slot);
@@ -102,7 +105,7 @@ export class Connection implements Peer {
     this.#frames.webSocket.close(
       code === undefined ? CLOSE_FINISHED : (errorTable[code].close ?? errorTable.UNEXPECTED.close),
     );
-    // The rest of a flood would otherwise be decoded until the peer has closed.
+    // The rest of a flood would otherwise be decoded until the peer has closed the connection.
     if (code === 'LIMIT') this.#frames.ignore();
   }
 
@@ -123,7 +126,7 @@ export class Connection implements Peer {
       this.#memory.heard(message);
       this.#events.message(this, message, tensor);
     } catch (error) {
-      // An error of the peer closes its connection; a defect of this process must not.
+      // A peer's error closes its connection; a bug in this process must not.
       if (!(error instanceof ClusterError)) throw error;
       this.close(error.code, messageOf(error));
     }

@@ -9,7 +9,7 @@ export interface ServerTls {
   readonly key: string;
 }
 
-/** The ciphers of TLS 1.3, AES-128 first: Node's default, AES-256, is a seventh slower. */
+/** The TLS 1.3 ciphers, AES-128 first: Node's default, AES-256, is one seventh slower. */
 const CIPHERS = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256';
 
 export type BoundedServer = HttpServer | HttpsServer;
@@ -33,13 +33,13 @@ export function createBoundedServer(maxConnections: number, tls?: ServerTls): Bo
         });
   http.headersTimeout = limits.REQUEST_LIMIT_MILLISECONDS;
   http.requestTimeout = limits.REQUEST_LIMIT_MILLISECONDS;
-  // A client that does not read its response.
+  // Disconnects a client that does not read its response.
   http.timeout = limits.REQUEST_LIMIT_MILLISECONDS;
   http.maxConnections = maxConnections;
   return http;
 }
 
-/** The port of a server; undefined while it does not listen. */
+/** A server's port; undefined while the server is not listening. */
 export function portOf(server: Server): number | undefined {
   const address = server.address();
   return typeof address === 'object' && address !== null ? address.port : undefined;

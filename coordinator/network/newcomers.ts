@@ -24,13 +24,13 @@ export interface NewcomerLimits {
   readonly milliseconds: number;
 }
 
-/** The limits of this process. */
+/** This process's limits. */
 export function newcomerLimits(): NewcomerLimits {
   return { max: newcomerPlaces(), milliseconds: NEWCOMER_LIMIT_MILLISECONDS };
 }
 
 interface Newcomer {
-  /** The TCP socket, also below TLS: only a TCP socket can be reset. */
+  /** The TCP socket, even under TLS: only a TCP socket can be reset. */
   readonly socket: Socket;
   readonly address: string;
   readonly since: number;
@@ -38,8 +38,8 @@ interface Newcomer {
 }
 
 /**
- * The connections of a listener that are not admitted yet, TLS handshakes included. Their number
- * and time are limited. A new connection over the limit closes the oldest one, so that
+ * A listener's connections that have not been admitted yet, including TLS handshakes. Their number
+ * and their duration are limited. A new connection over the limit closes the oldest one, so that
  * unauthenticated peers cannot keep workers out.
  */
 export class Newcomers {
@@ -57,8 +57,9 @@ export class Newcomers {
     this.#limits = limits;
     this.#ended = ended;
     this.#isSecure = http instanceof SecureServer;
-    // Node also accepts connections that their peers have reset meanwhile. They are closed before
-    // HTTP and TLS spend time on them, so that a storm of resets delays no token holder.
+    // Node even accepts connections that their peers have already reset. They are closed before
+    // HTTP and TLS spend time on them, so that a storm of resets does not delay peers with the
+    // token.
     const takers = http.listeners('connection');
     http.removeAllListeners('connection').on('connection', (socket: Socket) => {
       if (socket.remoteAddress === undefined) return void socket.destroy();
@@ -69,7 +70,8 @@ export class Newcomers {
       const newcomer = this.#waiting.get(keyOf(socket));
       if (newcomer !== undefined) newcomer.hasAsked = true;
     });
-    // Received data is read first: a peer is not late because this process was busy or suspended.
+    // Received data is read first, so that no peer counts as late because this process was busy or
+    // suspended.
     const timer = setInterval(
       () => setImmediate(() => this.#sweep()),
       limits.milliseconds / 4,
@@ -82,7 +84,7 @@ export class Newcomers {
     this.#waiting.delete(keyOf(socket));
   }
 
-  /** Stops reporting connections that end: the listener closes. */
+  /** Stops reporting connections that end, because the listener is closing. */
   forget(): void {
     this.#waiting.clear();
   }
@@ -103,7 +105,7 @@ export class Newcomers {
   }
 
   #gone(key: string, newcomer: Newcomer): void {
-    // Another connection may have the same port by now.
+    // A different connection may have the same port by now.
     if (this.#waiting.get(key) !== newcomer) return;
     this.#waiting.delete(key);
     if (newcomer.hasAsked) this.#ended(newcomer.address, 'unproven');

@@ -14,21 +14,24 @@ export interface Traffic {
   readonly roundTripMilliseconds: number | undefined;
 }
 
-/** Why a connection ended: an error code, the connection itself, or a peer that did not read. */
+/**
+ * Why a connection ended: an error code, the loss of the connection, a peer that did not read, or
+ * the end of the run.
+ */
 export type LeaveCause = ErrorCode | 'connection' | 'unread' | 'finished';
 
-/** The connection of an authenticated worker. It delivers nothing after `close` or `terminate`. */
+/** An authenticated worker's connection. It delivers nothing after `close` or `terminate`. */
 export interface Peer {
   readonly slot: number;
   traffic(): Traffic;
   send(message: HeaderMessage): void;
-  /** Sends a heartbeat and asks for one. */
+  /** Sends a heartbeat, and a ping that the peer must answer. */
   beat(): void;
   /** Sends weights, and keeps them unchanged until the worker has read them. */
   sendWeights(weights: OutgoingWeights): void;
   /** Closes the connection with a reason; cuts it if the peer does not answer. */
   close(code: ErrorCode | undefined, message: string): void;
-  /** Cuts the connection without a message, as the peer does not read. */
+  /** Cuts the connection without a message, because the peer is not reading. */
   terminate(reason: string): void;
 }
 

@@ -9,13 +9,13 @@ export type Refusal = 'token' | 'outdated' | 'handshake' | 'crowded' | 'late';
 
 const meanings: Readonly<Record<Refusal, string>> = {
   token:
-    'no proof of the token, or a wrong one; a worker needs the token or the join string of ' +
-    'this run; a worker that timed out dials again',
+    "no proof of the token, or a wrong one; a worker needs this run's token or join string; a " +
+    'worker that merely timed out will dial again',
   outdated:
     'an older mnist-dist, which sends the token itself; install the same version on that machine',
   handshake:
     'closed during or right after the TLS handshake; the peer does not trust this ' +
-    "coordinator's certificate, dialled a name that the certificate does not have, or does " +
+    "coordinator's certificate, dialled a name that is not in the certificate, or does " +
     'not speak TLS 1.3',
   crowded: 'closed before any proof of the token, to make room for newer connections',
   late: 'no proof of the token in time',
@@ -48,15 +48,15 @@ export class Refusals {
       counted.count += 1;
       return undefined;
     }
-    // A worker that trusts a certificate by its digest first reads it over a separate connection,
-    // and is admitted right afterwards.
+    // A worker that trusts a certificate by its digest first reads the certificate over a separate
+    // connection, and is admitted right afterwards.
     const isUnclear = refusal === 'handshake';
     const due = now + (isUnclear ? HANDSHAKE_DOUBT_MILLISECONDS : REFUSAL_INTERVAL_MILLISECONDS);
     this.#counts.set(key, { address: where, refusal, count: isUnclear ? 1 : 0, due });
     return isUnclear ? undefined : lineOf(where, refusal, 1);
   }
 
-  /** A worker at this address was admitted: one of its ended handshakes is not reported. */
+  /** A worker at this address was admitted, so one of its ended handshakes is not reported. */
   admitted(address: string): void {
     const key = `handshake ${address}`;
     const counted = this.#counts.get(key);
@@ -65,7 +65,7 @@ export class Refusals {
     if (counted.count === 0) this.#counts.delete(key);
   }
 
-  /** Lines about the refusals of each address whose interval is over. */
+  /** Log lines for each address and reason whose interval has passed. */
   due(now: number): string[] {
     const lines: string[] = [];
     for (const [key, counted] of this.#counts) {

@@ -19,23 +19,23 @@ import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 export interface ServerOptions {
   readonly host: string;
   readonly port: number;
-  /** The descriptor of a listening socket that this process inherited. */
+  /** The file descriptor of a listening socket that this process inherited. */
   readonly descriptor?: number | undefined;
   readonly token: string;
   /** Without TLS, anyone on the network can read everything but the token. */
   readonly tls?: ServerTls | undefined;
-  /** The answer of GET /run; undefined (503) while the run is being set up. */
+  /** The response to GET /run; undefined (503) while the run is being set up. */
   readonly description: () => { readonly run: string } | undefined;
   readonly version: string;
   readonly dataset: { readonly digest: string; readonly bytes: Uint8Array };
   /** The largest frame a worker may send. */
   readonly maxFrameBytes: number;
   readonly openMemory: OpenMemory;
-  /** Called with log lines about refused connections, whose rate is limited. */
+  /** Called with log lines about refused connections, at a limited rate. */
   readonly warn: (line: string) => void;
   /**
-   * Called when the server listens, before it accepts a connection. The returned function is called
-   * right before it stops listening, while no other process can have the port.
+   * Called when the server is listening, before it accepts a connection. The returned function is
+   * called right before it stops listening, while no other process can have the port.
    */
   readonly listening?: ((port: number) => () => void) | undefined;
 }
@@ -58,14 +58,14 @@ export async function listen(
 ): Promise<CoordinatorServer> {
   const http = createBoundedServer(limits.MAX_NEWCOMERS + limits.MAX_CONNECTIONS, options.tls);
   const access = new AccessControl(http, options);
-  // After the upgrade, the run limits the workers' connections.
+  // After the upgrade, the run itself limits the number of workers.
   http.on('request', (request, response) => {
     const decision = access.judge(request);
     if (decision.kind === 'admitted')
       answer(options, request, response, { ...decision.headers, ...CLOSE });
     else reply(response, decision.status, decision.headers, decision.text);
   });
-  // The types of ws lack closeTimeout.
+  // ws's types lack closeTimeout.
   const settings = {
     noServer: true,
     perMessageDeflate: false,
@@ -84,7 +84,8 @@ export async function listen(
     if (decision.kind !== 'admitted') return hangUp(socket, decision.status, decision.headers);
     const refusal = refuseUpgrade(options, request);
     if (refusal !== undefined) return hangUp(socket, refusal, decision.headers);
-    // Node 26 puts a stream between where an upgrade announces a body; no worker sends one.
+    // If an upgrade announces a body, Node 26 passes a stream that is not the socket; no worker
+    // sends a body.
     if (socket !== request.socket) return hangUp(socket, 400, decision.headers);
     proofs.set(request, decision.headers);
     webSockets.handleUpgrade(request, socket, head, (webSocket) => {
@@ -96,7 +97,7 @@ export async function listen(
       events.connected(connection);
     });
   });
-  // A later error, such as too few file descriptors, costs a connection and not the run.
+  // A later error, such as a lack of file descriptors, costs a connection but not the run.
   http.on('error', () => undefined);
   const { host, descriptor } = options;
   const address = { host, port: options.port, descriptor, isPortFree: false };
@@ -125,7 +126,7 @@ export async function listen(
 
 type Headers = Readonly<Record<string, string>>;
 
-/** Whether a request is admitted, otherwise the response that refuses it. */
+/** Whether a request is admitted and, if not, the response that refuses it. */
 type Access =
   | { readonly kind: 'admitted'; readonly headers: Headers }
   | {
@@ -179,7 +180,7 @@ class AccessControl {
           return refused(
             429,
             { ...headers, ...CLOSE },
-            `there are ${limits.MAX_CONNECTIONS} connections\n`,
+            `there are already ${limits.MAX_CONNECTIONS} connections\n`,
           );
         this.#admitted += 1;
         socket.once('close', () => (this.#admitted -= 1));
@@ -217,7 +218,7 @@ class AccessControl {
 }
 
 const CLOSE = { Connection: 'close' };
-const UNPROVEN = 'this is no proof of the token\n';
+const UNPROVEN = 'this is not a valid proof of the token\n';
 
 function refused(status: number, headers: Headers, text: string): Access {
   return { kind: 'refused', status, headers, text };
@@ -230,7 +231,7 @@ function answer(
   headers: Headers,
 ): void {
   if (request.method !== 'GET')
-    return reply(response, 405, { ...headers, Allow: 'GET' }, 'only GET is answered here\n');
+    return reply(response, 405, { ...headers, Allow: 'GET' }, 'only GET is supported\n');
   const description = options.description();
   if (description === undefined)
     return reply(response, 503, { ...headers, 'Retry-After': '1' }, 'the run is being set up\n');
@@ -243,7 +244,7 @@ function answer(
     );
   if (request.url === `/data/${options.dataset.digest}`)
     return sendData(options.dataset.bytes, request, response, headers);
-  reply(response, 404, headers, 'there are /run, /data/<sha256> and the upgrade at /worker\n');
+  reply(response, 404, headers, 'not found: try /run, /data/<sha256> or the upgrade at /worker\n');
 }
 
 /** Sends the dataset, or with `Range: bytes=N-` the rest that an interrupted download needs. */
@@ -286,7 +287,7 @@ function reply(response: ServerResponse, status: number, headers: Headers, body:
   response.end(body);
 }
 
-/** The status that refuses an upgrade; undefined where it is admitted. */
+/** The status that refuses an upgrade; undefined if the upgrade is admitted. */
 function refuseUpgrade(
   { description }: ServerOptions,
   request: IncomingMessage,
@@ -303,7 +304,7 @@ function hangUp(socket: Duplex, status: number, headers: Headers): void {
   const lines = linesOf({ ...headers, ...CLOSE, 'Content-Length': '0' });
   const head = [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`, ...lines].join('\r\n');
   // Node has no time limits after an upgrade: a peer that does not close its half would stay
-  // forever.
+  // connected forever.
   socket.end(`${head}\r\n\r\n`, () => socket.destroy());
 }
 

@@ -3,7 +3,7 @@ import type { ResultMessage, WorkerMessage } from '../../shared/wire/messages.ts
 import type { MemoryAddress, PeerMemory } from '../../shared/wire/shared-memory.ts';
 import type { WeightsMessage } from '../decisions/effects.ts';
 
-/** Opens a worker's shared memory; undefined where this process cannot reach it. */
+/** Opens a worker's shared memory; returns undefined if this process cannot reach it. */
 export type OpenMemory = (address: MemoryAddress) => PeerMemory | undefined;
 
 /** Weights that the worker may still be reading in shared memory. */
@@ -22,12 +22,15 @@ export class WorkerMemory {
     this.#open = open;
   }
 
-  /** Whether weights are sent through shared memory: only where the worker's can be reached. */
+  /** Whether weights are sent through shared memory: only if the worker's memory can be reached. */
   get isShared(): boolean {
     return this.#memory !== undefined;
   }
 
-  /** The worker was sent a pointer to weights; releases them when it has read them or has left. */
+  /**
+   * Called after the worker was sent a pointer to weights; releases the weights once the worker has
+   * read them or has left.
+   */
   point({ kind, step }: WeightsMessage, release: () => void): void {
     this.#unread.push({ order: orderOf({ kind, step }), release });
   }
@@ -36,7 +39,10 @@ export class WorkerMemory {
     return this.#memory?.tensor(buffer, checksum);
   }
 
-  /** A result shows that the worker has read its weights; `ready` names its memory. */
+  /**
+   * A result shows that the worker has read its weights; `ready` contains the address of its
+   * memory.
+   */
   heard(message: WorkerMessage): void {
     if (message.kind === 'gradient' || message.kind === 'predictions')
       this.#releaseUntil(orderOf(message));

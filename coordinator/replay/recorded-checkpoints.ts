@@ -5,10 +5,10 @@ import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { decoded, differs, type RecordedResults } from './recorded-results.ts';
 import type { CheckpointFile, RunContents } from '../run-directory/run-contents.ts';
 
-/** The checkpoints of a run, checked against its lines, and the fingerprint of its engine. */
+/** A run's checkpoints, checked against its lines, and its engine's fingerprint. */
 export interface RecordedCheckpoints {
   readonly files: readonly CheckpointFile[];
-  /** The fingerprint of the run's engine; undefined where no file names it. */
+  /** The fingerprint of the run's engine; undefined if no file records it. */
   readonly fingerprint: string | undefined;
 }
 
@@ -29,15 +29,15 @@ export function recordedCheckpoints(
     checkCheckpoint(file, checkpoint, fingerprint, recorded);
     if (!evaluatedBefore(file.step, contents, recorded).has(checkpoint.evaluated))
       throw differs(
-        `${file.path} names an evaluation after step ${checkpoint.evaluated}, which is not ` +
-          'the last one',
+        `${file.path} says that the last evaluation was after step ${checkpoint.evaluated}, ` +
+          'which is wrong',
       );
     return true;
   });
   return { files, fingerprint };
 }
 
-/** The newest checkpoint not after `step`; undefined where there is none. */
+/** The newest checkpoint not after `step`; undefined if there is none. */
 export function newestCheckpoint(
   files: readonly CheckpointFile[],
   step: number,
@@ -51,7 +51,7 @@ export function newestCheckpoint(
   return undefined;
 }
 
-/** The file's bytes; undefined where a running coordinator has removed it meanwhile. */
+/** The file's bytes; undefined if a running coordinator has removed the file in the meantime. */
 export function readCheckpoint(
   { path }: CheckpointFile,
   { writer }: RunContents,
@@ -74,10 +74,10 @@ function checkCheckpoint(
   const recordedStep = steps.get(step);
   const line = recordedStep?.line;
   if (checkpoint.step !== step) throw differs(`${path} is a checkpoint of step ${checkpoint.step}`);
-  if (line === undefined) throw differs(`${path} is of a step that metrics.jsonl does not have`);
+  if (line === undefined) throw differs(`${path} is from a step that metrics.jsonl does not have`);
   if (checkpoint.chain !== line.chain)
     throw differs(
-      `${path} has another chain link than step ${step} in metrics.jsonl: ${checkpoint.chain}`,
+      `${path} has a different chain link than step ${step} in metrics.jsonl: ${checkpoint.chain}`,
     );
   const ends = [recordedStep?.end, recordedStep?.evaluationEnd];
   const { lines } = checkpoint;
@@ -86,17 +86,19 @@ function checkCheckpoint(
     !ends.some((end) => end?.bytes === lines.bytes && end.digest === lines.digest)
   )
     throw differs(
-      `${path} says that its lines of metrics.jsonl end at byte ${lines.bytes}, where they do not`,
+      `${path} says that its lines in metrics.jsonl end at byte ${lines.bytes}, but they do not`,
     );
   if (checkpoint.fingerprint !== fingerprint)
     throw differs(
-      `${path} was computed by another engine than the run, fingerprint ${checkpoint.fingerprint}`,
+      `${path} was computed by a different engine than the run: fingerprint ` +
+        checkpoint.fingerprint,
     );
 }
 
 /**
- * The values that a checkpoint of this step may have as its last evaluation. It is written before
- * or after the evaluation of its own step; a resumed run may not know of all evaluations.
+ * The steps that a checkpoint of this step may record as the last one evaluated. A checkpoint is
+ * written before or after the evaluation of its own step, and a resumed run may not know of all
+ * evaluations.
  */
 function evaluatedBefore(
   step: number,

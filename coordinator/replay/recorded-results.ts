@@ -19,20 +19,25 @@ import { metricsOf, type RunContents } from '../run-directory/run-contents.ts';
 import { isPerhapsMixed } from '../run-directory/read-run.ts';
 import { METRICS_FILE, MODEL_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 
-/** The recorded results of a run, whose files agree with each other, to compare a replay with. */
+/**
+ * A run's recorded results, to compare a replay with. The files that they come from agree with each
+ * other.
+ */
 export interface RecordedResults {
   /** The last step of metrics.jsonl. */
   readonly lastStep: number;
-  /** The lines of the steps that run.json, checkpoints and the model name. */
+  /** The lines of the steps that run.json and the checkpoints refer to. */
   readonly steps: ReadonlyMap<number, RecordedStep>;
-  /** Whether metrics.jsonl ends with a torn line, as a crash leaves it. */
+  /** Whether metrics.jsonl ends with a torn line, such as a crash leaves behind. */
   readonly isTorn: boolean;
   /** Evaluations, by step. */
   readonly evaluations: ReadonlyMap<number, EvaluationLine>;
   readonly model: RecordedModel | undefined;
 }
 
-/** A step's line, its end, and the end of the line of its evaluation, if there is one. */
+/**
+ * A step's line, where it ends, and where the line of the step's evaluation ends, if there is one.
+ */
 export interface RecordedStep {
   readonly line: StepLine;
   readonly end: LinePosition;
@@ -73,14 +78,14 @@ export function recordedResults(contents: RunContents): RecordedResults {
   checkRecord(contents, lines);
   checkEvaluations(contents, lines);
   if (lines.lastStep === 0)
-    throw new ClusterError('NOT_REPLAYABLE', `${directory} has no step that can be computed again`);
+    throw new ClusterError('NOT_REPLAYABLE', `${directory} has no step that can be recomputed`);
   if (isPerhapsMixed(record)) {
     const what = record.engine?.reproducible === false ? 'was' : 'may have been';
     throw new ClusterError(
       'NOT_REPLAYABLE',
       `${directory} ${what} computed by mixed engines (run.json: "reproducible": false, or ` +
         '"allow_mixed_engines": true)',
-      { fix: 'only a run without --allow-mixed-engines has bytes that can be computed again' },
+      { fix: 'only a run without --allow-mixed-engines can be reproduced byte for byte' },
     );
   }
   return { ...lines, model: recordedModel(contents, lines.lastStep) };
@@ -89,9 +94,9 @@ export function recordedResults(contents: RunContents): RecordedResults {
 type Lines = Omit<RecordedResults, 'model'>;
 
 /**
- * Reads all lines once, and keeps those of steps that other files name. Checks that steps follow
- * each other without a gap, that each chain link follows from its line and the link before, and
- * that each evaluation comes once, after its step.
+ * Reads all lines once, and keeps those of steps that other files refer to. Checks that steps
+ * follow each other without a gap, that each chain link follows from its line and the previous
+ * link, and that each evaluation occurs once, after its step.
  */
 function readLines({ directory, record, checkpoints, configuration }: RunContents): Lines {
   const path = join(directory, METRICS_FILE);
@@ -142,7 +147,7 @@ function checkPlace(
     throw differs(`${place} is a misplaced evaluation after step ${line.step}`);
 }
 
-/** Checks that a line's chain link follows from the line and the link before. */
+/** Checks that a line's chain link follows from the line and the previous link. */
 function checkLink(
   { step, samples, loss, correct, weights, chain }: StepLine,
   link: string,
@@ -156,13 +161,13 @@ function checkLink(
       correct,
       weights: BigInt(`0x${weights}`),
     });
-  // JSON has no negative zero; the chain has.
+  // metrics.jsonl does not record the sign of zero; the chain does.
   if (linkFor(loss) === chain || (loss === 0 && linkFor(-0) === chain)) return;
   const what = step === 1 ? 'the configuration in run.json and its own numbers' : 'its own numbers';
   throw differs(`the chain breaks at step ${step} of ${path}: its link does not match ${what}`);
 }
 
-/** Checks step, chain link and weights of run.json against the line of its step. */
+/** Checks the step, chain link and weights in run.json against the line of that step. */
 function checkRecord(
   { directory, record, configuration }: RunContents,
   { steps, lastStep }: Lines,
@@ -171,23 +176,26 @@ function checkRecord(
   const { step, chain, weights, state } = record;
   const line = steps.get(step)?.line;
   if (step > lastStep)
-    throw differs(`${path} says that ${step} steps were done; metrics.jsonl has ${lastStep}`);
+    throw differs(`${path} says that ${step} steps were done, but metrics.jsonl has ${lastStep}`);
   const expected = line?.chain ?? firstLink(configuration);
   if (chain !== expected)
-    throw differs(`${path} has another chain link than step ${step}: ${chain}`);
+    throw differs(`${path} has a different chain link than step ${step}: ${chain}`);
   if (line !== undefined && weights !== line.weights)
-    throw differs(`${path} has another checksum of the weights than step ${step}: ${weights}`);
+    throw differs(`${path} has a different checksum of the weights than step ${step}: ${weights}`);
   if (state !== 'finished') return;
   if (step !== totalSteps(configuration)) {
     throw differs(
-      `${path} says that the run is finished, after ${step} of ${totalSteps(configuration)} steps`,
+      `${path} says that the run finished after ${step} of ${totalSteps(configuration)} steps`,
     );
   }
   if (record.result === undefined)
-    throw differs(`${path} says that the run is finished, and has no result`);
+    throw differs(`${path} says that the run finished, but has no result`);
 }
 
-/** Checks that each epoch and a finished run end with an evaluation; the last may be missing. */
+/**
+ * Checks that each epoch and a finished run end with an evaluation. After the last step, it may be
+ * missing unless the run has finished.
+ */
 function checkEvaluations(
   { directory, record, configuration }: RunContents,
   { lastStep, evaluations }: Lines,
@@ -202,7 +210,7 @@ function checkEvaluations(
 
 /**
  * A run that has finished or was interrupted has the model of its last step. Any other run may have
- * a model of an earlier end, whose step only the model's metadata name.
+ * a model from an earlier end, whose step is recorded only in the model's metadata.
  */
 function recordedModel(
   { directory, record, configuration, model, writer }: RunContents,
@@ -217,12 +225,12 @@ function recordedModel(
   const { metadata } = decoded(() => decodeTensors(model, path));
   const recorded = parseConfiguration(metadata['configuration'] ?? '');
   if (recorded === undefined || canonicalRecipe(recorded) !== canonicalRecipe(configuration))
-    throw differs(`${path} is a model of another configuration`);
+    throw differs(`${path} has a different configuration than the run`);
   const text = metadata['step'] ?? '';
   const step = Number(text);
-  if (!/^[1-9]\d*$/.test(text)) throw differs(`${path} does not name its step`);
+  if (!/^[1-9]\d*$/.test(text)) throw differs(`${path} does not say which step it is from`);
   if (step <= lastStep) return { step, configuration: recorded };
-  // The run continued while it was read.
+  // The run continued while it was being read.
   if (writer !== undefined) return undefined;
-  throw differs(`${path} is of step ${step}; metrics.jsonl ends at step ${lastStep}`);
+  throw differs(`${path} is from step ${step}, but metrics.jsonl ends at step ${lastStep}`);
 }

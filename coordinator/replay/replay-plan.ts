@@ -21,12 +21,12 @@ export interface Replay {
 export interface Start {
   readonly step: number;
   readonly chain: string;
-  /** Trusted, since no step before it is computed again; undefined at the beginning of the run. */
+  /** Trusted, since no step before it is recomputed; undefined at the beginning of the run. */
   readonly checkpoint: Checkpoint | undefined;
 }
 
 /**
- * Compares the files of a run with each other, and chooses where the replay starts: at the newest
+ * Compares a run's files with each other, and chooses where the replay starts: at the newest
  * checkpoint not after step `from`, if given. Throws DIFFERS or NOT_REPLAYABLE.
  */
 export function planReplay(contents: RunContents, from: number | undefined): Replay {
@@ -42,7 +42,7 @@ export function planReplay(contents: RunContents, from: number | undefined): Rep
   return { contents, recorded, checkpoints, start };
 }
 
-/** Throws NOT_REPLAYABLE for another dataset, and DIFFERS for wrong sizes in run.json. */
+/** Throws NOT_REPLAYABLE for a different dataset, and DIFFERS for wrong sizes in run.json. */
 export function checkDataset(
   { contents: { directory, configuration, record } }: Replay,
   dataset: Dataset,
@@ -54,5 +54,5 @@ export function checkDataset(
   const { train, test, rows, columns, classNames } = dataset;
   const actual = [train.samples, test.samples, rows * columns, classNames.length];
   if (recorded.some((size, i) => size !== actual[i]))
-    throw differs(`the configuration in ${directory}/run.json has other sizes than its dataset`);
+    throw differs(`the sizes in ${directory}/run.json differ from those of its dataset`);
 }

@@ -34,7 +34,7 @@ export interface ReplayViewer {
   ): void;
 }
 
-/** The parts of a run that were computed again and equal the recorded ones. */
+/** How much of a run was recomputed and matches what was recorded. */
 export interface Verified {
   readonly steps: number;
   readonly evaluations: number;
@@ -58,14 +58,14 @@ export class Verifier implements RunRecorder {
   readonly #viewer: ReplayViewer;
   readonly #chain: Chain;
   readonly #checkpoints: ReadonlyMap<number, CheckpointFile>;
-  /** The recorded lines after the first step of the replay. */
+  /** The recorded lines after the step that the replay starts from. */
   readonly #lines: Iterator<MetricsLine, void>;
   #step: number;
   #evaluations = 0;
   #comparedCheckpoints = 0;
   #comparedModel = false;
   #mismatched: string | undefined;
-  /** After a difference the workers leave, which is not worth a warning. */
+  /** Whether a difference was found. The workers then leave, which does not deserve a warning. */
   #hasDiffered = false;
 
   constructor(replay: Replay, dataset: Dataset, context: RunContext, viewer: ReplayViewer) {
@@ -84,12 +84,14 @@ export class Verifier implements RunRecorder {
     return this.#replay.contents.record.run;
   }
 
-  /** A worker with another fingerprint than the run's, for messages; undefined without one. */
+  /**
+   * A worker whose fingerprint differs from the run's, for messages; undefined if there is none.
+   */
   get mismatched(): string | undefined {
     return this.#mismatched;
   }
 
-  /** The run's own fingerprint, so that only its engine is admitted. */
+  /** Contains the run's own fingerprint, so that only its engine is admitted. */
   get resumed(): Resumed | undefined {
     const { contents, start, checkpoints } = this.#replay;
     const { fingerprint } = checkpoints;
@@ -97,7 +99,7 @@ export class Verifier implements RunRecorder {
     const engine = contents.record.engine?.description;
     return {
       step: start.step,
-      // An evaluation after the first step is computed again.
+      // An evaluation after the starting step is recomputed.
       evaluated: 0,
       fingerprint,
       engine,
@@ -108,7 +110,7 @@ export class Verifier implements RunRecorder {
     };
   }
 
-  /** Compares the files of the first step. */
+  /** Compares the files of the step that the replay starts from. */
   async opened(): Promise<void> {
     const { start, recorded } = this.#replay;
     const line = recorded.steps.get(start.step)?.line;
@@ -161,7 +163,7 @@ export class Verifier implements RunRecorder {
   /** A replay writes no checkpoints. */
   checkpoint(): void {}
 
-  /** A replay has no viewers of GPU readings. */
+  /** A replay does not show GPU readings. */
   devices(): void {}
 
   log({ level, event, message, fields }: Extract<Effect, { kind: 'log' }>): void {
@@ -173,7 +175,7 @@ export class Verifier implements RunRecorder {
         `${theirs.slice(0, 12)}, not ${fingerprint.slice(0, 12)})`;
     // The mismatched worker is reported once, at the end.
     const isKnown = this.#hasDiffered || (event === 'lost' && this.#mismatched !== undefined);
-    // The message names options that only a training run has.
+    // The message mentions options that only a training run has.
     const words = event === 'waiting' ? 'too few workers are left; waiting for more' : message;
     this.#viewer.log(level === 'info' || isKnown ? 'debug' : level, words, fields);
   }
@@ -207,7 +209,10 @@ export class Verifier implements RunRecorder {
       throw this.#differs(`the result in ${join(directory, RECORD_FILE)} differs: ${difference}`);
   }
 
-  /** The recorded line of a step. Lines are read again: those of a long run exceed the memory. */
+  /**
+   * The recorded line for a step. Lines are read again because those of a long run would exceed the
+   * memory.
+   */
   #lineOf(step: number): StepLine {
     let next = this.#lines.next();
     while (next.done !== true && next.value.kind === 'evaluation') next = this.#lines.next();
@@ -219,7 +224,7 @@ export class Verifier implements RunRecorder {
     );
   }
 
-  /** Compares model and checkpoint of the step just done, byte by byte. */
+  /** Compares the model and the checkpoint of the step just completed, byte by byte. */
   #compareFiles(): void {
     const { contents, recorded, start } = this.#replay;
     const where = { step: this.#step, chain: this.#chain.link };
@@ -236,8 +241,8 @@ export class Verifier implements RunRecorder {
     const bytes = readCheckpoint(file, contents);
     if (bytes === undefined) return;
     const { configuration } = contents;
-    // A replay cannot confirm which workers computed the run. The position of the lines was
-    // compared with metrics.jsonl before.
+    // A replay cannot confirm which workers computed the run. The position of the lines was already
+    // compared with metrics.jsonl.
     const { evaluated, fingerprint, shares, lines } = decoded(() =>
       decodeCheckpoint(bytes, file.path, configuration),
     );
@@ -255,7 +260,7 @@ export class Verifier implements RunRecorder {
     this.#comparedCheckpoints += 1;
   }
 
-  /** Compares the SHA-256 of the model in run.json. */
+  /** Compares the model's SHA-256 in run.json with the computed one. */
   #compareDigest(computed: string): void {
     const { record, directory } = this.#replay.contents;
     const recorded = record.model?.sha256 ?? computed;
@@ -276,7 +281,10 @@ export class Verifier implements RunRecorder {
     throw this.#differs(`${path} differs from what step ${this.#step} computes: ${where}`);
   }
 
-  /** DIFFERS; NOT_REPLAYABLE for a run without its engine's name, which may be the reason. */
+  /**
+   * The error for a difference: DIFFERS, or NOT_REPLAYABLE if the run does not record its engine,
+   * since a different engine may be the reason.
+   */
   #differs(message: string): ClusterError {
     this.#hasDiffered = true;
     if (this.#replay.checkpoints.fingerprint !== undefined) {
@@ -288,13 +296,13 @@ export class Verifier implements RunRecorder {
     }
     return new ClusterError(
       'NOT_REPLAYABLE',
-      `${message}; ${this.#replay.contents.directory} does not name the engine that computed it`,
+      `${message}; ${this.#replay.contents.directory} does not say which engine computed it`,
       { fix: 'set --engine, --device and --threads, if you know the engine' },
     );
   }
 }
 
-/** The differences between `recorded` and `computed`, in words; undefined without one. */
+/** The differences between `recorded` and `computed`, in words; undefined if there are none. */
 function describe<R extends Record<string, number | string>>(
   recorded: Readonly<Record<keyof R, number | string>>,
   computed: R,

@@ -16,19 +16,19 @@ export interface AppendOptions {
   readonly onError: (error: ClusterError) => void;
   /** Called when the disk becomes full, and when it has space again. */
   readonly onSpace: (isFull: boolean, message: string) => void;
-  /** The most bytes that may wait to be written. */
+  /** Maximum number of bytes that may be waiting to be written. */
   readonly maxBufferBytes: number;
 }
 
 const NOTHING = new Uint8Array(0);
 
 /**
- * A file that grows by whole lines. `append` buffers a line; one write at a time writes all
+ * A file that grows by whole lines. `append` buffers a line; a single write at a time writes all
  * buffered lines in order. `appendNow` writes before it returns. A crash leaves whole lines and at
  * most one torn last line.
  *
  * While the disk is full, lines stay buffered and are retried every few seconds. Any other error,
- * or a full buffer, ends the writing: `onError` gets the error, and `sync` and `close` reject.
+ * or a full buffer, ends all writing: `onError` gets the error, and `sync` and `close` reject.
  */
 export class AppendFile {
   readonly path: string;
@@ -83,12 +83,14 @@ export class AppendFile {
     }
   }
 
-  /** Whether lines wait because the disk is full. */
+  /** Whether lines are waiting because the disk is full. */
   get isFull(): boolean {
     return this.#full !== undefined;
   }
 
-  /** Resolves when all lines so far are synced. Rejects with DISK, also while the disk is full. */
+  /**
+   * Resolves when all lines so far are synced. Rejects with DISK, including while the disk is full.
+   */
   async sync(): Promise<void> {
     this.#startWriting();
     await this.#writing;
@@ -110,7 +112,7 @@ export class AppendFile {
     }
   }
 
-  /** Buffers a line; false where it is lost. */
+  /** Buffers a line; returns false if the line is lost. */
   #buffer(line: string): boolean {
     assert(!this.#closed, `${this.path} is open`);
     if (this.#error !== undefined) return false;
@@ -150,7 +152,7 @@ export class AppendFile {
     }
   }
 
-  /** Moves the buffered lines into `#rest`; false where nothing is left to write. */
+  /** Moves the buffered lines into `#rest`; returns false if nothing is left to write. */
   #takeLines(): boolean {
     if (this.#error !== undefined) return false;
     if (this.#rest.length === 0) {
@@ -161,13 +163,13 @@ export class AppendFile {
     return this.#rest.length > 0;
   }
 
-  /** A write wrote this many bytes; the next one continues after them. */
+  /** A write has written `bytes` bytes; the next one continues after them. */
   #arrived(bytes: number): void {
     if (this.#error !== undefined) return;
     this.#rest = this.#rest.subarray(bytes);
     if (this.#rest.length > 0 || this.#full === undefined) return;
     this.#full = undefined;
-    this.#options.onSpace(false, `${this.path} is written again`);
+    this.#options.onSpace(false, `the disk has space again: writing to ${this.path} resumes`);
   }
 
   #failed(error: unknown): void {
@@ -178,7 +180,7 @@ export class AppendFile {
     if (isNews)
       this.#options.onSpace(
         true,
-        `the disk is full: ${this.path} waits for space; retrying every ` +
+        `the disk is full: ${this.path} is waiting for space; retrying every ` +
           `${DISK_RETRY_MILLISECONDS / 1000} s (${messageOf(error)})`,
       );
   }

@@ -20,7 +20,7 @@ export function checkpointStep(name: string): number | undefined {
   return step === undefined ? undefined : Number(step);
 }
 
-/** The last few checkpoints of a run: checkpoints/step-<ten digits>.safetensors. */
+/** A run's last few checkpoints: checkpoints/step-<ten digits>.safetensors. */
 export class Checkpoints {
   readonly #directory: string;
   readonly #staging: string;
@@ -46,7 +46,8 @@ export class Checkpoints {
     const bytes = encodeCheckpoint(checkpoint);
     await writeWhole(join(this.#directory, name), bytes, this.#disk, this.#staging);
     try {
-      // A newer one is damaged, since the run resumed before it: it does not count.
+      // A newer checkpoint must be damaged (the run resumed from an earlier one), so it does not
+      // count.
       const names = (await this.#names()).filter((other) => other <= name);
       for (const old of names.slice(this.#count)) await this.#remove(old);
     } catch (error) {
@@ -56,9 +57,9 @@ export class Checkpoints {
   }
 
   /**
-   * The newest intact checkpoint; undefined without one. `damaged` is called for each newer one
-   * that is not intact. Their names are synced first, which the coordinator that wrote them may not
-   * have done. Rejects with DISK.
+   * The newest intact checkpoint; undefined if there is none. `damaged` is called for each newer
+   * one that is not intact. The checkpoints' names are synced first, which the coordinator that
+   * wrote them may not have done. Rejects with DISK.
    */
   async newest(
     configuration: Configuration,
@@ -78,19 +79,22 @@ export class Checkpoints {
     return undefined;
   }
 
-  /** Moves it to the staging folder first: a coordinator that was taken over removes nothing. */
+  /**
+   * Moves the file to the staging folder first, so that a coordinator that was taken over removes
+   * nothing.
+   */
   async #remove(name: string): Promise<void> {
     const draft = join(this.#staging, name);
     try {
       await this.#disk.rename(join(this.#directory, name), draft);
     } catch (error) {
-      // The file is gone, or the staging folder is: the next write reports that.
+      // Either the file is gone, or the staging folder is, which the next write will report.
       if (systemCode(error) !== 'ENOENT') throw error;
     }
     await this.#disk.remove(draft);
   }
 
-  /** The newest first. */
+  /** Newest first. */
   async #names(): Promise<string[]> {
     if (!(await this.#disk.isFolder(this.#directory))) return [];
     const names = await this.#disk.list(this.#directory);

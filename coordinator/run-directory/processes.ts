@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 export { systemProcesses, type Processes } from '../../bin/owner.mjs';
 
-/** The owner of a lock as any version recorded it; older versions recorded no namespace. */
+/** A lock's owner, as recorded by any version; older versions did not record a namespace. */
 export const ownerSchema = z.object({
   host: z.string().max(256),
   boot: z.string().max(64).optional(),

@@ -18,7 +18,7 @@ import {
 import { parseRunRecord, type RunRecord } from '../../shared/files/run-schema.ts';
 import { EVENTS_FILE, METRICS_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 
-/** The run.json of an existing run. Rejects with DATA. */
+/** An existing run's run.json. Rejects with DATA. */
 export async function readRunRecord(
   directory: string,
   disk: Disk = systemDisk,
@@ -33,11 +33,11 @@ export interface RecordedLine {
   readonly end: LinePosition;
 }
 
-/** The lines of an earlier coordinator in metrics.jsonl, split at a checkpoint or the beginning. */
+/** An earlier coordinator's lines in metrics.jsonl, split at a checkpoint or at the beginning. */
 export interface RecordedLines {
-  /** The last line that the checkpoint covers; undefined where there is none. */
+  /** The last line that the checkpoint covers; undefined if there is none. */
   readonly covered: RecordedLine | undefined;
-  /** All lines after it, whose steps are computed again. */
+  /** All lines after it, whose steps are recomputed. */
   readonly later: readonly RecordedLine[];
 }
 
@@ -49,9 +49,9 @@ export function endOf({ covered, later }: RecordedLines): LinePosition {
 }
 
 /**
- * The whole lines of metrics.jsonl after those that the checkpoint covers. The checkpoint has the
- * position; where the line before it does not match, all lines are read. Rejects with DATA where a
- * line is damaged.
+ * The complete lines of metrics.jsonl, split after those that the checkpoint covers. Reading starts
+ * at the position recorded in the checkpoint; if the line before that position does not match, all
+ * lines are read. Rejects with DATA if a line is damaged.
  */
 export async function readLines(
   directory: string,
@@ -68,7 +68,7 @@ export async function readLines(
   }
 }
 
-/** The line at the checkpoint's position, if it is of the checkpoint's step. */
+/** The line that ends at the checkpoint's position, if it belongs to the checkpoint's step. */
 async function coveredLine(
   path: string,
   { step, evaluated, chain, lines: end }: CheckpointPosition,
@@ -108,7 +108,7 @@ async function readFrom(
   });
 }
 
-/** The bytes of a file, piece by piece, without blocking the event loop. */
+/** A file's bytes, piece by piece, without blocking the event loop. */
 export async function* piecesOf(
   path: string,
   disk: Disk,
@@ -133,16 +133,16 @@ function isCovered(
 }
 
 /**
- * Whether engines were mixed, or may have been before a crash. Then steps that are computed again
- * may differ, and the run cannot be verified.
+ * Whether engines were mixed, or may have been before a crash. In that case recomputed steps may
+ * differ, and the run cannot be verified.
  */
 export function isPerhapsMixed({ engine, launch, state }: RunRecord): boolean {
   if (engine?.reproducible === false) return true;
-  // run.json does not say which engines computed before a crash.
+  // run.json does not say which engines were in use before a crash.
   return launch['allow_mixed_engines'] === true && (state === 'running' || engine === undefined);
 }
 
-/** Whether the lines contain all that this checkpoint covers. */
+/** Whether the lines contain everything that this checkpoint covers. */
 export function reaches(
   { covered, later }: RecordedLines,
   { step, evaluated }: Pick<Checkpoint, 'step' | 'evaluated'>,
@@ -152,15 +152,15 @@ export function reaches(
   return last.step > step || last.kind === 'evaluation' || evaluated < step;
 }
 
-/** The events.jsonl of an earlier coordinator. */
+/** An earlier coordinator's events.jsonl. */
 export interface RecordedEvents {
-  /** The size of its whole lines, in bytes. */
+  /** The size of its complete lines, in bytes. */
   readonly bytes: number;
   /** The last lines, for viewers. */
   readonly tail: string;
 }
 
-/** The events of a run; undefined where the file is missing. Rejects with DATA. */
+/** A run's events; undefined if the file is missing. Rejects with DATA. */
 export async function readEvents(
   directory: string,
   disk: Disk,
@@ -186,7 +186,7 @@ export async function readEvents(
 export async function newestUnfinished(runs: string): Promise<string> {
   let best: { readonly directory: string; readonly started: string } | undefined;
   for (const name of await namesIn(runs)) {
-    // An unfinished pull.
+    // Left behind by an unfinished pull.
     if (name.startsWith('.')) continue;
     const directory = join(runs, name);
     const record = await readRunRecord(directory).catch(ignoreForeign);
@@ -196,12 +196,12 @@ export async function newestUnfinished(runs: string): Promise<string> {
       best = { directory, started: record.started };
   }
   if (best !== undefined) return best.directory;
-  throw new ClusterError('USAGE', `no run in ${runs} is unfinished (--resume)`, {
-    fix: 'name a run to prolong (--resume RUN --epochs N), or give another --runs-dir',
+  throw new ClusterError('USAGE', `there is no unfinished run in ${runs} (--resume)`, {
+    fix: 'name a run to extend (--resume RUN --epochs N), or give another --runs-dir',
   });
 }
 
-/** Ignores the error of a folder that is not a run. */
+/** Ignores the error for a folder that is not a run. */
 function ignoreForeign(error: unknown): undefined {
   if (error instanceof ClusterError && (error.code === 'DATA' || error.code === 'LIMIT'))
     return undefined;

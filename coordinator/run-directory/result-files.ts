@@ -12,8 +12,8 @@ import {
 } from '../../shared/files/run-layout.ts';
 
 /**
- * Rejects with DATA where the name of a result is taken by anything but a regular file: the end of
- * the run could not write it, and all training would be lost.
+ * Rejects with DATA if a result's name is taken by anything but a regular file: the result could
+ * not be written at the end of the run, and all training would be lost.
  */
 export async function checkResultPaths(run: string, disk: Disk): Promise<void> {
   await checkPaths(
@@ -38,10 +38,10 @@ async function checkPaths(paths: readonly string[], disk: Disk): Promise<void> {
 }
 
 /**
- * Removes the artifacts of a run that is resumed, since they are of an older model: the manifest
- * first, then the files it names and the mistakes. Files are moved to the staging folder first, so
- * that a coordinator that was taken over removes nothing. Rejects with DISK, or with DATA, before
- * anything is removed, where one of them is not a regular file.
+ * Removes the artifacts of a run that is being resumed, since they belong to an older model: first
+ * the manifest, then the files it lists and the mistakes. Files are moved to the staging folder
+ * first, so that a coordinator that was taken over removes nothing. Rejects with DISK, or with DATA
+ * if one of the files is not a regular file; in that case nothing has been removed.
  */
 export async function removeArtifacts(run: string, staging: string, disk: Disk): Promise<void> {
   const folder = join(run, ARTIFACTS_FOLDER);
@@ -79,7 +79,7 @@ async function forget(
   await disk.syncDirectory(folder);
 }
 
-/** The files that a manifest names; none where it is missing or invalid. */
+/** The files that a manifest lists; none if the manifest is missing or invalid. */
 async function namesIn(manifest: string, disk: Disk): Promise<string[]> {
   try {
     const { files } = artifactsManifestSchema.parse(

@@ -31,26 +31,26 @@ export interface CheckpointFile {
   readonly path: string;
 }
 
-/** The files of a run that can be computed again; read, but not checked. */
+/** The files needed to recompute a run, read but not checked. */
 export interface RunContents {
   readonly directory: string;
-  /** The process that may still be writing to it, for messages. */
+  /** The process that may still be writing to the run, for messages. */
   readonly writer: string | undefined;
   readonly record: RunRecord;
   readonly configuration: Configuration;
   /** In the order of their steps. */
   readonly checkpoints: readonly CheckpointFile[];
-  /** The bytes of model.safetensors; undefined without one. */
+  /** The bytes of model.safetensors; undefined if there is none. */
   readonly model: Uint8Array | undefined;
 }
 
 /**
  * Reads a run's directory. Rejects with USAGE for a directory without run.json, with NOT_REPLAYABLE
- * for a run of another arithmetic, and with DATA where a file cannot be read.
+ * for a run with a different arithmetic, and with DATA if a file cannot be read.
  */
 export async function readRunContents(directory: string): Promise<RunContents> {
-  // In this order, lines that a running coordinator adds meanwhile only make the later files longer
-  // than the earlier files say.
+  // In this order, lines that a running coordinator adds in the meantime only make the later files
+  // longer than the earlier files say.
   const writer = await writerOf(directory, systemDisk, systemProcesses);
   const record = await readRecord(directory);
   const checkpoints = await listCheckpoints(directory);
@@ -74,7 +74,7 @@ async function readRecord(directory: string): Promise<RunRecord> {
 
 const versionsSchema = z.object({ arithmetic: z.int(), version: z.string() });
 
-/** A run of another arithmetic may have another schema, so this check comes first. */
+/** A run with a different arithmetic may have a different schema, so this check comes first. */
 function refuseOtherArithmetic(text: string, path: string): void {
   let json: unknown;
   try {
@@ -87,7 +87,7 @@ function refuseOtherArithmetic(text: string, path: string): void {
   if (data === undefined || data.arithmetic === ARITHMETIC) return;
   throw new ClusterError(
     'NOT_REPLAYABLE',
-    `${path} is a run of arithmetic ${data.arithmetic}; this mnist-dist computes arithmetic ` +
+    `${path} was computed with arithmetic ${data.arithmetic}; this mnist-dist uses arithmetic ` +
       `${ARITHMETIC}`,
     { fix: `verify it with mnist-dist ${data.version.slice(0, 32)}, which computed it` },
   );
@@ -106,7 +106,7 @@ async function listCheckpoints(directory: string): Promise<CheckpointFile[]> {
   }
 }
 
-/** The bytes of a run's file; undefined where it is missing. Rejects with DATA. */
+/** The bytes of a run's file; undefined if the file is missing. Rejects with DATA. */
 export async function readIfThere(path: string, limit = runFileLimit): Promise<Buffer | undefined> {
   try {
     return await readEntry(path, limit);
@@ -117,15 +117,15 @@ export async function readIfThere(path: string, limit = runFileLimit): Promise<B
 }
 
 /**
- * The lines of a run's metrics.jsonl after the position of `reader`; none where the file is
- * missing. Afterwards `reader` has the end of the last good line, and what is wrong after it.
- * Throws DATA where the file cannot be read.
+ * The lines of a run's metrics.jsonl after `reader`'s position; none if the file is missing.
+ * Afterwards, `reader` knows where the last good line ends, and what is wrong after it. Throws DATA
+ * if the file cannot be read.
  */
 export function metricsOf(directory: string, reader = new MetricsReader()): Generator<MetricsLine> {
   return metricsLines(piecesIfThere(join(directory, METRICS_FILE), reader.position.bytes), reader);
 }
 
-/** The bytes of a run's file from `start` on; none where the file is missing. Throws DATA. */
+/** The bytes of a run's file from `start` on; none if the file is missing. Throws DATA. */
 export function* piecesIfThere(path: string, start = 0): Generator<Buffer> {
   try {
     yield* entryPieces(path, start);

@@ -18,9 +18,10 @@ export interface RunDirectory {
 }
 
 /**
- * Makes the directory of a new run, `<runs>/<id>/`. The default id is the time in UTC with a random
- * suffix. A directory that a crashed coordinator left before it wrote run.json counts as new; the
- * run's lock tells whether that coordinator still runs. Rejects with USAGE, RUN_EXISTS or DISK.
+ * Creates the directory of a new run, `<runs>/<id>/`. The default id is the time in UTC with a
+ * random suffix. A directory that a crashed coordinator left before it wrote run.json counts as
+ * new; the run's lock shows whether that coordinator is still running. Rejects with USAGE,
+ * RUN_EXISTS or DISK.
  */
 export async function createRunDirectory(
   runs: string,
@@ -42,14 +43,14 @@ export async function createRunDirectory(
   }
   throw new ClusterError(
     'RUN_EXISTS',
-    `${MAX_RUN_ID_TRIES} run ids of this second are taken in ${runs}`,
+    `${runs} already has all ${MAX_RUN_ID_TRIES} run ids that were tried for this second`,
     {
       fix: 'give a --run-id',
     },
   );
 }
 
-/** Throws RUN_EXISTS where the directory contains anything that is not written before run.json. */
+/** Throws RUN_EXISTS if the directory contains anything that is not written before run.json. */
 export async function checkNotStarted(path: string, disk: Disk): Promise<void> {
   let names: string[];
   try {
@@ -58,7 +59,7 @@ export async function checkNotStarted(path: string, disk: Disk): Promise<void> {
     throw diskError(path, error);
   }
   if (names.every(isWrittenBeforeStart)) return;
-  throw new ClusterError('RUN_EXISTS', `the run ${path} exists already`, {
+  throw new ClusterError('RUN_EXISTS', `the run ${path} already exists`, {
     fix: 'choose another --run-id, or move that folder away',
   });
 }
@@ -79,8 +80,8 @@ export function checkRunId(id: string): void {
     `the run id ${JSON.stringify(id.slice(0, 80))} (--run-id) is not allowed`,
     {
       fix:
-        'use 1 to 64 letters, digits, dots, underscores and hyphens, with no dot at the ' +
-        'beginning',
+        'use 1 to 64 letters, digits, dots, underscores and hyphens, and do not begin with ' +
+        'a dot',
     },
   );
 }

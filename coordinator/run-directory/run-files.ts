@@ -49,7 +49,7 @@ export interface RunFilesOptions extends LockEnvironment {
 }
 
 export interface CreateOptions extends RunFilesOptions {
-  /** The folder of all runs. */
+  /** The folder that contains all runs. */
   readonly runs: string;
   /** By default the time and a random suffix. */
   readonly runId?: string | undefined;
@@ -57,15 +57,17 @@ export interface CreateOptions extends RunFilesOptions {
 
 export interface ResumeOptions extends RunFilesOptions {
   readonly directory: string;
-  /** Take the lock even if another host has it. */
+  /** Take the lock even if another host holds it. */
   readonly takeOver: boolean;
   /** Called for each damaged checkpoint, which is skipped. */
   readonly damaged: (error: ClusterError) => void;
-  /** Chooses the lines to keep. Throws, before anything is written, for a run to leave alone. */
+  /**
+   * Chooses the lines to keep. Throws, before anything is written, if the run must be left alone.
+   */
   readonly selectLines: (found: FoundRun) => RecordedLines;
 }
 
-/** The files of a run, with its newest intact checkpoint. */
+/** What a run directory contains: the record, the newest intact checkpoint and the lines. */
 export interface FoundRun {
   readonly record: RunRecord;
   readonly checkpoint: Checkpoint | undefined;
@@ -81,9 +83,9 @@ export interface ReopenedRun extends Omit<FoundRun, 'written'> {
 }
 
 /**
- * All writing to a run directory: run.json, model.safetensors and checkpoints whole or not at all,
- * metrics.jsonl and events.jsonl line by line. Every method that writes rejects (or calls
- * `onError`) with DISK, naming the file or the missing folder, or with LOCKED when another
+ * Does all writing to a run directory. It writes run.json, model.safetensors and checkpoints whole
+ * or not at all, metrics.jsonl and events.jsonl line by line. Every method that writes rejects (or
+ * calls `onError`) with DISK, naming the file or the missing folder, or with LOCKED when another
  * coordinator has taken over the run.
  */
 export class RunFiles {
@@ -100,9 +102,9 @@ export class RunFiles {
   readonly #formatter: MetricsFormatter;
   /** The size of metrics.jsonl, including buffered lines. */
   #lineBytes: number;
-  /** The end of the last replayed line, while recorded steps are computed again. */
+  /** The end of the last replayed line, while recorded steps are recomputed. */
   #passed: LinePosition | undefined;
-  /** Files are written whole one after the other, so that the last call wins. */
+  /** Whole files are written one after the other, so that the last call wins. */
   #whole: Promise<void> = Promise.resolve();
   #state: RunStatus = 'running';
   #closed = false;
@@ -128,7 +130,7 @@ export class RunFiles {
     this.#checkLater();
   }
 
-  /** Makes a new run's directory. Rejects with USAGE, RUN_EXISTS, LOCKED or DISK. */
+  /** Creates a new run's directory. Rejects with USAGE, RUN_EXISTS, LOCKED or DISK. */
   static async create(options: CreateOptions): Promise<RunFiles> {
     const { disk, clock } = options;
     const now = clock.date();
@@ -149,7 +151,7 @@ export class RunFiles {
 
   /**
    * Opens the directory of a run to resume it. A torn last line is cut off. Rejects with LOCKED,
-   * with DATA where a file is damaged, with DISK, or with what `selectLines` throws.
+   * with DATA if a file is damaged, with DISK, or with what `selectLines` throws.
    */
   static async resume(options: ResumeOptions): Promise<ReopenedRun> {
     const { directory, takeOver, disk, keepCheckpoints, damaged, selectLines } = options;
@@ -157,8 +159,8 @@ export class RunFiles {
     const { staging } = lock;
     return await releasedOnError(lock, async () => {
       await lock.removeOlderStaging();
-      // No other coordinator can write any more. What was found is synced, so that all that follows
-      // from it survives a power cut, too.
+      // No other coordinator can write any more. The names found are synced, so that everything
+      // that depends on them survives a power cut as well.
       await syncNames(directory, true, disk);
       const record = await readRunRecord(directory, disk);
       await checkResultPaths(directory, disk);
@@ -185,13 +187,14 @@ export class RunFiles {
 
   /** Writes a checkpoint, after the lines of all its steps. Resolves with its size in bytes. */
   async writeCheckpoint(checkpoint: Omit<Checkpoint, 'lines'>): Promise<number> {
-    // Taken before the first await: lines of later steps are added while it is written.
+    // Read before the first await: lines of later steps are added while the checkpoint is being
+    // written.
     const lines = this.#passed ?? { bytes: this.#lineBytes, digest: this.#formatter.digest };
     await this.#metrics.sync();
     return await this.#unlessTakenOver(() => this.#checkpoints.write({ ...checkpoint, lines }));
   }
 
-  /** The bytes of buffered lines. */
+  /** Bytes of buffered lines. */
   get waitingBytes(): number {
     return this.#metrics.waitingBytes + this.#events.waitingBytes;
   }
@@ -215,7 +218,7 @@ export class RunFiles {
     return piecesOf(join(this.path, METRICS_FILE), this.#options.disk, 0, end.bytes);
   }
 
-  /** Adds a step's line to metrics.jsonl. Takes microseconds: it is written later. */
+  /** Adds a step's line to metrics.jsonl. Takes microseconds: the line is written later. */
   step(metrics: StepMetrics): void {
     this.#line(this.#formatter.step(metrics));
   }
@@ -224,14 +227,14 @@ export class RunFiles {
     this.#line(this.#formatter.evaluation(metrics));
   }
 
-  /** Recorded steps were computed again up to `end`, which the next checkpoint records. */
+  /** Recorded steps were recomputed up to `end`, which the next checkpoint records. */
   passed(end: LinePosition): void {
     this.#passed = end;
   }
 
   #line(line: string): void {
     this.#metrics.append(line);
-    // The line is ASCII.
+    // The line is ASCII, so its length is its size in bytes.
     this.#lineBytes += line.length;
     this.#passed = undefined;
   }
@@ -291,12 +294,15 @@ export class RunFiles {
     const written = this.#whole.then(() =>
       this.#unlessTakenOver(() => writeWhole(path, data, this.#options.disk, this.#staging)),
     );
-    // The caller gets the failure; the next file is written all the same.
+    // The caller gets the failure; the next file is still written.
     this.#whole = written.catch(() => undefined);
     return written;
   }
 
-  /** Turns the error of a write into LOCKED where another coordinator has taken over the run. */
+  /**
+   * If this coordinator has lost the run, replaces a write error with the reason: LOCKED if another
+   * coordinator took over, DISK if the directory is gone.
+   */
   async #unlessTakenOver<T>(write: () => Promise<T>): Promise<T> {
     try {
       return await write();
@@ -305,14 +311,15 @@ export class RunFiles {
     }
   }
 
-  /** A coordinator that was taken over cannot write; this makes it release its workers, too. */
+  /** A coordinator that was taken over cannot write; this makes it release its workers as well. */
   #checkLater(): void {
     this.#options.clock.after(RENEW_MILLISECONDS, () => void this.#check());
   }
 
   async #check(): Promise<void> {
     if (this.#closed) return;
-    // A renewal may fail on a full disk. Other hosts then cannot tell whether this one still runs.
+    // A renewal may fail on a full disk. Other hosts then cannot tell whether this one is still
+    // running.
     await this.#lock.renew().catch(() => undefined);
     const loss = await lossOf(this.#lock);
     if (this.#closed) return;
@@ -321,13 +328,13 @@ export class RunFiles {
   }
 }
 
-/** The name of the folder, or the recorded id where the folder's name cannot be an id. */
+/** The folder's name, or the recorded id if that name cannot be an id. */
 function idOf(directory: string, { run }: RunRecord): string {
   const name = basename(resolve(directory));
   return RUN_ID.test(name) ? name : run;
 }
 
-/** Why this coordinator has lost the run; undefined where it has not, or where that is unknown. */
+/** Why this coordinator has lost the run; undefined if it has not, or if that is unknown. */
 async function lossOf(lock: RunLock): Promise<ClusterError | undefined> {
   const status = await lock.status().catch(() => 'held' as const);
   return status === 'held' ? undefined : lock.lost(status);
@@ -344,14 +351,14 @@ interface OpenFiles {
   readonly staging: string;
   readonly metrics: AppendFile;
   readonly events: AppendFile;
-  /** The end of the lines of metrics.jsonl. */
+  /** Where the lines of metrics.jsonl end. */
   readonly end: LinePosition;
 }
 
 /**
  * Opens metrics.jsonl and events.jsonl, cut off after the last line to keep. A coordinator that was
- * taken over may be suspended with these files open. So the lines are then copied to new files, and
- * the old coordinator writes to files that no name leads to.
+ * taken over may be suspended with these files open. On a takeover, the lines are therefore copied
+ * to new files, and the old coordinator can only write to files that no longer have a name.
  */
 async function openFiles(
   path: string,

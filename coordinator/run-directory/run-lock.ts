@@ -33,16 +33,16 @@ export interface LockEnvironment {
 export type LockStatus = 'held' | 'taken' | 'gone';
 
 /**
- * The lock of a run: the staging folder with the highest number and an owner.json. It is made whole
- * under another name and then renamed to the next number. Only one process can do that, on every
- * file system, without hard links and without comparing times. A folder is never empty while its
- * number is the highest, so no number is used twice.
+ * A run's lock: the staging folder with the highest number and an owner.json. The folder is
+ * completed under another name and then renamed to the next number. On every file system only one
+ * process can do that, without hard links and without comparing times. A folder is never empty
+ * while its number is the highest, so no number is used twice.
  *
  * The folder is also the fence: its owner writes all files there before it renames them, and the
- * next owner removes the folder before it reads anything. An owner that was suspended, between any
- * two instructions, then has nothing to rename.
+ * next owner removes the folder before it reads anything. An owner that was suspended between any
+ * two instructions then has nothing left to rename.
  *
- * lock.json names the owner for older versions; this version reads it where no folder has an owner.
+ * lock.json names the owner for older versions; this version reads it if no folder has an owner.
  */
 export class RunLock {
   /** The folder in which the owner writes files before it renames them. */
@@ -63,8 +63,8 @@ export class RunLock {
   }
 
   /**
-   * Takes the lock: a free one, that of a process that has ended, and with `takeOver` that of a
-   * process whose state this host cannot see. Rejects with LOCKED, naming the owner, or with DISK.
+   * Takes the lock if it is free, if its owner has ended or, with `takeOver`, if this host cannot
+   * see whether its owner is still running. Rejects with LOCKED, naming the owner, or with DISK.
    */
   static async take(
     directory: string,
@@ -88,7 +88,7 @@ export class RunLock {
     });
   }
 
-  /** Takes the lock with this number; undefined where another process was faster. */
+  /** Takes the lock with this number; resolves with undefined if another process was faster. */
   static async #enter(
     directory: string,
     number: number,
@@ -109,15 +109,15 @@ export class RunLock {
       return highest > number ? undefined : lock;
     } catch (error) {
       await removeFolder(path, disk);
-      // The folder was removed by a newer owner, or the number is taken: file systems report that
-      // by many different errors.
+      // A newer owner has removed the folder, or the number is taken, which file systems report
+      // with many different errors.
       if (systemCode(error) === 'ENOENT') return undefined;
       if (await isTaken(number, directory, disk)) return undefined;
       throw error;
     }
   }
 
-  /** Fences off all earlier coordinators: removes their staging folders. Rejects with DISK. */
+  /** Fences off all earlier coordinators by removing their staging folders. Rejects with DISK. */
   async removeOlderStaging(): Promise<void> {
     try {
       const { numbers, unnumbered } = await findStaging(this.#directory, this.#disk);
@@ -149,7 +149,7 @@ export class RunLock {
     return 'held';
   }
 
-  /** Shows other processes that the owner is running. Rejects as the disk does. */
+  /** Shows other processes that the owner is running. Rejects with the disk's error. */
   async renew(): Promise<void> {
     const path = join(this.staging, RENEWALS);
     this.#renewals += 1;
@@ -172,19 +172,19 @@ export class RunLock {
       await this.#disk.rename(join(this.staging, OWNER), join(this.staging, ENDED));
       await this.#disk.remove(join(this.staging, RENEWALS));
     } catch (error) {
-      // Another process took the lock meanwhile.
+      // Another process took the lock in the meantime.
       if (systemCode(error) !== 'ENOENT') throw diskError(this.staging, error);
     }
   }
 
-  /** The error of a coordinator that has lost the run. */
+  /** The error for a coordinator that has lost the run. */
   lost(status: Exclude<LockStatus, 'held'>): ClusterError {
     if (status === 'taken')
       return new ClusterError('LOCKED', `${this.#directory} was taken over by another coordinator`);
     return new ClusterError(
       'DISK',
       `${this.#directory} is gone: it was removed or renamed while this coordinator was ` +
-        'running the run',
+        'running it',
       { fix: 'move it back and give --resume, or start another run' },
     );
   }
@@ -197,8 +197,8 @@ export class RunLock {
 }
 
 /**
- * The process that may be writing to a run's directory, as the subject of a sentence; undefined
- * where no process is.
+ * The process that may be writing to a run's directory, as the subject of a sentence; undefined if
+ * there is none.
  */
 export async function writerOf(
   directory: string,
@@ -213,16 +213,16 @@ export async function writerOf(
     });
   });
   if (owner === undefined) return undefined;
-  if (owner === 'unknown') return `the owner of ${path}, if it still runs,`;
+  if (owner === 'unknown') return `the owner of ${path}, if it is still running,`;
   const fate = fateOf(owner, processes);
   if (fate === 'gone' || fate === 'rebooted') return undefined;
-  return fate === 'running' ? nameOf(owner) : `${nameOf(owner)}, if it still runs,`;
+  return fate === 'running' ? nameOf(owner) : `${nameOf(owner)}, if it is still running,`;
 }
 
 /** A lock as found in a run directory. */
 interface Found {
   readonly highest: number;
-  /** Undefined for a free lock; `unknown` where another version wrote a different format. */
+  /** Undefined for a free lock; `unknown` if another version wrote a different format. */
   readonly owner: RecordedOwner | 'unknown' | undefined;
   readonly path: string;
   readonly text: string;
@@ -239,7 +239,7 @@ async function find(directory: string, disk: Disk): Promise<Found> {
   return { highest, owner: undefined, path: lock, text: '' };
 }
 
-/** Text that is not JSON was not written whole: a power cut ended its owner. */
+/** Text that is not JSON was only partly written: a power cut ended its owner. */
 function parseOwner(text: string): Found['owner'] {
   try {
     return ownerSchema.safeParse(JSON.parse(text)).data ?? 'unknown';
@@ -249,8 +249,8 @@ function parseOwner(text: string): Found['owner'] {
 }
 
 /**
- * Whether a lock with an owner may be taken; false where it changed and must be read again. Rejects
- * with LOCKED where it may not be taken.
+ * Whether a lock with an owner may be taken; false if the lock has changed and must be read again.
+ * Rejects with LOCKED if it must not be taken.
  */
 async function mayTake(
   found: Found,
@@ -277,21 +277,21 @@ async function mayTake(
       `${name} is running this run: it has just renewed its lock (${path})`,
       {
         fix:
-          'wait for it, stop it there, or start another run; --take-over takes the run away ' +
-          'from it',
+          'wait for it, stop it on its machine, or start another run; --take-over takes the ' +
+          'run away from it',
       },
     );
   if (fate === 'rebooted') return true;
   throw new ClusterError(
     'LOCKED',
     `${name} has the lock of this run (${path}) and has not renewed it for ` +
-      `${WATCH_MILLISECONDS / 1000} s; this host cannot see whether it still ` +
-      `runs${whereOf(owner, processes.self())}`,
+      `${WATCH_MILLISECONDS / 1000} s; this host cannot see whether it is still ` +
+      `running${whereOf(owner, processes.self())}`,
     { fix: 'if it has ended, give --take-over' },
   );
 }
 
-/** Why this process cannot see the owner, although it is on this host. */
+/** Why this process cannot see the owner, although the owner is on this host. */
 function whereOf(owner: RecordedOwner | 'unknown', here: Owner): string {
   if (owner === 'unknown' || owner.host !== here.host) return '';
   return owner.namespace === undefined
@@ -299,7 +299,10 @@ function whereOf(owner: RecordedOwner | 'unknown', here: Owner): string {
     : ' (it is in another pid namespace, such as a container)';
 }
 
-/** Watches a lock until its owner renews it, it changes otherwise, or WATCH_MILLISECONDS pass. */
+/**
+ * Watches a lock until its owner renews it, it changes in any other way, or WATCH_MILLISECONDS have
+ * passed.
+ */
 async function watch(
   found: Found,
   directory: string,
@@ -327,7 +330,7 @@ async function write(disk: Disk, path: string, text: string): Promise<void> {
   }
 }
 
-/** The text of a file; undefined where it is missing. */
+/** A file's text; undefined if the file is missing. */
 async function readText(path: string, disk: Disk): Promise<string | undefined> {
   try {
     return Buffer.from(await disk.read(path)).toString();

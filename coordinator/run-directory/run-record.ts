@@ -8,7 +8,7 @@ import type { Outcome } from '../decisions/effects.ts';
 import type { RunState } from '../decisions/state.ts';
 import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 
-/** The constant properties of a run. */
+/** A run's constant properties. */
 interface Run {
   readonly files: { readonly id: string };
   readonly version: string;
@@ -18,7 +18,7 @@ interface Run {
   readonly dataset: Dataset;
 }
 
-/** The progress of a run. */
+/** A run's progress. */
 interface Progress {
   readonly started: string;
   readonly now: string;
@@ -63,7 +63,7 @@ export function runRecord(
   };
 }
 
-/** The engine of the run; empty before the first step begins. */
+/** The run's engine; empty before the first step begins. */
 export function engineOf({ engine, fingerprint, mixed }: RunState): Pick<RunRecord, 'engine'> {
   if (engine === undefined || fingerprint === undefined) return {};
   return {

@@ -6,8 +6,9 @@ import { diskError } from '../../shared/disk/whole-file.ts';
 import { ClusterError } from '../../shared/errors.ts';
 
 /**
- * Staging folders: each coordinator of a run writes files to its own, and renames them into the run
- * directory. They are numbered; the highest one is the lock of the run (run-lock.ts).
+ * Staging folders: each coordinator of a run writes files to its own folder and then renames them
+ * into the run directory. The folders are numbered; the highest one is the run's lock
+ * (run-lock.ts).
  */
 const NUMBERED = /^\.drafts-(\d{1,15})$/;
 const NEW = /^\.drafts-new-[0-9a-f]{12}$/;
@@ -15,7 +16,7 @@ const MAX_NUMBER = 10 ** 15 - 1;
 
 /** The staging folders in a run's directory. */
 export interface StagingFolders {
-  /** The highest number in a name, 0 without any. */
+  /** The highest number in a name; 0 if there is none. */
   readonly highest: number;
   /** The numbers of real folders, not of links to them, the highest first. */
   readonly numbers: readonly number[];
@@ -25,7 +26,8 @@ export interface StagingFolders {
 
 /**
  * Lists a run's directory once: a second listing can be older than the first one, because SFTP and
- * network file systems keep listings for a while. A folder that is removed meanwhile is left out.
+ * network file systems cache listings for a while. A folder that is removed in the meantime is left
+ * out.
  */
 export async function findStaging(directory: string, disk: Disk): Promise<StagingFolders> {
   const names = (await disk.list(directory)).filter(isStaging);
@@ -38,7 +40,7 @@ export async function findStaging(directory: string, disk: Disk): Promise<Stagin
   };
 }
 
-/** Whether a number has been taken by now. A listing alone can be older than the folder. */
+/** Whether a number has been taken by now. A listing alone may be older than the folder. */
 export async function isTaken(number: number, directory: string, disk: Disk): Promise<boolean> {
   const { highest } = await findStaging(directory, disk);
   return highest >= number || (await isFolder(stagingPath(directory, number), disk));
@@ -53,7 +55,7 @@ export function newStagingPath(directory: string): string {
   return join(directory, `.drafts-new-${randomBytes(6).toString('hex')}`);
 }
 
-/** The number of the next folder. Throws DISK where no number is left. */
+/** The number of the next folder. Throws DISK if no number is left. */
 export function nextNumber(highest: number, directory: string): number {
   if (highest < MAX_NUMBER) return highest + 1;
   throw new ClusterError(
@@ -64,8 +66,8 @@ export function nextNumber(highest: number, directory: string): number {
 }
 
 /**
- * Removes a folder with its files, including files that are added meanwhile. Leaves anything else,
- * such as a link to a folder. Rejects with DISK.
+ * Removes a folder with its files, including files that are added in the meantime. Leaves anything
+ * else in place, such as a link to a folder. Rejects with DISK.
  */
 export async function removeFolder(path: string, disk: Disk): Promise<void> {
   for (;;) {

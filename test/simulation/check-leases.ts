@@ -3,7 +3,10 @@ import { assert } from '../../shared/errors.ts';
 import { planStep } from '../../shared/arithmetic/schedule.ts';
 import { firstShard, shardCount } from '../../shared/arithmetic/tree.ts';
 
-/** Open leases belong to connected workers; the parts of a step are all its shards, each once. */
+/**
+ * Checks that open leases belong to connected workers and that the parts of a step cover all its
+ * shards exactly once.
+ */
 export function checkLeases({ task, workers, settings }: RunState): void {
   if (task === undefined) return;
   const { virtualShards, realShards } = planStep(settings.configuration, task.step);
@@ -11,7 +14,7 @@ export function checkLeases({ task, workers, settings }: RunState): void {
   for (const [node, part] of task.parts) {
     for (const { slot, state } of part.leases) {
       const isOwned = part.accepted !== undefined || state === 'gone' || workers.has(slot);
-      assert(isOwned, `part ${node} is leased to slot ${slot}, which has no worker`);
+      assert(isOwned, `part ${node} is leased to slot ${slot}, which has a worker`);
     }
     const computing = part.leases.filter(({ state }) => state === 'open' || state === 'late');
     assert(

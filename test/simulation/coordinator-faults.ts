@@ -1,20 +1,26 @@
 import type { Random } from '../fixtures/seeded-random.ts';
 
-/** Faults of the coordinator and its disk, which the simulation carries out. */
+/** Faults in the coordinator and its disk, carried out by the simulation. */
 export interface CoordinatorWorld {
-  /** Kills the coordinator and starts it again after so many milliseconds. */
+  /** Kills the coordinator and restarts it after `pause` milliseconds. */
   kill(pause: number): void;
-  /** Kills all processes that use the disk, and loses what was not synced. */
+  /**
+   * Kills all processes that use the disk, loses what was not synced, and restarts the coordinator
+   * after `pause` milliseconds.
+   */
   cutPower(pause: number): void;
-  /** Limits the disk to so many more bytes for so many milliseconds. */
+  /** Limits the disk to `bytes` more bytes for `milliseconds`. */
   fillDisk(bytes: number, milliseconds: number): void;
-  /** Stops the coordinator for so long. */
+  /** Stops the coordinator for `milliseconds`. */
   stop(milliseconds: number): void;
-  /** Stops it for so long; after a pause the coordinator of another host takes over. */
+  /**
+   * Stops the coordinator for `milliseconds`; after `pause`, a coordinator on another host takes
+   * over.
+   */
   supersede(milliseconds: number, pause: number): void;
-  /** Starts a second coordinator of the same run. */
+  /** Starts a second coordinator for the same run. */
   intrude(): void;
-  /** Moves the time of day by so many milliseconds. */
+  /** Moves the time of day by `byMilliseconds`. */
   setClock(byMilliseconds: number): void;
 }
 
@@ -29,7 +35,7 @@ const faults: readonly Fault[] = [
     strike: (world, random) => {
       const pause = random.between(50, 3_000);
       world.kill(pause);
-      return `the coordinator is killed, and started again after ${pause.toFixed(0)} ms`;
+      return `the coordinator is killed, and restarted after ${pause.toFixed(0)} ms`;
     },
   },
   {
@@ -37,7 +43,7 @@ const faults: readonly Fault[] = [
     strike: (world, random) => {
       const pause = random.between(50, 3_000);
       world.cutPower(pause);
-      return `the power fails, and the coordinator is started again after ${pause.toFixed(0)} ms`;
+      return `the power fails, and the coordinator is restarted after ${pause.toFixed(0)} ms`;
     },
   },
   {

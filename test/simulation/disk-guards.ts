@@ -3,17 +3,17 @@ import type { Guard } from './guards.ts';
 const RUN_LOCK = 'test/unit/coordinator/run-directory/run-lock.test.ts';
 const SETUP_LOCK = 'test/unit/bin/lock.test.ts';
 
-/** Guards of files and locks. */
+/** Guards for files and locks. */
 export const diskGuards: readonly Guard[] = [
   {
-    name: 'the names of the files of a run are synced before it resumes',
+    name: "the names of a run's files are synced before it resumes",
     file: 'coordinator/run-directory/run-files.ts',
     line: 'await syncNames(directory, true, disk);',
     without: '',
     test: 'test/unit/coordinator/run-directory/run-files.test.ts',
   },
   {
-    name: 'the name of a checkpoint is synced before a run resumes from it',
+    name: "a checkpoint's name is synced before a run resumes from it",
     file: 'coordinator/run-directory/checkpoints.ts',
     line: 'if (names.length > 0) await syncNames(this.#directory, true, this.#disk);',
     without: '',
@@ -27,7 +27,7 @@ export const diskGuards: readonly Guard[] = [
     test: 'test/unit/coordinator/run-directory/checkpoints.test.ts',
   },
   {
-    name: 'a coordinator that was taken over removes no artifacts',
+    name: 'a coordinator that was taken over does not remove artifacts',
     file: 'coordinator/run-directory/result-files.ts',
     line: 'await disk.rename(join(folder, name), draft);',
     without: 'await disk.remove(join(folder, name));',
@@ -52,13 +52,13 @@ export const diskGuards: readonly Guard[] = [
     without: '',
   },
   {
-    name: 'the lines of all steps are synced before a checkpoint can be seen',
+    name: 'the lines of all steps are synced before a checkpoint becomes visible',
     file: 'coordinator/run-directory/run-files.ts',
     line: 'await this.#metrics.sync();\n    return await this.#unlessTakenOver',
     without: 'return await this.#unlessTakenOver',
   },
   {
-    name: 'the fence: a coordinator that was taken over has no staging any more',
+    name: 'the fence: a coordinator that was taken over no longer has a staging folder',
     file: 'coordinator/run-directory/run-lock.ts',
     line: 'if (number < this.#number) await',
     without: 'if (number > this.#number) await',
@@ -72,7 +72,7 @@ export const diskGuards: readonly Guard[] = [
     without: '',
   },
   {
-    name: 'a coordinator that was taken over notices while it has nothing to write',
+    name: 'a coordinator that was taken over notices even while it has nothing to write',
     file: 'coordinator/run-directory/run-files.ts',
     line: 'else this.#options.onError(loss);',
     without: '',
@@ -91,14 +91,14 @@ export const diskGuards: readonly Guard[] = [
     test: RUN_LOCK,
   },
   {
-    name: 'a process that was suspended before it took a lock sees that others had it meanwhile',
+    name: 'a process that was suspended before it took a lock sees that others have had it since',
     file: 'coordinator/run-directory/run-lock.ts',
     line: 'const { highest } = await findStaging(directory, disk);',
     without: 'const highest = number;',
     test: RUN_LOCK,
   },
   {
-    name: 'a lock that was given back keeps its number',
+    name: 'a released lock keeps its number',
     file: 'coordinator/run-directory/run-lock.ts',
     line: 'await this.#disk.rename(join(this.staging, OWNER), join(this.staging, ENDED));',
     without: 'await this.#disk.remove(join(this.staging, OWNER));',
@@ -112,21 +112,21 @@ export const diskGuards: readonly Guard[] = [
     test: RUN_LOCK,
   },
   {
-    name: 'a process of another pid namespace is not judged by its number',
+    name: 'a process in another pid namespace is not judged by its pid',
     file: 'bin/owner.mjs',
     line: 'if (owner.namespace === here.namespace) return',
     without: 'if (owner.namespace !== undefined) return',
     test: RUN_LOCK,
   },
   {
-    name: 'a zombie owns nothing',
+    name: 'a zombie does not own a lock',
     file: 'bin/owner.mjs',
     line: ' && !/[ZXx]/.test(stat.state)',
     without: '',
     test: RUN_LOCK,
   },
   {
-    name: 'an observer does not count the time in which it was suspended',
+    name: 'an observer does not count the time during which it was suspended',
     file: 'bin/owner.mjs',
     line: 'const passed = Math.min(now - this.#looked, 4 * LOOK_MILLISECONDS);',
     without: 'const passed = now - this.#looked;',
@@ -140,28 +140,28 @@ export const diskGuards: readonly Guard[] = [
     test: 'test/unit/shared/disk/disk.test.ts',
   },
   {
-    name: 'a set-up that lost its lock begins again',
+    name: 'a set-up that lost its lock starts over',
     file: 'bin/lock.mjs',
     line: 'if (lease.isHeld) throw error;',
     without: 'if (losses > 0) throw error;',
     test: SETUP_LOCK,
   },
   {
-    name: 'the lock of a set-up that is renewed is not taken over',
+    name: "a set-up's lock is not taken over while it is being renewed",
     file: 'bin/lock.mjs',
     line: 'if (isGone || unmoved >= limitOf(found)) {',
     without: 'if (isGone || time.now() - begun >= limitOf(found)) {',
     test: SETUP_LOCK,
   },
   {
-    name: 'the lock of a set-up of an older version is respected while it runs',
+    name: "the lock of an older version's set-up is respected while that set-up runs",
     file: 'bin/lock.mjs',
     line: "if (known === 'running' && owner?.token === undefined) return Infinity;",
     without: '',
     test: SETUP_LOCK,
   },
   {
-    name: 'a coordinator that was taken over removes no checkpoint',
+    name: 'a coordinator that was taken over does not remove checkpoints',
     file: 'coordinator/run-directory/checkpoints.ts',
     line: 'await this.#disk.rename(join(this.#directory, name), draft);',
     without: 'await this.#disk.remove(join(this.#directory, name));',
@@ -214,7 +214,7 @@ export const diskGuards: readonly Guard[] = [
     test: 'test/unit/shared/disk/whole-file.test.ts',
   },
   {
-    name: 'the lock of another process is not released',
+    name: "another process's lock is not released",
     file: 'coordinator/run-directory/run-lock.ts',
     line: 'if ((await readText(lock, this.#disk)) === this.#lockText) await',
     without: 'await',

@@ -1,7 +1,7 @@
 import type { Random } from '../fixtures/seeded-random.ts';
 import type { SimulatedWorker } from './simulated-worker.ts';
 
-/** A fault of one worker: how often it strikes, and what it does; it returns its description. */
+/** A worker fault: how often it strikes, and what it does. `strike` returns its description. */
 interface Fault {
   readonly weight: number;
   readonly strike: (
@@ -17,7 +17,7 @@ const faults: readonly Fault[] = [
     strike: (worker, random) => {
       const pause = random.between(10, 3_000);
       worker.crash(pause);
-      return `is killed, and started again after ${pause.toFixed(0)} ms`;
+      return `is killed, and restarted after ${pause.toFixed(0)} ms`;
     },
   },
   {
@@ -39,32 +39,33 @@ const faults: readonly Fault[] = [
     strike: (worker, random) => {
       const milliseconds = random.between(50, 2_000);
       worker.wire?.slow(milliseconds);
-      return `has a network of up to ${milliseconds.toFixed(0)} ms`;
+      return `has a network delay of up to ${milliseconds.toFixed(0)} ms`;
     },
   },
   {
     weight: 2,
     strike: (worker, random) => {
       worker.shardMilliseconds = Math.min(200, worker.shardMilliseconds * random.between(3, 30));
-      return `needs ${worker.shardMilliseconds.toFixed(0)} ms for a shard`;
+      return `needs ${worker.shardMilliseconds.toFixed(0)} ms per shard`;
     },
   },
   { weight: 2, strike: (worker) => ((worker.isRepeating = true), 'sends every result twice') },
   {
     weight: 2,
     strike: (worker, _, all) => {
-      // If two workers differ about an audited part, or two waver, a third one is needed, and there
-      // may be none.
-      if (worker.isAudited || all.some(({ isWavering }) => isWavering)) return 'computes on';
+      // If two workers disagree about an audited part, or if two of them waver, a third one is
+      // needed, but there may be none.
+      if (worker.isAudited || all.some(({ isWavering }) => isWavering))
+        return 'continues undisturbed';
       worker.isWavering = true;
-      return 'sends another result after each of its own';
+      return 'sends a wrong result after each of its own';
     },
   },
   {
     weight: 1,
     strike: (worker, _, all) => {
-      // Once in a simulation: two for one part would count as a fault of the model.
-      if (all.some(({ wasBroken }) => wasBroken)) return 'computes on';
+      // Only once per simulation: two NaNs for one part would count as a fault in the model.
+      if (all.some(({ wasBroken }) => wasBroken)) return 'continues undisturbed';
       worker.isBroken = true;
       worker.wasBroken = true;
       return 'computes a NaN';

@@ -8,14 +8,18 @@ import { guards, withoutGuard } from './guards.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 /**
- * As many as it takes to notice the removal of any guard; the first failure ends the simulation.
+ * Number of seeds that suffices to notice the removal of any guard. The simulation ends at the
+ * first failure.
  */
 const SEEDS = 400;
-/** The limit for a simulation that hangs: as long as a whole one may take. */
+/** Deadline for a simulation that hangs: as long as a complete one may take. */
 const LIMIT_MILLISECONDS = 2 * SEEDS * 1_000;
 const MAX_OUTPUT_BYTES = 16 * 1024 ** 2;
 
-/** A copy of what the simulator runs; `later` belongs to the test, since several run at once. */
+/**
+ * Copies what the simulator runs. `later` belongs to the test, since several tests run
+ * concurrently.
+ */
 function copyOfSources(later: (clean: () => void) => void): string {
   const copy = temporaryFolder(later);
   for (const folder of ['bin', 'coordinator', 'worker', 'shared', 'test', 'dist/shared/kernels'])
@@ -44,7 +48,7 @@ async function runIn(
   });
 }
 
-// As many at once as vitest.config.ts says.
+// As many tests run concurrently as vitest.config.ts allows.
 describe.concurrent('the simulator', { timeout: LIMIT_MILLISECONDS }, () => {
   it('passes on a copy of the sources', async ({ expect, signal, onTestFinished }) => {
     const { passes, output } = await runIn(copyOfSources(onTestFinished), SIMULATION, signal, 50);
@@ -52,17 +56,20 @@ describe.concurrent('the simulator', { timeout: LIMIT_MILLISECONDS }, () => {
   });
 
   it.for(guards)(
-    'fails without: $name',
+    'fails without the guard "$name"',
     async ({ test = SIMULATION, ...guard }, { expect, signal, onTestFinished }) => {
       const copy = copyOfSources(onTestFinished);
       const path = join(copy, guard.file);
       const source = withoutGuard(readFileSync(path, 'utf8'), guard);
-      assert(source !== undefined, `${guard.file} does not have this line once: ${guard.line}`);
+      assert(
+        source !== undefined,
+        `${guard.file} does not have this line exactly once: ${guard.line}`,
+      );
       writeFileSync(path, source);
       const { passes, output } = await runIn(copy, test, signal);
-      expect(passes, `nothing noticed:\n${output}`).toBe(false);
+      expect(passes, `no test noticed:\n${output}`).toBe(false);
       if (test === SIMULATION) expect(output).toContain('npm run sim -- --seed');
-      // A test file that cannot be loaded notices nothing.
+      // A test file that cannot be loaded does not notice anything.
       else expect(output).toMatch(/Tests .*\d+ failed/);
     },
   );

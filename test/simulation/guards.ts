@@ -6,13 +6,13 @@ export interface Guard {
   readonly file: string;
   readonly line: string;
   readonly without: string;
-  /** The test that notices the removal where the simulator cannot. */
+  /** The test that notices the removal if the simulator cannot. */
   readonly test?: string;
 }
 
 /**
- * The source without the guard, however the line is wrapped; undefined unless the source has it
- * once.
+ * The source without the guard, however the line is wrapped; undefined unless the source contains
+ * the line exactly once.
  */
 export function withoutGuard(source: string, { line, without }: Guard): string | undefined {
   const words = line
@@ -29,32 +29,32 @@ const AUDIT = 'test/unit/coordinator/decisions/audit.test.ts';
 export const guards: readonly Guard[] = [
   ...diskGuards,
   {
-    name: 'a result of another step is dropped',
+    name: 'a result from another step is dropped',
     file: 'coordinator/decisions/results.ts',
     line: 'task.kind !== kind || task.step !== message.step)',
     without: 'task.kind !== kind)',
   },
   {
-    name: 'a result that is not finite is refused',
+    name: 'a result that is not finite is rejected',
     file: 'coordinator/decisions/results.ts',
     line: 'if (!verdict.finite) return',
     without: 'if (!verdict.finite && !verdict.intact) return',
   },
   {
-    name: 'the first result of a part is the only one',
+    name: 'only the first result for a part is accepted',
     file: 'coordinator/decisions/results.ts',
     line: 'if (part.accepted !== undefined) return compareWithAccepted(',
     without: 'if (part.accepted?.slot === -1) return compareWithAccepted(',
     test: VOTES,
   },
   {
-    name: 'what is audited counts only when two agree',
+    name: 'an audited part counts only when two workers agree',
     file: 'coordinator/decisions/results.ts',
     line: 'if (votesFor(answered, answer) < part.quorum)',
     without: 'if (votesFor(answered, answer) < 1)',
   },
   {
-    name: 'digests are compared where two must agree',
+    name: 'digests are compared when two workers must agree',
     file: 'coordinator/decisions/votes.ts',
     line: 'other.digest === digest && digest !== undefined && other.correct === correct',
     without: 'other.correct === correct',
@@ -68,20 +68,20 @@ export const guards: readonly Guard[] = [
     test: VOTES,
   },
   {
-    name: 'a result that is taken back is forgotten in the sum',
+    name: 'a discarded result is removed from the sums',
     file: 'coordinator/decisions/votes.ts',
     line: 'sums.delete(top);',
     without: '',
   },
   {
-    name: 'a worker that contradicts itself is not believed',
+    name: 'a worker that contradicts itself is not trusted',
     file: 'coordinator/decisions/results.ts',
     line: 'if (verdict.finite && earlier !== undefined && !isSameAnswer(earlier, answer))',
     without: 'if (verdict.finite && earlier !== undefined && earlier.slot === -1)',
     test: VOTES,
   },
   {
-    name: 'memory that was given back is not read again',
+    name: 'memory that was released is not read again',
     file: 'shared/wire/frame.ts',
     line: 'if (!isAvailable) return false;',
     without: '',
@@ -97,14 +97,14 @@ export const guards: readonly Guard[] = [
     test: SUSPENSION,
   },
   {
-    name: 'the time in which a process was suspended does not count',
+    name: 'the time during which a process was suspended does not count',
     file: 'shared/clock.ts',
     line: 'if (isSuspension) this.#skipped += gap;',
     without: '',
     test: 'test/unit/shared/clock.test.ts',
   },
   {
-    name: 'the time in which a process computes counts, however long its event loop is held up',
+    name: 'the time that a process spends computing counts, even if its event loop is held up',
     file: 'shared/clock.ts',
     line: 'gap >= SUSPENSION_MILLISECONDS && used - this.#used < gap / 2;',
     without: 'gap >= SUSPENSION_MILLISECONDS;',
@@ -118,7 +118,7 @@ export const guards: readonly Guard[] = [
     test: 'test/unit/worker/session.test.ts',
   },
   {
-    name: 'a worker that sends too many unrequested messages is closed',
+    name: 'a worker that sends too many unrequested messages is disconnected',
     file: 'coordinator/decisions/message-budget.ts',
     line: 'if (left < 0) {',
     without: 'if (left < -Infinity) {',
@@ -132,14 +132,14 @@ export const guards: readonly Guard[] = [
     test: 'test/unit/coordinator/decisions/message-budget.test.ts',
   },
   {
-    name: 'a worker that contradicts itself about a finished step is not believed',
+    name: 'a worker that contradicts itself about a finished step is not trusted',
     file: 'coordinator/decisions/results.ts',
     line: 'if (earlier !== undefined && !isSameAnswer(earlier, answer))',
     without: 'if (earlier?.slot === -1)',
     test: VOTES,
   },
   {
-    name: 'a worker that prepares for long keeps no other worker out',
+    name: 'a worker that prepares for a long time does not keep other workers out',
     file: 'coordinator/decisions/membership.ts',
     line: 'const idler = longestPreparing(others, now);',
     without: 'const idler = longestPreparing([], now);',
@@ -168,7 +168,7 @@ export const guards: readonly Guard[] = [
     test: 'test/unit/coordinator/decisions/training-loop.test.ts',
   },
   {
-    name: 'memory of a message is used again only once it was given back',
+    name: "a message's memory is reused only once it has been released",
     file: 'shared/wire/large-messages.ts',
     line: 'this.#options.deliver(message, () => (this.#spare = message));',
     without: 'this.#options.deliver(message, () => undefined);\n      this.#spare = message;',
@@ -213,35 +213,35 @@ export const guards: readonly Guard[] = [
     test: 'test/unit/coordinator/decisions/leases.test.ts',
   },
   {
-    name: 'a body that was taken back is accepted again from a worker that confirmed it',
+    name: 'a discarded body is accepted again from a worker that confirmed it',
     file: 'coordinator/decisions/results.ts',
     line: ' && votesFor(part, earlier) < part.quorum',
     without: '',
     test: VOTES,
   },
   {
-    name: 'a fake checksum is found by the digest',
+    name: 'a forged checksum is detected by the digest',
     file: 'coordinator/decisions/votes.ts',
     line: 'if (isDigested && one.digest !== other.digest) return false;',
     without: '',
     test: VOTES,
   },
   {
-    name: 'a worker that prepares gets no more time than it announced',
+    name: 'a preparing worker does not get more time than it announced',
     file: 'coordinator/decisions/membership.ts',
     line: 'const seen = isReady ? { ...worker, silentAt } : worker;',
     without: 'const seen = { ...worker, silentAt };',
     test: 'test/unit/coordinator/decisions/training-loop.test.ts',
   },
   {
-    name: 'a coordinator that has ended handles no event',
+    name: 'a coordinator that has ended does not handle events',
     file: 'coordinator/driver.ts',
     line: 'if (this.#shutdownReason !== undefined) return;',
     without: '',
     test: 'test/unit/coordinator/driver.test.ts',
   },
   {
-    name: 'a worker that still computes a part is not asked for it again',
+    name: 'a worker that is still computing a part is not asked for it again',
     file: 'coordinator/decisions/leases.ts',
     line: "count(slot, 'late') === 0 && !isSpent(slot)",
     without: '!isSpent(slot)',
@@ -284,13 +284,13 @@ export const guards: readonly Guard[] = [
     without: 'void files.writeRun(this.#begun).catch(() => undefined);',
   },
   {
-    name: 'a step that is computed again is not written again',
+    name: 'a step that is recomputed is not written again',
     file: 'coordinator/recorder.ts',
     line: 'if (recorded === undefined)\n      files.step(',
     without: 'if (step > 0)\n      files.step(',
   },
   {
-    name: 'a step that is computed again is compared with the recorded one',
+    name: 'a step that is recomputed is compared with the recorded one',
     file: 'coordinator/recorder.ts',
     line:
       "else if (recorded.line.kind !== 'step' || recorded.line.chain !== chain) " +
@@ -299,7 +299,7 @@ export const guards: readonly Guard[] = [
     test: 'test/unit/coordinator/replay/replay.test.ts',
   },
   {
-    name: 'workers learn that the run is finished only after the disk has it',
+    name: 'workers learn that the run has finished only once that is on the disk',
     file: 'coordinator/serve.ts',
     line: 'const outcome = await driver.outcome;',
     without: 'const outcome = await driver.outcome; driver.shutDown(outcome);',

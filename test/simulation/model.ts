@@ -20,7 +20,7 @@ export interface ExpectedStep {
   readonly checksum: bigint;
 }
 
-/** 23 parameters and a batch whose last one is short: four steps an epoch. */
+/** 23 parameters, and four steps per epoch, whose last batch is short. */
 export function simulatedConfiguration(
   virtualShards: number,
   seed: number,
@@ -44,8 +44,8 @@ export function simulatedConfiguration(
 }
 
 /**
- * A fake engine: what a shard yields depends on weights, step and shard alone; some values are
- * subnormal.
+ * A fake engine. A shard's result depends only on the weights, the step and the shard; some values
+ * are subnormal.
  */
 export function sumOf(
   configuration: Configuration,
@@ -66,7 +66,7 @@ export function sumOf(
   return { values: left.values, correct: left.correct + right.correct };
 }
 
-/** A worker is only asked for subtrees without padding. */
+/** Whether a worker may be asked for the node: only for a subtree without padding. */
 export function isAskable(
   { virtualShards, ...rest }: Configuration,
   step: number,
@@ -79,14 +79,14 @@ function shardOf(weights: Float32Array, step: number, shard: number): PartialSum
   const values = new Float32Array(weights.length + 1);
   for (let i = 0; i <= weights.length; i++) {
     const noise = hash(step, shard, i) / 2 ** 32 - 0.5;
-    // Differences of such values are below 2^-126 now and then.
+    // Differences between such values are occasionally below 2^-126.
     values[i] = i % 5 === 4 ? noise * 4e-38 : noise + 0.01 * (weights[i] ?? 0);
   }
   values[weights.length] = hash(step, shard, -1) / 2 ** 36;
   return { values, correct: hash(step, shard, -2) % 2 };
 }
 
-/** Class, loss and probabilities of every row of a chunk. */
+/** Class, loss and probabilities of every row in a chunk. */
 export function predictionsOf(
   configuration: Configuration,
   weights: Float32Array,

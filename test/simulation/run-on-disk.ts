@@ -22,7 +22,7 @@ export interface ExpectedRun {
   readonly configuration: Configuration;
   readonly steps: readonly ExpectedStep[];
   readonly weights: Float32Array;
-  /** The link of each step. */
+  /** The chain link of each step. */
   readonly chain: readonly string[];
 }
 
@@ -52,21 +52,21 @@ export function simulatedDataset({ dataset, trainSamples, testSamples }: Configu
   };
 }
 
-/** The run.json that survives a power cut. */
+/** The run.json that would survive a power cut. */
 export function durableRecord(disk: SimulatedDisk): RunRecord | undefined {
   const bytes = disk.durable(join(RUN, 'run.json'));
   return bytes === undefined ? undefined : parseRunRecord(textOf(bytes), 'run.json');
 }
 
 /**
- * Expects each step in metrics.jsonl once, in order and as in the undisturbed run; returns their
- * number.
+ * Checks that metrics.jsonl has each step once, in order and as in the undisturbed run. Returns the
+ * number of steps.
  */
 export function recordedSteps(disk: SimulatedDisk, expected: ExpectedRun): number {
   const { lines, bad } = readMetrics(textOf(disk.read(join(RUN, 'metrics.jsonl'))));
   assert(
     bad === undefined,
-    `metrics.jsonl is what was written, but for line ${bad?.line}: ${bad?.reason}`,
+    `metrics.jsonl is as it was written, except for line ${bad?.line}: ${bad?.reason}`,
   );
   let steps = 0;
   let evaluated = 0;
@@ -82,23 +82,24 @@ export function recordedSteps(disk: SimulatedDisk, expected: ExpectedRun): numbe
     const step = expected.steps[steps];
     steps += 1;
     assert(line.step === steps, `metrics.jsonl continues with step ${steps}, not ${line.step}`);
-    assert(Object.is(line.loss, step?.loss), `its loss of step ${steps} is the undisturbed run's`);
-    assert(line.correct === step?.correct, `its hits of step ${steps} are the undisturbed run's`);
+    assert(Object.is(line.loss, step?.loss), `the loss of step ${steps} is the undisturbed run's`);
+    assert(line.correct === step?.correct, `the hits of step ${steps} are the undisturbed run's`);
     const isSame = line.weights === checksumText(step.checksum);
     assert(
       isSame && line.chain === expected.chain[steps - 1],
-      `its chain of step ${steps} is that run's`,
+      `the chain link of step ${steps} is the undisturbed run's`,
     );
   }
   return steps;
 }
 
 /**
- * Expects whole lines, rising terms and rising times in events.jsonl, even if the wall clock jumps.
+ * Checks that events.jsonl has complete lines, rising terms and rising times, even if the wall
+ * clock jumps.
  */
 function checkEvents(disk: SimulatedDisk): void {
   const lines = textOf(disk.read(join(RUN, 'events.jsonl'))).split('\n');
-  assert(lines.pop() === '', 'events.jsonl ends with a whole line');
+  assert(lines.pop() === '', 'events.jsonl ends with a complete line');
   let last = 0;
   let passed = 0;
   for (const line of lines) {
@@ -117,7 +118,7 @@ function checkEvents(disk: SimulatedDisk): void {
   }
 }
 
-/** Checks what a finished run leaves after a power cut; returns its record. */
+/** Checks what is left of a finished run after a power cut; returns its record. */
 export function checkFinishedRun(disk: SimulatedDisk, expected: ExpectedRun): RunRecord {
   disk.powerCut();
   const { configuration, weights } = expected;
@@ -133,10 +134,10 @@ export function checkFinishedRun(disk: SimulatedDisk, expected: ExpectedRun): Ru
     Date.parse(ended) >= Date.parse(started),
     `the run ends after it began: ${started}, ${ended}`,
   );
-  assert(record.chain === chain, "its last link is the undisturbed run's");
+  assert(record.chain === chain, "the last chain link is the undisturbed run's");
   assert(recordedSteps(disk, expected) === step, 'metrics.jsonl has all steps');
   const text = textOf(disk.read(join(RUN, 'metrics.jsonl')));
-  assert(text.endsWith('\n'), 'metrics.jsonl ends with a whole line');
+  assert(text.endsWith('\n'), 'metrics.jsonl ends with a complete line');
   assert(
     text.split('"kind":"evaluation"').length - 1 === configuration.epochs,
     'each epoch is evaluated',
@@ -156,7 +157,7 @@ function textOf(bytes: Uint8Array): string {
 
 const known = new Map<string, ExpectedRun>();
 
-/** The expected outcome of a run of this configuration; computed once. */
+/** The expected outcome of a run with this configuration; computed once. */
 export function expectedOf(configuration: Configuration): ExpectedRun {
   const key = `${configuration.virtualShards} ${configuration.seed} ${configuration.epochs}`;
   const run = known.get(key);

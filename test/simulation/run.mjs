@@ -1,5 +1,5 @@
-// `npm run sim -- --seeds 20000` simulates so many clusters; `--seed N` begins with that seed, and
-// alone simulates only that one.
+// `npm run sim -- --seeds 20000` simulates 20,000 clusters. `--seed N` starts at seed N; without
+// `--seeds`, only that seed is simulated.
 import { spawnSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
 

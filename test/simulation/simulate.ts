@@ -28,31 +28,29 @@ import { Wire } from './wire.ts';
 import type { SimulationResult, Story } from './story.ts';
 
 /**
- * How long a run may take, in virtual time, after the last fault: several leases and silences one
- * after the other.
+ * How long a run may take after the last fault, in virtual time: several leases and silences in a
+ * row.
  */
 const PROGRESS_LIMIT_MILLISECONDS = 300_000;
 const FAULTS_LIMIT_MILLISECONDS = 20_000;
 /** The share of faults that strike the coordinator. */
 const COORDINATOR_FAULTS = 0.25;
 
-/**
- * The longest delay of messages where processes are suspended, so that some wait in socket buffers.
- */
+/** Maximum delay of messages when processes are suspended, so that some wait in socket buffers. */
 const SLOW_WIRE_MILLISECONDS = 400;
-/** Long enough that the others lose a suspended worker and continue to train. */
+/** Long enough for the others to lose a suspended worker and continue training. */
 const LONG_RUN_EPOCHS = 16;
 
 /**
- * A whole cluster in one process: everything that happens follows from seed and story. Throws
- * SimulationFailure.
+ * Simulates a whole cluster in one process. Everything that happens follows from the seed and the
+ * story. Throws SimulationFailure.
  */
 export async function simulate(seed: number, story: Story = 'faults'): Promise<SimulationResult> {
   const simulation = new Simulation(seed, story);
   try {
     return await simulation.run();
   } catch (error) {
-    simulation.note('this is wrong');
+    simulation.note('an invariant is broken');
     throw new SimulationFailure(seed, simulation.journal, error);
   } finally {
     simulation.close();
@@ -68,11 +66,11 @@ class Simulation implements Witness, CoordinatorWorld {
   readonly #expected: ExpectedRun;
   readonly #workers: SimulatedWorker[];
   readonly #settings: Omit<Settings, 'run' | 'term'>;
-  /** The one that workers reach; undefined while none listens. */
+  /** The coordinator that workers can reach; undefined while none is listening. */
   #coordinator: SimulatedCoordinator | undefined;
-  /** The last one that opened the run. */
+  /** The last coordinator that opened the run. */
   #newest: SimulatedCoordinator | undefined;
-  /** Those that were taken over while they were stopped. */
+  /** Coordinators that were taken over while they were stopped. */
   #superseded: SimulatedCoordinator[] = [];
   #hosts = 1;
   readonly #wireMilliseconds: number;
@@ -83,14 +81,14 @@ class Simulation implements Witness, CoordinatorWorld {
   readonly #terms = new Map<number, SimulatedCoordinator>();
   /** The highest term of a coordinator that was not superseded. */
   #term = 0;
-  /** The newest checkpoint that is safe. */
+  /** The step of the newest checkpoint that is safe. */
   #kept = 0;
   /** Whether a full disk ended a coordinator; workers may learn of it much later. */
   #hasEndedFull = false;
   #isFinished = false;
   /** Whether a worker's connection may end before the run does. */
   #mayLose = true;
-  /** How many workers were found to compute other results than the rest. */
+  /** How many workers were found to have sent wrong results. */
   #suspects = 0;
   #crash: unknown;
 
@@ -175,8 +173,8 @@ class Simulation implements Witness, CoordinatorWorld {
   }
 
   /**
-   * No worker may be lost that was suspended together with the others, or whose messages wait for a
-   * suspended coordinator.
+   * Suspends workers, the coordinator or all. A worker must not be lost if it was suspended
+   * together with the coordinator, or if its messages wait for a suspended coordinator.
    */
   #suspend(): void {
     const random = this.#random;
@@ -192,7 +190,7 @@ class Simulation implements Witness, CoordinatorWorld {
     for (const worker of chosen) worker.stall(duration);
   }
 
-  /** Closes what its processes have open. */
+  /** Closes everything that the simulated processes have open. */
   close(): void {
     for (const worker of this.#workers) worker.kill();
     for (const coordinator of [this.#coordinator, ...this.#superseded]) coordinator?.kill();
@@ -213,15 +211,15 @@ class Simulation implements Witness, CoordinatorWorld {
     this.#newest = coordinator;
     assert(
       step >= this.#kept,
-      `the checkpoint of step ${this.#kept} was safe, but only ${step} is found`,
+      `a checkpoint is found that is not older than the safe one of step ${this.#kept}: ${step}`,
     );
     const recorded = recordedSteps(this.#world.disk, this.#expected);
-    assert(recorded >= step, `the lines up to step ${step} are there, not only up to ${recorded}`);
+    assert(recorded >= step, `the lines up to step ${step} exist, not only up to ${recorded}`);
   }
 
   welcomed(term: number): void {
     const durable = durableRecord(this.#world.disk)?.term ?? 0;
-    assert(durable >= term, `term ${term}, which a worker hears, is on the disk, not ${durable}`);
+    assert(durable >= term, `term ${term}, which a worker learns, is on the disk, not ${durable}`);
   }
 
   step(coordinator: SimulatedCoordinator, result: StepResult): void {
@@ -236,13 +234,13 @@ class Simulation implements Witness, CoordinatorWorld {
     assert(Object.is(loss, expected.loss), `the loss of step ${step} is the undisturbed run's`);
     assert(correct === expected.correct, `every row of step ${step} counts once`);
     const passed = coordinator.process.now() - coordinator.taskSince;
-    assert(milliseconds === passed, 'a step is timed from its weights on');
+    assert(milliseconds === passed, 'a step is timed from when its weights were sent');
     coordinator.done = step;
   }
 
   evaluation(coordinator: SimulatedCoordinator, step: number, values: Float32Array): void {
     this.note(`evaluation after step ${step}`);
-    assert(step === coordinator.done, 'what is evaluated is the newest step');
+    assert(step === coordinator.done, 'the newest step is the one evaluated');
     assert(coordinator.evaluated < step, 'each step is evaluated once');
     coordinator.evaluated = step;
     const { configuration } = this.#expected;
@@ -274,7 +272,7 @@ class Simulation implements Witness, CoordinatorWorld {
     if (error === undefined || this.#saysFinished(error)) {
       this.#isFinished = true;
     } else if (this.#superseded.includes(coordinator)) {
-      // Also a full disk may end it.
+      // A full disk may end it as well.
       if (!isCode(error, 'LOCKED') && !this.#isFull(error)) this.#crash = error;
     } else if (this.#isFull(error)) {
       this.#coordinator = undefined;
@@ -285,8 +283,8 @@ class Simulation implements Witness, CoordinatorWorld {
   }
 
   /**
-   * Whether the run belongs to a coordinator that was stopped before it took the lock, and on
-   * waking up took it from the one that was to replace it.
+   * Whether the run belongs to a coordinator that was stopped before it took the lock and, once it
+   * was resumed, took the lock from the one that was to replace it.
    */
   #hasLateOne(): boolean {
     for (const [term, late] of this.#terms) {
@@ -318,7 +316,7 @@ class Simulation implements Witness, CoordinatorWorld {
     if (disk.isFull) return;
     disk.fill(bytes);
     this.#time.after(milliseconds, () => {
-      this.note('the disk has room again');
+      this.note('the disk has space again');
       disk.free();
     });
   }
@@ -328,7 +326,7 @@ class Simulation implements Witness, CoordinatorWorld {
     if (coordinator === undefined || coordinator.process.isStopped) return;
     coordinator.process.stop();
     this.#time.after(milliseconds, () => {
-      this.note(`the coordinator on ${coordinator.process.host} wakes up`);
+      this.note(`the coordinator on ${coordinator.process.host} is resumed`);
       coordinator.process.wake();
       if (this.#superseded.includes(coordinator) && this.#newest !== coordinator)
         this.#expectEnd(coordinator);
@@ -336,8 +334,8 @@ class Simulation implements Witness, CoordinatorWorld {
   }
 
   /**
-   * A coordinator that was taken over checks the lock now and then, and must not keep workers for
-   * long.
+   * A coordinator that was taken over checks the lock regularly, so it must not keep workers for a
+   * long time.
    */
   #expectEnd(coordinator: SimulatedCoordinator): void {
     const { process } = coordinator;
@@ -401,15 +399,15 @@ class Simulation implements Witness, CoordinatorWorld {
   }
 
   /**
-   * A worker has ended. Simulated workers dial for ever and no process breaks the contract, so
-   * there are three reasons: the end of the run, which must be certain; a full disk that ended the
-   * coordinator, after which both are started again; or results that differ from those of others,
-   * after which the worker's memory is replaced.
+   * Handles a worker that has ended. Simulated workers dial forever and no process breaks the
+   * protocol, so there are three possible reasons: the run has ended, which must be on the disk; a
+   * full disk ended the coordinator, after which both are restarted; or the worker's results
+   * differed from those of others, after which its memory is replaced.
    */
   #left(worker: SimulatedWorker, error: unknown): void {
     const { state } = durableRecord(this.#world.disk) ?? {};
     if (error === undefined)
-      assert(state === 'finished', `the run, of which a worker hears so, is finished`);
+      assert(state === 'finished', 'the run has finished if a worker is told so');
     else if (isCode(error, 'RUN_FAILED') && this.#hasEndedFull) worker.crash();
     else if (isCode(error, 'DISAGREEMENT') && worker.isCorrupt) worker.repair();
     else throw error;
@@ -434,8 +432,8 @@ class Simulation implements Witness, CoordinatorWorld {
     if (coordinator?.state === undefined) return;
     const { task, workers, settings, suspects } = coordinator.state;
     checkLeases(coordinator.state);
-    // A worker that is found out with the last result of a step is gone when the next one has just
-    // begun.
+    // A worker that is found out by the last result of a step has already left when the next step
+    // has just begun.
     const isFoundOut = suspects.length !== this.#suspects;
     this.#suspects = suspects.length;
     const opened = task === undefined ? undefined : `${task.kind} ${task.step}`;
@@ -453,14 +451,14 @@ class Simulation implements Witness, CoordinatorWorld {
   }
 
   /**
-   * A full disk may end a coordinator at its start and at its end; a stopped coordinator then
-   * learns of it when it wakes up.
+   * A full disk may end a coordinator at its start and at its end; a stopped coordinator learns of
+   * it once it is resumed.
    */
   #isFull(error: unknown): boolean {
     return isCode(error, 'DISK') && messageOf(error).includes('ENOSPC');
   }
 
-  /** A coordinator that died after its last word is started again, and finds the run finished. */
+  /** A coordinator that died after its last write is restarted, and finds the run finished. */
   #saysFinished(error: unknown): boolean {
     return isCode(error, 'USAGE') && durableRecord(this.#world.disk)?.state === 'finished';
   }
@@ -475,7 +473,7 @@ class Simulation implements Witness, CoordinatorWorld {
     if (this.#story === 'liar') this.#checkLiar();
   }
 
-  /** Every worker that lied was found out, and no other. */
+  /** Checks that every worker that lied was found out, and no other. */
   #checkLiar(): void {
     const found = new Set(this.#coordinator?.state?.suspects.map(({ name }) => name));
     for (const { name, lies } of this.#workers)

@@ -27,16 +27,18 @@ import type { Wire } from './wire.ts';
 export const RUNS = '/runs';
 export const RUN = join(RUNS, 'r');
 
-/** Told of what a coordinator does; throws where that is wrong. */
+/** Is told what a coordinator does, and throws if that is wrong. */
 export interface Witness {
-  /** It has opened the run in this state, and sends this term to its workers. */
+  /** The coordinator has opened the run in this state, and sends this term to its workers. */
   opened(coordinator: SimulatedCoordinator, term: number, resumed: Resumed | undefined): void;
   welcomed(term: number): void;
   step(coordinator: SimulatedCoordinator, result: StepResult): void;
   evaluation(coordinator: SimulatedCoordinator, step: number, values: Float32Array): void;
-  /** It reports that a checkpoint is safe. */
+  /** The coordinator reports that a checkpoint is safe. */
   kept(step: number): void;
-  /** The process has ended by itself: the run is finished, or why it is not. */
+  /**
+   * The process has ended by itself. `error` says why the run is not finished; undefined if it is.
+   */
   ended(coordinator: SimulatedCoordinator, error: unknown): void;
 }
 
@@ -46,7 +48,7 @@ export interface CoordinatorOptions {
   readonly settings: Omit<Settings, 'run' | 'term'>;
   readonly dataset: Dataset;
   readonly takeOver: boolean;
-  /** Whether workers are on its host: then tensors travel through shared memory. */
+  /** Whether the workers are on its host, so that tensors travel through shared memory. */
   readonly isShared: boolean;
   readonly witness: Witness;
 }
@@ -57,12 +59,12 @@ export interface CoordinatorOptions {
  */
 export class SimulatedCoordinator {
   readonly process: SimulatedProcess;
-  /** What it logged. */
+  /** The lines that it logged. */
   readonly lines: string[] = [];
-  /** The last step that it has done or resumed from, and the last one that it evaluated. */
+  /** The last step that it completed or resumed from, and the last one that it evaluated. */
   done = 0;
   evaluated = 0;
-  /** The task that is open, and since when. */
+  /** The open task, and since when it has been open. */
   task: string | undefined;
   taskSince = 0;
   readonly #options: CoordinatorOptions;
@@ -89,7 +91,7 @@ export class SimulatedCoordinator {
     );
   }
 
-  /** Undefined until it listens. */
+  /** Undefined until it is listening. */
   get state(): RunState | undefined {
     return this.#driver?.state;
   }
@@ -102,7 +104,10 @@ export class SimulatedCoordinator {
     return this.#tensors.weights();
   }
 
-  /** Undefined for a worker that has died meanwhile: its descriptor may be another file by now. */
+  /**
+   * Returns undefined if the worker has died in the meantime: its descriptor may refer to a
+   * different file by now.
+   */
   #reachMemory(address: MemoryAddress): PeerMemory | undefined {
     try {
       return new PeerMemory(address, 4 * (this.#tensors.parameters + 1));
@@ -111,13 +116,13 @@ export class SimulatedCoordinator {
     }
   }
 
-  /** Frames that arrive while it is stopped wait in its socket. */
+  /** Frames that arrive while the coordinator is stopped wait in its socket. */
   accept(wire: Wire): void {
     let slot = 0;
     while (this.#wires.has(slot)) slot += 1;
     this.#wires.set(slot, wire);
     const driver = this.#driver;
-    if (driver === undefined) throw new Error('no coordinator listens');
+    if (driver === undefined) throw new Error('no coordinator is listening');
     const run = (task: () => void): void => this.process.run(task);
     const welcomed = (term: number): void => this.#options.witness.welcomed(term);
     const peer: SimulatedPeer = new SimulatedPeer({
@@ -148,7 +153,7 @@ export class SimulatedCoordinator {
     }
   }
 
-  /** What coordinator/serve.ts does, without sockets. */
+  /** Does what coordinator/serve.ts does, without sockets. */
   async #live(): Promise<void> {
     const { world, settings, witness } = this.#options;
     const clock = this.process.clock();
@@ -176,7 +181,7 @@ export class SimulatedCoordinator {
 
   #open(): Promise<Recorder> {
     const { world, settings, dataset, takeOver } = this.#options;
-    // As `local` starts a coordinator again.
+    // As `local` restarts a coordinator.
     const isBegun = world.disk.has(join(RUN, 'run.json'));
     return openRecorder(
       {
@@ -247,7 +252,7 @@ interface PeerOptions {
   readonly slot: number;
   readonly wire: Wire;
   readonly driver: Driver;
-  /** Does it when the process can. */
+  /** Runs a task when the process can. */
   readonly run: (task: () => void) => void;
   readonly welcomed: (term: number) => void;
   readonly openMemory: OpenMemory;

@@ -77,7 +77,7 @@ const operation: fc.Arbitrary<[string, Operation]> = fc.oneof(
   ]),
 );
 
-/** Writes the text in as many pieces as the disk needs. */
+/** Writes the text in as many writes as the disk needs. */
 async function write(opened: DiskFile, text: string): Promise<void> {
   const bytes = Buffer.from(text);
   for (let at = 0; at < bytes.length;) {
@@ -172,7 +172,7 @@ describe('the simulated disk', () => {
     expect(left.lengths.size).toBeGreaterThan(5);
   });
 
-  it('takes as many bytes as there is room for', () => {
+  it('accepts as many bytes as there is space for', () => {
     const disk = new SimulatedDisk(new Random(1));
     const opened = disk.create('/a');
     disk.fill(5);
@@ -202,7 +202,7 @@ describe('a simulated process', () => {
     expect(made).toBeLessThan(50);
   });
 
-  it('does nothing while it is stopped, and everything in order when it wakes up', async () => {
+  it('does nothing while it is stopped, and everything in order once it is resumed', async () => {
     const { world: simulated, process, disk } = world(1);
     const done: string[] = [];
     void disk.makeDirectory('/d').then(() => done.push('made'));

@@ -1,19 +1,19 @@
 import { dirname, basename } from 'node:path';
 import type { Random } from '../fixtures/seeded-random.ts';
 
-/** A file grows at its end only, so what a power cut leaves of it is a length. */
+/** A file only grows at its end, so a length describes what a power cut leaves of it. */
 interface File {
   readonly kind: 'file';
   bytes: Uint8Array;
-  /** How many of them survive a power cut. */
+  /** How many of the bytes survive a power cut. */
   synced: number;
 }
 
 interface Directory {
   readonly kind: 'directory';
-  /** What every process sees. */
+  /** The names that every process sees. */
   names: Map<string, Node>;
-  /** What it had when it was last synced. */
+  /** The names it had when it was last synced. */
   synced: Map<string, Node>;
 }
 
@@ -21,9 +21,9 @@ type Node = File | Directory;
 export type { File as SimulatedFile };
 
 /**
- * A disk behind a cache. Every process sees the last change; a power cut leaves what was synced for
- * certain and a random part of the rest: a prefix of a file's new bytes, a name's old or new file.
- * It can be full.
+ * A disk behind a cache. Every process sees the latest change. A power cut leaves all that was
+ * synced and a random part of the rest: a prefix of a file's new bytes, a name's old or new file.
+ * The disk can be full.
  */
 export class SimulatedDisk {
   readonly #random: Random;
@@ -39,7 +39,7 @@ export class SimulatedDisk {
     return this.#space < Infinity;
   }
 
-  /** From now on only so many bytes can be written. */
+  /** From now on, only `space` more bytes can be written. */
   fill(space: number): void {
     this.#space = space;
   }
@@ -48,7 +48,7 @@ export class SimulatedDisk {
     this.#space = Infinity;
   }
 
-  /** The processes that use the disk must have ended before. */
+  /** All processes that use the disk must have ended first. */
   powerCut(): void {
     this.#cut(this.#root, new Set());
   }
@@ -57,7 +57,7 @@ export class SimulatedDisk {
     return this.#file(path).bytes;
   }
 
-  /** What a power cut would leave at the very least; undefined where that is nothing. */
+  /** What a power cut would leave at the very least; undefined if that is nothing. */
   durable(path: string): Uint8Array | undefined {
     let node: Node | undefined = this.#root;
     for (const name of namesOf(path))
@@ -112,7 +112,7 @@ export class SimulatedDisk {
     const node = this.#find(from);
     const target = this.#find(to);
     if (node === undefined) throw systemError('ENOENT', from);
-    // Two names of one file stay.
+    // Two names for the same file both stay.
     if (target === node) return;
     const { names } = this.#directory(dirname(to));
     if (node.kind === 'directory') {
@@ -128,7 +128,9 @@ export class SimulatedDisk {
     if (this.has(path)) this.#directory(dirname(path)).names.delete(basename(path));
   }
 
-  /** Lists and removes in this directory, even if another one has its name later. */
+  /**
+   * Lists and removes names in this directory, even if a different directory has its name later.
+   */
   openFolder(path: string): { list(): string[]; remove(name: string): void } {
     const { names } = this.#directory(path);
     return {
@@ -145,7 +147,7 @@ export class SimulatedDisk {
     directory.synced = new Map(directory.names);
   }
 
-  /** Takes all bytes or, where there is no room and now and then anyway, some of them. */
+  /** Writes all the bytes, or only some: when space runs out, and at random. */
   write(file: File, bytes: Uint8Array): number {
     const some = this.#random.chance(0.1) ? 1 + this.#random.below(bytes.length) : bytes.length;
     const written = Math.min(some, this.#space);

@@ -11,16 +11,16 @@ export interface World {
   readonly time: VirtualTime;
   readonly random: Random;
   readonly disk: SimulatedDisk;
-  /** All that were ever started. */
+  /** All processes that were ever started. */
   readonly processes: SimulatedProcess[];
-  /** Raised by a power cut. */
+  /** The number of the current boot, raised by each power cut. */
   boot: number;
 }
 
 /**
- * A process: it can be killed at any moment, also between two operations on the disk, or stopped
- * and woken up again. Its pending operations on the disk continue while it is stopped, and may
- * still happen, or not, when it is killed.
+ * A process that can be killed at any moment, even between two disk operations, or stopped and
+ * resumed. Its pending disk operations continue while it is stopped, and may or may not still
+ * happen when it is killed.
  */
 export class SimulatedProcess {
   readonly host: string;
@@ -30,7 +30,7 @@ export class SimulatedProcess {
   #isAlive = true;
   #isStopped = false;
   #stoppedAt = 0;
-  /** Milliseconds for which it was suspended. */
+  /** How long it was suspended in total, in milliseconds. */
   #asleep = 0;
   #waiting: (() => void)[] = [];
 
@@ -64,7 +64,7 @@ export class SimulatedProcess {
     for (const task of this.#waiting.splice(0)) this.#world.time.soon(() => this.run(task));
   }
 
-  /** As shared/clock.ts tells the time: a short stop is not noticed. */
+  /** The time as shared/clock.ts measures it: a short stop goes unnoticed. */
   now(): number {
     return this.#world.time.now() - this.#asleepUntilNow();
   }
@@ -74,7 +74,7 @@ export class SimulatedProcess {
     return this.#asleep + (stopped < SUSPENSION_MILLISECONDS ? 0 : stopped);
   }
 
-  /** Does it now, when the process wakes up, or never. */
+  /** Runs the task now, when the process is resumed, or never. */
   run(task: () => void): void {
     if (!this.#isAlive) return;
     if (this.#isStopped) this.#waiting.push(task);
@@ -130,7 +130,7 @@ export class SimulatedProcess {
     };
   }
 
-  /** The disk as it sees it. `speed` divides the time that everything takes. */
+  /** The disk as the process sees it. `speed` divides the time that each operation takes. */
   disk(onAppended: (path: string, bytes: Uint8Array) => void, speed = 1): Disk {
     const { disk, random } = this.#world;
     const file = (path: string, opened: SimulatedFile): DiskFile => {
@@ -177,8 +177,8 @@ export class SimulatedProcess {
   }
 
   /**
-   * It happens at some moment within this time, if the process lives until then; the process learns
-   * of it at the end.
+   * The operation happens at some moment within `milliseconds`, if the process is still alive; the
+   * process learns of it at the end.
    */
   #ask<T>(milliseconds: number, does: () => T): Promise<T> {
     const { time, random } = this.#world;

@@ -31,15 +31,15 @@ export interface WorkerWorld {
   readonly configuration: Configuration;
   /** Whether some of the workers' results are audited. */
   readonly isAudited: boolean;
-  /** A connection to the coordinator; undefined while none listens. */
+  /** A connection to the coordinator; undefined while none is listening. */
   connect(worker: SimulatedWorker): Connected | undefined;
   /** A worker has ended by itself: it was told that the run is finished, or what went wrong. */
   ended(worker: SimulatedWorker, error: ClusterError | undefined): void;
 }
 
 /**
- * What a worker gets when it dials, and where its memory is, if it shares a host with the
- * coordinator.
+ * What a worker gets when it dials: a connection and, if the coordinator is on the same host, the
+ * address of its shared memory.
  */
 export interface Connected {
   readonly wire: Wire;
@@ -53,40 +53,40 @@ interface Queued {
 
 /**
  * A worker's process: the real session reducer, a shell that takes simulated time, and the
- * supervisor that starts it again. Faults are switches on it.
+ * supervisor that restarts it. Its faults are switched on from outside.
  */
 export class SimulatedWorker {
   readonly name: string;
-  /** Milliseconds one shard takes. */
+  /** How many milliseconds one shard takes. */
   shardMilliseconds: number;
   /** Each result is sent twice. */
   isRepeating = false;
-  /** Each gradient is followed by another one that is wrong. */
+  /** Each gradient is followed by a wrong one. */
   isWavering = false;
   /** Each gradient is wrong. */
   isLying = false;
   /** How many wrong gradients it has sent on purpose. */
   lies = 0;
-  /** How often weights were replaced in shared memory before it has read them. */
+  /** How often weights were replaced in shared memory before it had read them. */
   stale = 0;
   /** The next gradient is not finite. */
   isBroken = false;
   wasBroken = false;
   readonly #world: WorkerWorld;
   #state: SessionState;
-  /** Counts starts and connections: what belongs to an earlier one is dropped. */
+  /** Counts starts and kills, so that tasks from an earlier life are dropped. */
   #life = 0;
   #wire: Wire | undefined;
   #memory: HostMemory | undefined;
   #heard = 0;
   #weights = new Float32Array(0);
   #queue: Queued[] = [];
-  /** What waits in its socket's buffer. */
+  /** What is waiting in its socket's buffer. */
   #inbox: (() => void)[] = [];
   #isTaking = false;
   #stalledFrom = 0;
   #stalledUntil = 0;
-  /** For how long it was suspended before. */
+  /** How long it was suspended before the current stop, in total. */
   #asleep = 0;
 
   constructor(world: WorkerWorld, name: string, shardMilliseconds: number) {
@@ -114,7 +114,7 @@ export class SimulatedWorker {
     this.#enqueue({ kind: 'start', now: this.#now() });
   }
 
-  /** SIGKILL; the supervisor starts it again. */
+  /** SIGKILL; the supervisor restarts the worker. */
   crash(restartMilliseconds = RESTART_MILLISECONDS): void {
     this.kill();
     this.#world.time.after(restartMilliseconds, () => this.start());
@@ -136,7 +136,7 @@ export class SimulatedWorker {
     return this.isLying || this.isWavering;
   }
 
-  /** Its memory is replaced, and it is started again. */
+  /** Replaces its faulty memory, and restarts it. */
   repair(): void {
     this.isLying = false;
     this.isWavering = false;
@@ -169,13 +169,13 @@ export class SimulatedWorker {
     });
   }
 
-  /** As shared/clock.ts tells the time: a short stop is not noticed. */
+  /** The time as shared/clock.ts measures it: a short stop goes unnoticed. */
   #now(): number {
     const now = this.#world.time.now();
     return now - this.#asleepBy(now);
   }
 
-  /** In this life, and not while it is stopped. */
+  /** Runs the task in this life only, and not while the worker is stopped. */
   #later(milliseconds: number, task: () => void): void {
     const life = this.#life;
     const run = (): void => {
@@ -187,7 +187,7 @@ export class SimulatedWorker {
     this.#world.time.after(milliseconds, run);
   }
 
-  /** Takes what has arrived, in its order, as soon as the process runs. */
+  /** Takes what has arrived, in order, as soon as the process is running. */
   #takeFromSocket(take: () => void): void {
     this.#inbox.push(take);
     this.#later(0, () => this.#inbox.shift()?.());
@@ -199,8 +199,7 @@ export class SimulatedWorker {
   }
 
   /**
-   * A process computes one thing after the other: the next event waits until the work of this one
-   * is done.
+   * A process does one thing at a time: the next event waits until the work for this one is done.
    */
   #take(): void {
     const next = this.#queue.shift();
@@ -220,7 +219,9 @@ export class SimulatedWorker {
     if (life === this.#life) this.#later(busy, () => this.#take());
   }
 
-  /** Returns when, in milliseconds from now, the process is done with it. */
+  /**
+   * Performs the effect. Returns how many milliseconds from now the process will have finished it.
+   */
   #perform(effect: SessionEffect, tensor: Tensor | undefined, busy: number): number {
     switch (effect.kind) {
       case 'dial':
@@ -255,7 +256,7 @@ export class SimulatedWorker {
   #dial(): void {
     const connected = this.#world.connect(this);
     if (connected === undefined) {
-      const error = new ClusterError('UNREACHABLE', 'no coordinator listens');
+      const error = new ClusterError('UNREACHABLE', 'no coordinator is listening');
       return this.#enqueue({ kind: 'failed', error, now: this.#now() });
     }
     const { wire, memory } = connected;
@@ -301,19 +302,20 @@ export class SimulatedWorker {
   }
 
   /**
-   * Weights that were replaced in shared memory before they were read are a reason to dial again.
+   * If the weights were replaced in shared memory before they were read, the worker dials again.
    */
   #takeWeights(tensor: Tensor | undefined): void {
     this.#memory?.begin();
     const weights = new Float32Array(parameterCount(this.#world.configuration.model));
-    if (tensor?.byteLength !== weights.byteLength) throw new Error('weights of another length');
+    if (tensor?.byteLength !== weights.byteLength)
+      throw new Error('the weights have the wrong length');
     const isWhole = tensor.copyTo(new Uint8Array(weights.buffer));
     if (!isWhole || check(weights).checksum !== tensor.checksum) {
       if (tensor.isStale()) {
         this.stale += 1;
         throw new ClusterError('TIMEOUT', 'the weights were replaced');
       }
-      throw new Error('weights that changed on the way');
+      throw new Error('the weights changed in transit');
     }
     this.#weights = weights;
   }
@@ -345,7 +347,7 @@ export class SimulatedWorker {
         continue;
       }
       if (!isAskable(configuration, step, part))
-        throw new Error(`asked for node ${part}, which holds padding`);
+        throw new Error(`asked for node ${part}, which contains padding`);
       const { values, correct } = sumOf(configuration, weights, step, part);
       if (this.isBroken) values[0] = NaN;
       this.isBroken = false;
@@ -372,7 +374,7 @@ export class SimulatedWorker {
         ? frameOf(message, values)
         : encodePointer({ ...message, buffer }, checksum);
     this.#wire?.send('coordinator', frame);
-    // Without another worker, a second NaN would count as a fault of the model.
+    // Without another worker, a second NaN would count as a fault in the model.
     if (this.isRepeating && !values.includes(NaN)) this.#wire?.send('coordinator', frame);
   }
 

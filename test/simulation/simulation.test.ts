@@ -1,27 +1,27 @@
 import { describe, expect, it } from 'vitest';
 import { simulate } from './simulate.ts';
 
-/** What `npm run sim` was asked for (run.mjs). */
+/** Set by `npm run sim` (run.mjs). */
 const FIRST_SEED = Number(process.env['MNIST_DIST_SIM_SEED'] ?? 1);
 const SEEDS = Number(process.env['MNIST_DIST_SIM_SEEDS'] ?? 500);
-/** The mean of so few seeds says nothing. */
+/** Number of seeds whose mean would not be meaningful. */
 const FEW_SEEDS = 50;
 
 describe('a simulated cluster', () => {
   it(
-    `trains to the undisturbed bytes despite all faults: ${SEEDS} times from seed ${FIRST_SEED}`,
+    `trains to an undisturbed run's bytes despite all faults: ${SEEDS} seeds from ${FIRST_SEED}`,
     { timeout: SEEDS * 1_000 + 60_000 },
     async () => {
       let faults = 0;
       for (let seed = FIRST_SEED; seed < FIRST_SEED + SEEDS; seed++)
         faults += (await simulate(seed)).faults;
-      // About 17 a seed; a few seeds alone may have less.
+      // About 17 per seed; individual seeds may have fewer.
       expect(faults).toBeGreaterThanOrEqual(10 * (SEEDS - FEW_SEEDS));
     },
   );
 
   it(
-    `finds a liar where everything is audited: ${SEEDS} times from seed ${FIRST_SEED}`,
+    `finds a liar if everything is audited: ${SEEDS} seeds from ${FIRST_SEED}`,
     { timeout: SEEDS * 1_000 + 60_000 },
     async () => {
       let liars = 0;
@@ -32,7 +32,7 @@ describe('a simulated cluster', () => {
     },
   );
 
-  it('repeats exactly from the same seed', async () => {
+  it('does exactly the same for the same seed', async () => {
     expect(await simulate(7)).toEqual(await simulate(7));
   });
 });

@@ -3,11 +3,11 @@ import { simulate } from './simulate.ts';
 
 const FIRST_SEED = Number(process.env['MNIST_DIST_SIM_SEED'] ?? 1);
 const SEEDS = Math.min(40, Number(process.env['MNIST_DIST_SIM_SEEDS'] ?? 40));
-/** With fewer seeds it can happen that no weights become stale. */
+/** With fewer seeds, it may happen that no weights become stale. */
 const FEW_SEEDS = 20;
 
 it(
-  `processes that are suspended continue when they wake up: ${SEEDS} times from seed ${FIRST_SEED}`,
+  `suspended processes continue once they are resumed: ${SEEDS} seeds from ${FIRST_SEED}`,
   { timeout: SEEDS * 1_000 + 60_000 },
   async () => {
     let stale = 0;

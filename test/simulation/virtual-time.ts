@@ -10,8 +10,8 @@ interface Scheduled {
 const EPOCH_MILLISECONDS = Date.UTC(2026, 0, 1);
 
 /**
- * Time that passes only when nothing is left to do at this moment; tasks of one moment run in the
- * order they were given.
+ * Time that passes only when nothing is left to do at this moment; tasks for the same moment run in
+ * the order in which they were scheduled.
  */
 export class VirtualTime implements Clock {
   #now = 0;
@@ -29,10 +29,7 @@ export class VirtualTime implements Clock {
     this.#skew += byMilliseconds;
   }
 
-  /**
-   * Calls `task` once, so many milliseconds from now, unless the returned function is called
-   * before.
-   */
+  /** Calls `task` once, `milliseconds` from now, unless the returned function is called first. */
   after(milliseconds: number, task: () => void): () => void {
     const scheduled = {
       at: this.#now + milliseconds,
@@ -68,7 +65,7 @@ export class VirtualTime implements Clock {
     this.after(0, task);
   }
 
-  /** Runs the next task; false when none is left. */
+  /** Runs the next task; returns false if none is left. */
   step(): boolean {
     const next = this.#queue.pop();
     if (next === undefined) return false;

@@ -21,7 +21,7 @@ interface Direction {
 
 /**
  * One connection: frames arrive in order, after a delay, whole or not at all. It can be closed by
- * an end, cut so that both ends learn of it, or become silent in one or both directions.
+ * either end, cut so that both ends learn of it, or become silent in one or both directions.
  */
 export class Wire {
   readonly #time: VirtualTime;
@@ -57,8 +57,8 @@ export class Wire {
   }
 
   /**
-   * One end closes the connection: the other one learns of it after everything that was sent
-   * before.
+   * Closes the connection from one end. The other end learns of it after everything that was sent
+   * earlier.
    */
   close(by: Side, code: number, reason: string): void {
     if (!this.#isOpen) return;
@@ -83,7 +83,7 @@ export class Wire {
     }
   }
 
-  /** From now on nothing arrives there. */
+  /** From now on, nothing arrives at `side`. */
   silence(side: Side): void {
     this.#towards[side].silent = true;
   }

@@ -82,9 +82,9 @@ describe.skipIf(!hasNamespaces)(
       );
 
       const file = fill(outside);
-      await local.says(/no checkpoint of step \d+: .*ENOSPC/);
+      await local.says(/cannot write the checkpoint of step \d+: .*ENOSPC/);
       const [, name] = await local.says(
-        /the disk is full: .*\/(metrics|events)\.jsonl waits for space/,
+        /the disk is full: .*\/(metrics|events)\.jsonl is waiting for space/,
       );
       const left = checkpoints();
       expect(left).toHaveLength(2);
@@ -92,10 +92,10 @@ describe.skipIf(!hasNamespaces)(
         expect(
           decodeTensors(readFileSync(join(directory, 'checkpoints', each)), each).tensors,
         ).toHaveLength(12);
-      expect(local.output()).not.toMatch(/ written again/);
+      expect(local.output()).not.toMatch(/ has space again/);
       rmSync(file);
 
-      await local.says(new RegExp(`${name}.jsonl is written again`));
+      await local.says(new RegExp(`the disk has space again: writing to .*${name}.jsonl resumes`));
       expect(await local.exited, local.output()).toBe(0);
       const run = readRun(directory);
       expect(run.modelSha256).toBe(undisturbed.modelSha256);

@@ -150,7 +150,7 @@ describe('a coordinator ends with a clear error', () => {
       MNIST_DIST_TOKEN: TOKEN,
     });
     expect(code).toBe(errorTable.RUN_EXISTS.exit);
-    expect(output).toMatch(/exists already/);
+    expect(output).toMatch(/already exists/);
   });
 
   it('when its port is in use, and leaves no run behind', async () => {

@@ -117,7 +117,7 @@ describe('a run that is disturbed', () => {
 
     const third = await run(again);
     expect(third.code, third.output).toBe(errorTable.USAGE.exit);
-    expect(third.output).toMatch(/no run in .* is unfinished/);
+    expect(third.output).toMatch(/there is no unfinished run in /);
   });
 
   it('can be extended when it has finished', async () => {

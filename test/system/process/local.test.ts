@@ -112,7 +112,7 @@ describe('local', () => {
     const args = ['local', ...TINY, ...newRun(runs)];
     const { code, output } = await run(args);
     expect(code, output).toBe(errorTable.RUN_EXISTS.exit);
-    expect(output).toMatch(/exists already/);
+    expect(output).toMatch(/already exists/);
     expect(readdirSync(join(runs, 'r'))).toEqual(['run.json']);
   });
 

@@ -9,8 +9,8 @@ const DAY = 86_400_000;
 const BEGIN = Date.UTC(2026, 0, 2);
 
 /**
- * A clock that advances by a second at each reading; its date is wrong by `skew` from the reading
- * with the number `from`.
+ * A clock that advances by one second with each reading. From reading number `from` on, its date is
+ * off by `skew`.
  */
 function clockThatJumps(skews: readonly (readonly [from: number, skew: number])[]) {
   let looks = 0;
@@ -25,21 +25,21 @@ it.each([
   ['a day back', [[10, -DAY]]],
   ['a day forward', [[10, DAY]]],
   [
-    'a day forward, and back again',
+    'a day forward and back again',
     [
       [5, DAY],
       [15, 0],
     ],
   ],
   [
-    'a day back when it has hardly begun',
+    'a day back just after the start',
     [
       [0, DAY],
       [4, 0],
     ],
   ],
 ] as const)(
-  'a run whose clock jumps %s ends after it began, and has its true duration',
+  'a run whose clock jumps %s ends after it began, and reports its true duration',
   async (_, skews) => {
     const undisturbed = await makeUp({ runs: temporaryFolder(), clock: clockThatJumps([]) });
     const directory = await makeUp({ runs: temporaryFolder(), clock: clockThatJumps(skews) });

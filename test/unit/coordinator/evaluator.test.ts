@@ -4,7 +4,7 @@ import { DEFAULT_MAX_WORKER_MEMORY_BYTES } from '../../../shared/limits.ts';
 import { checkWorkerMemory } from '../../../shared/memory-needs.ts';
 import { configuration, dataset } from '../../fixtures/recorded-run.ts';
 
-it('an evaluation needs no memory for a batch of the run', () => {
+it("an evaluation does not need memory for one of the run's batches", () => {
   const model = { inputs: 784, hidden: [512, 512, 512, 512], classes: 10 };
   const run = { ...configuration, model, batchSize: 65_536, virtualShards: 1 };
   const check = (of: typeof run) =>

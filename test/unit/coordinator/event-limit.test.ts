@@ -10,7 +10,7 @@ function admitted(limit: EventLimit, worker: (index: number) => string, count: n
   return Array.from({ length: count }, (_, i) => limit.admits(worker(i))).filter(Boolean).length;
 }
 
-it('limits the events of one worker per interval, counts the rest, leaves room for others', () => {
+it("the event limit caps one worker's events per interval, and leaves room for others", () => {
   const limit = new EventLimit();
   expect(limit.take(0)).toEqual([]);
   expect(admitted(limit, () => 'w0', 10_000)).toBe(MAX_INTERVAL_EVENTS_OF_ONE);
@@ -22,7 +22,7 @@ it('limits the events of one worker per interval, counts the rest, leaves room f
   expect(limit.admits('w0'), 'in the next interval').toBe(true);
 });
 
-it('limits the events of all workers together, and the number of names that it remembers', () => {
+it('the event limit caps the events of all workers together and the names it remembers', () => {
   const limit = new EventLimit();
   limit.take(0);
   expect(admitted(limit, (i) => `w${i}`, 100_000)).toBe(MAX_INTERVAL_EVENTS);

@@ -12,14 +12,14 @@ import {
   verifyMadeUp,
 } from '../../fixtures/recorded-run.ts';
 
-// A pulled run has no checkpoints, since a store has none.
+// A pulled run has no checkpoints, since a store does not keep any.
 it.each([
   ['finished', undefined, 12, false],
   ['interrupted', 7, 7, false],
   ['finished', undefined, 12, true],
   ['interrupted', 7, 7, true],
 ] as const)(
-  'a run that is %s without a checkpoint is not resumed and not changed: %s, %s, mixed %s',
+  'a run that is %s without a checkpoint is neither resumed nor changed: %s, %s, mixed %s',
   async (state, until, step, mixed) => {
     const runs = temporaryFolder();
     const resume = await makeUp({ runs, mixed, ...(until === undefined ? {} : { until }) });
@@ -35,7 +35,7 @@ it.each([
       ).rejects.toMatchObject({
         code: 'USAGE',
         message: expect.stringContaining(
-          `is ${state} at step ${step} (run.json), and checkpoints/ has none`,
+          `is ${state} at step ${step} (run.json), but checkpoints/ has no checkpoint`,
         ),
         fix: expect.stringContaining('resume it on the machine where it ran'),
       });
@@ -44,7 +44,7 @@ it.each([
   },
 );
 
-it('the record of a killed run has its engine, but no step whose line may be lost', async () => {
+it("a killed run's record has its engine, but no step whose line may be lost", async () => {
   const runs = temporaryFolder();
   const resume = await makeUp({ runs, until: 7, isKilled: true });
   const record = () => JSON.parse(readFileSync(join(resume, 'run.json'), 'utf8'));
@@ -56,7 +56,7 @@ it('the record of a killed run has its engine, but no step whose line may be los
   expect(record()).toMatchObject({ state: 'finished', step: 12, engine });
 });
 
-it('a run of mixed engines resumes after a crash with other results, not replayable', async () => {
+it('a run with mixed engines may resume with other results, but is not replayable', async () => {
   const runs = temporaryFolder();
   const resume = await makeUp({ runs, until: 7 });
   await makeUp({ runs, resume, until: 10 });
@@ -81,7 +81,7 @@ it('a run of mixed engines resumes after a crash with other results, not replaya
   await expect(verifyMadeUp(resume)).rejects.toMatchObject({ code: 'NOT_REPLAYABLE' });
 });
 
-it('a run that cannot begin closes its files and releases its lock', async () => {
+it('a run that cannot start closes its files and releases its lock', async () => {
   const runs = temporaryFolder();
   const resume = await makeUp({ runs, until: 7 });
   await expect(
@@ -90,14 +90,14 @@ it('a run that cannot begin closes its files and releases its lock', async () =>
   expect(readdirSync(resume)).not.toContain('lock.json');
 });
 
-it('a checkpoint records where its lines end, also while steps are computed again', async () => {
+it('a checkpoint records where its lines end, even while steps are recomputed', async () => {
   const runs = temporaryFolder();
   const resume = await makeUp({ runs, until: 7 });
   await makeUp({ runs, resume, until: 10 });
   const path = (step: number) =>
     join(resume, 'checkpoints', `step-${String(step).padStart(10, '0')}.safetensors`);
   rmSync(path(10));
-  // Steps 9 and 10 are in metrics.jsonl already.
+  // Steps 9 and 10 are already in metrics.jsonl.
   await makeUp({ runs, resume, until: 8 });
   const text = readFileSync(join(resume, 'metrics.jsonl'), 'utf8');
   const upTo = (step: number) =>
@@ -118,7 +118,7 @@ it('verify finds a checkpoint with a wrong line position; the run can still resu
   for (const lines of [undefined, { bytes: 100, digest: 'f'.repeat(16) }]) {
     writeFileSync(path, encodeCheckpoint({ ...checkpoint, lines }));
     if (lines !== undefined)
-      await expect(verifyMadeUp(resume)).rejects.toThrow(/end at byte 100, where they do not/);
+      await expect(verifyMadeUp(resume)).rejects.toThrow(/end at byte 100, but they do not/);
     else expect(await verifyMadeUp(resume)).toMatchObject({ steps: 7, checkpoints: 1 });
   }
   const finished = await makeUp({ runs, resume });

@@ -14,7 +14,7 @@ import { idleObserver } from './idle-observer.ts';
 
 const superseded = new ClusterError('LOCKED', 'it was taken over');
 
-it('a run that is taken over while it opens is abandoned, and its port is closed', async () => {
+it('a run that is taken over while opening is abandoned, and its port is closed', async () => {
   let abandoned = 0;
   const port = await freePort();
   const open = ({ fail }: RunContext): Promise<RunRecorder> =>
@@ -25,7 +25,7 @@ it('a run that is taken over while it opens is abandoned, and its port is closed
       resumed: undefined,
       opened: async () => {
         fail(superseded);
-        // A rejection that is not awaited would end the process.
+        // An unhandled rejection would end the process.
         await new Promise((resolve) => setImmediate(resolve));
         throw superseded;
       },

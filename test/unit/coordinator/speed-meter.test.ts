@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { SpeedMeter } from '../../../coordinator/speed-meter.ts';
 
-it('a speed meter counts the steps after the first 200, without evaluations', () => {
+it('a speed meter counts the steps after the first 200, excluding evaluations', () => {
   let now = 0;
   const meter = new SpeedMeter(() => now);
   for (let step = 1; step <= 300; step++) {

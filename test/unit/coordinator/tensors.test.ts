@@ -15,7 +15,7 @@ const parameters = parameterCount(configuration.model);
 const initial = Float32Array.from({ length: parameters }, (_, i) => i / 1000);
 const message: WeightsMessage = { kind: 'step', run: 'r', term: 1, step: 1, assignment: [[0, 1]] };
 
-/** A gradient of ones, as a worker sends it. */
+/** A gradient of ones, as a worker would send it. */
 function gradient() {
   const kernels = createKernels(4 * (parameters + 1) + 1024);
   const at = kernels.allocate(4 * (parameters + 1));
@@ -53,7 +53,7 @@ describe('a gradient', () => {
     });
   });
 
-  it('that was replaced before it was read is told from one that was damaged', () => {
+  it('that was replaced before it was read is distinguished from a damaged one', () => {
     const tensors = new Tensors(configuration, initial);
     const tensor = gradient();
     if (tensor === undefined) throw new Error('no gradient');
@@ -63,7 +63,7 @@ describe('a gradient', () => {
     expect(tensors.receive(replaced, false)).toMatchObject({ intact: false, stale: true });
   });
 
-  it('that is forgotten leaves its buffer to others', () => {
+  it('that is forgotten frees its buffer for others', () => {
     const tensors = new Tensors(configuration, initial);
     for (let i = 0; i < 100; i++) {
       const tensor = gradient();
@@ -77,7 +77,7 @@ describe('a gradient', () => {
 });
 
 describe("a gradient's norm", () => {
-  it('is that of the last update, without the loss, until another result comes', () => {
+  it('is that of the last update, without the loss, until another result arrives', () => {
     const tensors = new Tensors(configuration, initial);
     expect(tensors.gradientNorm()).toBeNaN();
     step(tensors, 1);
@@ -126,7 +126,7 @@ describe('weights that are being sent', () => {
     expect(tensors.update(ROOT, SHARED_MEMORY_BUFFERS)).toBe(1);
   });
 
-  it('name the worker that uses the oldest, in any buffer', () => {
+  it('are reported as held by the worker that uses the oldest, whichever buffer that is in', () => {
     const tensors = new Tensors(configuration, initial);
     const hold = (slot: number) => {
       const release = tensors.outgoing({ ...message, step: slot + 1 }).hold(slot);
@@ -134,7 +134,7 @@ describe('weights that are being sent', () => {
       return release;
     };
     const release = hold(0);
-    // The next weights take the first buffer again.
+    // The next weights reuse the first buffer.
     release();
     hold(1);
     hold(2);

@@ -10,7 +10,7 @@ export const long = {
   totalSteps: 300,
 };
 
-/** A cluster whose workers have joined before step 1; `wrong` says whose answers are wrong. */
+/** A cluster whose workers have joined before step 1; `wrong` says which answers are wrong. */
 export function clusterOf(
   workers: number,
   settings = {},
@@ -22,7 +22,7 @@ export function clusterOf(
   return cluster;
 }
 
-/** Makes the chosen answers wrong from now on, each in its own way. */
+/** Makes the chosen answers wrong from now on, each in a different way. */
 export function lie(cluster: Cluster, wrong: (request: Request) => boolean): void {
   cluster.checksumOf = (request) =>
     wrong(request) ? -1n - BigInt(request.slot) : BigInt(1000 * request.step + request.part);

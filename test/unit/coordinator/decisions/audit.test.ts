@@ -32,7 +32,7 @@ describe('an audit', () => {
     expect(auditors.size).toBe(3);
   });
 
-  it('draws about as many of all subtrees as its rate says', () => {
+  it('covers about the share of subtrees that its rate specifies', () => {
     const share = (rate: number, key: readonly [number, number]) => {
       const cluster = clusterOf(2, { ...long, audit: { rate, key } });
       const audited = { 2: 0, 3: 0 };
@@ -56,7 +56,7 @@ describe('an audit', () => {
     expect(share(0.25, [3, 4])).not.toEqual(some);
   });
 
-  it('lets a third worker decide between two that differ, and drops the wrong one', () => {
+  it('lets a third worker decide between two that differ, and disconnects the wrong one', () => {
     const cluster = clusterOf(3, { audit }, ({ slot }) => slot === 0);
     cluster.finish();
     expect(cluster.outcome?.state).toBe('finished');
@@ -68,7 +68,7 @@ describe('an audit', () => {
     );
   });
 
-  it('finds a worker that reports another number of correct rows', () => {
+  it('catches a worker that reports a different number of correct rows', () => {
     const cluster = clusterOf(3, { audit });
     while (cluster.outcome === undefined) {
       const [request] = cluster.requests;
@@ -86,7 +86,8 @@ describe('an audit', () => {
     answer(cluster, 2, 5);
     const mine = cluster.requests.find(({ slot }) => slot === 0);
     const other = cluster.requests.find(({ slot, part }) => slot !== 0 && part === mine?.part);
-    if (mine === undefined || other === undefined) throw new Error('each part has two');
+    if (mine === undefined || other === undefined)
+      throw new Error('slot 0 and an auditor were not asked');
     cluster.answer(other);
     cluster.answer(mine);
     expect(cluster.state.task?.parts.get(mine.part)?.accepted).toBeUndefined();
@@ -95,7 +96,7 @@ describe('an audit', () => {
     expect(cluster.state.task).toBeUndefined();
   });
 
-  it('names the steps since the last confirmed result as suspect', () => {
+  it('marks the steps since the last confirmed result as suspect', () => {
     const rare = { rate: 0.3, key: [5, 6] } as const;
     const cluster = clusterOf(
       3,
@@ -114,7 +115,7 @@ describe('an audit', () => {
     expect(step).toBeGreaterThanOrEqual(19);
   });
 
-  it('confirms a worker only by results that it did not give as an auditor', () => {
+  it('confirms a worker only through results that it did not give as an auditor', () => {
     const cluster = clusterOf(2, { audit: { rate: 1, key: [1, 2] } });
     answer(cluster, 0, 2);
     answer(cluster, 1, 2);
@@ -122,7 +123,7 @@ describe('an audit', () => {
     expect(cluster.state.workers.get(1)?.confirmed).toBeUndefined();
   });
 
-  it('reports once that a single worker cannot be audited, and the run finishes', () => {
+  it('reports once that a single worker cannot be audited, and lets the run finish', () => {
     const cluster = clusterOf(1, { audit });
     cluster.finish();
     expect(cluster.outcome?.state).toBe('finished');
@@ -146,7 +147,7 @@ describe('an audit', () => {
   it('asks a worker that is set aside if there is no other', () => {
     const cluster = clusterOf(3, { audit }, ({ slot }) => slot === 1);
     const worker = cluster.state.workers.get(2);
-    if (worker === undefined) throw new Error('it is there');
+    if (worker === undefined) throw new Error('worker 2 is missing');
     const aside = { ...worker, asideUntil: SET_ASIDE_MILLISECONDS };
     cluster.state = { ...cluster.state, workers: new Map(cluster.state.workers).set(2, aside) };
     answerAll(cluster);
@@ -154,7 +155,7 @@ describe('an audit', () => {
     expect(cluster.closed).toEqual([{ slot: 1, code: 'DISAGREEMENT' }]);
   });
 
-  it('does not blame the model for a NaN if the result of another worker is finite', () => {
+  it("does not blame the model for a NaN if another worker's result is finite", () => {
     const cluster = clusterOf(2, { audit });
     cluster.nonFinite = ({ slot, step }) => slot === 0 && step === 1;
     cluster.finish();

@@ -8,7 +8,7 @@ describe("a worker's report about its GPUs", () => {
   const gpus = [{ index: 0, utilization: 0.5 }];
   const devices = { kind: 'devices', gpus } as const;
 
-  it('is passed on once a second, beginning after its hello', () => {
+  it('is passed on at most once a second, starting after its hello', () => {
     const cluster = new Cluster();
     cluster.connect(0);
     cluster.say(0, { kind: 'hello', protocol: PROTOCOL, arithmetic: 1, version: '0', name: 'w0' });
@@ -25,7 +25,7 @@ describe("a worker's report about its GPUs", () => {
     expect(cluster.devices.slice(2)).toEqual([{ kind: 'devices', worker: 'w0', gpus: [] }]);
   });
 
-  it('is a sign of life, even if it is dropped', () => {
+  it('counts as a sign of life, even if it is dropped', () => {
     const cluster = new Cluster({ startWorkers: 9 });
     cluster.join(0);
     cluster.join(1);
@@ -37,7 +37,7 @@ describe("a worker's report about its GPUs", () => {
     expect(cluster.devices).toHaveLength(25);
   });
 
-  it('changes nothing in the run', () => {
+  it('does not change the run', () => {
     const undisturbed = new Cluster({ startWorkers: 2 });
     undisturbed.join(0);
     undisturbed.join(1);

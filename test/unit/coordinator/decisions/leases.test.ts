@@ -20,7 +20,7 @@ describe('a coordinator whose workers miss their leases', () => {
     cluster.join(0);
     cluster.join(1);
     const late = cluster.requests.find(({ slot }) => slot === 1);
-    if (late === undefined) throw new Error('both were asked');
+    if (late === undefined) throw new Error('slot 1 was not asked');
     cluster.answer(cluster.requests[0] ?? late);
     for (const milliseconds of [15_000, 16_000]) {
       cluster.tick(milliseconds);
@@ -28,7 +28,7 @@ describe('a coordinator whose workers miss their leases', () => {
     }
     expect(cluster.state.workers.get(1)?.late).toBe(true);
     const instead = cluster.requests.find(({ slot, step }) => slot === 0 && step === 1);
-    if (instead === undefined) throw new Error('the other one was asked');
+    if (instead === undefined) throw new Error('slot 0 was not asked instead');
     cluster.answer(instead);
     expect(cluster.state.task?.step).toBe(2);
     const isSaid = () => cluster.logs.some((line) => line.endsWith('has answered'));
@@ -41,7 +41,7 @@ describe('a coordinator whose workers miss their leases', () => {
   it('eventually gives a slow part the time that it needs', () => {
     const cluster = new Cluster();
     cluster.join(0);
-    // The worker is silent while it computes, and joins again when its connection is closed.
+    // The worker is silent while it computes, and rejoins when its connection is closed.
     let spent = 0;
     for (let connections = 1; cluster.state.step === 0; connections++) {
       expect(connections).toBeLessThan(10);

@@ -25,13 +25,13 @@ const late: WorkerMessage = {
 /** The messages that count; each call sends one. */
 const ways: [string, (cluster: Cluster) => void][] = [
   ['heartbeats', (cluster) => cluster.say(1, heartbeat)],
-  ['reports of its GPUs', (cluster) => cluster.say(1, { kind: 'devices', gpus: [] })],
-  ['results of another term', (cluster) => cluster.say(1, late, 1n)],
+  ['GPU reports', (cluster) => cluster.say(1, { kind: 'devices', gpus: [] })],
+  ['results from another term', (cluster) => cluster.say(1, late, 1n)],
   ['pings', (cluster) => cluster.dispatch({ kind: 'control', slot: 1, now: cluster.now })],
 ];
 
 describe('a worker that floods the coordinator', () => {
-  it.each(ways)('with %s is closed with LIMIT', (_, say) => {
+  it.each(ways)('with %s is disconnected with LIMIT', (_, say) => {
     const cluster = clusterOf(2, long);
     const asked = cluster.requests.filter(({ slot }) => slot === 1).length;
     let said = 0;
@@ -45,7 +45,7 @@ describe('a worker that floods the coordinator', () => {
     expect(cluster.outcome?.state).toBe('finished');
   });
 
-  it('with a few messages of each kind is closed, too', () => {
+  it('with a few messages of each kind is disconnected as well', () => {
     const cluster = clusterOf(2, long);
     const asked = cluster.requests.filter(({ slot }) => slot === 1).length;
     for (let i = 0; i <= asked + MAX_SMALL_MESSAGES; i++) ways[i % ways.length]?.[1](cluster);
@@ -62,9 +62,9 @@ describe('a worker that floods the coordinator', () => {
   });
 });
 
-it('an honest worker stays below the limit, even if all its messages arrive at once', () => {
+it('an honest worker stays below the limit, even if all its messages arrive together', () => {
   const cluster = clusterOf(2, long);
-  // The heartbeats until it gives the connection up; reports, pings and pongs are fewer.
+  // The heartbeats sent until it gives up the connection; reports, pings and pongs are fewer.
   const beats = IDLE_LIMIT_MILLISECONDS / HEARTBEAT_INTERVAL_MILLISECONDS + 1;
   for (let i = 0; i < 4 * beats; i++) ways[i % ways.length]?.[1](cluster);
   expect(cluster.closed).toEqual([]);
@@ -82,7 +82,7 @@ it('a late worker may deliver any number of results that it was asked for', () =
     configuration: { ...configuration, testSamples: chunks * EVALUATION_CHUNK_ROWS, epochs: 2 },
   });
   while (cluster.state.task?.kind === 'step') cluster.answer(cluster.requests[0] ?? fail());
-  // Worker 1 is suspended in the evaluation: worker 0 computes all of it.
+  // Worker 1 is suspended during the evaluation, so worker 0 computes all of it.
   const late = cluster.requests.filter(({ slot }) => slot === 1);
   expect(late.length).toBeGreaterThan(MAX_SMALL_MESSAGES);
   while (cluster.state.task?.kind === 'evaluation') {

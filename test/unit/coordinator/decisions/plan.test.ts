@@ -25,7 +25,7 @@ function sizes(assignment: Assignment, virtualShards: number): Record<number, nu
 }
 
 describe('a plan', () => {
-  it('gives every real shard to exactly one worker, and every worker of the same speed one', () => {
+  it('assigns every real shard once, and occupies as many equally fast workers as it can', () => {
     fc.assert(
       fc.property(
         powerOfTwo,
@@ -45,18 +45,18 @@ describe('a plan', () => {
     );
   });
 
-  it('makes as few subtrees as there are workers when all are equally fast', () => {
+  it('makes only as many subtrees as there are workers if all are equally fast', () => {
     expect(sizes(assignStep(workers(1, 1), 8, 8), 8)).toEqual({ 0: [4], 1: [4] });
     expect(sizes(assignStep(workers(1, 1, 1), 8, 8), 8)).toEqual({ 0: [4], 1: [2], 2: [2] });
   });
 
-  it('gives a slower worker less, and one that would hold up all others nothing', () => {
+  it('gives a slower worker less, and nothing to one that would hold up all the others', () => {
     expect(sizes(assignStep(workers(1, 1.2), 8, 8), 8)).toEqual({ 0: [4], 1: [4] });
     expect(sizes(assignStep(workers(2, 1), 8, 8), 8)).toEqual({ 0: [2], 1: [4, 2] });
     expect(sizes(assignStep(workers(1, 20), 8, 8), 8)).toEqual({ 0: [8] });
   });
 
-  it('is never clearly slower than whole subtrees for all workers', () => {
+  it('is never clearly slower than the fastest worker alone', () => {
     fc.assert(
       fc.property(
         fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 2, maxLength: 8 }),
@@ -69,7 +69,7 @@ describe('a plan', () => {
                 (milliseconds[Number(slot)] ?? 0),
             ),
           );
-          // The fastest alone, in one call.
+          // The fastest worker alone, in one call.
           expect(done).toBeLessThanOrEqual(
             (8 + CALL_COST_SHARDS) * Math.min(...milliseconds) * 1.12,
           );

@@ -10,7 +10,7 @@ import { beat, EXPECTED, fail, FULL, workerIn } from './answers.ts';
 import { Cluster, configuration } from '../../../fixtures/reducer-cluster.ts';
 
 describe('an undisturbed run', () => {
-  it.each([1, 2, 3, 4, 5, 8, 11])('with %i workers adds in the same tree and ends', (workers) => {
+  it.each([1, 2, 3, 4, 5, 8, 11])('with %i workers adds in the same tree', (workers) => {
     const cluster = new Cluster({ startWorkers: workers });
     for (let slot = 0; slot < workers; slot++) cluster.join(slot);
     cluster.finish();
@@ -31,7 +31,7 @@ describe('an undisturbed run', () => {
   });
 });
 
-describe('a run that is computed again', () => {
+describe('a run that is recomputed', () => {
   it('evaluates only after the steps that it was given', () => {
     const cluster = new Cluster({ evaluateAfter: new Set([3, 8]) });
     cluster.join(0);
@@ -85,7 +85,7 @@ describe('a disturbed run', () => {
     );
   });
 
-  it('leases the parts of a lost worker again, and only those', () => {
+  it("reassigns a lost worker's parts, and only those", () => {
     const cluster = new Cluster({ startWorkers: 2 });
     cluster.join(0);
     cluster.join(1);
@@ -100,12 +100,12 @@ describe('a disturbed run', () => {
     ]);
   });
 
-  it('offers the work of a late worker to others, and takes only the first result', () => {
+  it("offers a late worker's work to others, and takes only the first result", () => {
     const cluster = new Cluster({ startWorkers: 2 });
     cluster.join(0);
     cluster.join(1);
     const [first, late] = cluster.requests;
-    if (first === undefined || late === undefined) throw new Error('two were asked');
+    if (first === undefined || late === undefined) throw new Error('two workers were not asked');
     cluster.answer(first);
     cluster.tick(15_000);
     cluster.say(0, { kind: 'heartbeat' });
@@ -118,13 +118,13 @@ describe('a disturbed run', () => {
     expect(cluster.updates).toEqual([FULL]);
     // Both compute step 2 now; the second answer to step 1 is dropped.
     const stale = cluster.requests.find(({ step }) => step === 1);
-    if (stale === undefined) throw new Error('the second lease is open');
+    if (stale === undefined) throw new Error('the second lease is not open');
     cluster.answer(stale);
     expect(cluster.state.counts).toMatchObject({ fenced: 1, stragglerSteps: 1, reassigned: 1 });
     expect(cluster.updates).toEqual([FULL]);
   });
 
-  it('waits for another worker when the last one left, and gives up after --rdzv-timeout', () => {
+  it('waits for another worker when the last one leaves, and gives up after --rdzv-timeout', () => {
     const cluster = new Cluster();
     cluster.join(0);
     cluster.leave(0);
@@ -149,7 +149,7 @@ describe('a disturbed run', () => {
     expect(cluster.outcome?.state).toBe('finished');
   });
 
-  it('waits for all workers it was started with, but only until time is up', () => {
+  it('waits for all expected workers, but only until --rdzv-timeout', () => {
     const cluster = new Cluster({ startWorkers: 3, minWorkers: 1 });
     cluster.join(0);
     cluster.join(1);
@@ -166,7 +166,7 @@ describe('a disturbed run', () => {
     expect(cluster.outcome?.state).toBe('finished');
   });
 
-  it('asks for a checkpoint when it is due, after the step is recorded', () => {
+  it('requests a checkpoint when one is due, after the step is recorded', () => {
     const cluster = new Cluster({ checkpointEvery: { steps: 3 } });
     cluster.join(0);
     cluster.finish();
@@ -193,7 +193,7 @@ describe('a disturbed run', () => {
     expect(cluster.state.counts.duplicates).toBe(1);
   });
 
-  it('computes a result that is not finite once more elsewhere, then blames the model', () => {
+  it('has another worker recompute a result that is not finite, then blames the model', () => {
     const cluster = new Cluster({ startWorkers: 2 });
     cluster.join(0);
     cluster.join(1);
@@ -225,11 +225,11 @@ describe('a worker may not', () => {
   } as const;
 
   it.each([
-    ["deliver another worker's lease", { ...gradient, part: 3 }],
+    ['deliver a part that is leased to another worker', { ...gradient, part: 3 }],
     ['deliver a part that does not exist', { ...gradient, part: 1 }],
-    ['claim more correct rows than its shards hold', { ...gradient, correct: 17 }],
+    ['claim more correct rows than its shards have', { ...gradient, correct: 17 }],
     [
-      'greet twice',
+      'say hello twice',
       { kind: 'hello', protocol: PROTOCOL, arithmetic: 1, version: '0', name: 'x' } as const,
     ],
   ])('%s', (_, message) => {
@@ -248,7 +248,7 @@ describe('a worker may not', () => {
       'an evaluation that is not open',
       { kind: 'predictions', run: 'r', term: 1, step: 1, part: 0, microseconds: 1 } as const,
     ],
-  ])('contribute a result of %s: it is dropped', (_, message) => {
+  ])('contribute a result from %s, which is dropped', (_, message) => {
     const cluster = running();
     cluster.say(0, message);
     expect(cluster.closed).toEqual([]);
@@ -279,7 +279,7 @@ describe('a worker may not', () => {
     expect(cluster.closed).toContainEqual({ slot: 1, code: 'TIMEOUT' });
   });
 
-  it('announce twice how long it prepares', () => {
+  it('announce its preparation time twice', () => {
     const cluster = new Cluster();
     cluster.connect(0);
     cluster.say(0, { kind: 'hello', protocol: PROTOCOL, arithmetic: 1, version: '0', name: 'w0' });
@@ -311,7 +311,7 @@ it.each([
 });
 
 describe('admission', () => {
-  it('takes the most common fingerprint, and tells the other workers both', () => {
+  it('picks the most common fingerprint, and tells the other workers both fingerprints', () => {
     const cluster = new Cluster({ startWorkers: 3 });
     cluster.join(0, 'b');
     cluster.join(1, 'a');
@@ -338,7 +338,7 @@ describe('admission', () => {
   });
 
   it.each([0, 1])(
-    'rejects no worker because of a forged fingerprint, of whose workers %i deliver',
+    'does not exclude other workers because of a forged fingerprint with %i results',
     (deliver) => {
       const cluster = new Cluster({ startWorkers: 2 });
       cluster.join(0, 'made up');
@@ -358,7 +358,7 @@ describe('admission', () => {
     },
   );
 
-  it('lets no workers with a forged fingerprint hold up a run by heartbeats', () => {
+  it('does not let workers with a forged fingerprint hold up a run with heartbeats', () => {
     const cluster = new Cluster({ startWorkers: 2 });
     cluster.join(0, 'made up');
     cluster.join(1, 'made up');
@@ -373,7 +373,7 @@ describe('admission', () => {
       { slot: 0, code: 'TIMEOUT' },
       { slot: 1, code: 'TIMEOUT' },
     ]);
-    // They join again at once, and contest the honest fingerprint.
+    // They rejoin immediately, and contest the honest fingerprint.
     cluster.join(3, 'made up');
     cluster.join(4, 'made up');
     beat(cluster, CLAIM_LIMIT_MILLISECONDS);
@@ -387,7 +387,7 @@ describe('admission', () => {
     expect(cluster.outcome?.state).toBe('finished');
   });
 
-  it('accepts other fingerprints with --allow-mixed-engines and remembers it', () => {
+  it('accepts other fingerprints with --allow-mixed-engines, and records that', () => {
     const cluster = new Cluster({ startWorkers: 2, allowMixedEngines: true });
     cluster.join(0, 'b');
     cluster.join(1, 'a');
@@ -413,7 +413,7 @@ describe('admission', () => {
     expect(cluster.closed).toContainEqual({ slot: 2, code: 'FULL' });
   });
 
-  it('drops the worker that has prepared longest for a new one, but not before its time', () => {
+  it('replaces the worker that has been preparing longest by a new one, but not early', () => {
     const cluster = new Cluster({ maxWorkers: 3 });
     const hello = {
       kind: 'hello',
@@ -446,7 +446,7 @@ describe('admission', () => {
     expect([...cluster.state.workers.keys()]).toEqual([0, 4, 5]);
   });
 
-  it('gives a worker that dials again its place at once', () => {
+  it('lets a worker that dials again replace its old connection immediately', () => {
     const cluster = new Cluster({ maxWorkers: 1 });
     cluster.join(0);
     const { session } = workerIn(cluster, 0);
@@ -491,7 +491,7 @@ describe('a stopped run', () => {
     expect(cluster.outcome).toMatchObject({ state: 'interrupted', code: 'INTERRUPTED' });
   });
 
-  it('ends at once if no step is open', () => {
+  it('ends immediately if no step is open', () => {
     const cluster = new Cluster();
     cluster.dispatch({ kind: 'stop', code: 'TERMINATED', now: 1 });
     expect(cluster.outcome).toMatchObject({ state: 'interrupted', code: 'TERMINATED' });

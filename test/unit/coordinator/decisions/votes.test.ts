@@ -18,7 +18,7 @@ import { type Request, type Cluster } from '../../../fixtures/reducer-cluster.ts
 describe('two workers that differ, without a third', () => {
   const settings = { audit, rendezvousMilliseconds: 60_000 };
 
-  it('wait for a third as long as for workers, and then the run ends', () => {
+  it('wait for a third until --rdzv-timeout, after which the run fails', () => {
     const cluster = clusterOf(2, settings, ({ slot }) => slot === 1);
     answerAll(cluster);
     expect(cluster.logs.at(-1)).toMatch(
@@ -31,10 +31,10 @@ describe('two workers that differ, without a third', () => {
     expect(cluster.updates).toEqual([]);
   });
 
-  it('differ even if one has forged the checksum of the other', () => {
+  it("differ even if one has forged the other's checksum", () => {
     const cluster = clusterOf(2, settings);
     cluster.digestOf = ({ slot }, checksum) => (slot === 1 ? 'made up' : `${checksum}`);
-    // The two are not asked again without end.
+    // The two are not asked again endlessly.
     for (let i = 0; i < 50 && cluster.requests[0] !== undefined; i++)
       cluster.answer(cluster.requests[0]);
     expect(cluster.logs.at(-1)).toMatch(
@@ -46,7 +46,7 @@ describe('two workers that differ, without a third', () => {
     expect(cluster.outcome?.state).toBe('finished');
   });
 
-  it('are judged by a third that joins in time; the next wait has its full length', () => {
+  it('are judged by a third that joins in time, and the next wait lasts its full length', () => {
     const cluster = clusterOf(2, settings, ({ slot }) => slot === 1);
     answerAll(cluster);
     beat(cluster, 50_000);
@@ -61,7 +61,7 @@ describe('two workers that differ, without a third', () => {
     expect(cluster.outcome).toBeUndefined();
   });
 
-  it('are each asked once more: one that erred contradicts itself and leaves', () => {
+  it('are each asked once more, and one that erred contradicts itself and is rejected', () => {
     let isFirst = true;
     const cluster = clusterOf(2, settings, ({ slot, part }) => {
       const isWrong = slot === 1 && part === 2 && isFirst;
@@ -75,7 +75,7 @@ describe('two workers that differ, without a third', () => {
     expect(named(cluster)).toEqual([{ name: 'w1', from: 1, to: 1 }]);
   });
 
-  it('hold the run no longer when one of them leaves', () => {
+  it('stop holding up the run when one of them leaves', () => {
     const cluster = clusterOf(2, settings, ({ slot }) => slot === 1);
     answerAll(cluster);
     cluster.leave(1);
@@ -84,7 +84,7 @@ describe('two workers that differ, without a third', () => {
     expect(cluster.closed).toEqual([]);
   });
 
-  it('cannot be one that joins again: its results leave with its connection', () => {
+  it('cannot be one that rejoins, as its results leave with its connection', () => {
     const cluster = clusterOf(3, settings, ({ slot, step }) => slot === 2 && step === 1);
     answer(cluster, 2, 5);
     cluster.leave(2);
@@ -95,7 +95,7 @@ describe('two workers that differ, without a third', () => {
     expect(cluster.closed).toEqual([{ slot: 2, code: 'DISAGREEMENT' }]);
   });
 
-  it('do not prevent a stop of the run', () => {
+  it('do not prevent the run from being stopped', () => {
     const cluster = clusterOf(2, settings, ({ slot }) => slot === 1);
     answerAll(cluster);
     cluster.dispatch({ kind: 'stop', code: 'INTERRUPTED', now: cluster.now });
@@ -108,7 +108,7 @@ describe('two workers that differ, without a third', () => {
 });
 
 describe('a worker that sends different results for one part', () => {
-  it('is wrong and leaves, and the part is computed again', () => {
+  it('is disconnected, and the part is recomputed', () => {
     const cluster = clusterOf(2, long);
     answer(cluster, 1, 3);
     say(cluster, 1, 1, 3, 5n);
@@ -127,10 +127,10 @@ describe('a worker that sends different results for one part', () => {
     expect(Object.fromEntries(cluster.state.delivered)).toEqual({ w0: 32, w1: 0 });
   });
 
-  it('cannot replace a wrong result in time', () => {
+  it('is disconnected even if the second one is right', () => {
     const cluster = clusterOf(3, { audit }, ({ slot, step }) => slot === 0 && step === 1);
     const request = cluster.requests.find(({ slot }) => slot === 0);
-    if (request === undefined) throw new Error('it was asked');
+    if (request === undefined) throw new Error('slot 0 was not asked');
     cluster.answer(request);
     lie(cluster, () => false);
     cluster.answer(request);
@@ -149,10 +149,10 @@ describe('a worker that sends different results for one part', () => {
   });
 });
 
-describe('a second result of a part, from another worker', () => {
+describe('a second result for a part, from another worker', () => {
   /**
-   * Three workers; the one in slot 1 is late with part 4, which the one in slot 2 does in its
-   * place: 4 and 5 are one sum.
+   * Three workers. The one in slot 1 is late with part 4, so the one in slot 2 computes it instead.
+   * Parts 4 and 5 form one sum.
    */
   function lateCluster(wrong: (request: Request) => boolean = () => false, settings = {}): Cluster {
     const cluster = clusterOf(3, { ...long, ...settings }, wrong);
@@ -190,7 +190,7 @@ describe('a second result of a part, from another worker', () => {
     expect(cluster.closed).toEqual([{ slot: 2, code: 'DISAGREEMENT' }]);
   });
 
-  it('leaves the quorum that an audit of its neighbour has set', () => {
+  it('does not lower the quorum of a neighbouring part that is audited', () => {
     const cluster = clusterOf(4, { audit });
     const of = (part: number) =>
       cluster.requests.filter((each) => each.part === part).map(({ slot }) => slot);
@@ -200,7 +200,7 @@ describe('a second result of a part, from another worker', () => {
     const support = cluster.state.task?.parts.get(4)?.answers.length;
     expect(support).toBe(2);
     for (const slot of of(5)) answer(cluster, slot, 5);
-    // The worker that confirmed part 5 contradicts itself: parts 4 and 5 are one sum.
+    // The worker that confirmed part 5 contradicts itself: parts 4 and 5 form one sum.
     lie(cluster, () => true);
     const liar = cluster.state.task?.parts.get(5)?.accepted?.slot ?? 0;
     cluster.answer({ slot: liar, kind: 'step', step: 1, part: 5 });
@@ -212,17 +212,16 @@ describe('a second result of a part, from another worker', () => {
     expect(cluster.updates[0]).toBe(FULL);
   });
 
-  it('leaves that quorum even if every other worker has confirmed the part', () => {
+  it('does not lower that quorum even if every other worker has confirmed the part', () => {
     const cluster = clusterOf(3, { audit });
     const of = (part: number) =>
       cluster.requests.filter((each) => each.part === part).map(({ slot }) => slot);
-    // Each part is asked of two workers. Its neighbour is the part that only one of the two
-    // was asked for.
+    // Two workers are asked for each part. One of those asked for part 5 was not asked for part 4.
     const [decided, other] = [4, 5];
     const both = of(decided);
     for (const slot of both) answer(cluster, slot, decided);
     const third = of(other).find((slot) => !both.includes(slot));
-    if (third === undefined) throw new Error('the third is asked for the other part');
+    if (third === undefined) throw new Error('no third worker was asked for the other part');
     for (const slot of of(other).filter((each) => each !== third)) answer(cluster, slot, other);
     answer(cluster, third, other);
     lie(cluster, () => true);
@@ -240,20 +239,20 @@ describe('a second result of a part, from another worker', () => {
     expect(cluster.updates).toEqual([FULL]);
   });
 
-  it('that contradicts two others is wrong', () => {
+  it('that contradicts two others counts as wrong', () => {
     const isWrong = ({ slot, step }: Request) => slot === 2 && step === 1;
-    // Worker 2 audits another part, too.
+    // Worker 2 audits another part as well.
     const cluster = [1, 2, 3, 4, 5, 6]
       .map((key) => clusterOf(3, { ...long, audit: { rate: 1, key: [key, 0] } }, isWrong))
       .find(({ requests }) => requests.filter(({ slot }) => slot === 2).length === 2);
-    if (cluster === undefined) throw new Error('one of these keys draws worker 2');
+    if (cluster === undefined) throw new Error('none of these keys draws worker 2');
     cluster.tick(15_000);
     for (const request of cluster.requests.filter(({ slot }) => slot !== 2))
       cluster.answer(request);
     cluster.tick(16_000);
-    // Another worker does the part of worker 2; the other part keeps the step open.
+    // Another worker computes worker 2's part; the other part keeps the step open.
     const third = cluster.requests.find(({ slot, part }) => slot !== 2 && part === 5);
-    if (third === undefined) throw new Error('part 5 was offered to a third');
+    if (third === undefined) throw new Error('part 5 was not offered to a third worker');
     cluster.answer(third);
     expect(cluster.state.task?.parts.get(5)).toMatchObject({
       quorum: 2,
@@ -266,14 +265,15 @@ describe('a second result of a part, from another worker', () => {
     expect(cluster.updates[0]).toBe(FULL);
   });
 
-  it('that arrives after the step is compared; both workers are named, once', () => {
+  it('that arrives after the step is compared, and both workers are reported once', () => {
     const cluster = lateCluster(({ slot, step }) => slot === 1 && step === 1);
     answer(cluster, 0, 3);
     expect(cluster.updates).toEqual([FULL]);
     const late = requestOf(cluster, 1, 4);
     for (let i = 0; i < 3; i++) cluster.answer(late);
     const warning =
-      'w1 and w2 disagree about part 4 of step 1, which is done: mnist-dist verify RUN --from 0';
+      'w1 and w2 disagree about part 4 of step 1, which is done: ' +
+      'run mnist-dist verify RUN --from 0';
     const said = cluster.logs.filter((line) => line.includes(warning));
     expect(said).toHaveLength(1);
     expect(cluster.state.counts).toMatchObject({ differing: 3, fenced: 3 });
@@ -281,12 +281,12 @@ describe('a second result of a part, from another worker', () => {
   });
 
   it.each([
-    ['twice, and differently', 1, [-7n, -8n]],
-    ['wrong, and then right', 1, [-7n, 1004n]],
-    ['right, and then wrong', 1, [1004n, -7n]],
-    ['differently than in time', 2, [-7n]],
+    ['twice, with different values', 1, [-7n, -8n]],
+    ['first wrong, then right', 1, [-7n, 1004n]],
+    ['first right, then wrong', 1, [1004n, -7n]],
+    ['with a different value than before', 2, [-7n]],
   ] as const)(
-    'that arrives after the step ends the connection of a worker that sends it %s',
+    'that arrives after the step disconnects a worker that sends it %s',
     (_, slot, words) => {
       const cluster = lateCluster();
       answer(cluster, 0, 3);
@@ -302,7 +302,7 @@ describe('a second result of a part, from another worker', () => {
     },
   );
 
-  it('is ignored in a run of mixed engines', () => {
+  it('is ignored in a run with mixed engines', () => {
     const cluster = lateCluster(({ slot, step }) => slot === 1 && step === 1);
     cluster.state = { ...cluster.state, mixed: true };
     answer(cluster, 1, 4);
@@ -312,7 +312,7 @@ describe('a second result of a part, from another worker', () => {
     expect(cluster.state.counts.differing).toBe(0);
   });
 
-  it('that is the same is counted as long as the step is remembered', () => {
+  it('that is identical is counted for as long as the step is remembered', () => {
     const cluster = lateCluster();
     answer(cluster, 0, 3);
     const late = requestOf(cluster, 1, 4);

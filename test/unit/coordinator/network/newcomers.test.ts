@@ -12,10 +12,10 @@ import { TestAuthority } from '../../../fixtures/certificates.ts';
 import { listening } from '../../../fixtures/listening.ts';
 
 const PLACES = 3;
-/** Longer than any newcomer of a test waits. */
+/** Longer than any newcomer waits in a test. */
 const LONG_MILLISECONDS = 600_000;
 
-/** A listener with three places, which admits a connection that asks for /in. */
+/** A listener with three places, which admits a connection that requests /in. */
 async function startListener(milliseconds = LONG_MILLISECONDS, tls?: ServerTls) {
   const ends: NewcomerEnd[] = [];
   const http = createBoundedServer(1000, tls);
@@ -27,7 +27,7 @@ async function startListener(milliseconds = LONG_MILLISECONDS, tls?: ServerTls) 
   return { http, port: await listening(http), ends };
 }
 
-/** A connection that sends nothing, and whether it was ended. */
+/** A connection that sends nothing, and whether it has been closed. */
 async function idle(
   port: number,
 ): Promise<{ socket: Socket; isGone: () => boolean; gone: Promise<void> }> {
@@ -50,7 +50,7 @@ async function ask(port: number, path: string): Promise<number | undefined> {
   return response.statusCode;
 }
 
-describe('connections that were not admitted', () => {
+describe('connections that have not been admitted', () => {
   it('have their own places, and the oldest gives way', async () => {
     const { port, ends } = await startListener();
     const crowd = [];
@@ -69,7 +69,7 @@ describe('connections that were not admitted', () => {
     expect(socket.listenerCount('data')).toBe(0);
   });
 
-  it('keep out no other connection, and cut off none that was admitted', async () => {
+  it('do not keep out other connections or cut off admitted ones', async () => {
     const { port } = await startListener();
     const admitted = await idle(port);
     admitted.socket.write('GET /in HTTP/1.1\r\nHost: x\r\n\r\n');
@@ -85,7 +85,7 @@ describe('connections that were not admitted', () => {
     };
     const flood = Promise.all(Array.from({ length: 3 * PLACES }, redial));
     for (let i = 0; i < 20; i++) expect(await ask(port, '/in')).toBe(200);
-    // Connections that still wait give way to these.
+    // Connections that are still waiting give way to these.
     for (let i = 0; i < 2 * PLACES; i++) void idle(port);
     while (dials < 200) await new Promise((resolve) => setImmediate(resolve));
     expect(admitted.isGone()).toBe(false);
@@ -103,7 +103,7 @@ describe('connections that were not admitted', () => {
     expect(ends).toEqual(['late', 'late', 'late']);
   });
 
-  it('count during the handshake, and a failed handshake counts apart', async () => {
+  it('count even during the handshake, and a failed handshake is counted separately', async () => {
     const authority = await TestAuthority.make();
     const { port, ends } = await startListener(LONG_MILLISECONDS, await authority.server());
     const first = await idle(port);

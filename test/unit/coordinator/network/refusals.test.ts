@@ -7,7 +7,7 @@ import {
 } from '../../../../shared/limits.ts';
 
 describe('the log of refused connections', () => {
-  it('is a line for the first of an address, then one with the number per interval', () => {
+  it('has a line for the first one from an address, then one with the count per interval', () => {
     const refusals = new Refusals();
     expect(refusals.add('10.0.0.7', 'token', 0)).toMatch(
       /^refused 1 connection from 10\.0\.0\.7: no proof/,
@@ -17,21 +17,21 @@ describe('the log of refused connections', () => {
     expect(refusals.due(REFUSAL_INTERVAL_MILLISECONDS)).toEqual([
       expect.stringMatching(/^refused 5000 connections from 10\.0\.0\.7: no proof/),
     ]);
-    // After an interval without refusals the next one is logged at once.
+    // After an interval without refusals, the next one is logged immediately.
     expect(refusals.due(2 * REFUSAL_INTERVAL_MILLISECONDS)).toEqual([]);
     expect(refusals.add('10.0.0.7', 'token', 3 * REFUSAL_INTERVAL_MILLISECONDS)).toMatch(
       /^refused 1 /,
     );
   });
 
-  it('tells addresses and reasons apart', () => {
+  it('counts each address and reason separately', () => {
     const refusals = new Refusals();
     expect(refusals.add('a', 'token', 0)).toContain('from a: no proof of the token');
     expect(refusals.add('b', 'token', 0)).toContain('from b');
     expect(refusals.add('a', 'crowded', 0)).toContain('to make room');
   });
 
-  it('names an untrusted certificate, unless the address is admitted right afterwards', () => {
+  it('reports an untrusted certificate, unless the address is admitted right afterwards', () => {
     const refusals = new Refusals();
     for (const address of ['reader', 'doubter'])
       expect(refusals.add(address, 'handshake', 0)).toBeUndefined();
@@ -41,7 +41,7 @@ describe('the log of refused connections', () => {
     ]);
   });
 
-  it('names a certificate that only one of two processes at an address trusts', () => {
+  it('reports a certificate that only one of two processes at an address trusts', () => {
     const refusals = new Refusals();
     for (let i = 0; i < 3; i++) refusals.add('shared', 'handshake', i);
     refusals.admitted('shared');

@@ -21,7 +21,7 @@ import { ARITHMETIC } from '../../../../shared/arithmetic/version.ts';
 const TOKEN = 'a-token-of-the-tests-0123456789';
 const FLOATS = 101_771;
 const MAX_FRAME_BYTES = frameCapacity(4 * FLOATS);
-/** The approximate number of bytes of a TCP stream in one Ethernet frame. */
+/** The approximate number of TCP payload bytes in one Ethernet frame. */
 const WRITE_BYTES = 1400;
 
 interface Arrival {
@@ -59,7 +59,7 @@ async function startServer(bytes = new Uint8Array(1)) {
     },
   );
   onTestFinished(async () => {
-    for (const connection of connections) connection.terminate('the test is over');
+    for (const connection of connections) connection.terminate('the test has ended');
     await server.close();
   });
   return { port: server.port, arrived, left, connections, server, warnings };
@@ -93,7 +93,7 @@ async function writeInPieces(socket: Socket, bytes: Buffer): Promise<void> {
 }
 
 describe('the listener', () => {
-  it('blames no peer for a connection that ends because it closes', async () => {
+  it('does not blame a peer for a connection that ends because the listener closes', async () => {
     const { port, server, warnings } = await startServer();
     const socket = connect(port, '127.0.0.1').on('error', () => undefined);
     socket.write(plainRequest('/run'));
@@ -128,7 +128,7 @@ describe('the listener', () => {
     expect(Buffer.from(received.buffer).equals(Buffer.from(values.slice().buffer))).toBe(true);
   });
 
-  it('ends a connection that announces too large a frame, before it arrives', async () => {
+  it('closes a connection that announces too large a frame, before it arrives', async () => {
     const { port, left } = await startServer();
     const socket = await upgrade(port);
     socket.write(webSocketMessage(Buffer.alloc(MAX_FRAME_BYTES + 1)).subarray(0, 100));
@@ -137,14 +137,14 @@ describe('the listener', () => {
     });
   });
 
-  it('counts the bytes of a connection, and measures its round trip', async () => {
+  it("counts a connection's bytes, and measures its round trip", async () => {
     const { port, connections } = await startServer();
     const socket = await upgrade(port);
     const [connection] = connections;
-    if (connection === undefined) throw new Error('it is connected');
+    if (connection === undefined) throw new Error('no worker is connected');
     const before = connection.traffic();
     expect(before.roundTripMilliseconds).toBeUndefined();
-    // A heartbeat, and a ping without a payload: its answer is the same, masked.
+    // A heartbeat, and a ping without a payload. A masked pong without a payload answers it.
     const heard = once(socket, 'data');
     connection.beat();
     const [bytes] = await heard;
@@ -159,15 +159,15 @@ describe('the listener', () => {
     expect(after.receivedBytes - before.receivedBytes).toBe(6);
   });
 
-  it('has one ping under way at a time, so that a late answer counts in full', async () => {
+  it('sends one ping at a time, so that a late pong is measured in full', async () => {
     const { port, connections } = await startServer();
     const socket = await upgrade(port);
     const [connection] = connections;
-    if (connection === undefined) throw new Error('it is connected');
+    if (connection === undefined) throw new Error('no worker is connected');
     let received = Buffer.alloc(0);
     socket.on('data', (bytes) => (received = Buffer.concat([received, Buffer.from(bytes)])));
     for (let i = 0; i < 3; i++) connection.beat();
-    connection.close('TIMEOUT', 'the test is over');
+    connection.close('TIMEOUT', 'the test has ended');
     await once(socket, 'end');
     const pings = received.indexOf(Buffer.of(0x89, 0));
     expect(pings).toBeGreaterThan(0);
@@ -183,7 +183,7 @@ describe('the listener', () => {
       expect(response.status).toBe(401);
     }
     expect(server.unauthorized).toBe(2);
-    // The first refusal of an address is logged; the others are counted.
+    // The first refusal for an address is logged; the others are counted.
     expect(warnings).toEqual([expect.stringContaining('refused 1 connection from 127.0.0.1')]);
   });
 
@@ -197,7 +197,7 @@ describe('the listener', () => {
     expect(warnings).toEqual([expect.stringContaining('no proof of the token')]);
   });
 
-  it('tells a worker of an older version, which sends the token, only the versions', async () => {
+  it('tells an older worker, which sends the token itself, nothing but the versions', async () => {
     const { port, warnings } = await startServer();
     const ask = async (token: string) => {
       const headers = { Authorization: `Bearer ${token}` };

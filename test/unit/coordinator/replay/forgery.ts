@@ -22,8 +22,9 @@ export function linesOf(directory: string): MetricsLine[] {
 }
 
 /**
- * Rewrites metrics.jsonl with correct digests, which checkpoints then do not record; with `links`
- * also with a correct chain, which run.json then has, too.
+ * Rewrites metrics.jsonl with correct digests, and removes the position of the lines from the
+ * checkpoints. With `links`, the chain is recomputed as well. run.json gets the chain link and the
+ * weights of the last step.
  */
 export function forge(
   directory: string,

@@ -19,32 +19,36 @@ beforeEach(() => {
   runs = temporaryFolder();
 });
 
-describe('files that contradict each other are found before anything is computed', () => {
+describe('before anything is computed, a replay rejects', () => {
   const records: [string, (record: RunRecord) => object, RegExp][] = [
     [
       'more steps',
       (record) => ({ ...record, step: 13 }),
-      /says that 13 steps were done; metrics.jsonl has 12/,
+      /says that 13 steps were done, but metrics.jsonl has 12/,
     ],
-    ['fewer steps', (record) => ({ ...record, step: 11 }), /another chain link than step 11/],
+    ['fewer steps', (record) => ({ ...record, step: 11 }), /a different chain link than step 11/],
     [
-      'another link',
+      'a different chain link',
       (record) => ({ ...record, chain: 'ab'.repeat(32) }),
-      /another chain link than step 12: abab/,
+      /a different chain link than step 12: abab/,
     ],
     [
-      'other weights',
+      'different weights',
       (record) => ({ ...record, weights: 'ab'.repeat(8) }),
-      /another checksum .* than step 12: abab/,
+      /a different checksum .* than step 12: abab/,
     ],
-    ['no result', (record) => without(record, 'result'), /is finished, and has no result/],
     [
-      'another length',
+      'no result',
+      (record) => without(record, 'result'),
+      /says that the run finished, but has no result/,
+    ],
+    [
+      'a different length',
       (record) => ({ ...record, configuration: { ...record.configuration, steps: 13 } }),
-      /is finished, after 12 of 13 steps/,
+      /says that the run finished after 12 of 13 steps/,
     ],
     [
-      'another configuration',
+      'a different configuration',
       (record) => ({ ...record, configuration: { ...record.configuration, learning_rate: 0.02 } }),
       /the chain breaks at step 1 of .* the configuration in run.json/,
     ],
@@ -57,12 +61,12 @@ describe('files that contradict each other are found before anything is computed
 
   const lines: [string, (line: MetricsLine) => MetricsLine[], RegExp][] = [
     [
-      'another loss',
+      'a different loss',
       (line) => [line.step === 4 ? { ...line, loss: 9 } : line],
       /the chain breaks at step 4/,
     ],
     [
-      'another epoch',
+      'a different epoch',
       (line) => [line.step === 4 ? { ...line, epoch: 2 } : line],
       /puts step 4 into epoch 2/,
     ],
@@ -109,7 +113,7 @@ describe('files that contradict each other are found before anything is computed
     const path = join(directory, 'metrics.jsonl');
     const text = readFileSync(path, 'utf8');
     writeFileSync(path, text.slice(0, text.trimEnd().lastIndexOf('\n') + 1));
-    await expectDifference(directory, /says that 7 steps were done; metrics.jsonl has 6/);
+    await expectDifference(directory, /says that 7 steps were done, but metrics.jsonl has 6/);
     writeFileSync(path, text.replace('"correct":4', '"correct":5'));
     await expectDifference(directory, /line 4 of .* is damaged/);
     crash(directory);
@@ -120,7 +124,7 @@ describe('files that contradict each other are found before anything is computed
     await expectDifference(directory, /line 8 of .* has text after its end/);
   });
 
-  it('a model that is missing, of another run, or of no step', async () => {
+  it('a model that is missing, from a different run, or without a step', async () => {
     const directory = await makeUp({ runs, until: 7 });
     const path = join(directory, 'model.safetensors');
     const intact = readFileSync(path);
@@ -131,27 +135,27 @@ describe('files that contradict each other are found before anything is computed
     const rewrite = (change: Record<string, string>) =>
       writeFileSync(path, encodeTensors({ metadata: { ...metadata, ...change }, tensors }));
     rewrite({ configuration: JSON.stringify(configurationRecord({ ...configuration, seed: 2 })) });
-    await expectDifference(directory, /is a model of another configuration/);
+    await expectDifference(directory, /has a different configuration than the run/);
     rewrite({ configuration: '{' });
-    await expectDifference(directory, /is a model of another configuration/);
+    await expectDifference(directory, /has a different configuration than the run/);
     rewrite({ step: 'x' });
-    await expectDifference(directory, /does not name its step/);
+    await expectDifference(directory, /does not say which step it is from/);
     rewrite({ step: '8' });
-    await expectDifference(directory, /is of step 8; metrics.jsonl ends at step 7/);
+    await expectDifference(directory, /is from step 8, but metrics.jsonl ends at step 7/);
     writeFileSync(path, intact.subarray(0, 100));
     await expectDifference(directory, /is not an intact safetensors file/);
   });
 
   const checkpoints: [string, Partial<Checkpoint>, RegExp][] = [
-    ['another step', { step: 6 }, /is a checkpoint of step 6/],
-    ['another link', { chain: 'ab'.repeat(32) }, /another chain link than step 7/],
+    ['a different step', { step: 6 }, /is a checkpoint of step 6/],
+    ['a different chain link', { chain: 'ab'.repeat(32) }, /a different chain link than step 7/],
     [
-      'another engine',
+      'a different engine',
       { fingerprint: 'ab'.repeat(32) },
-      /computed by another engine than the run, fingerprint abab/,
+      /computed by a different engine than the run: fingerprint abab/,
     ],
-    ['another evaluation', { evaluated: 6 }, /names an evaluation after step 6/],
-    ['an evaluation before the last', { evaluated: 0 }, /names an evaluation after step 0/],
+    ['a wrong evaluation', { evaluated: 6 }, /says that the last evaluation was after step 6/],
+    ['an older evaluation', { evaluated: 0 }, /says that the last evaluation was after step 0/],
   ];
   it.each(checkpoints)('a checkpoint with %s', async (_, change, words) => {
     const directory = await makeUp({ runs, until: 7 });
@@ -163,7 +167,7 @@ describe('files that contradict each other are found before anything is computed
     const directory = await makeUp({ runs, until: 7 });
     changeCheckpoint(checkpointOf(directory, 7), () => ({ step: 8 }));
     renameSync(checkpointOf(directory, 7), checkpointOf(directory, 8));
-    await expectDifference(directory, /is of a step that metrics.jsonl does not have/);
+    await expectDifference(directory, /is from a step that metrics.jsonl does not have/);
   });
 
   it('a checkpoint that cannot be read', async () => {
@@ -171,15 +175,15 @@ describe('files that contradict each other are found before anything is computed
     mkdirSync(checkpointOf(directory, 6));
     await expect(verifyMadeUp(directory)).rejects.toMatchObject({ code: 'DATA' });
   });
-
-  it('a checkpoint before the evaluation of its own step is right', async () => {
-    const directory = await makeUp({ runs, until: 5 });
-    changeCheckpoint(checkpointOf(directory, 5), () => ({ evaluated: 0 }));
-    expect(await verifyMadeUp(directory)).toMatchObject({ steps: 5, checkpoints: 1 });
-  });
 });
 
-describe('a run that cannot be replayed here is not reported as different', () => {
+it('a replay accepts a checkpoint from before the evaluation of its own step', async () => {
+  const directory = await makeUp({ runs, until: 5 });
+  changeCheckpoint(checkpointOf(directory, 5), () => ({ evaluated: 0 }));
+  expect(await verifyMadeUp(directory)).toMatchObject({ steps: 5, checkpoints: 1 });
+});
+
+describe('a replay reports as not replayable, rather than as different', () => {
   async function expectNotReplayable(directory: string, words: RegExp): Promise<void> {
     await expect(verifyMadeUp(directory)).rejects.toMatchObject({
       code: 'NOT_REPLAYABLE',
@@ -187,7 +191,7 @@ describe('a run that cannot be replayed here is not reported as different', () =
     });
   }
 
-  it('a run of mixed engines', async () => {
+  it('a run with mixed engines', async () => {
     await expectNotReplayable(await makeUp({ runs, mixed: true }), /was computed by mixed engines/);
   });
 
@@ -195,14 +199,14 @@ describe('a run that cannot be replayed here is not reported as different', () =
     await expectNotReplayable(await makeUp({ runs, until: 0 }), /has no step/);
   });
 
-  it('a run of another arithmetic, with any other fields in its run.json', async () => {
+  it('a run with a different arithmetic, even if its run.json has unknown fields', async () => {
     const directory = join(runs, 'r');
     mkdirSync(directory);
     writeFileSync(join(directory, 'run.json'), '{"arithmetic":2,"version":"9.9.9","new":1}');
-    await expectNotReplayable(directory, /arithmetic 2; this mnist-dist computes arithmetic 1/);
+    await expectNotReplayable(directory, /arithmetic 2; this mnist-dist uses arithmetic 1/);
   });
 
-  it('another dataset; but other sizes of the same one are a difference', async () => {
+  it('a different dataset, unless only its sizes in run.json are wrong', async () => {
     const directory = await makeUp({ runs });
     const replay = planReplay(await readRunContents(directory), undefined);
     expect(() => checkDataset(replay, { ...dataset, digest: 'ab'.repeat(32) })).toThrow(
@@ -214,14 +218,14 @@ describe('a run that cannot be replayed here is not reported as different', () =
       configuration: { ...record.configuration, test_samples: 21 },
     }));
     forge(directory, (line) => [line], true);
-    await expectDifference(directory, /has other sizes than its dataset/);
+    await expectDifference(directory, /the sizes in .*run.json differ from those of its dataset/);
   });
+});
 
-  it('a folder that is no run, or has an invalid run.json', async () => {
-    await expect(readRunContents(runs)).rejects.toMatchObject({ code: 'USAGE' });
-    writeFileSync(join(runs, 'run.json'), '{');
-    await expect(readRunContents(runs)).rejects.toMatchObject({ code: 'DATA' });
-  });
+it('a folder that is not a run, or has an invalid run.json, cannot be read', async () => {
+  await expect(readRunContents(runs)).rejects.toMatchObject({ code: 'USAGE' });
+  writeFileSync(join(runs, 'run.json'), '{');
+  await expect(readRunContents(runs)).rejects.toMatchObject({ code: 'DATA' });
 });
 
 describe('a run that is still running', () => {
@@ -252,18 +256,18 @@ describe('a run that is still running', () => {
     writeFileSync(path, text.slice(0, text.trimEnd().lastIndexOf('\n') + 1));
     await expectDifference(
       directory,
-      /model.safetensors is of step 7; metrics.jsonl ends at step 6/,
+      /model.safetensors is from step 7, but metrics.jsonl ends at step 6/,
     );
     atWork(directory);
     expect((await readRunContents(directory)).writer).toBe(
-      'process 1 on another, if it still runs,',
+      'process 1 on another, if it is still running,',
     );
     expect(await verifyMadeUp(directory)).toMatchObject({ steps: 6, model: false });
   });
 });
 
 it.each(['metrics.jsonl', 'model.safetensors', 'run.json'])(
-  'a %s that cannot be read is named',
+  'a %s that cannot be read is reported',
   async (name) => {
     const directory = await makeUp({ runs });
     rmSync(join(directory, name));
@@ -276,7 +280,7 @@ it.each(['metrics.jsonl', 'model.safetensors', 'run.json'])(
   },
 );
 
-it('checkpoints that cannot be listed are named', async () => {
+it('checkpoints that cannot be listed are reported', async () => {
   const directory = await makeUp({ runs });
   rmSync(join(directory, 'checkpoints'), { recursive: true });
   writeFileSync(join(directory, 'checkpoints'), '');

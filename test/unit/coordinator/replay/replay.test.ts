@@ -27,7 +27,7 @@ const result = (step: number) => ({
   gradientNorm: () => 1,
 });
 
-/** A coordinator that begins the run in the folder, or resumes it. */
+/** A coordinator that starts the run in the folder, or resumes it. */
 async function open(
   runs: string,
   resume: boolean,
@@ -78,7 +78,10 @@ async function open(
   return { recorder, state };
 }
 
-/** A run that ended after the steps without a checkpoint: a diverging run writes none. */
+/**
+ * A run that ended after `steps` steps without a checkpoint, since a diverging run does not write
+ * one.
+ */
 async function leave(steps: number): Promise<string> {
   const runs = temporaryFolder();
   const { recorder, state } = await open(runs, false);
@@ -87,7 +90,7 @@ async function leave(steps: number): Promise<string> {
   return runs;
 }
 
-describe('a step that is computed again', () => {
+describe('a step that is recomputed', () => {
   it('is compared with the recorded steps, as far as they reach', async () => {
     const { recorder } = await open(await leave(4), true);
     expect(recorder.term).toBe(2);
@@ -95,7 +98,7 @@ describe('a step that is computed again', () => {
   });
 
   it.each(['loss', 'correct', 'checksum'] as const)(
-    'ends the run when it differs: %s',
+    'fails the run if it differs: %s',
     async (field) => {
       const { recorder } = await open(await leave(4), true);
       recorder.step(result(1));
@@ -111,8 +114,8 @@ describe('a step that is computed again', () => {
   );
 });
 
-// No file system here refuses it: test/unit/shared/disk/disk.test.ts injects the errors of FUSE and
-// network file systems.
+// No local file system refuses to sync folders: test/unit/shared/disk/disk.test.ts injects the
+// errors that FUSE and network file systems return.
 it('a run on a file system that cannot sync folders trains with one warning', async () => {
   const lines: string[] = [];
   const viewer = {

@@ -53,7 +53,7 @@ describe('an unchanged run is verified', () => {
     expect(await verifyMadeUp(resume)).toMatchObject({ ...whole, checkpoints: 2 });
   });
 
-  it('when it was prolonged, with the evaluation in its middle', async () => {
+  it('when it was extended, with the evaluation in its middle', async () => {
     const resume = await makeUp({ runs });
     await makeUp({ runs, resume, configuration: { ...configuration, steps: 20 }, until: 18 });
     const expected = { steps: 18, evaluations: 4, checkpoints: 2, model: true };
@@ -70,7 +70,7 @@ describe('an unchanged run is verified', () => {
     expect(await verifyMadeUp(directory)).toMatchObject({ steps: 7, evaluations: 1, model: false });
   });
 
-  it('when it crashed before run.json knew its engine', async () => {
+  it('when it crashed before its engine was recorded in run.json', async () => {
     const directory = await makeUp({ runs, until: 7 });
     crash(directory);
     edit(directory, (record) => ({
@@ -81,7 +81,7 @@ describe('an unchanged run is verified', () => {
     const contents = await readRunContents(directory);
     expect(planReplay(contents, undefined).checkpoints.fingerprint).toMatch(/^fe/);
     expect(await verifyMadeUp(directory)).toMatchObject({ steps: 7 });
-    // Without a checkpoint the engine is unknown, so that a difference proves nothing.
+    // Without a checkpoint the engine is unknown, so a difference proves nothing.
     rmSync(join(directory, 'checkpoints'), { recursive: true });
     expect(await verifyMadeUp(directory)).toMatchObject({ steps: 7 });
     const rule = { ...honest, loss: () => 1 };
@@ -90,7 +90,7 @@ describe('an unchanged run is verified', () => {
     });
   });
 
-  it('when it fell back behind its own lines and was interrupted there', async () => {
+  it('when it resumed before its last lines and was interrupted before their end', async () => {
     const resume = await makeUp({ runs, until: 5 });
     await makeUp({ runs, resume, until: 8 });
     crash(resume);
@@ -99,7 +99,7 @@ describe('an unchanged run is verified', () => {
     expect(await verifyMadeUp(resume)).toMatchObject({ steps: 8, checkpoints: 2, model: true });
   });
 
-  it('when it resumed from a checkpoint without the evaluation in its middle', async () => {
+  it('when it was resumed from a checkpoint before the evaluation in its middle', async () => {
     const resume = await makeUp({ runs, until: 7 });
     await makeUp({ runs, resume });
     rmSync(checkpointOf(resume, 12));
@@ -115,7 +115,7 @@ describe('an unchanged run is verified', () => {
     expect(await verifyMadeUp(directory)).toMatchObject({ steps: 5, evaluations: 0 });
   });
 
-  it('when a loss is negative zero, which JSON does not have', async () => {
+  it('when a loss is negative zero, whose sign metrics.jsonl does not record', async () => {
     const rule = { ...honest, loss: (step: number) => (step === 3 ? -0 : 1) };
     const directory = await makeUp({ runs, rule });
     expect(await verifyMadeUp(directory, { rule })).toMatchObject(whole);
@@ -126,7 +126,7 @@ describe('an unchanged run is verified', () => {
 });
 
 describe('--from', () => {
-  it('begins at the newest checkpoint not after the step', async () => {
+  it('starts at the newest checkpoint not after the step', async () => {
     const resume = await makeUp({ runs, until: 7 });
     await makeUp({ runs, resume });
     expect(await verifyMadeUp(resume, { from: 11 })).toMatchObject({
@@ -143,7 +143,7 @@ describe('--from', () => {
     });
   });
 
-  it('finds a checkpoint whose weights are not those of its line', async () => {
+  it('finds a checkpoint whose weights do not match its line', async () => {
     const directory = await makeUp({ runs, until: 7 });
     changeCheckpoint(checkpointOf(directory, 7), ({ weights }) => ({ weights: oneMore(weights) }));
     await expectDifference(directory, /the weights in the checkpoint of step 7 differ/, 7);
@@ -199,7 +199,7 @@ describe('only a replay finds', () => {
       /step 4 differs: weights recorded abab/,
     ],
   ];
-  it.each(changed)('another %s of a step', async (_, change, words) => {
+  it.each(changed)('a changed "%s" in a step', async (_, change, words) => {
     const directory = await makeUp({ runs });
     rmSync(checkpointOf(directory, 12));
     forge(
@@ -227,7 +227,7 @@ describe('only a replay finds', () => {
       /after step 10 differs: samples recorded 19, computed 20/,
     ],
   ];
-  it.each(evaluated)('another %s of an evaluation', async (_, change, words) => {
+  it.each(evaluated)('a changed "%s" in an evaluation', async (_, change, words) => {
     const directory = await makeUp({ runs });
     forge(
       directory,
@@ -252,7 +252,7 @@ describe('only a replay finds', () => {
     await expectDifference(directory, /the evaluation after step 4 differs/);
   });
 
-  it('other bytes from the first step on', async () => {
+  it('different bytes from the first step on', async () => {
     const directory = await makeUp({ runs });
     const rule = { ...honest, gradient: () => 0.5 };
     await expect(verifyMadeUp(directory, { rule })).rejects.toThrow(
@@ -265,7 +265,7 @@ describe('only a replay finds', () => {
     ['accuracy', { accuracy: 1 }, /differs: accuracy recorded 1, computed/],
     ['confusion matrix', { confusion: [[1]] }, /differs: confusion recorded \[\[1\]\], computed/],
   ];
-  it.each(results)('another %s of the result', async (_, change, words) => {
+  it.each(results)('a changed %s in the result', async (_, change, words) => {
     const directory = await makeUp({ runs });
     edit(directory, ({ result, ...record }) => ({
       ...record,
@@ -274,7 +274,7 @@ describe('only a replay finds', () => {
     await expectDifference(directory, words);
   });
 
-  it('another weight in the model', async () => {
+  it('a changed weight in the model', async () => {
     const directory = await makeUp({ runs });
     const path = join(directory, 'model.safetensors');
     const { metadata, tensors } = decodeTensors(readFileSync(path), path);
@@ -288,7 +288,7 @@ describe('only a replay finds', () => {
     await expectDifference(directory, /model.safetensors differs .* it has \d+ bytes, not \d+/);
   });
 
-  it('another SHA-256 of the model', async () => {
+  it('a changed SHA-256 of the model', async () => {
     const directory = await makeUp({ runs });
     edit(directory, (record) => {
       expect(record.model?.sha256).toBe(
@@ -300,13 +300,13 @@ describe('only a replay finds', () => {
       directory,
       /the SHA-256 of the model in .*run.json differs: recorded 0{64}, computed/,
     );
-    // A run of an older mnist-dist has no SHA-256.
+    // A run from an older mnist-dist has no SHA-256.
     edit(directory, (record) => without(record, 'model'));
     await expect(verifyMadeUp(directory)).resolves.toMatchObject({ model: true });
   });
 
   it.each(['weights', 'firstMoment', 'secondMoment'] as const)(
-    'other %s in a checkpoint',
+    'changed %s in a checkpoint',
     async (name) => {
       const resume = await makeUp({ runs, until: 7 });
       await makeUp({ runs, resume });
@@ -338,7 +338,7 @@ it('a verification writes nothing', async () => {
 });
 
 describe('a replay', () => {
-  it('admits only the engine of the run, and knows which worker was rejected', async () => {
+  it("admits only the run's engine, and knows which worker was rejected", async () => {
     const { verifier, logged } = await openVerifier(await makeUp({ runs }));
     expect(verifier.resumed).toMatchObject({ fingerprint: FINGERPRINT, step: 0, mixed: false });
     const ready = (fingerprint: string) =>
@@ -368,7 +368,7 @@ describe('a replay', () => {
     ]);
   });
 
-  it('names no training flags, and after a difference logs waiting as debug only', async () => {
+  it('mentions no training flags, and after a difference logs waiting only as debug', async () => {
     const { verifier, state, logged } = await openVerifier(await makeUp({ runs }));
     const waiting = () =>
       verifier.log({
@@ -387,7 +387,7 @@ describe('a replay', () => {
     expect(logged).toEqual([`warn: ${words}`, `debug: ${words}`]);
   });
 
-  it('differs at a recorded step for which its own result is not finite', async () => {
+  it('reports a difference at a recorded step if its own result is not finite', async () => {
     const { verifier, state } = await openVerifier(await makeUp({ runs }));
     const outcome = { state: 'diverged', code: 'DIVERGED', message: '' } as const;
     expect(() => verifier.finish(state, outcome)).toThrow(/step 1 differs: .* not finite/);

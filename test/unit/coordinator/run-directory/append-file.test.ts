@@ -30,8 +30,8 @@ const full = Object.assign(new Error('ENOSPC: no space left'), { code: 'ENOSPC' 
 const broken = Object.assign(new Error('EIO: i/o error'), { code: 'EIO' });
 
 /**
- * A file that takes the scripted number of bytes of each write, or throws; after the script it
- * takes all bytes.
+ * A file that accepts the scripted number of bytes of each write, or throws. After the script, it
+ * accepts all bytes.
  */
 class ScriptedFile implements DiskFile {
   text = '';
@@ -68,7 +68,7 @@ function openScripted(file: DiskFile, clock = new VirtualTime()): Promise<Append
   });
 }
 
-/** Lets the milliseconds pass and pending work settle. */
+/** Lets `milliseconds` pass and pending work settle. */
 async function pass(time: VirtualTime, milliseconds: number): Promise<void> {
   let isOver = false;
   time.after(milliseconds, () => (isOver = true));
@@ -102,7 +102,7 @@ describe('AppendFile', () => {
     await file.close();
   });
 
-  it('writes by itself, without a caller that waits', async () => {
+  it('writes even if no caller waits for it', async () => {
     const path = join(folder, 'a');
     const file = await AppendFile.open(path, options);
     file.append('one\n');
@@ -132,7 +132,7 @@ describe('AppendFile', () => {
     expect(errors).toEqual([expect.objectContaining(disk)]);
   });
 
-  it('stays failed after a failed sync, even if the disk was full', async () => {
+  it('stays failed after a failed sync, even if the disk was only full', async () => {
     const file = new ScriptedFile();
     const appended = await openScripted(file);
     file.syncError = full;
@@ -174,9 +174,9 @@ describe('AppendFile', () => {
       expect(notices).toEqual([
         {
           isFull: true,
-          message: expect.stringMatching(/the disk is full: scripted waits .* every 3 s/),
+          message: expect.stringMatching(/the disk is full: scripted is waiting .* every 3 s/),
         },
-        { isFull: false, message: 'scripted is written again' },
+        { isFull: false, message: 'the disk has space again: writing to scripted resumes' },
       ]);
     },
   );

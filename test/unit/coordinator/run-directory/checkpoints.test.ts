@@ -50,7 +50,7 @@ describe('a checkpoint file', () => {
     expect(decodeCheckpoint(turned, 'file', configuration)).toEqual(checkpointOf(7));
   });
 
-  it('records the samples of each worker; an older one has no such record', () => {
+  it("records each worker's samples, which an older one does not", () => {
     const shares = {
       from: 3,
       samples: new Map([
@@ -68,7 +68,7 @@ describe('a checkpoint file', () => {
     expect(decodeCheckpoint(crowded, 'file', configuration).shares).toBeUndefined();
   });
 
-  it('is refused at every truncation and every changed byte', () => {
+  it('is rejected at every truncation and every changed byte', () => {
     const bytes = encodeCheckpoint(checkpointOf(7));
     for (let at = 0; at < bytes.length; at++) {
       expect(() => decodeCheckpoint(bytes.subarray(0, at), 'file', configuration)).toThrow(
@@ -82,7 +82,7 @@ describe('a checkpoint file', () => {
       } catch {
         continue;
       }
-      // No digest covers the position of the run, which metrics.jsonl records, too.
+      // No digest covers the run's position, which metrics.jsonl records as well.
       expect({ ...decoded, step: 7, evaluated: 0, chain: '', fingerprint: '' }).toEqual({
         ...checkpointOf(7),
         chain: '',
@@ -91,7 +91,7 @@ describe('a checkpoint file', () => {
     }
   });
 
-  it('is refused for another configuration, but not for another length', () => {
+  it('is rejected for a different configuration, but not for a different length', () => {
     const bytes = encodeCheckpoint(checkpointOf(7));
     expect(() => decodeCheckpoint(bytes, 'file', { ...configuration, seed: 99 })).toThrow(
       /another configuration/,
@@ -100,7 +100,7 @@ describe('a checkpoint file', () => {
   });
 });
 
-describe('the checkpoints of a run', () => {
+describe("a run's checkpoints", () => {
   it('are synced in their directory before one of them is used', async () => {
     const folder = temporaryFolder();
     await new Checkpoints(folder, folder, 2, systemDisk).write(checkpointOf(1));

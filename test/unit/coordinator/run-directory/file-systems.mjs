@@ -1,5 +1,5 @@
-// Uses both locks on the file system of a folder, as their owners and their successors do. Prints
-// what the file system can do; rejects if a lock fails.
+// Uses both locks on a folder's file system, as their owners and successors would. Prints what the
+// file system supports; fails if a lock fails.
 import assert from 'node:assert/strict';
 import { linkSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -20,9 +20,9 @@ const elsewhere = {
 const run = join(folder, 'run');
 mkdirSync(run);
 
-// One of several processes that start at the same moment takes the run.
-const comers = Array.from({ length: 4 }, () => RunLock.take(run, false, place(systemProcesses)));
-const results = await Promise.allSettled(comers);
+// Only one of several processes that start at the same moment takes the run.
+const attempts = Array.from({ length: 4 }, () => RunLock.take(run, false, place(systemProcesses)));
+const results = await Promise.allSettled(attempts);
 const [first, ...others] = results.flatMap(({ value }) => value ?? []);
 assert.equal(others.length, 0);
 for (const { reason } of results) assert.equal(reason?.code ?? 'LOCKED', 'LOCKED');
@@ -30,7 +30,7 @@ await first.removeOlderStaging();
 await first.renew();
 await writeWhole(join(run, 'run.json'), 'first', systemDisk, first.staging);
 
-// Another host takes it over; the first one wakes up and can write nothing.
+// Another host takes the run over. The first host then resumes, but cannot write anything.
 const second = await RunLock.take(run, true, place(elsewhere));
 await second.removeOlderStaging();
 assert.equal(await first.status(), 'taken');
@@ -43,7 +43,7 @@ assert.equal(await second.status(), 'held');
 await second.release();
 await (await RunLock.take(run, false, place(systemProcesses))).release();
 
-// One set-up at a time.
+// Only one set-up runs at a time.
 let inside = 0;
 const setUp = async (lease) => {
   assert.equal(++inside, 1);

@@ -10,7 +10,7 @@ const SFTP = '/usr/lib/openssh/sftp-server';
 
 interface FileSystem {
   readonly name: string;
-  /** Mounts it at `m`; `a`, `b` and `w` are empty folders. */
+  /** Mounts the file system at `m`; `a`, `b` and `w` are empty folders. */
   readonly mount: string;
   readonly hardLinks: boolean;
 }
@@ -28,13 +28,13 @@ const fileSystems: readonly FileSystem[] = [
   },
   { name: 'ext4', mount: `${image}; mkfs.ext4 -q image; mount -o loop image m`, hardLinks: true },
   {
-    name: 'exFAT by FUSE',
+    name: 'exFAT through FUSE',
     mount: `${image}; mkfs.exfat image; ${fuse('mount.exfat-fuse $device m')}`,
     hardLinks: false,
   },
   { name: 'bindfs', mount: 'bindfs a m', hardLinks: true },
   {
-    name: 'overlay by FUSE',
+    name: 'overlay through FUSE',
     mount: 'fuse-overlayfs -o lowerdir=a,upperdir=b,workdir=w m',
     hardLinks: true,
   },
@@ -48,8 +48,8 @@ const fileSystems: readonly FileSystem[] = [
 ];
 
 /**
- * Runs the script in its own mount namespace. The folder stays until it is unmounted: the kernel
- * would keep an image that is mounted in a removed folder which contains it.
+ * Runs the script in its own mount namespace. The folder is removed only after it is unmounted: if
+ * it contained a mounted image, the kernel would keep that image.
  */
 async function locksOn(mount: string, folder: string): Promise<string> {
   const commands = [
@@ -65,7 +65,7 @@ async function locksOn(mount: string, folder: string): Promise<string> {
   });
 }
 
-describe.skipIf(!canMount)('locks on a file system', { concurrent: true }, () => {
+describe.skipIf(!canMount)('the locks work on', { concurrent: true }, () => {
   it.for(fileSystems)(
     '$name',
     async ({ name, mount, hardLinks }, { expect, skip, onTestFinished }) => {

@@ -15,14 +15,14 @@ import { RecordedRun } from '../../../../dashboards/feed/recorded-run.ts';
 import { writeLongRun } from './long-run.ts';
 import { planReplay } from '../../../../coordinator/replay/replay-plan.ts';
 
-/** The steps of the longer run; a million needs half a minute. */
+/** The number of steps of the longer run; a million take half a minute. */
 const STEPS = Number(process.env['MNIST_DIST_LONG_RUN_STEPS'] ?? 20_000);
 const MAX_GROWTH_BYTES = 2 * 1024 ** 2;
 
 setFlagsFromString('--expose-gc');
 const collect: () => void = runInNewContext('gc');
 
-/** The bytes that the result of `read` keeps in memory. */
+/** The number of bytes that `read`'s result keeps in memory. */
 async function retained(read: () => Promise<unknown>): Promise<number> {
   await read();
   collect();
@@ -47,7 +47,7 @@ let long: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'mnist-dist-long-'));
   [short, long] = [join(folder, 'short'), join(folder, 'long')];
-  // More steps than a page's curve has points, and several times as many.
+  // More steps than a page's curve has points, and then several times as many.
   writeLongRun({ directory: short, steps: 5000 });
   writeLongRun({ directory: long, steps: STEPS });
   return () => rmSync(folder, { recursive: true, force: true });
@@ -70,7 +70,7 @@ it('a long run is read to its end', async () => {
   expect(shown?.status).toMatchObject({ step: 5000, workers: [{ name: 'w0', state: 'done' }] });
 });
 
-it('a run is shown with an older checkpoint if the newest one was removed meanwhile', async () => {
+it('a run is shown with an older checkpoint if the newest one has been removed', async () => {
   const contents = await readRunContents(short);
   const gone = { step: 5001, path: join(short, 'checkpoints', 'removed') };
   const checkpoints = [...contents.checkpoints, gone];
@@ -78,7 +78,7 @@ it('a run is shown with an older checkpoint if the newest one was removed meanwh
   expect(shown.weights()?.step).toBe(contents.checkpoints.at(-1)?.step);
 });
 
-/** Resumes a run up to its first step, and counts the bytes of its files that were read. */
+/** Resumes a run up to its first step, and counts how many bytes of its files are read. */
 async function resumed(directory: string) {
   let bytes = 0;
   const disk: Disk = {

@@ -14,18 +14,18 @@ import { configuration, dataset, FINGERPRINT } from '../../../fixtures/recorded-
 
 export interface LongRun {
   readonly directory: string;
-  /** The steps that metrics.jsonl records. */
+  /** The number of steps that metrics.jsonl records. */
   readonly steps: number;
-  /** Steps that were written after the newest checkpoint. */
+  /** The number of steps that were written after the newest checkpoint. */
   readonly beyond?: number;
-  /** Fields of the checkpoint's metadata besides those of its step. */
+  /** The run's configuration; by default, one with twice as many steps. */
   readonly configuration?: Configuration;
 }
 
 /**
- * Writes the directory of a run that a coordinator was training when it was killed: its lines agree
- * with each other and with its only checkpoint, though no worker has computed them. Returns the
- * configuration, which has as many steps again.
+ * Writes the directory of a run whose coordinator was killed during training. Its lines agree with
+ * each other and with its only checkpoint, although no worker computed them. Returns the run's
+ * configuration.
  */
 export function writeLongRun({ directory, steps, beyond = 10, ...own }: LongRun): Configuration {
   const chosen = own.configuration ?? { ...configuration, steps: 2 * steps, epochs: MAX_EPOCHS };

@@ -34,7 +34,7 @@ beforeEach(async () => {
     writeFileSync(join(outside, name), 'precious');
 });
 
-/** The files of another folder, with their bytes and times. */
+/** The files in the other folder, with their bytes and times. */
 function outsideNow(): unknown {
   return readdirSync(outside, { recursive: true, encoding: 'utf8' })
     .toSorted()
@@ -54,7 +54,7 @@ const intruders: Readonly<Record<string, (path: string) => void>> = {
 };
 
 const retryPolicy = systemRetryPolicy(new AbortController().signal, () => undefined);
-const prolonged = { ...configuration, steps: 20 };
+const extended = { ...configuration, steps: 20 };
 
 /** Every reader of a run, and the files that it reads. */
 const readers: Readonly<Record<string, [read: () => Promise<unknown>, names: readonly string[]]>> =
@@ -79,7 +79,7 @@ const readers: Readonly<Record<string, [read: () => Promise<unknown>, names: rea
       ['model.safetensors', 'run.json'],
     ],
     '--resume': [
-      async () => await makeUp({ runs, resume: run, configuration: prolonged }),
+      async () => await makeUp({ runs, resume: run, configuration: extended }),
       [
         'run.json',
         'metrics.jsonl',
@@ -112,7 +112,7 @@ const cases = Object.entries(readers).flatMap(([reader, [read, names]]) =>
 
 describe('a file that another user has put into a run directory', () => {
   it.each(cases)(
-    '$reader: $kind called $name is not followed, and is named',
+    'is not followed but reported: $reader, $kind called $name',
     async ({ read, name, plant }) => {
       rmSync(join(run, name), { force: true });
       plant(join(run, name));
@@ -125,12 +125,12 @@ describe('a file that another user has put into a run directory', () => {
   );
 
   it.each(['checkpoints', 'artifacts'])(
-    '--resume neither writes to nor removes from a link called %s',
+    'is neither filled nor emptied by --resume if it is a link called %s',
     async (name) => {
       rmSync(join(run, name), { recursive: true });
       symlinkSync(join(outside, 'folder'), join(run, name));
       const before = outsideNow();
-      const resumed = makeUp({ runs, resume: run, configuration: prolonged });
+      const resumed = makeUp({ runs, resume: run, configuration: extended });
       await expect(resumed).rejects.toThrow(`${name} cannot be used: it is a link, not a folder`);
       expect(outsideNow()).toEqual(before);
     },
@@ -140,7 +140,7 @@ describe('a file that another user has put into a run directory', () => {
     rmSync(join(run, 'run.json'));
     symlinkSync('/dev/zero', join(run, 'run.json'));
     expect(() => chooseRun(undefined, runs)).toThrow('there is no run');
-    await expect(newestUnfinished(runs)).rejects.toThrow('no run in');
+    await expect(newestUnfinished(runs)).rejects.toThrow('no unfinished run in');
   });
 });
 
@@ -171,5 +171,5 @@ describe('a directory that a new run takes because no run has begun in it', () =
 it('the run directory itself may be a link', async () => {
   symlinkSync(run, join(outside, 'link'));
   await readRunContents(join(outside, 'link'));
-  await makeUp({ runs, resume: join(outside, 'link'), configuration: prolonged });
+  await makeUp({ runs, resume: join(outside, 'link'), configuration: extended });
 });

@@ -40,7 +40,7 @@ describe('the lines that a checkpoint covers', () => {
     [1, 0, 1],
     [1, 1, 2],
     [2, 1, 3],
-    // A run that was cut off before its last evaluation evaluates once more.
+    // A run that was cut off before its last evaluation evaluates again.
     [3, 0, 4],
     [3, 3, 5],
   ];
@@ -50,27 +50,30 @@ describe('the lines that a checkpoint covers', () => {
     return folder;
   }
 
-  it.each(cases)('at step %i, evaluated %i, are the first %i', async (step, evaluated, count) => {
-    const folder = written(`${text}{"torn`);
-    const end = endAfter(count);
-    const ways: (LinePosition | undefined)[] = [
-      end,
-      // The whole file is read if the checkpoint records no position or a wrong one.
-      undefined,
-      { ...end, digest: 'f'.repeat(16) },
-      { ...end, bytes: end.bytes - 1 },
-      { ...end, bytes: 10 ** 9 },
-    ];
-    for (const lines of ways) {
-      const checkpoint = { step, evaluated, chain: chainOf(step), lines };
-      const found = await readLines(folder, checkpoint);
-      expect(found.covered).toEqual({ line: all[count - 1], end });
-      expect(found.later.map(({ line }) => line)).toEqual(all.slice(count));
-      expect(endOf(found)).toEqual(endAfter(5));
-    }
-  });
+  it.each(cases)(
+    'at step %i, evaluated %i, are the first %i lines',
+    async (step, evaluated, count) => {
+      const folder = written(`${text}{"torn`);
+      const end = endAfter(count);
+      const ways: (LinePosition | undefined)[] = [
+        end,
+        // The whole file is read if the checkpoint records no position or a wrong one.
+        undefined,
+        { ...end, digest: 'f'.repeat(16) },
+        { ...end, bytes: end.bytes - 1 },
+        { ...end, bytes: 10 ** 9 },
+      ];
+      for (const lines of ways) {
+        const checkpoint = { step, evaluated, chain: chainOf(step), lines };
+        const found = await readLines(folder, checkpoint);
+        expect(found.covered).toEqual({ line: all[count - 1], end });
+        expect(found.later.map(({ line }) => line)).toEqual(all.slice(count));
+        expect(endOf(found)).toEqual(endAfter(5));
+      }
+    },
+  );
 
-  it('are none without a checkpoint', async () => {
+  it('do not include any if there is no checkpoint', async () => {
     const found = await readLines(written(text), undefined);
     expect(found.covered).toBeUndefined();
     expect(found.later.map(({ line }) => line)).toEqual(all);
@@ -96,7 +99,7 @@ describe('the lines that a checkpoint covers', () => {
     const other = { ...checkpoint, chain: chainOf(9) };
     expect(
       (await readLines(written(text), other)).covered?.line.step,
-      'the step is another one',
+      'the step is a different one',
     ).toBe(2);
   });
 });
@@ -130,7 +133,7 @@ describe('the newest unfinished run', () => {
     const runs = temporaryFolder();
     await expect(newestUnfinished(runs)).rejects.toMatchObject({ code: 'USAGE' });
     await expect(newestUnfinished(join(runs, 'none'))).rejects.toMatchObject({
-      message: expect.stringContaining('none is unfinished (--resume)'),
+      message: expect.stringContaining('none (--resume)'),
     });
   });
 });

@@ -21,7 +21,7 @@ const drawn = [
   { name: 'manifest.json', bytes: bytes(listing('loss.svg')) },
 ];
 
-describe('the report and pictures of a run', () => {
+describe("a run's report and pictures", () => {
   it('are made from the files on the disk before run.json says finished', async () => {
     const directory = await makeUp({
       runs,
@@ -52,7 +52,7 @@ describe('the report and pictures of a run', () => {
     expect(readdirSync(join(directory, 'artifacts'))).toEqual([]);
   });
 
-  it('get their folder again when a copy of an interrupted run is resumed without it', async () => {
+  it('get a new folder when a copy of an interrupted run is resumed without it', async () => {
     const resume = await makeUp({ runs, until: 7 });
     rmSync(join(resume, 'artifacts'), { recursive: true });
     await makeUp({ runs, resume });
@@ -60,7 +60,7 @@ describe('the report and pictures of a run', () => {
     expect(readdirSync(join(resume, 'artifacts'))).toEqual(['misclassified.jsonl']);
   });
 
-  it('may fail: the run still finishes, and logs a warning', async () => {
+  it('may fail, in which case the run finishes with a warning', async () => {
     const said: string[] = [];
     const directory = await makeUp({
       runs,
@@ -73,7 +73,7 @@ describe('the report and pictures of a run', () => {
     expect(readdirSync(join(directory, 'artifacts'))).toEqual(['misclassified.jsonl']);
   });
 
-  it('are removed when the run is resumed; other files stay', async () => {
+  it('are removed when the run is resumed, but other files stay', async () => {
     const directory = await makeUp({ runs, draw: () => Promise.resolve(drawn) });
     writeFileSync(join(directory, 'artifacts', 'notes.txt'), 'mine');
     const longer = { ...configuration, steps: 20 };

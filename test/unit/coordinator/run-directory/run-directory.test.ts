@@ -39,7 +39,7 @@ describe('createRunDirectory', () => {
   });
 
   it.each(['run.json', 'notes.txt'])(
-    'refuses an id whose directory contains %s, and names the path',
+    'rejects an id whose directory contains %s, and reports the path',
     async (name) => {
       const { path } = await createRunDirectory(runs, 'mine', now);
       await writeFile(join(path, name), '');
@@ -50,7 +50,7 @@ describe('createRunDirectory', () => {
     },
   );
 
-  it('takes an id whose coordinator died before its first run.json', async () => {
+  it('accepts an id whose coordinator died before its first run.json', async () => {
     const { path } = await createRunDirectory(runs, 'mine', now);
     for (const name of ['lock.json', 'metrics.jsonl', '.lock.0123456789ab.tmp'])
       await writeFile(join(path, name), '');
@@ -58,7 +58,7 @@ describe('createRunDirectory', () => {
     expect(await createRunDirectory(runs, 'mine', now)).toEqual({ id: 'mine', path });
   });
 
-  it('names the folder that cannot be made', async () => {
+  it('reports the folder that cannot be created', async () => {
     await writeFile(join(runs, '..', 'file'), '');
     const path = join(runs, '..', 'file');
     await expect(createRunDirectory(path, 'a', now)).rejects.toMatchObject({
@@ -69,11 +69,11 @@ describe('createRunDirectory', () => {
 });
 
 describe('checkRunId', () => {
-  it.each(['a', 'A-b_c.9', 'x'.repeat(64)])('takes %s', (id) =>
+  it.each(['a', 'A-b_c.9', 'x'.repeat(64)])('accepts %s', (id) =>
     expect(() => checkRunId(id)).not.toThrow(),
   );
   it.each(['', '.', '..', '.a', 'a/b', 'a\\b', 'a b', 'ä', 'a\n', 'x'.repeat(65)])(
-    'refuses %j',
+    'rejects %j',
     (id) => {
       expect(() => checkRunId(id)).toThrow(expect.objectContaining({ code: 'USAGE' }));
     },

@@ -66,7 +66,7 @@ const anyRun: Pick<ResumeOptions, 'damaged' | 'selectLines'> = {
 };
 
 describe('RunFiles', () => {
-  it('writes the files of a run', async () => {
+  it("writes a run's files", async () => {
     const files = await open('r');
     await files.writeRun(sampleRun);
     files.event('ready', { worker: 'w0' });
@@ -134,7 +134,7 @@ describe('RunFiles', () => {
     await files.close();
   });
 
-  it('keeps the last of several run.json written at once', async () => {
+  it('keeps the last run.json of several that are written concurrently', async () => {
     const files = await open('r');
     const writes = Array.from({ length: 5 }, (_, i) => files.writeRun({ ...sampleRun, step: i }));
     await Promise.all(writes);
@@ -163,7 +163,7 @@ describe('RunFiles', () => {
     expect(syncedBefore).toContain(directory);
   });
 
-  it('refuses a run that exists', async () => {
+  it('rejects a run that already exists', async () => {
     const files = await open('r');
     await expect(open('r')).rejects.toMatchObject({ code: 'LOCKED' });
     await files.writeRun(sampleRun);
@@ -171,7 +171,7 @@ describe('RunFiles', () => {
     await expect(open('r')).rejects.toMatchObject({ code: 'RUN_EXISTS' });
   });
 
-  it('names a file that it cannot write, and still writes the others', async () => {
+  it('reports a file that it cannot write, and still writes the others', async () => {
     const files = await open('r');
     await mkdir(join(runs, 'r', 'run.json'));
     await expect(files.writeRun(sampleRun)).rejects.toMatchObject({
@@ -182,14 +182,14 @@ describe('RunFiles', () => {
     await files.close();
   });
 
-  it('opens a directory that was left before the first run.json', async () => {
+  it('opens a directory that was abandoned before its first run.json', async () => {
     await (await open('r')).close();
     const files = await open('r');
     await files.writeRun(sampleRun);
     await files.close();
   });
 
-  it('takes the folder name as id, or the recorded id if that name is no valid id', async () => {
+  it('uses the folder name as the id, or the recorded id if that name is not valid', async () => {
     const store = await open('r');
     await store.writeRun({ ...sampleRun, run: 'r' });
     await store.close();
@@ -211,7 +211,7 @@ describe('RunFiles', () => {
     }
   });
 
-  it('resumes with the whole lines, and removes the remains of a crash', async () => {
+  it('resumes with the complete lines, and removes what a crash left behind', async () => {
     const first = await open('r');
     await first.writeRun(sampleRun);
     first.event('one');
@@ -275,7 +275,7 @@ describe('RunFiles', () => {
     expect(errors).toEqual([]);
   });
 
-  it('says that its folder is gone when it was removed', async () => {
+  it('reports that its folder is gone if it was removed', async () => {
     const files = await open('r');
     await files.writeRun(sampleRun);
     await rm(join(runs, 'r'), { recursive: true });

@@ -15,7 +15,7 @@ import { systemDisk } from '../../../../shared/disk/disk.ts';
 import { systemClock, type Clock } from '../../../../shared/clock.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
-/** A clock on which every wait is over at once; `onWait` is called before each of them ends. */
+/** A clock on which every wait ends immediately; `onWait` is called before each one ends. */
 function quickClock(onWait: () => void = () => undefined): Clock & { waited: number } {
   const clock = {
     ...systemClock,
@@ -40,18 +40,18 @@ const take = (
 const writer = (folder: string) => writerOf(folder, systemDisk, systemProcesses);
 const self = systemProcesses.self();
 
-/** The same host as other processes see it. */
+/** The system's processes, except that this one has the given properties. */
 function processesOf(owner: Partial<ReturnType<Processes['self']>>): Processes {
   return { ...systemProcesses, self: () => ({ ...self, ...owner }) };
 }
 
-/** A lock that this process takes and another owner then has. */
+/** Takes the lock, then rewrites owner.json to name another owner. */
 async function lockOf(folder: string, owner: object): Promise<void> {
   const { staging } = await take(folder, false);
   writeFileSync(join(staging, 'owner.json'), JSON.stringify({ ...self, ...owner }));
 }
 
-/** A lock of a version that knew no namespaces and no staging with an owner. */
+/** Writes the lock of a version that knew neither namespaces nor staging folders with an owner. */
 function oldLockOf(folder: string, owner: object): void {
   const { host, boot, pid, started } = self;
   writeFileSync(join(folder, 'lock.json'), JSON.stringify({ host, boot, pid, started, ...owner }));
@@ -63,7 +63,7 @@ async function deadPid(): Promise<number> {
   return child.pid ?? 0;
 }
 
-describe('the lock of a run', () => {
+describe("a run's lock", () => {
   it('belongs to one process at a time', async () => {
     const folder = temporaryFolder();
     const lock = await take(folder, false);
@@ -79,7 +79,7 @@ describe('the lock of a run', () => {
     expect(readdirSync(lock.staging)).toEqual(['ended.json']);
   });
 
-  it('has one owner where listings are older than what they list, as over SFTP', async () => {
+  it('has one owner even if listings are out of date, as over SFTP', async () => {
     const folder = temporaryFolder();
     await take(folder, false);
     let listings = 0;
@@ -94,7 +94,7 @@ describe('the lock of a run', () => {
     await expect(late).rejects.toMatchObject({ code: 'LOCKED' });
   });
 
-  it('ignores a folder that is removed while it lists them', async () => {
+  it('ignores a folder that is removed while folders are listed', async () => {
     const folder = temporaryFolder();
     const list = async (path: string) => [
       ...(await systemDisk.list(path)),
@@ -139,8 +139,8 @@ describe('the lock of a run', () => {
 
   it.each([
     ['a process that is gone', async () => ({ pid: await deadPid() })],
-    ['a process whose number another one has now', async () => ({ started: '2' })],
-    ['a process before the last boot', async () => ({ boot: 'another' })],
+    ['a process whose pid now belongs to another one', async () => ({ started: '2' })],
+    ['a process from before the last boot', async () => ({ boot: 'another' })],
   ])('is taken over from %s', async (_, owner) => {
     const folder = temporaryFolder();
     await lockOf(folder, await owner());
@@ -149,7 +149,7 @@ describe('the lock of a run', () => {
 
   it('is taken over from a zombie', async () => {
     const folder = temporaryFolder();
-    // The shell becomes a program that never collects the exit status of its child.
+    // The shell execs a program that never reaps its child.
     const parent = spawn('sh', [
       '-c',
       'sleep 60 & echo $! $(cut -d" " -f22 /proc/$!/stat); exec sleep 60',
@@ -157,7 +157,7 @@ describe('the lock of a run', () => {
     try {
       const [line]: Buffer[] = await once(parent.stdout, 'data');
       const [pid = '', started = ''] = String(line).trim().split(' ');
-      // The shell itself would still collect it.
+      // Until then, the shell would still reap it.
       const program = () => readFileSync(`/proc/${parent.pid}/comm`, 'utf8').trim();
       await expect.poll(program).toBe('sleep');
       process.kill(Number(pid), 'SIGKILL');
@@ -177,7 +177,7 @@ describe('the lock of a run', () => {
       { host: 'another' },
       /process \d+ on another has the lock .* this host cannot see/,
     ],
-    ['another pid namespace of this host', { namespace: 'pid:[1]' }, /another pid namespace/],
+    ['another pid namespace on this host', { namespace: 'pid:[1]' }, /another pid namespace/],
   ])('is taken over from %s only on request', async (_, owner, message) => {
     const folder = temporaryFolder();
     await lockOf(folder, owner);
@@ -191,12 +191,12 @@ describe('the lock of a run', () => {
     await (await take(folder, true)).release();
   });
 
-  it('is watched if its process cannot be seen: a renewal shows that it runs', async () => {
+  it('is watched if its owner cannot be seen: a renewal shows that the owner runs', async () => {
     const folder = temporaryFolder();
     const rebooted = processesOf({ boot: 'another' });
     const lock = await take(folder, false);
     let waits = 0;
-    // The process measures by its own clock, and by no file time, how long the lock is unchanged.
+    // The observer measures by its own clock, not by file times, how long the lock is unchanged.
     const clock = quickClock(() => void (++waits === 3 && void lock.renew()));
     await expect(take(folder, false, rebooted, clock)).rejects.toMatchObject({
       code: 'LOCKED',
@@ -233,7 +233,7 @@ describe('the lock of a run', () => {
       message: expect.stringContaining('an older version wrote the lock'),
     });
     expect(await writerOf(folder, systemDisk, hidden)).toMatch(
-      /^process \d+ on .*, if it still runs,$/,
+      /^process \d+ on .*, if it is still running,$/,
     );
     await (await take(folder, true, hidden)).release();
   });
@@ -258,7 +258,7 @@ describe('the lock of a run', () => {
     await (await take(folder, true)).release();
   });
 
-  it('names its owner to older versions', async () => {
+  it('shows its owner to older versions', async () => {
     const folder = temporaryFolder();
     const lock = await take(folder, false);
     const { namespace: _, ...old } = self;
@@ -267,7 +267,7 @@ describe('the lock of a run', () => {
     expect(existsSync(join(folder, 'lock.json'))).toBe(false);
   });
 
-  it('has no owner if it was not written whole', async () => {
+  it('has no owner if it was only partly written', async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'lock.json'), '{"host":');
     const { staging } = await take(folder, false);
@@ -295,7 +295,8 @@ describe('the lock of a run', () => {
   it('is not taken by a process that was suspended while two others took it', async () => {
     const folder = temporaryFolder();
     let isFirst = true;
-    // The process is suspended after it has read the folder; meanwhile two others take the run.
+    // The process is suspended after it has read the folder. In the meantime, two others take the
+    // run.
     const makeDirectory = async (path: string) => {
       if (isFirst) {
         isFirst = false;
@@ -342,7 +343,7 @@ describe('the lock of a run', () => {
     expect(lock.staging).toBe(join(folder, '.drafts-5'));
   });
 
-  it('counts further than older versions, and names a folder with the highest number', async () => {
+  it('counts higher than older versions, and reports the highest possible number', async () => {
     const folder = temporaryFolder();
     mkdirSync(join(folder, '.drafts-999999999'));
     const lock = await take(folder, false);
@@ -356,7 +357,7 @@ describe('the lock of a run', () => {
     });
   });
 
-  it('names the process that may be running, and does not change', async () => {
+  it('reports the process that may be running, and does not change', async () => {
     const folder = temporaryFolder();
     expect(await writer(folder)).toBeUndefined();
     const lock = await take(folder, false);
@@ -365,7 +366,7 @@ describe('the lock of a run', () => {
     await lock.release();
     expect(await writer(folder)).toBeUndefined();
     await lockOf(folder, { host: 'another', pid: 7 });
-    expect(await writer(folder)).toBe('process 7 on another, if it still runs,');
+    expect(await writer(folder)).toBe('process 7 on another, if it is still running,');
     for (const owner of [{ pid: await deadPid() }, { started: '2' }, { boot: 'another' }]) {
       writeFileSync(join(folder, '.drafts-2', 'owner.json'), JSON.stringify({ ...self, ...owner }));
       expect(await writer(folder)).toBeUndefined();
