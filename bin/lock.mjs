@@ -197,7 +197,7 @@ async function acquire(directory, say, time) {
       if (now - told >= PROGRESS_MILLISECONDS) {
         say(
           told === -Infinity
-            ? `waiting for another set-up (${who}), which holds the lock ${directory}`
+            ? `waiting for another set-up process (${who}), which holds the lock ${directory}`
             : `still waiting after ${seconds(now - begun)} s: ${stateOf(found, unmoved)}`,
         );
         told = now;
@@ -344,7 +344,7 @@ function stateOf(found, unmoved) {
  */
 function tooLong(directory, who, waited) {
   return new LockError(
-    `another set-up (${who}) still holds the lock ${directory} after a wait of ` +
+    `another set-up process (${who}) still holds the lock ${directory} after a wait of ` +
       `${seconds(waited)} s`,
     `stop that process, or remove ${directory} if that process is not running set-up; or ` +
       `use a different cache: MNIST_DIST_CACHE=DIR`,

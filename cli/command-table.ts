@@ -134,7 +134,7 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
       },
     ],
     examples: [
-      ['mnist-dist predict seven.png', 'with the model of the newest finished run'],
+      ['mnist-dist predict seven.png', "with the newest finished run's model"],
       ['mnist-dist predict *.png --model runs/ID --format json', 'with a chosen model, as JSON'],
     ],
     synonyms: 'infer inference classify recognise recognize',

@@ -2,7 +2,7 @@ import { systemCode } from '../../shared/disk/system-error.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 
 const memoryFix =
-  'free memory, or raise the limit (ulimit -v unlimited) and that of the container or job';
+  "free memory, or raise the limits: ulimit -v unlimited, and the container's or the job's";
 
 /**
  * Converts an error about a resource that the system or the runtime denied into a ClusterError with
@@ -40,14 +40,14 @@ export function resourceErrorOf(error: unknown): ClusterError | undefined {
       return refused(
         'LIMIT',
         `no more processes or threads can be started: ${message}`,
-        'raise ulimit -u, and the limit of the container or job',
+        "raise the limits: ulimit -u, and the container's or the job's",
       );
     case 'ENOSPC':
     case 'EDQUOT':
       return refused('DISK', message, 'free disk space');
     case 'EROFS':
     case 'EIO':
-      return refused('DISK', message, 'check the file system of that path');
+      return refused('DISK', message, "check that path's file system");
     case undefined:
     default:
       return undefined;

@@ -98,7 +98,7 @@ export class RestartingProcess {
         return this.#finish(code);
       const codeAtEnd = await this.#options.codeAtEnd?.();
       if (codeAtEnd !== undefined) {
-        log.warn({ process: name, code }, `${name} ${exitText(code)} after the run was finished`);
+        log.warn({ process: name, code }, `${name} ${exitText(code)} after the run had finished`);
         return this.#finish(codeAtEnd);
       }
       const isStable = performance.now() - started > STABLE_MILLISECONDS;

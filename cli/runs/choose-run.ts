@@ -18,7 +18,7 @@ export function chooseRun(named: string | undefined, runs: string): string {
   if (stat === undefined) throw unknownRun(named, runs);
   if (!stat.isDirectory()) {
     throw new ClusterError('USAGE', `${named} is a file; a run is a directory`, {
-      fix: `give its directory: ${dirname(named)}`,
+      fix: `use its directory: ${dirname(named)}`,
     });
   }
   if (!foldersIn(named).some((name) => startOf(join(named, name)) !== undefined)) return named;

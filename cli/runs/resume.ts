@@ -27,9 +27,13 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   const { resume } = options;
   if (resume === undefined) return options;
   if (explicit.has('runId'))
-    throw new ClusterError('USAGE', '--run-id names a new run, --resume an existing one', {
-      fix: 'use only one of them',
-    });
+    throw new ClusterError(
+      'USAGE',
+      '--run-id names a new run, but --resume refers to an existing one',
+      {
+        fix: 'use only one of them',
+      },
+    );
   const { runsDir } = options;
   const directory =
     resume === 'newest' ? await newestUnfinished(runsDir) : chooseRun(resume, runsDir);

@@ -31,7 +31,7 @@ export function readSecretFile(file: string, flag: string, limit: ReadLimit): st
     'USAGE',
     `${file} (${flag}) contains a secret that other users can read or change ` +
       `(mode ${mode.toString(8).padStart(4, '0')})`,
-    { fix: `chmod 600 ${file}; if another user may have read it, create a new one` },
+    { fix: `chmod 600 ${file}; if another user may have read it, replace the secret` },
   );
 }
 

@@ -64,7 +64,7 @@ export function readOwnCertificate(
   if (!own.checkPrivateKey(privateKeyOf(secret, key, flags[1]))) {
     throw new ClusterError(
       'USAGE',
-      `${key} (${flags[1]}) is not the key of ${certificate} (${flags[0]})`,
+      `${key} (${flags[1]}) is not the private key for ${certificate} (${flags[0]})`,
       {
         fix:
           'use the pair that was created together; ' +

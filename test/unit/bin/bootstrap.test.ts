@@ -108,7 +108,7 @@ describe('a fresh clone', () => {
   });
 });
 
-describe('a set-up without a terminal', () => {
+describe('set-up without a terminal', () => {
   test('continues under nohup when its terminal is closed', async () => {
     write('fail', 'slow');
     const { child, ended } = launch();

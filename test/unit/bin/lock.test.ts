@@ -71,7 +71,7 @@ describe('the set-up lock', () => {
     await Promise.all([set(quickTime(), work), set(quickTime(), work), set(quickTime(), work)]);
     expect(readdirSync(parent)).toEqual([]);
     expect(said[0]).toMatch(
-      /^waiting for another set-up \(process \d+ on .*\), which holds the lock/,
+      /^waiting for another set-up process \(process \d+ on .*\), which holds the lock/,
     );
   });
 
@@ -184,7 +184,7 @@ describe('the set-up lock', () => {
     expect(said[0]).toContain('while this one was suspended; starting again');
   });
 
-  it('is given up, with the number of attempts, when it is lost repeatedly', async () => {
+  it('is given up when it is lost repeatedly, with an error that counts the losses', async () => {
     const lose = async (lease: { check(): void }): Promise<never> => {
       renameSync(lock, join(parent, `taken-${said.length}`));
       lease.check();

@@ -123,7 +123,7 @@ describe('a process that is known only by its start time', () => {
 });
 
 describe('a watch', () => {
-  it('measures how long the content of a lock has not changed', () => {
+  it("measures how long a lock's content has stayed unchanged", () => {
     const watch = new Watch('a', 1_000);
     watch.look('a', 1_500);
     expect([watch.unmoved, watch.isRenewed]).toEqual([500, false]);

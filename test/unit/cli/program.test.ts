@@ -201,7 +201,7 @@ describe('precedence', () => {
     expect(local('', { ...npm, npm_lifecycle_event: 'test' }).explicit.size).toBe(0);
     expect(local('', { npm_lifecycle_event: 'start', npm_config_audit: '' }).explicit.size).toBe(0);
   });
-  test('--gpu or --cpu wins by the stronger source; both from one source are an error', () => {
+  test('the stronger source decides between --gpu and --cpu; both from one are an error', () => {
     expect(parse('setup --cpu', { MNIST_DIST_GPU: 'true' })).toMatchObject({
       options: { gpu: false, cpu: true },
     });

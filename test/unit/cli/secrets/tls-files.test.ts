@@ -66,9 +66,9 @@ describe("a listener's certificate and key", () => {
   it("are rejected when the key is not the first certificate's", async () => {
     const other = await authority.server();
     const key = write('k', server.key);
-    expect(errorOf(write('c', other.cert), key).message).toContain('is not the key of');
+    expect(errorOf(write('c', other.cert), key).message).toContain('is not the private key for');
     expect(errorOf(write('c', authority.pair.certificate + server.own), key).message).toContain(
-      'is not the key',
+      'is not the private key for',
     );
   });
 

@@ -19,11 +19,11 @@ describe('the columns that a text takes up', () => {
     ['👩\u200d💻', 2],
     ['⠿━', 2],
     ['Я', 1],
-  ])('are, for %j, %i', (text, columns) => {
+  ])('for %j number %i', (text, columns) => {
     expect(columnsOf(text)).toBe(columns);
   });
 
-  it('are padded with spaces, and a character is never cut', () => {
+  it('decide how it is padded and shortened, without cutting a character', () => {
     expect(padRight('を', 4)).toBe('を  ');
     expect(padLeft('を', 4)).toBe('  を');
     expect(padLeft('をを', 3)).toBe('をを');

@@ -148,7 +148,7 @@ describe("a model's shortcoming", () => {
     [0, 50],
     [0, 50],
   ];
-  test('of guessing or of having become worse is explained with a fix', () => {
+  test('is explained with a fix, for a model that guesses or has become worse', () => {
     const judged = { accuracy: 0.5, loss: 9, confusion };
     const guessing = shortcomingOf(judged, 1);
     expect(guessing).toEqual({ kind: 'guessing', guess: 0.5 });

@@ -74,7 +74,7 @@ test('no line can control a terminal, and JSON keeps its meaning', () => {
   );
 });
 
-test('printable', () => {
+test('printable escapes control characters and leaves other text unchanged', () => {
   expect(printable('a\u001b[31mb\n')).toBe('a\\u{1b}[31mb\\u{a}');
   expect(printable('grün 日本 👍')).toBe('grün 日本 👍');
   expect(printableJson('{"a":"\u009b"}\n')).toBe('{"a":"\\u009b"}\n');

@@ -66,7 +66,7 @@ function outputs(): { output: Output; written: () => string; isColoured: boolean
 }
 
 describe('the output to a terminal, a pipe or a file', () => {
-  test.each(attacks)('lines: %j', (attack) => {
+  test.each(attacks)('escapes lines: %j', (attack) => {
     for (const { output, written, isColoured } of outputs()) {
       output.write(attack, [attack, paint(attack, 'bold')]);
       output.csv([attack, 1], ['=1', attack]);
@@ -87,25 +87,29 @@ describe('the output to a terminal, a pipe or a file', () => {
     }
   });
 
-  test.each(['text', 'json'] as const)('log lines as %s, with every kind of field', (format) => {
-    for (const { output, written } of outputs()) {
-      const log = createLogger({
-        level: 'debug',
-        format,
-        destination: output,
-        fields: { [hostile]: hostile },
-      });
-      const fields = {
-        worker: hostile,
-        err: new Error(hostile),
-        error: new Error(hostile),
-        list: [hostile],
-      };
-      for (const level of ['debug', 'info', 'warn', 'error'] as const) log[level](fields, hostile);
-      expect(withoutOurs(written())).not.toMatch(DANGER);
-      expect(written().trimEnd().split('\n')).toHaveLength(4);
-    }
-  });
+  test.each(['text', 'json'] as const)(
+    'escapes log lines as %s, with every kind of field',
+    (format) => {
+      for (const { output, written } of outputs()) {
+        const log = createLogger({
+          level: 'debug',
+          format,
+          destination: output,
+          fields: { [hostile]: hostile },
+        });
+        const fields = {
+          worker: hostile,
+          err: new Error(hostile),
+          error: new Error(hostile),
+          list: [hostile],
+        };
+        for (const level of ['debug', 'info', 'warn', 'error'] as const)
+          log[level](fields, hostile);
+        expect(withoutOurs(written())).not.toMatch(DANGER);
+        expect(written().trimEnd().split('\n')).toHaveLength(4);
+      }
+    },
+  );
 
   const dataset = {
     test: { samples: 2, images: new Uint8Array(8), labels: Uint8Array.of(0, 1) },
@@ -192,14 +196,14 @@ describe('the output to a terminal, a pipe or a file', () => {
       'doctor',
       () => rowLines([{ check: hostile, status: 'failed', detail: hostile, fix: hostile }]),
     ],
-  ])('%s', (_, lines) => {
+  ])('escapes %s', (_, lines) => {
     for (const { output, written } of outputs()) {
       output.write(...lines());
       expect(withoutOurs(written())).not.toMatch(DANGER);
     }
   });
 
-  test('eval in all three formats', () => {
+  test('escapes eval in all three formats', () => {
     const evaluation = {
       score,
       misclassified: [mistake],
@@ -224,7 +228,7 @@ describe('the output to a terminal, a pipe or a file', () => {
     }
   });
 
-  test("the progress of set-up, which contains a lock owner's name", () => {
+  test("escapes the progress of set-up, which contains a lock owner's name", () => {
     for (const { output, written } of outputs()) {
       const { report, end } = setupProgress(output);
       report({ text: hostile, fraction: 0.5 });
