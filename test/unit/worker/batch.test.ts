@@ -15,7 +15,7 @@ const shape: BatchShape = {
   seed: 2 ** 40 + 9,
   dropout: 0.25,
 };
-// Sample s is the pixels 5s, 5s + 1, ... (modulo 256), and its class is s % 10.
+// Sample s has the pixels 5s, 5s + 1, ... (modulo 256), and its class is s % 10.
 const images = Uint8Array.from(
   { length: SAMPLES * INPUTS },
   (_, i) => 5 * Math.floor(i / INPUTS) + (i % INPUTS),
@@ -33,7 +33,7 @@ function sampleOf(plan: StepPlan, row: number): number {
 }
 
 describe('a batch', () => {
-  it('has the rows of its subtree in the order of the epoch, as float32(pixel / 255)', () => {
+  it("has its subtree's rows in the order of the epoch, as float32(pixel / 255)", () => {
     const plan = planStep(schedule, 2);
     const batch = builder().build(plan, 3, order);
     expect([batch.shards, batch.rowsPerShard, batch.labels.length]).toEqual([2, 3, 6]);
@@ -49,7 +49,7 @@ describe('a batch', () => {
     }
   });
 
-  it('has the masks of its positions in the global batch, for a subtree of any size', () => {
+  it('has the masks for its positions in the global batch, for a subtree of any size', () => {
     const plan = planStep(schedule, 2);
     for (const [node, first, rows] of [
       [1, 0, 12],
@@ -67,10 +67,10 @@ describe('a batch', () => {
     }
   });
 
-  it('is padded after a short batch, also in memory that had a full one before', () => {
+  it('is padded if it is short, even in memory that held a full batch before', () => {
     const made = builder();
     made.build(planStep(schedule, 3), 1, order);
-    // Step 5 has 2 of 12 samples, and reuses the memory of step 3.
+    // Step 5 has 2 of 12 samples, and reuses step 3's memory.
     const plan = planStep(schedule, 5);
     expect(plan.samples).toBe(2);
     const batch = made.build(plan, 4, order);
@@ -79,7 +79,7 @@ describe('a batch', () => {
     expect([...batch.inputs.subarray(2 * INPUTS)]).toEqual([0, 0, 0, 0, 0, 0]);
   });
 
-  it('does not depend on the batches that were built before it', () => {
+  it('does not depend on batches that were built earlier', () => {
     const plan = planStep(schedule, 3);
     const alone = builder().build(plan, 2, order);
     const used = builder();
@@ -92,7 +92,7 @@ describe('a batch', () => {
     expect(used.build(plan, 2, order)).toEqual(alone);
   });
 
-  it('does not change while the next step is built', () => {
+  it('does not change while the batch of the next step is built', () => {
     const made = builder();
     const batch = made.build(planStep(schedule, 1), 1, order);
     const before = {

@@ -8,7 +8,7 @@ import { Proxy } from '../../fixtures/tcp-proxy.ts';
 const busy = [{ index: 0, utilization: 0.5, powerWatts: 70 }];
 const idle = [{ index: 0, utilization: 0 }];
 
-describe('the GPU report of a worker', () => {
+describe("a worker's GPU report", () => {
   it('is sent once the worker is ready', async () => {
     const target = await startTarget();
     let go: ((computation: Computation) => void) | undefined;
@@ -17,19 +17,19 @@ describe('the GPU report of a worker', () => {
     client.report(busy);
     await until(
       () => go !== undefined,
-      () => 'it does not prepare',
+      () => 'the worker does not prepare',
     );
     client.report(busy);
     client.report(idle);
     go?.(await computationOf(target.configuration));
     await until(
       () => target.devices.length > 0,
-      () => 'nothing is heard',
+      () => 'no report arrives',
     );
     expect(target.devices[0]).toEqual({ worker: 'w', gpus: idle });
   });
 
-  it('is sent again on the next connection after a cut', async () => {
+  it('is sent again on the next connection after the first one is cut', async () => {
     const target = await startTarget();
     const proxy = await Proxy.open(target.port);
     const computation = await computationOf(target.configuration);
@@ -38,7 +38,7 @@ describe('the GPU report of a worker', () => {
     const heard = (times: number) =>
       until(
         () => target.devices.length === times,
-        () => `heard ${target.devices.length} times, not ${times}`,
+        () => `${target.devices.length} reports arrived, not ${times}`,
       );
     await heard(1);
     proxy.cutAfter('down', 1);
@@ -56,7 +56,7 @@ describe('the GPU report of a worker', () => {
 });
 
 it.skipIf(process.platform !== 'linux')(
-  'a worker that wakes up to weights in reused shared memory dials again and resumes',
+  'a suspended worker whose weights in shared memory were overwritten dials again and resumes',
   async () => {
     const target = await startTarget();
     const proxy = await Proxy.open(target.port);
@@ -65,10 +65,11 @@ it.skipIf(process.platform !== 'linux')(
     const delivers = (times: number) =>
       until(
         () => target.deliveries('sleeper') === times,
-        () => `it has delivered on ${target.deliveries('sleeper')} connections, not ${times}`,
+        () =>
+          `the worker has delivered on ${target.deliveries('sleeper')} connections, not ${times}`,
       );
     await delivers(1);
-    // Its weights are unread in the buffer of its socket; the others finish the step without it.
+    // Its weights stay unread in its socket's buffer; the other workers finish the step without it.
     proxy.stall('down');
     await target.advances(2);
     proxy.abandon();

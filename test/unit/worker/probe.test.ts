@@ -39,7 +39,7 @@ function honest({ shape, kernels, floats }: Fixture): Engine {
   });
 }
 
-/** The honest engine, called "tensorflow", whose result `change` may alter. */
+/** The honest engine, presented as "tensorflow". `change` may alter its results. */
 function altered(
   change: (out: Float32Array, batch: Batch, call: number) => void,
 ): (fixture: Fixture) => Engine {
@@ -58,7 +58,7 @@ function altered(
   };
 }
 
-/** The next float32 away from 0. */
+/** Replaces a value by the next float32 away from 0. */
 function nudge(out: Float32Array, index: number): void {
   const bits = new Uint32Array(out.buffer, out.byteOffset, out.length);
   bits[index] = (bits[index] ?? 0) + 1;
@@ -75,7 +75,7 @@ function errorOf(act: () => unknown): ClusterError {
 }
 
 describe('the fingerprint', () => {
-  it('is the same for the same engine, and keeps it', () => {
+  it('is the same for the same engine, which stays in use', () => {
     const input = inputWith(honest);
     const probed = fingerprint(input);
     expect(probed.engine).toBe(input.engine);
@@ -92,7 +92,7 @@ describe('the fingerprint', () => {
     expect(other.fingerprint).not.toBe(same.fingerprint);
   });
 
-  it('falls back to single shards when the sums of the engine differ in one bit', () => {
+  it("falls back to single shards when the engine's sums differ in one bit", () => {
     const input = inputWith(altered((out, batch) => batch.shards === 4 && nudge(out, 17)));
     const probed = fingerprint(input);
     expect(probed.engine).not.toBe(input.engine);
@@ -109,7 +109,7 @@ describe('the fingerprint', () => {
     expect(probed.disagreement).toContain('gradients near 1e-38');
   });
 
-  it('rejects an engine that computes other bytes each time', () => {
+  it('rejects an engine that computes different bytes each time', () => {
     const input = inputWith(altered((out, _, call) => void (out[0] = call)));
     const error = errorOf(() => fingerprint(input));
     expect(error.code).toBe('ENGINE');

@@ -85,7 +85,7 @@ describe('a session', () => {
     ]);
   });
 
-  it('predicts its own chunks, and later those of a lease', () => {
+  it('predicts its own chunks, and later those in a lease', () => {
     const evaluate = {
       kind: 'evaluate',
       ...fence,
@@ -119,8 +119,16 @@ describe('a session', () => {
       ready.slice(0, 3),
       { kind: 'step', ...fence, step: 1, assignment: [] },
     ],
-    ['a step of another run', ready, { kind: 'step', run: 'x', term: 2, step: 1, assignment: [] }],
-    ['a step of another term', ready, { kind: 'step', run: 'r', term: 1, step: 1, assignment: [] }],
+    [
+      'a step for a different run',
+      ready,
+      { kind: 'step', run: 'x', term: 2, step: 1, assignment: [] },
+    ],
+    [
+      'a step for a different term',
+      ready,
+      { kind: 'step', run: 'r', term: 1, step: 1, assignment: [] },
+    ],
     [
       'a lease for weights that it does not have',
       ready,
@@ -162,7 +170,7 @@ describe('a session', () => {
     }
   });
 
-  it('dials again with growing pauses and presents its session', () => {
+  it('dials again after increasing pauses and presents its session', () => {
     let { state, effects } = play([...ready, { kind: 'closed', code: 1006, now: 10 }]);
     const pauses: number[] = [];
     for (let i = 0; i < 8; i++) {
@@ -253,7 +261,7 @@ describe('a session', () => {
   });
 
   it.each(['UNAUTHORIZED', 'VERSION', 'FINGERPRINT', 'RUN_FAILED', 'DIVERGED'] as const)(
-    'ends at once when told %s',
+    'ends immediately when told %s',
     (code) => {
       const { state, effects } = play([
         ...ready,
@@ -288,7 +296,7 @@ describe('a session', () => {
     },
   );
 
-  it('gives the reason only for the first of several attempts', () => {
+  it('gives the reason only for the first of several equal failures', () => {
     const full: SessionEvent[] = [
       { kind: 'opened', now: 1 },
       { kind: 'message', message: { kind: 'bye', code: 'FULL', message: 'no room' }, now: 2 },
@@ -309,7 +317,7 @@ describe('a session', () => {
       [{ kind: 'message', message: { kind: 'bye', code: 'UNEXPECTED', message: 'x' }, now: 4 }],
     ],
     ['a close code', []],
-  ] as const)('retries after a defect of the coordinator, told by %s', (_what, told) => {
+  ] as const)('retries after a bug in the coordinator, reported by %s', (_what, told) => {
     const closed = { kind: 'closed', code: 4500, now: 5 } as const;
     const { state, effects } = play([...ready, ...told, closed]);
     expect(state.phase).toBe('dialling');
@@ -322,7 +330,7 @@ describe('a session', () => {
     ]);
   });
 
-  it('leaves a coordinator of a lower term and dials again to find the one that took over', () => {
+  it('leaves a coordinator with a lower term and dials the one that took over', () => {
     const { state } = play([
       ...ready,
       { kind: 'closed', code: 1006, now: 4 },

@@ -16,7 +16,7 @@ const DAY_MILLISECONDS = 86_400_000;
 let ours: TestAuthority;
 let theirs: TestAuthority;
 beforeAll(async () => {
-  // Both authorities have the same name, as an attacker would choose it.
+  // Both authorities have the same name, as an attacker would arrange.
   [ours, theirs] = [await TestAuthority.make(), await TestAuthority.make()];
 });
 
@@ -26,7 +26,7 @@ const authority = (whose: TestAuthority): Trust => ({
   pem: whose.pair.certificate,
 });
 
-/** A listener that describes a run, and the heads of the requests that it received. */
+/** A server that describes a run, and the headers of the requests that it received. */
 async function listen(tls: ServerTls | undefined): Promise<{ port: number; heard: string[] }> {
   const heard: string[] = [];
   const authenticator = new Authenticator(TOKEN);
@@ -63,7 +63,7 @@ async function refusal(dial: DialOptions): Promise<ClusterError> {
 }
 
 describe('a worker trusts a coordinator', () => {
-  it('whose certificate or authority is in its file or is named by its join string', async () => {
+  it('whose certificate or authority is in its file or in its join string', async () => {
     const server = await ours.server();
     const { port, heard } = await listen(server);
     for (const trust of [
@@ -76,18 +76,18 @@ describe('a worker trusts a coordinator', () => {
       expect(await fetchDescription(dialOf(port, trust))).toMatchObject({
         run: sampleDescription.run,
       });
-    // Each dial sends a challenge and a proof, and never the token.
+    // Each dial requests a challenge and then sends a proof, but never the token.
     expect(heard.length).toBe(10);
     expect(heard.join('\n')).not.toContain(TOKEN);
   });
 });
 
-describe('a worker sends no request to a coordinator', () => {
+describe('a worker does not send a request to a coordinator', () => {
   it.each([
-    ['whose certificate it does not know', () => authority(theirs)],
-    ['whose certificate this machine does not know', (): Trust => ({ kind: 'system' })],
+    ['whose certificate it does not trust', () => authority(theirs)],
+    ['whose certificate this machine does not trust', (): Trust => ({ kind: 'system' })],
     [
-      'that has no certificate with the digest of the join string',
+      'that has no certificate with the digest in the join string',
       (): Trust => ({ kind: 'digest', sha256: digest(theirs.pair.certificate) }),
     ],
   ])('%s', async (_who, trust) => {
@@ -96,14 +96,14 @@ describe('a worker sends no request to a coordinator', () => {
     expect(error.code).toBe('TLS');
     expect(error.fix).toMatch(/--ssl-ca-certfile|join string/);
     expect(heard).toEqual([]);
-    // The upgrade has a proof, too.
+    // The upgrade would contain a proof as well.
     await expect(connect(dialOf(port, trust()), sampleDescription)).rejects.toMatchObject({
       code: 'TLS',
     });
     expect(heard).toEqual([]);
   });
 
-  it('that presents the right authority above a certificate that it has not signed', async () => {
+  it('that presents the right authority with a certificate it did not sign', async () => {
     const { own, key } = await theirs.server();
     const { port, heard } = await listen({ cert: own + ours.pair.certificate, key });
     for (const trust of [
@@ -115,7 +115,7 @@ describe('a worker sends no request to a coordinator', () => {
   });
 
   it.each([
-    ['whose certificate is for another name', ['other.example'], 0, /is for a different name/],
+    ['whose certificate is for a different name', ['other.example'], 0, /is for a different name/],
     ['whose certificate has expired', ['127.0.0.1'], -90, /has expired/],
     ['whose certificate is not valid yet', ['127.0.0.1'], 90, /is not valid yet/],
   ] as const)('%s', async (_who, names, days, says) => {
@@ -145,8 +145,8 @@ describe('a worker sends no request to a coordinator', () => {
   });
 });
 
-describe('a worker that gets no answer names a fix', () => {
-  it('when it dials a coordinator with a certificate without TLS', async () => {
+describe('a worker that gets no answer suggests a fix', () => {
+  it('when it dials without TLS, but the coordinator has a certificate', async () => {
     const { port } = await listen(await ours.server());
     const error = await refusal(dialOf(port, { kind: 'system' }, 'ws'));
     expect(error).toMatchObject({ code: 'UNREACHABLE', fix: expect.stringContaining('wss://') });

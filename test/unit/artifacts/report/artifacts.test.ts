@@ -116,7 +116,7 @@ describe.each([
 });
 
 describe('artifactsOf', () => {
-  it('returns all files in the order of writing, the manifest of all others last', async () => {
+  it('returns all files in the order of writing, with the manifest last', async () => {
     const files = await artifactsOf(
       madeUpEvaluation(digitNames, { metrics: madeUpMetrics(1, 9) }).evaluation,
     );
@@ -142,14 +142,14 @@ describe('artifactsOf', () => {
     });
   });
 
-  it('shows no training for an evaluation without one', async () => {
+  it('omits the training if the evaluation has none', async () => {
     const files = await artifactsOf(madeUpEvaluation(digitNames).evaluation);
     expect(files.map(({ name }) => name)).toEqual([...numbers, ...matrix, ...rest]);
     expect(summarySchema.parse(JSON.parse(textOf(files, 'summary.json'))).training).toBeUndefined();
     expect(textOf(files, 'report.html')).not.toContain('Loss over');
   });
 
-  it('returns the same bytes at another time, in another place and language', async () => {
+  it('returns the same bytes at a different time, in a different place and language', async () => {
     const { evaluation } = madeUpEvaluation(fashionNames, { metrics: madeUpMetrics(2, 700) });
     vi.stubEnv('TZ', 'UTC');
     const first = await artifactsOf(evaluation);
@@ -183,7 +183,7 @@ describe('artifactsOf', () => {
   });
 });
 
-/** Parses CSV as RFC 4180 specifies it. */
+/** Parses CSV according to RFC 4180. */
 function parseCsv(text: string): string[][] {
   return text
     .split('\n')

@@ -40,7 +40,7 @@ describe('toPng', () => {
     );
   });
 
-  it('draws two pixels for each pixel of the SVG', async () => {
+  it('draws two pixels per pixel of the SVG', async () => {
     const { width, height } = decode(await toPng(svgOf('')));
     expect([width, height]).toEqual([180, 60]);
   });
@@ -53,7 +53,7 @@ describe('toPng', () => {
 });
 
 describe('the confusion matrix', () => {
-  it('has its counts in the cells, row by row, shaded by the share of the row', async () => {
+  it('has its counts in the cells, row by row, shaded by their share of the row', async () => {
     const { evaluation } = madeUpEvaluation(fashionNames, { samples: 30_005 });
     const { confusion } = evaluation.score;
     const svg = await matrixSvg(confusionTable(confusion, fashionNames), light, undefined);
@@ -73,7 +73,7 @@ describe('the confusion matrix', () => {
       expect(textsOf(svg).filter((text) => text === name)).toHaveLength(2);
   });
 
-  it('has no counts for very many classes, and no empty cells', async () => {
+  it('omits counts and empty cells if there are very many classes', async () => {
     const names = Array.from({ length: MAX_NUMBERED_CLASSES + 1 }, (_, index) => `c${index}`);
     const { evaluation } = madeUpEvaluation(names, { samples: 1000 });
     const svg = await matrixSvg(
@@ -86,7 +86,7 @@ describe('the confusion matrix', () => {
     expect(layerOf(svg, 'cells').match(/<path/g)).toHaveLength(filled);
   });
 
-  it('is drawn even if a class has no sample, and if classes have no name', async () => {
+  it('is drawn even if a class has no samples or no name', async () => {
     const table = confusionTable(
       [
         [0, 0],
@@ -142,11 +142,12 @@ describe('the contact sheet', () => {
     );
   });
 
-  it('shows the pixels of the dataset, ink on paper', async () => {
+  it("shows the dataset's pixels, ink on paper", async () => {
     const { evaluation } = madeUpEvaluation(digitNames);
     const [worst] = evaluation.wrong.toSorted((a, b) => confidence(b) - confidence(a));
     const { data, width } = decode(await toPng(await contactSheetSvg(evaluation)));
-    // 84 x 84 at (16, 64) for 6 rows of 5: 14 each, in the middle; twice as many pixels in the PNG.
+    // 84 x 84 at (16, 64) for 6 rows of 5 pixels: 14 each, centred. The PNG has twice as many
+    // pixels.
     const seen = Array.from({ length: 30 }, (_, at) => {
       const [x, y] = [16 + 7 + 14 * (at % 5) + 7, 64 + 14 * Math.floor(at / 5) + 7];
       return 255 - (data[4 * (2 * y * width + 2 * x)] ?? 0);
@@ -155,13 +156,13 @@ describe('the contact sheet', () => {
     expect(seen).toEqual([...evaluation.images.subarray(first, first + 30)]);
   });
 
-  it('does not invent the picture of a missing sample', async () => {
+  it('is not drawn if the picture of a sample is missing', async () => {
     const { evaluation } = madeUpEvaluation(digitNames);
     const fewer = { ...evaluation, images: evaluation.images.subarray(0, 100) };
     await expect(contactSheetSvg(fewer)).rejects.toThrow('there is a picture of sample');
   });
 
-  it('says that there is nothing to show', async () => {
+  it('says so if there are no mistakes', async () => {
     const { evaluation } = madeUpEvaluation(digitNames);
     expect(textsOf(await contactSheetSvg({ ...evaluation, wrong: [] }))[0]).toBe('No mistakes');
   });
@@ -170,7 +171,7 @@ describe('the contact sheet', () => {
     expect(shortened('Ankle boot', 8)).toBe('Ankle boot');
     expect(shortened('x'.repeat(64), 8)).toMatch(/^x{5,12}…$/);
     expect(widthOf(shortened('W'.repeat(64), 8))).toBeLessThanOrEqual(8);
-    // A character of two code units is never halved.
+    // A character of two code units is never split.
     expect(shortened('𝔸'.repeat(20), 8)).toMatch(/^(𝔸)+…$/u);
   });
 });
@@ -179,7 +180,7 @@ describe('a drawing', () => {
   it.each([
     ['fashion', fashionNames],
     ['hostile', hostile],
-  ])('with %s names is XML, and fits into a page with others', async (_, names) => {
+  ])('with %s names is valid XML, and can share a page with other drawings', async (_, names) => {
     const files = await artifactsOf(
       madeUpEvaluation(names, { metrics: madeUpMetrics(2, 20) }).evaluation,
     );
@@ -192,7 +193,7 @@ describe('a drawing', () => {
     );
     for (const svg of [...inline, ...alone]) {
       await toPng(svg);
-      // Names within a picture would collide with those of another one.
+      // Ids within a picture would collide with those of the next picture.
       expect(svg).not.toMatch(/ id="|url\(|<script|<style|<foreignObject/);
     }
     for (const name of ['confusion_matrix', 'loss', 'accuracy']) {
@@ -203,7 +204,7 @@ describe('a drawing', () => {
     }
   });
 
-  it('loads its libraries at first use', () => {
+  it('loads its libraries on first use', () => {
     const folder = new URL('../../../../artifacts/report/', import.meta.url);
     const imports = readdirSync(folder).flatMap((file) => [
       ...readFileSync(new URL(file, folder), 'utf8').matchAll(

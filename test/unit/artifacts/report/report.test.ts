@@ -14,7 +14,7 @@ async function reportOf(...given: Parameters<typeof madeUpEvaluation>) {
 }
 
 describe('the report', () => {
-  it('has the numbers of the files', async () => {
+  it('shows the same numbers as the files', async () => {
     const { html, evaluation } = await reportOf(digitNames, {
       samples: 2000,
       metrics: madeUpMetrics(2, 50),
@@ -47,7 +47,7 @@ describe('the report', () => {
       expect(html).toContain(fact);
   });
 
-  it('names the most frequent confusions, the first one first', async () => {
+  it('lists the most frequent confusions, the most frequent one first', async () => {
     const { html, evaluation } = await reportOf(digitNames, { samples: 2000 });
     const pairs = evaluation.score.confusion.flatMap((row, actual) =>
       row.filter((_, predicted) => predicted !== actual),
@@ -58,7 +58,7 @@ describe('the report', () => {
     expect(listed).toEqual(pairs.toSorted((a, b) => b - a).slice(0, 10));
   });
 
-  it('is one file without scripts and requests', async () => {
+  it('is one file without scripts or requests', async () => {
     const { html } = await reportOf(hostile, { metrics: madeUpMetrics(1, 9) });
     expect(html).toContain(
       `content="default-src &#39;none&#39;; img-src data:; style-src &#39;unsafe-inline&#39;"`,

@@ -14,7 +14,7 @@ const total = (lines: readonly MetricsLine[], of: (line: MetricsLine) => number)
   lines.reduce((sum, line) => sum + of(line), 0);
 
 describe('trainingCurve', () => {
-  it('thins to a bounded number of means and leaves no sample out', () => {
+  it('reduces the steps to a bounded number of means without leaving out a sample', () => {
     const lines = madeUpMetrics(5, 1875);
     const { training, stepsPerPoint, steps, validation } = trainingCurve(lines);
     expect(training.length).toBeLessThanOrEqual(MAX_DRAWN_POINTS);
@@ -32,7 +32,7 @@ describe('trainingCurve', () => {
     );
   });
 
-  it('weighs a short last batch by its samples', () => {
+  it('weights a short last batch by its samples', () => {
     const lines = madeUpMetrics(1, MAX_DRAWN_POINTS + 1).map((line, index) =>
       index === 1 ? { ...line, samples: 8, correct: 0, loss: 100 } : line,
     );
@@ -42,7 +42,7 @@ describe('trainingCurve', () => {
     expect(point?.accuracy).toBe((first?.correct ?? 0) / 40);
   });
 
-  it('smooths without lag: a straight line stays, jumps become smaller', () => {
+  it('smooths without lag: a straight line stays the same, and jumps become smaller', () => {
     const straight = madeUpMetrics(1, 400).map((line, index) => ({
       ...line,
       loss: 10 - index / 100,
@@ -62,37 +62,40 @@ describe('trainingCurve', () => {
 });
 
 describe('the curves', () => {
-  it.each(['loss', 'accuracy'] as const)('draw the %s that metrics.jsonl has', async (quantity) => {
-    const lines = madeUpMetrics(3, 100);
-    const svg = await draw(lines, quantity);
-    const value = scaleOf(svg, quantity);
-    const expected = lines
-      .filter(({ kind }) => kind === 'step')
-      .map(({ step, loss, correct, samples }) => [
-        step,
-        quantity === 'loss' ? loss : correct / samples,
-      ]);
-    const drawn = linesOf(layerOf(svg, 'training')).flat();
-    const seen = drawn.map(([x, y]) => [Math.round((x / 560) * 300), value(y)] as const);
-    expect(seen.length).toBeGreaterThan(200);
-    for (const [, y] of drawn) expect(y).toBeGreaterThanOrEqual(0);
-    for (const [, y] of drawn) expect(y).toBeLessThanOrEqual(260);
-    const missing = new Map(expected.map(([step = 0, each = 0]) => [step, each]));
-    for (const [step, each] of seen) {
-      expect(each / (missing.get(step) ?? NaN)).toBeCloseTo(1, 4);
-      missing.delete(step);
-    }
-    // Values that are not drawn are beyond the axis.
-    for (const each of missing.values()) expect(each).toBeLessThan(value(260));
-    const points = linesOf(layerOf(svg, 'validation')).flat();
-    const validation = lines.filter(({ kind }) => kind === 'evaluation');
-    expect(points).toHaveLength(validation.length);
-    for (const [index, { loss, correct, samples }] of validation.entries())
-      expect(value(points[index]?.[1] ?? NaN)).toBeCloseTo(
-        quantity === 'loss' ? loss : correct / samples,
-        4,
-      );
-  });
+  it.each(['loss', 'accuracy'] as const)(
+    'draw the %s that metrics.jsonl records',
+    async (quantity) => {
+      const lines = madeUpMetrics(3, 100);
+      const svg = await draw(lines, quantity);
+      const value = scaleOf(svg, quantity);
+      const expected = lines
+        .filter(({ kind }) => kind === 'step')
+        .map(({ step, loss, correct, samples }) => [
+          step,
+          quantity === 'loss' ? loss : correct / samples,
+        ]);
+      const drawn = linesOf(layerOf(svg, 'training')).flat();
+      const seen = drawn.map(([x, y]) => [Math.round((x / 560) * 300), value(y)] as const);
+      expect(seen.length).toBeGreaterThan(200);
+      for (const [, y] of drawn) expect(y).toBeGreaterThanOrEqual(0);
+      for (const [, y] of drawn) expect(y).toBeLessThanOrEqual(260);
+      const missing = new Map(expected.map(([step = 0, each = 0]) => [step, each]));
+      for (const [step, each] of seen) {
+        expect(each / (missing.get(step) ?? NaN)).toBeCloseTo(1, 4);
+        missing.delete(step);
+      }
+      // Values that are not drawn are outside the axis.
+      for (const each of missing.values()) expect(each).toBeLessThan(value(260));
+      const points = linesOf(layerOf(svg, 'validation')).flat();
+      const validation = lines.filter(({ kind }) => kind === 'evaluation');
+      expect(points).toHaveLength(validation.length);
+      for (const [index, { loss, correct, samples }] of validation.entries())
+        expect(value(points[index]?.[1] ?? NaN)).toBeCloseTo(
+          quantity === 'loss' ? loss : correct / samples,
+          4,
+        );
+    },
+  );
 
   it('omit a loss of zero, which has no logarithm, and draw all others', async () => {
     const lines = madeUpMetrics(1, 30).map((line, index) =>
@@ -103,7 +106,7 @@ describe('the curves', () => {
     expect(valueLabels(svg).length).toBeGreaterThan(1);
   });
 
-  it('draw one step, no step, and a loss of zero', async () => {
+  it('draw a run of one step or of none, and a loss of zero', async () => {
     const [step] = madeUpMetrics(1, 1);
     for (const lines of [madeUpMetrics(1, 1), [], step ? [{ ...step, loss: 0 }] : []]) {
       for (const quantity of ['loss', 'accuracy'] as const) {
@@ -116,7 +119,7 @@ describe('the curves', () => {
     );
   });
 
-  it('name the values that they show', async () => {
+  it('say how many steps each value is the mean of', async () => {
     expect(textsOf(await draw(madeUpMetrics(2, 600), 'loss'))).toContain(
       'training, mean of 3 steps',
     );
@@ -127,7 +130,7 @@ describe('the curves', () => {
 /** The distance from a line down to the base of its label. */
 const LABEL_OFFSET = 4;
 
-/** Converts pixels to values by two labels of the axis. */
+/** Converts pixels to values, using two labels of the axis. */
 function scaleOf(svg: string, quantity: Quantity): (y: number) => number {
   const [[one, y1] = ['', NaN], [two, y2] = ['', NaN]] = valueLabels(svg);
   const [a, b] = [parseFloat(one), parseFloat(two)].map((each) =>

@@ -28,12 +28,12 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** A run that has yet to begin. */
+/** Checks the destination of a run that has yet to begin, unless `started` is given. */
 const check = (uri: string, started?: string) =>
   checkDestination(parseStoreUri(uri), { directory: join(runs, RUN), run: RUN, started });
 
 describe('a folder as the destination of a run', () => {
-  it('may exist or not, also among the runs, and is not changed', async () => {
+  it('may or may not exist, even among the runs, and is not changed', async () => {
     for (const uri of [
       `file:${folder}/store`,
       `file:${folder}/a/b`,
@@ -44,7 +44,7 @@ describe('a folder as the destination of a run', () => {
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('is rejected if it is the folder of the run, by any path', async () => {
+  it("is rejected if it is the run's own folder, by any path", async () => {
     symlinkSync(folder, join(folder, 'up'));
     for (const isThere of [false, true]) {
       if (isThere) {
@@ -80,14 +80,14 @@ describe('a folder as the destination of a run', () => {
     await expect(check(`file:${join(folder, 'store')}`)).rejects.toMatchObject({ code: 'STORE' });
   });
 
-  it.each(['store', 'store/a/b'])('is rejected if it may not be written: %s', async (place) => {
+  it.each(['store', 'store/a/b'])('is rejected if it is not writable: %s', async (place) => {
     mkdirSync(join(folder, 'store'));
-    // The system refuses a superuser nothing, so that the refusal is injected.
-    const refusal = Object.assign(new Error('EACCES: made up'), { code: 'EACCES' });
+    // The system denies a superuser nothing, so the refusal is injected.
+    const refusal = Object.assign(new Error('EACCES: fake'), { code: 'EACCES' });
     vi.mocked(access).mockRejectedValueOnce(refusal);
     await expect(check(`file:${join(folder, place)}`)).rejects.toMatchObject({
       code: 'STORE',
-      message: `file:${join(folder, place, RUN)} could not be written: EACCES: made up`,
+      message: `file:${join(folder, place, RUN)} could not be written: EACCES: fake`,
       fix: expect.stringContaining('permissions'),
     });
     const { W_OK, X_OK } = constants;
@@ -95,7 +95,7 @@ describe('a folder as the destination of a run', () => {
     expect(await check(`file:${join(folder, place)}`)).toBeUndefined();
   });
 
-  it('is rejected if it has another run of this id', async () => {
+  it('is rejected if it has a different run with this id', async () => {
     const store = join(folder, 'store');
     await pushRun(makeRun(runs), { kind: 'file', directory: store }, immediateRetries());
     await expect(check(`file:${store}`)).rejects.toMatchObject({ code: 'RUN_EXISTS' });
@@ -114,7 +114,7 @@ describe('a folder as the destination of a run', () => {
 describe('a server as the destination of a run', () => {
   const uri = 's3://bucket/a';
 
-  it('is asked once, for its manifest of the run', async () => {
+  it('gets one request, for the manifest of the run', async () => {
     const { requests } = await scripted(says(404, 'NoSuchKey'));
     expect(await check(uri)).toBeUndefined();
     expect(requests.map(({ method, url }) => `${method} ${url.split('?')[0]}`)).toEqual([
@@ -122,7 +122,7 @@ describe('a server as the destination of a run', () => {
     ]);
   });
 
-  it('is rejected if it has another run of this id', async () => {
+  it('is rejected if it has a different run with this id', async () => {
     const started = '2026-01-02T03:04:05.000Z';
     await scripted(gives(JSON.stringify({ format: 1, run: RUN, started, files: [] })));
     await expect(check(uri)).rejects.toMatchObject({ code: 'RUN_EXISTS' });

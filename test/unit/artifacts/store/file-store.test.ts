@@ -36,14 +36,14 @@ describe('a folder as a store', () => {
     writeFileSync(join(elsewhere, 'secret.txt'), 'secret');
   });
 
-  it('leaves nothing half-written behind', async () => {
+  it('leaves no half-written file behind', async () => {
     const store = await open();
     const lie = { ...content('third'), open: content('THIRD').open };
     await expect(store.put('x.txt', lie)).rejects.toMatchObject({ code: 'STORE' });
     expect(readdirSync(directory)).toEqual([]);
   });
 
-  it('reads and writes through no link', async () => {
+  it('does not read or write through a link', async () => {
     symlinkSync(elsewhere, join(directory, 'folder'));
     symlinkSync(join(elsewhere, 'secret.txt'), join(directory, 'file.txt'));
     const store = await open();
@@ -66,7 +66,7 @@ describe('a folder as a store', () => {
     await expect(read(store, 'sub')).rejects.toMatchObject({ code: 'STORE' });
   });
 
-  it('names the file that is in the way', async () => {
+  it('reports the file that is in the way', async () => {
     writeFileSync(join(directory, 'file'), '');
     const within = join(directory, 'file', 'store');
     const store = await openStore({ kind: 'file', directory: within }, immediateRetries());

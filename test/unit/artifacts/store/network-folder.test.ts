@@ -9,7 +9,10 @@ import type { Content } from '../../../../artifacts/store/store.ts';
 import { content, read } from '../../../fixtures/store/store-contract.ts';
 import { immediateRetries } from '../../../fixtures/store/retry-policy.ts';
 
-/** Which call fails next, how often, and with what, as calls in a network folder sometimes do. */
+/**
+ * The call that fails next, how often, and with which code, as calls on a network folder sometimes
+ * do.
+ */
 const trouble = { call: '', times: 0, code: '' };
 
 vi.mock('node:fs/promises', async (importOriginal) => {
@@ -17,7 +20,7 @@ vi.mock('node:fs/promises', async (importOriginal) => {
   const meet = (call: string): void => {
     if (call !== trouble.call || trouble.times === 0) return;
     trouble.times--;
-    throw Object.assign(new Error(`${trouble.code}: made up`), { code: trouble.code });
+    throw Object.assign(new Error(`${trouble.code}: fake`), { code: trouble.code });
   };
   const failing = {
     ...real,
@@ -61,7 +64,7 @@ beforeEach(() => {
   trouble.times = 0;
 });
 
-/** Content, and every stream of it that was opened. */
+/** Content, and every stream that was opened from it. */
 function watched(text: string): { given: Content; opened: Readable[] } {
   const opened: Readable[] = [];
   const given = {
@@ -96,13 +99,13 @@ describe('a folder on a network', () => {
   });
 
   it.each(calls)(
-    'that keeps failing is given up after all attempts, with nothing left open: %s',
+    'that keeps failing is abandoned after the last attempt, with nothing left open: %s',
     async (call) => {
       const { given, opened } = watched('the whole');
       Object.assign(trouble, { call, times: MAX_STORE_ATTEMPTS, code: 'ESTALE' });
       await expect((await open()).put('x.txt', given)).rejects.toMatchObject({
         code: 'STORE',
-        message: `file:${join(directory, 'x.txt')} could not be written: ESTALE: made up`,
+        message: `file:${join(directory, 'x.txt')} could not be written: ESTALE: fake`,
       });
       expect(waits).toHaveLength(MAX_STORE_ATTEMPTS - 1);
       expect(opened).toHaveLength(call === 'make a folder' ? 0 : MAX_STORE_ATTEMPTS);
@@ -110,7 +113,7 @@ describe('a folder on a network', () => {
     },
   );
 
-  it.each(calls)('is not asked again after a denied permission: %s', async (call) => {
+  it.each(calls)('is not tried again after a denied permission: %s', async (call) => {
     const { given, opened } = watched('the whole');
     Object.assign(trouble, { call, times: 1, code: 'EACCES' });
     await expect((await open()).put('x.txt', given)).rejects.toMatchObject({ code: 'STORE' });

@@ -67,7 +67,7 @@ describe('push', () => {
     expect(filesUnder(run)).toEqual(before);
   });
 
-  it('writes the manifest of artifacts after all other files, and its own last', async () => {
+  it('writes the artifacts manifest after all other files, and its own manifest last', async () => {
     const seen: string[] = [];
     await push(({ name }) => {
       seen.push(name);
@@ -92,7 +92,7 @@ describe('push', () => {
     ]);
   });
 
-  it('sends damaged files again, but no intact ones', async () => {
+  it('sends damaged files again, but not intact ones', async () => {
     await push();
     expect(await push()).toMatchObject({ files: 8, moved: 0, movedBytes: 0 });
     const old = new Date(2000, 0);
@@ -107,7 +107,7 @@ describe('push', () => {
     expect(statSync(join(stored, 'metrics.jsonl')).mtime).toEqual(old);
   });
 
-  it('resumes one that was cut off; until then there is no complete run', async () => {
+  it('resumes a push that was cut off and left the store without a complete run', async () => {
     await push();
     rmSync(join(stored, 'manifest.json'));
     rmSync(join(stored, 'artifacts/manifest.json'));
@@ -120,7 +120,7 @@ describe('push', () => {
     expect(await pull()).toMatchObject({ moved: 8 });
   });
 
-  it('removes the manifest before any change, and outdated files', async () => {
+  it('removes the manifest before any change, and removes outdated files', async () => {
     await push();
     remake({ 'metrics.jsonl': 'longer now\n' });
     rmSync(join(run, 'artifacts/loss.svg'));
@@ -138,7 +138,7 @@ describe('push', () => {
     await pull();
   });
 
-  it('does not overwrite another run of the same id', async () => {
+  it('does not overwrite a different run with the same id', async () => {
     await push();
     const before = filesUnder(stored);
     const other = recordOf({ started: '2026-05-05T00:00:00.000Z' });
@@ -162,13 +162,13 @@ describe('push', () => {
     expect(existsSync(stored)).toBe(false);
   });
 
-  it('follows no link for the folder of artifacts', async () => {
+  it('does not follow a link in place of the artifacts folder', async () => {
     rmSync(join(run, 'artifacts'), { recursive: true });
     symlinkSync('/etc', join(run, 'artifacts'));
     await expect(push()).rejects.toMatchObject({ message: expect.stringContaining('a link') });
   });
 
-  it('refuses an odd file name, an invalid run, and the folder that contains the run', async () => {
+  it('rejects an unusual file name, an invalid run, and its own folder of runs', async () => {
     writeFileSync(join(run, 'artifacts', 'a\\b'), '');
     await expect(push()).rejects.toMatchObject({
       code: 'STORE',
@@ -207,7 +207,7 @@ describe('the push of a finished run', () => {
     expect(await push()).toMatchObject({ files: 8, moved: 0 });
   });
 
-  it('names the run, and the command that sends it later, when it fails', async () => {
+  it('says where the run is, and which command sends it later, if it fails', async () => {
     writeFileSync(join(folder, 'store'), 'in the way');
     const uri = `file:${join(folder, 'store')}`;
     await expect(pushFinishedRun(run, uri, immediateRetries())).rejects.toMatchObject({
@@ -237,7 +237,7 @@ describe('pull', () => {
     await push();
   });
 
-  it('makes a directory with the same bytes, named by the run id by default', async () => {
+  it('creates a directory with the same bytes, by default named after the run id', async () => {
     const pulled = await pullRun(
       parseStoreUri(`file:${stored}`),
       { runs: join(folder, 'new') },
@@ -253,7 +253,7 @@ describe('pull', () => {
     expect(readdirSync(join(folder, 'new'))).toEqual([RUN]);
   });
 
-  it('fetches no complete file again, and fills an empty directory', async () => {
+  it('does not fetch complete files again, and fills an empty directory', async () => {
     mkdirSync(join(folder, 'pulled'));
     expect(await pull()).toMatchObject({ moved: 8 });
     expect(await pull()).toMatchObject({ files: 8, moved: 0 });
@@ -266,7 +266,7 @@ describe('pull', () => {
     ['a damaged file', 'model.safetensors', 'other bytes'],
     ['a file of the same size', 'artifacts/loss.svg', '<SVG/>'],
     ['a longer file', 'events.jsonl', 'x'],
-  ])('makes no run of %s, and resumes once it is whole', async (_what, name, text) => {
+  ])('does not create a run from %s, and resumes once it is intact', async (_what, name, text) => {
     write(name, text);
     await expect(pull()).rejects.toMatchObject({
       code: 'STORE',
@@ -281,7 +281,7 @@ describe('pull', () => {
     expect(readdirSync(folder).toSorted()).toEqual(['pulled', 'runs', 'store']);
   });
 
-  it('makes no directory of a run that lacks a file', async () => {
+  it('does not create a directory for a run that lacks a file', async () => {
     rmSync(join(stored, 'run.json'));
     await expect(pull()).rejects.toMatchObject({
       code: 'STORE',
@@ -290,7 +290,7 @@ describe('pull', () => {
     expect(existsSync(join(folder, 'pulled'))).toBe(false);
   });
 
-  it('overwrites nothing', async () => {
+  it('does not overwrite anything', async () => {
     mkdirSync(join(folder, 'pulled'));
     writeFileSync(join(folder, 'pulled', 'mine'), 'mine');
     await expect(pull()).rejects.toMatchObject({ code: 'RUN_EXISTS' });
@@ -300,7 +300,7 @@ describe('pull', () => {
     expect(filesUnder(join(folder, 'pulled'))).toEqual({ mine: 'mine' });
   });
 
-  it('removes foreign files from an earlier draft, and follows no link in it', async () => {
+  it('removes foreign files from an earlier draft, and does not follow links in it', async () => {
     const draft = join(folder, '.pulled.pull');
     mkdirSync(join(draft, 'artifacts'), { recursive: true });
     mkdirSync(join(folder, 'outside'));
@@ -315,7 +315,7 @@ describe('pull', () => {
     expect(filesUnder(join(folder, 'outside'))).toEqual({ 'run.json': 'outside' });
   });
 
-  it('writes into no draft that is a link, and into no linked folder of a draft', async () => {
+  it('does not write into a draft that is a link, or into a linked folder of a draft', async () => {
     const draft = join(folder, '.pulled.pull');
     mkdirSync(join(folder, 'outside'));
     symlinkSync(join(folder, 'outside'), draft);
@@ -335,10 +335,10 @@ describe('pull', () => {
       written([{ ...entry, name }]),
     ]),
     ['one name twice', written([entry, { ...entry, name: 'X' }])],
-    ['a run that leads elsewhere', written([entry], { run: '..' })],
-    ['no size', written([{ ...entry, size: -1 }])],
-    ['another format', written([], { format: 2 })],
-    ['no JSON', 'x'],
+    ['a run id that leads elsewhere', written([entry], { run: '..' })],
+    ['a negative size', written([{ ...entry, size: -1 }])],
+    ['a different format', written([], { format: 2 })],
+    ['invalid JSON', 'x'],
   ])('refuses a manifest with %s', async (_what, text) => {
     write('manifest.json', text);
     const runs = join(folder, 'new');
@@ -351,14 +351,14 @@ describe('pull', () => {
     expect(existsSync(runs)).toBe(false);
   });
 
-  it('reads no more of a manifest than its size limit', async () => {
+  it('reads a manifest only up to its size limit', async () => {
     write('manifest.json', 'x'.repeat(5 * 1024 ** 2));
     await expect(pull()).rejects.toMatchObject({
       message: expect.stringMatching(/it has more than \d+ bytes/),
     });
   });
 
-  it('lists the runs of a store if none was named', async () => {
+  it('lists the runs in a store if none was chosen', async () => {
     await expect(
       pullRun(address, { directory: join(folder, 'pulled') }, immediateRetries()),
     ).rejects.toMatchObject({

@@ -17,7 +17,7 @@ beforeEach(() => {
 
 const push = () => pushRun(run, address, immediateRetries());
 
-it('push does not send a run whose model is that of another run', async () => {
+it('push does not send a run whose model belongs to a different run', async () => {
   const record = (model: string) => ({
     'run.json': recordOf({ model: { sha256: hash('sha256', model) } }),
     'model.safetensors': 'weights',
@@ -33,7 +33,7 @@ it('push does not send a run whose model is that of another run', async () => {
   await expect(push()).resolves.toBeDefined();
 });
 
-it('push does not replace a finished run by an unfinished copy of it', async () => {
+it('push does not replace a finished run with an unfinished copy of it', async () => {
   await push();
   const before = filesUnder(stored);
   const record = (state: string) => ({

@@ -6,32 +6,35 @@ import { withRetries } from '../../../../artifacts/store/retry.ts';
 import { immediateRetries } from '../../../fixtures/store/retry-policy.ts';
 
 const said = new ClusterError('STORE', 'said');
-const judge = (error: unknown) => ({ error: said, isTransient: error === 'passing' });
+const judge = (error: unknown) => ({ error: said, isTransient: error === 'transient' });
 
 describe('a failed attempt', () => {
-  it('is retried, after twice the wait each time', async () => {
+  it('is retried, after a delay that doubles each time', async () => {
     const waits: number[] = [];
     let attempts = 0;
-    const attempt = async () => (++attempts < 4 ? Promise.reject<number>('passing') : attempts);
+    const attempt = async () => (++attempts < 4 ? Promise.reject<number>('transient') : attempts);
     expect(await withRetries(attempt, judge, immediateRetries(waits))).toBe(4);
     expect(waits).toEqual([125, 250, 500]);
   });
 
-  it('is given up in the end', async () => {
+  it('is retried only a limited number of times', async () => {
     let attempts = 0;
-    const attempt = () => Promise.reject(++attempts > 0 ? 'passing' : 'never');
+    const attempt = () => Promise.reject(++attempts > 0 ? 'transient' : 'never');
     await expect(withRetries(attempt, judge, immediateRetries())).rejects.toBe(said);
     expect(attempts).toBe(MAX_STORE_ATTEMPTS);
   });
 
-  it.each(['for good', new ClusterError('DISK', 'in words')])('is final: %s', async (failure) => {
-    let attempts = 0;
-    const attempt = () => Promise.reject(++attempts > 0 ? failure : 'never');
-    await expect(withRetries(attempt, judge, immediateRetries())).rejects.toBe(
-      typeof failure === 'string' ? said : failure,
-    );
-    expect(attempts).toBe(1);
-  });
+  it.each(['permanent', new ClusterError('DISK', 'in words')])(
+    'is not retried if it is permanent: %s',
+    async (failure) => {
+      let attempts = 0;
+      const attempt = () => Promise.reject(++attempts > 0 ? failure : 'never');
+      await expect(withRetries(attempt, judge, immediateRetries())).rejects.toBe(
+        typeof failure === 'string' ? said : failure,
+      );
+      expect(attempts).toBe(1);
+    },
+  );
 
   it('is not retried after a stop', async () => {
     const stopping = new AbortController();
@@ -41,14 +44,14 @@ describe('a failed attempt', () => {
       onRetry: () => stopping.abort(reason),
     };
     let attempts = 0;
-    const attempt = () => Promise.reject(++attempts > 0 ? 'passing' : 'never');
+    const attempt = () => Promise.reject(++attempts > 0 ? 'transient' : 'never');
     await expect(withRetries(attempt, judge, retryPolicy)).rejects.toBe(reason);
     expect(attempts).toBe(1);
   });
 });
 
 describe('parallel tasks', () => {
-  it('are never more than the limit, and all are done', async () => {
+  it('never exceed the limit, and all of them complete', async () => {
     let atWork = 0;
     let most = 0;
     const done: number[] = [];
@@ -62,7 +65,7 @@ describe('parallel tasks', () => {
     expect(done.toSorted()).toEqual([1, 2, 3, 4, 5, 6, 7]);
   });
 
-  it('are no longer begun once one has failed', async () => {
+  it('are no longer started once one has failed', async () => {
     const begun: number[] = [];
     let atWork = 0;
     const failing = inParallel([1, 2, 3, 4, 5], 2, async (item) => {

@@ -19,7 +19,7 @@ const breaksOff: Answer = (response) => {
 };
 const ok: Answer = (response) => response.writeHead(200).end();
 
-// The settings of the machine that runs the tests have no effect here.
+// Keeps the settings of the machine that runs the tests from having an effect.
 beforeEach(() => {
   for (const name of [
     'AWS_PROFILE',
@@ -36,7 +36,7 @@ beforeEach(() => {
 afterEach(() => vi.unstubAllEnvs());
 
 describe('a request', () => {
-  it('signs the SHA-256 of its body, names its type, and asks for no newer checksum', async () => {
+  it('signs the SHA-256 of its body, states its type, and avoids newer checksums', async () => {
     const { store, requests } = await scripted(ok);
     const given = content('the text', 'text/csv');
     await store.put('x/y.csv', given);
@@ -61,9 +61,9 @@ describe('a request', () => {
     ['503', says(503, 'SlowDown')],
     ['500', says(500, 'InternalError')],
     ['429', says(429, 'TooManyRequests')],
-    ['a time-out', says(400, 'RequestTimeout')],
-    ['bytes damaged on the way', says(400, 'BadDigest')],
-    ['a connection that ends', hangsUp],
+    ['a timeout', says(400, 'RequestTimeout')],
+    ['bytes damaged in transit', says(400, 'BadDigest')],
+    ['a closed connection', hangsUp],
   ])('that meets %s is retried with all its bytes', async (_what, answer) => {
     const { store, requests, waits } = await scripted(answer, answer, ok);
     await store.put('x.txt', content('all of it'));
@@ -80,24 +80,24 @@ describe('a request', () => {
     expect(requests).toEqual([]);
   });
 
-  it('restarts with its reader when bytes break off', async () => {
+  it('restarts its reader when the response breaks off', async () => {
     const { store, requests } = await scripted(breaksOff, gives('the whole'));
     expect(await read(store, 'x.txt')).toBe('the whole');
     expect(requests).toHaveLength(2);
   });
 
-  it('is given up in the end', async () => {
+  it('is abandoned after the last attempt', async () => {
     const { store, requests, url } = await scripted(says(503, 'SlowDown'));
     await expect(store.remove('x.txt')).rejects.toMatchObject({
       code: 'STORE',
       message: expect.stringMatching(
-        `^s3://bucket/a/b/x.txt: ${url} answered 503: SlowDown, words of the server$`,
+        `^s3://bucket/a/b/x.txt: ${url} answered 503: SlowDown, the server's words$`,
       ),
     });
     expect(requests).toHaveLength(MAX_STORE_ATTEMPTS);
   });
 
-  it('ends with a file that cannot be read, and is not retried', async () => {
+  it('fails if its file cannot be read, and is not retried', async () => {
     const { store, requests } = await scripted(ok);
     const failing = async function* () {
       yield Buffer.from('half');
@@ -129,27 +129,25 @@ describe('an error', () => {
     [404, 'NoSuchBucket', 'bucket bucket does not exist', 'aws s3 mb s3://bucket'],
     [403, 'RequestTimeTooSkewed', 'clock', "set this machine's clock"],
     [400, 'AuthorizationHeaderMalformed', 'another region', 'AWS_REGION'],
-    [
-      400,
-      'EntityTooLarge',
-      'answered 400: EntityTooLarge, words of the server',
-      'AWS_ENDPOINT_URL',
-    ],
-  ])('%i %s names place, reason and what to do, at once', async (status, code, message, fix) => {
-    const { store, requests } = await scripted(says(status, code));
-    const error = {
-      code: 'STORE',
-      exitCode: 31,
-      message: expect.stringContaining(message),
-      fix: expect.stringContaining(fix),
-    };
-    await expect(store.put('x.txt', content('x'))).rejects.toMatchObject(error);
-    await expect(read(store, 'x.txt')).rejects.toMatchObject(error);
-    expect(requests).toHaveLength(2);
-    await expect(read(store, 'x.txt')).rejects.toMatchObject({
-      message: expect.stringContaining('s3://bucket/a/b/x.txt'),
-    });
-  });
+    [400, 'EntityTooLarge', "answered 400: EntityTooLarge, the server's words", 'AWS_ENDPOINT_URL'],
+  ])(
+    '%i %s says where, why and what to do, without a retry',
+    async (status, code, message, fix) => {
+      const { store, requests } = await scripted(says(status, code));
+      const error = {
+        code: 'STORE',
+        exitCode: 31,
+        message: expect.stringContaining(message),
+        fix: expect.stringContaining(fix),
+      };
+      await expect(store.put('x.txt', content('x'))).rejects.toMatchObject(error);
+      await expect(read(store, 'x.txt')).rejects.toMatchObject(error);
+      expect(requests).toHaveLength(2);
+      await expect(read(store, 'x.txt')).rejects.toMatchObject({
+        message: expect.stringContaining('s3://bucket/a/b/x.txt'),
+      });
+    },
+  );
 
   it('is not raised for a missing object', async () => {
     const { store } = await scripted(says(404, 'NoSuchKey'));
@@ -157,7 +155,7 @@ describe('an error', () => {
     await store.remove('x.txt');
   });
 
-  it('names a server that answers something else than S3', async () => {
+  it('reports a server that does not answer like S3', async () => {
     const { store, url } = await scripted((response) =>
       response.writeHead(418).end('<html>teapot'),
     );
@@ -167,7 +165,7 @@ describe('an error', () => {
   });
 });
 
-describe('a server that keeps other bytes than it was sent', () => {
+describe('a server that stores different bytes than it was sent', () => {
   it('is detected, and no manifest is written', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-s3-'));
     onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
@@ -198,7 +196,7 @@ describe('a server that keeps other bytes than it was sent', () => {
 describe('settings', () => {
   const open = () => openStore({ kind: 's3', bucket: 'bucket', prefix: '' }, immediateRetries());
 
-  it.each(['localhost:9000', 'ftp://host', 'nonsense'])('refuse the server %s', async (text) => {
+  it.each(['localhost:9000', 'ftp://host', 'nonsense'])('reject the server %s', async (text) => {
     vi.stubEnv('AWS_ENDPOINT_URL_S3', text);
     await expect(open()).rejects.toMatchObject({
       code: 'USAGE',
@@ -223,7 +221,7 @@ describe('settings', () => {
     await expect(open()).rejects.toMatchObject(refused);
   });
 
-  it('show no secret in an address that happens to be that of a server', async () => {
+  it('do not show a secret in an address that happens to be valid', async () => {
     const { url } = await scripted(says(503, 'SlowDown'));
     vi.stubEnv('AWS_ENDPOINT_URL', `${url}/hunter2@host`);
     await expect(read(await open(), 'x.txt')).rejects.toMatchObject({

@@ -19,7 +19,7 @@ describe('the address of a store', () => {
     ['file:../up', resolve('../up')],
     ['file:///srv/a%20b', '/srv/a b'],
     ['FILE:/x', '/x'],
-  ])('%s is a folder', (uri, directory) => {
+  ])('is a folder for %s', (uri, directory) => {
     expect(parseStoreUri(uri)).toEqual({ kind: 'file', directory });
   });
 
@@ -29,7 +29,7 @@ describe('the address of a store', () => {
     ['s3://my.bucket-1/a/b', 'my.bucket-1', 'a/b'],
     ['s3://bucket/a/', 'bucket', 'a'],
     ['S3://bucket/A b', 'bucket', 'A b'],
-  ])('%s is a bucket and a prefix', (uri, bucket, prefix) => {
+  ])('is a bucket and a prefix for %s', (uri, bucket, prefix) => {
     expect(parseStoreUri(uri)).toEqual({ kind: 's3', bucket, prefix });
   });
 
@@ -59,7 +59,7 @@ describe('the address of a store', () => {
       'must not contain a control character',
     ]),
     [`s3://bucket/${'x'.repeat(513)}`, 'at most 512 bytes'],
-  ])('%j is refused', (uri = '', why = '') => {
+  ])('is rejected if it is %j', (uri = '', why = '') => {
     let said = '';
     try {
       parseStoreUri(uri);
@@ -82,7 +82,7 @@ describe('the address of a store', () => {
     'https://AKIA:hunter2@host/bucket',
     'file://AKIA:hunter2@host/x',
     `s3://AKIA:hunter2${'x'.repeat(300)}@bucket`,
-  ])('%s is refused without repeating the text before the "@"', (uri) => {
+  ])('is rejected without repeating the text before the "@" in %s', (uri) => {
     let said = '';
     try {
       parseStoreUri(uri);
@@ -106,7 +106,7 @@ describe('the address of a store', () => {
     );
   });
 
-  it('is the same after it was written and read', () => {
+  it('is unchanged after it has been formatted and parsed', () => {
     for (const uri of ['file:/srv/store', 's3://bucket', 's3://bucket/a/b'])
       expect(uriOf(parseStoreUri(uri))).toBe(uri);
     expect(uriOf(folderIn(parseStoreUri('s3://bucket'), 'run'), 'run.json')).toBe(
@@ -124,7 +124,7 @@ describe('names in a store', () => {
     expect(isStoreName(name)).toBe(true),
   );
 
-  it('lead nowhere else, for any parts', () => {
+  it('never lead out of the store, for any parts', () => {
     const part = fc.constantFrom(
       '..',
       '.',

@@ -4,11 +4,11 @@ import { createFixture } from '../../../fixtures/engine/engine-cases.ts';
 
 describe('the float64 model', () => {
   for (const hidden of [[6], [7, 5], [4, 4, 4]]) {
-    it(`has the gradient of its loss by finite differences, hidden ${hidden.join('-')}`, () => {
+    it(`computes a gradient that matches finite differences, hidden ${hidden.join('-')}`, () => {
       const fixture = createFixture({ hidden, inputs: 12, batchSize: 16 });
       const model = createFloat64Model(fixture.shape.model);
       const weights = Float64Array.from(fixture.weights);
-      // Biases start at 0; other values test their part of the forward pass too.
+      // Biases start at 0; other values exercise their part of the forward pass.
       for (let i = 0; i < weights.length; i++) weights[i] = (weights[i] ?? 0) + 0.01 * Math.sin(i);
       const batch = fixture.batch(1, 13);
       const gradient = new Float64Array(weights.length);
@@ -27,7 +27,7 @@ describe('the float64 model', () => {
     });
   }
 
-  it('has the loss ln(10) at weights 0 for any labels', () => {
+  it('computes the loss ln(10) if all weights are 0, for any labels', () => {
     const fixture = createFixture({ hidden: [8] });
     const gradient = new Float64Array(fixture.floats - 1);
     const { loss } = createFloat64Model(fixture.shape.model).gradient(

@@ -20,7 +20,9 @@ const feeds = [
   { type: 'float32', shape: [2] },
 ] as const;
 
-/** A fake binding with ids that have wrapped to negative; it counts the tensors that are alive. */
+/**
+ * A fake binding whose ids have wrapped to negative numbers. It keeps track of the live tensors.
+ */
 function fakeBinding(behaviour: { failsAt?: 'create' | 'run' } = {}) {
   const live = new Set<number>();
   const seen = {
@@ -79,7 +81,7 @@ describe('a graph session', () => {
     expect(seen.names).toEqual(['a:0,b:0', 'AddV2_2:0,AddV2_2:1']);
   });
 
-  it('frees every tensor, also those whose id is negative', () => {
+  it('frees every tensor, including those with negative ids', () => {
     const { binding, support, live } = fakeBinding();
     const taken: number[] = [];
     loadGraph(binding, support, sumGraph(), feeds).run(values, (output, index) =>
@@ -98,7 +100,7 @@ describe('a graph session', () => {
   });
 
   it.each([undefined, 'run'] as const)(
-    'flushes subnormals during the call only (%s fails)',
+    'flushes subnormals only during the call (failing step: %s)',
     (failsAt) => {
       const { binding, support, seen } = fakeBinding(failsAt === undefined ? {} : { failsAt });
       const taken: boolean[][] = [];
@@ -113,7 +115,7 @@ describe('a graph session', () => {
     },
   );
 
-  it('frees every tensor when the receiver fails', () => {
+  it('frees every tensor when the callback throws', () => {
     const { binding, support, live } = fakeBinding();
     const run = () =>
       loadGraph(binding, support, sumGraph(), feeds).run(values, () => {

@@ -19,8 +19,8 @@ engineContract(
   missing,
 );
 
-describe.skipIf(missing !== undefined)('the device of TensorFlow', () => {
-  it('is rejected before any graph is built when it is not registered', async () => {
+describe.skipIf(missing !== undefined)("TensorFlow's device", () => {
+  it('is rejected before any graph is built if it is not registered', async () => {
     const { shape, kernels } = createFixture({ hidden: [8] });
     const creating = createEngine('tensorflow', shape, kernels, { threads: 1, device: 'cuda:0' });
     await expect(creating).rejects.toThrow(ClusterError);

@@ -17,12 +17,12 @@ import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 const good = (check: string): Row => ({ check, status: 'ok', detail: 'x' });
 const bad = (check: string): Row => ({ check, status: 'warning', detail: 'x', fix: 'do y' });
 
-describe('the machine can train', () => {
+describe('a machine', () => {
   test.each([
-    ['when both engines work', good, good, ['ok', 'ok'], true],
-    ['with a warning when only wasm works', bad, good, ['warning', 'ok'], true],
-    ['with a warning when only tensorflow works', good, bad, ['ok', 'warning'], true],
-    ['not when no engine works', bad, bad, ['failed', 'failed'], false],
+    ['can train when both engines work', good, good, ['ok', 'ok'], true],
+    ['can train, with a warning, when only wasm works', bad, good, ['warning', 'ok'], true],
+    ['can train, with a warning, when only tensorflow works', good, bad, ['ok', 'warning'], true],
+    ['cannot train when no engine works', bad, bad, ['failed', 'failed'], false],
   ] as const)('%s', (_, tensorflow, wasm, statuses, able) => {
     const rows = judgeEngines(tensorflow('engine tensorflow'), wasm('engine wasm'));
     expect(rows.map(({ status }) => status)).toEqual(statuses);
@@ -35,11 +35,11 @@ test.each([
   ['20.18.3', 'failed'],
   ['20.19.0', 'ok'],
   ['26.1.0', 'ok'],
-])('Node %s is %s', (version, status) => {
+])('Node %s has the status %s', (version, status) => {
   expect(nodeRow(version).status).toBe(status);
 });
 
-test('every failing check has a fix, and the named port, data and folder are checked', async () => {
+test('every failed check has a fix, and the given port, data and folder are checked', async () => {
   standIns({});
   const cache = temporaryFolder();
   vi.stubEnv('MNIST_DIST_CACHE', cache);
@@ -74,7 +74,7 @@ test('every failing check has a fix, and the named port, data and folder are che
   expect(rows.filter(({ status, fix }) => status !== 'ok' && (fix ?? '') === '')).toEqual([]);
 });
 
-test('the table shows the fix under its row', () => {
+test('the table shows each fix below its row', () => {
   expect(rowLines([good('node'), { ...bad('compiler'), status: 'failed' }])).toEqual([
     'node      ok    x',
     'compiler  FAIL  x',

@@ -43,7 +43,7 @@ describe('without a compiler', () => {
     expect(readdirSync(cache)).toEqual([]);
   });
 
-  test('a CXX that does not exist is named', async () => {
+  test('the error shows a CXX that does not exist', async () => {
     const { link } = emptyPlaces();
     vi.stubEnv('CXX', '/nowhere/c++ -m64');
     await expect(ensureTensorFlow({ link, device: 'cpu' }, ignore)).rejects.toThrow(
@@ -52,7 +52,7 @@ describe('without a compiler', () => {
   });
 });
 
-test('a compiler that fails leaves no binding, and its message is passed on', async () => {
+test('a failing compiler leaves no binding behind, and the error shows its message', async () => {
   const { cache, link, folder } = emptyPlaces();
   const tensorflow = fakeTensorFlow(folder);
   standIns({
@@ -77,10 +77,10 @@ test('a binding that does not load is not used', async () => {
   expect(readdirSync(cache)).toEqual([]);
 });
 
-test('a cache that cannot be written to is named', async () => {
+test('the error says which cache cannot be written', async () => {
   const { cache, link, folder } = emptyPlaces();
   const tensorflow = fakeTensorFlow(folder);
-  // The owner of the lock finds a file in the place of its folder.
+  // The owner of the lock finds a file in place of its folder.
   const replace = `for f in '${cache}'/lock/*/; do /bin/rm -r "$f"; : > "\${f%/}"; done`;
   standIns({ 'c++': `[ "$1" = --version ] && { ${replace}; }; exit 0` });
   await expect(ensureTensorFlow({ link, tensorflow }, ignore)).rejects.toMatchObject({
@@ -90,9 +90,9 @@ test('a cache that cannot be written to is named', async () => {
 });
 
 describe.skipIf(installed === undefined)(
-  'with the TensorFlow that is set up on this machine,',
+  'with the TensorFlow that is set up on this machine',
   () => {
-    test('two set-ups at once build one binding, and a damaged one is built again', async () => {
+    test('two concurrent set-ups build one binding, and a damaged binding is rebuilt', async () => {
       const { cache, folder, link } = emptyPlaces();
       standIns({}, [...(process.env['PATH'] ?? '').split(':'), ...systemPath]);
       const steps: string[] = [];
@@ -120,7 +120,8 @@ describe.skipIf(installed === undefined)(
         /--gpu/,
       );
 
-      // A file in its place prevents the link's folder, as a folder of another user would.
+      // A file in its place keeps the link's folder from being created, as another user's folder
+      // would.
       const foreign = join(folder, 'foreign');
       writeFileSync(foreign, '');
       const own = await ensureTensorFlow({ ...options, link: join(foreign, 'napi-v8') }, report);
@@ -155,7 +156,7 @@ function loadedBinding(cache: string): string {
   }).trim();
 }
 
-/** A fake of TensorFlow's folder, which only the linker would reject. */
+/** A fake TensorFlow folder, which only the linker would reject. */
 function fakeTensorFlow(folder: string): string {
   const directory = join(folder, 'tensorflow');
   mkdirSync(join(directory, 'include'), { recursive: true });

@@ -5,7 +5,7 @@ import { MAX_GPUS } from '../../../../shared/limits.ts';
 import { gpuQuestion, parseReadings } from '../../../../worker/native/gpu-answer.ts';
 import { gpuLine, gpuLineReading, MEBIBYTE } from '../../../fixtures/engine/gpu-answer.ts';
 
-describe('the answer of nvidia-smi', () => {
+describe('the output of nvidia-smi', () => {
   it('has its fields in the order in which they are parsed', () => {
     expect(gpuQuestion).toEqual([
       '--query-gpu=index,utilization.gpu,memory.used,memory.total,temperature.gpu,power.draw',
@@ -13,7 +13,7 @@ describe('the answer of nvidia-smi', () => {
     ]);
   });
 
-  it('is parsed to ratios, bytes, degrees and watts, one GPU per line', () => {
+  it('is parsed into ratios, bytes, degrees and watts, one GPU per line', () => {
     const answer = `${gpuLine}\n1, 0, 4, 81559, 29, 69.78\n`;
     expect(parseReadings(answer)).toEqual([
       gpuLineReading,
@@ -47,7 +47,7 @@ describe('the answer of nvidia-smi', () => {
       [expect.objectContaining({ index: 0, powerWatts: 9.5 })],
     ],
     ['lines without a GPU', 'No devices were found\n\n[N/A], 5\n-1, 5\n1.5, 5\n', []],
-    ['GPUs whose number is too high', `${MAX_GPUS}, 5\n${'9'.repeat(400)}, 5\n`, []],
+    ['GPUs whose index is too high', `${MAX_GPUS}, 5\n${'9'.repeat(400)}, 5\n`, []],
     [
       'units',
       '0, 57 %, 1432 MiB, 81559 MiB, 34, 118.25 W\n',
@@ -63,7 +63,7 @@ describe('the answer of nvidia-smi', () => {
     expect(parseReadings('5'.repeat(1_000_000))).toEqual([]);
   });
 
-  it('is parsed to readings that a message accepts, for any text', () => {
+  it('is parsed into readings that a message accepts, for any text', () => {
     const field = fc.oneof(fc.integer().map(String), fc.double().map(String), fc.string());
     const line = fc.array(field, { maxLength: 8 }).map((fields) => fields.join(','));
     const answers = fc.array(line).map((lines) => lines.join('\n'));

@@ -68,7 +68,7 @@ describe("a worker's environment", () => {
       inherited,
     );
 
-  test('fixes threads and determinism', () => {
+  test('fixes the number of threads and makes operations deterministic', () => {
     expect(environment('cpu')).toMatchObject({
       TF_NUM_INTRAOP_THREADS: '2',
       TF_NUM_INTEROP_THREADS: '-1',
@@ -78,14 +78,14 @@ describe("a worker's environment", () => {
     });
   });
 
-  test('puts the CUDA wheels first in the path of the linker and sets the compile cache', () => {
+  test("puts the CUDA wheels first in the linker's path and sets the compile cache", () => {
     const found = environment('cuda:0', { LD_LIBRARY_PATH: '/other', MNIST_DIST_CACHE: '/cache' });
     expect(found['LD_LIBRARY_PATH']).toBe('/cuda/lib:/other');
     expect(found['CUDA_CACHE_PATH']).toBe('/cache/cuda');
     expect(found['TF_FORCE_GPU_ALLOW_GROWTH']).toBe('true');
   });
 
-  test('rejects a GPU that this process may not use, and any GPU without CUDA', () => {
+  test('rejects a GPU that this process may not use, and any GPU if there is no CUDA', () => {
     expect(() => environment('cuda:1', { CUDA_VISIBLE_DEVICES: '1' })).toThrow(
       /cuda:1.*may use 1 GPU/,
     );
@@ -94,7 +94,7 @@ describe("a worker's environment", () => {
 });
 
 describe('CUDA libraries', () => {
-  test('are in the lib folders beside TensorFlow', () => {
+  test('are found in the lib folders next to TensorFlow', () => {
     const site = temporaryFolder();
     expect(cudaLibraryPath(join(site, 'tensorflow'))).toBeUndefined();
     for (const path of ['cudnn/lib', 'cublas/lib', 'cuda_nvcc/bin'])
@@ -104,7 +104,7 @@ describe('CUDA libraries', () => {
     );
   });
 
-  test('are found by the linker in the given environment, and missing ones are named', async () => {
+  test('are found by the linker in the given environment; missing ones are reported', async () => {
     const folder = temporaryFolder();
     symlinkSync(libraryOfThisProcess('libm.so.6'), join(folder, 'libstandin.so.12'));
     const names = ['libstandin.so.12', 'libnowhere.so.9'];
@@ -115,7 +115,7 @@ describe('CUDA libraries', () => {
   });
 });
 
-test('the log of TensorFlow at its start is reduced to warnings and errors', () => {
+test("TensorFlow's start-up log is reduced to warnings and errors", () => {
   const said = [
     'WARNING: All log messages before absl::InitializeLog() is called are written to STDERR',
     'I0000 00:00:1795478101.127340    9547 port.cc:153] oneDNN custom operations are on.',

@@ -31,7 +31,7 @@ function watch(uuid?: string, times = SOON) {
   return { telemetry, reports, lines, reported };
 }
 
-/** A fake nvidia-smi on PATH; its script has the returned folder in $D. */
+/** Puts a fake nvidia-smi on PATH. In its script, $D is the returned folder. */
 function nvidiaSmi(script: string): string {
   const folder = temporaryFolder();
   standIns({ 'nvidia-smi': `D='${folder}'\n${script}` }, systemPath);
@@ -50,7 +50,7 @@ function isAlive(pid: number): boolean {
 }
 
 describe('a worker that has nvidia-smi', () => {
-  it('reports its answers repeatedly, with one process at a time', async () => {
+  it('reports the readings repeatedly, with one process at a time', async () => {
     const folder = nvidiaSmi(
       'echo begin >> "$D/log"; sleep 0.02; echo "0, 57, 1, 2, 34, 118.25"; echo end >> "$D/log"',
     );
@@ -83,7 +83,7 @@ describe('a worker that has nvidia-smi', () => {
     );
   });
 
-  it('logs one failure and reports once that no reading is available', async () => {
+  it('logs only the first failure, and reports once that no reading is available', async () => {
     const folder = nvidiaSmi(
       'echo . >> "$D/log"; [ -e "$D/well" ] && echo "0, 57" || ' +
         '{ echo "couldn\'t communicate"; exit 9; }',
@@ -109,13 +109,13 @@ describe('a worker that has nvidia-smi', () => {
     expect(lines).toHaveLength(1);
   });
 
-  it('polls less often when it fails', async () => {
+  it('polls less often after a failure', async () => {
     const folder = nvidiaSmi('echo "$*" >> "$D/log"; [ "$1" = --id=0 ] && echo "0, 57"');
     const times = { ...SOON, retryMilliseconds: 600_000 };
     const failing = watch('1', times);
     await until(
       () => failing.lines.length === 1,
-      () => 'it does not say that it fails',
+      () => 'the failure is not logged',
     );
     await watch('0', times).reported(5);
     expect(linesOf(join(folder, 'log')).filter((line) => line.startsWith('--id=1'))).toHaveLength(
@@ -123,23 +123,23 @@ describe('a worker that has nvidia-smi', () => {
     );
   });
 
-  it('ends its process when it is stopped', async () => {
+  it('kills its process when it is stopped', async () => {
     const folder = nvidiaSmi('echo $$ >> "$D/pids"; exec sleep 1000');
     const { telemetry, reports, lines } = watch();
     const pids = () => linesOf(join(folder, 'pids')).map(Number);
     await until(
       () => pids().length > 0,
-      () => 'it was not started',
+      () => 'nvidia-smi was not started',
     );
     telemetry.stop();
     await until(
       () => !pids().some(isAlive),
-      () => 'it is still there',
+      () => 'nvidia-smi is still running',
     );
     expect([reports, lines]).toEqual([[], []]);
   });
 
-  it('ends a process that hangs, and polls again', async () => {
+  it('kills a process that hangs, and polls again', async () => {
     // The child keeps the pipe open until the test ends.
     const folder = nvidiaSmi(
       'echo $$ >> "$D/pids"; while [ -e "$D/pids" ]; do sleep 0.1; done & wait',
@@ -155,12 +155,12 @@ describe('a worker that has nvidia-smi', () => {
     expect(reports).toEqual([]);
   });
 
-  it('limits the bytes that it reads of an answer', async () => {
+  it('limits how many bytes of an answer it reads', async () => {
     nvidiaSmi(`yes "0, 57" | head -c ${MAX_GPU_ANSWER_BYTES + 1}`);
     const { reports, lines } = watch();
     await until(
       () => lines.length === 1,
-      () => 'it says nothing',
+      () => 'nothing is logged',
     );
     expect(lines).toEqual([expect.stringMatching(/maxBuffer/)]);
     expect(reports).toEqual([]);
@@ -177,19 +177,19 @@ describe('a worker that has nvidia-smi', () => {
     const { reports, lines } = watch();
     await until(
       () => lines.length === 1,
-      () => 'it says nothing',
+      () => 'nothing is logged',
     );
     expect(reports).toEqual([]);
   });
 });
 
-it('a worker continues where no process can be started', async () => {
+it('a worker continues if no process can be started', async () => {
   nvidiaSmi('echo "0, 57"');
-  // This is longer than an argument may be.
+  // An argument may not be this long, so the process cannot be started.
   const { reports, lines } = watch('x'.repeat(2 ** 20));
   await until(
     () => lines.length === 1,
-    () => 'it says nothing',
+    () => 'nothing is logged',
   );
   expect([reports, lines]).toEqual([[], [expect.stringMatching(/E2BIG/)]]);
 });
@@ -209,7 +209,7 @@ it('a worker that starts without nvidia-smi never runs one that is added later',
   expect([reports, lines]).toEqual([[], []]);
 });
 
-it('a worker that may use no GPU does not run nvidia-smi', async () => {
+it('a worker that may not use any GPU does not run nvidia-smi', async () => {
   const folder = nvidiaSmi('echo . >> "$D/log"; echo "0, 57"');
   const telemetry = new GpuTelemetry({
     times: SOON,

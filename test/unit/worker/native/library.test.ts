@@ -11,7 +11,7 @@ import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
 const ignore = (): void => undefined;
 
-/** An index of two small wheels, and a pip that copies from it unless `fails` names the project. */
+/** An index with two small wheels, and a fake pip that runs the given download command. */
 function smallIndex() {
   const folder = temporaryFolder();
   const add = (project: string, files: Readonly<Record<string, string>>): Wheel => {
@@ -39,8 +39,8 @@ function smallIndex() {
   };
   const calls = join(folder, 'calls');
   const pip = (download: string): void => {
-    // The destination follows --dest; the last argument is the requirements file, which has the
-    // project.
+    // The destination follows --dest; the last argument is the requirements file, which contains
+    // the project.
     const script = `
 if [ "$1" = --version ]; then echo "pip 99 from here"; exit 0; fi
 while [ $# -gt 1 ]; do [ "$1" = --dest ] && dest=$2; shift; done
@@ -95,7 +95,7 @@ describe('a pinned library', () => {
     expect(called()).toEqual(['small', 'cuda', 'cuda']);
   });
 
-  test('is named file by file when it is missing offline', async () => {
+  test('is reported file by file if it is missing and the set-up is offline', async () => {
     const { set, pip, copy, places, called } = smallIndex();
     pip(copy);
     await expect(pinnedLibrary(set, places, true, ignore)).rejects.toThrow(
@@ -116,7 +116,7 @@ describe('a pinned library', () => {
 });
 
 describe('a wheel', () => {
-  test('with another SHA-256 is rejected and removed', async () => {
+  test('with a wrong SHA-256 is rejected and removed', async () => {
     const { tensorflow, pip, copy, cache, places } = smallIndex();
     pip(`${copy}; echo more >> $dest/small-1-py3-none-manylinux_2_17_x86_64.whl`);
     const wheels = join(cache, 'wheels');
@@ -137,7 +137,7 @@ describe('a wheel', () => {
   });
 });
 
-test('a folder without TensorFlow is rejected by name', () => {
+test('a folder without TensorFlow is rejected, and the error shows its name', () => {
   const folder = temporaryFolder();
   expect(() => folderLibrary(folder)).toThrow(
     `--tensorflow ${folder}: libtensorflow_cc.so.2 is missing (empty folder)`,

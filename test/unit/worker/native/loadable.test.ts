@@ -22,7 +22,7 @@ const choose = (engine: 'auto' | 'tensorflow', lines: string[] = []) =>
     }),
   );
 
-describe('a TensorFlow that cannot be loaded', () => {
+describe('a TensorFlow', () => {
   it.each([
     [
       'whose addon is not a library',
@@ -35,7 +35,7 @@ describe('a TensorFlow that cannot be loaded', () => {
       /cannot be loaded here: .*does not work \(exit 1\)/,
     ],
   ])(
-    '%s is an error where the user chose it, and is replaced by wasm otherwise',
+    '%s is an error if the user chose it, and is replaced by wasm otherwise',
     async (_what, wishes, why) => {
       const cache = fakeEngine('cpu', wishes);
       const refusal = {
@@ -53,13 +53,13 @@ describe('a TensorFlow that cannot be loaded', () => {
     },
   );
 
-  it('is tried only once on a machine', async () => {
+  it('is tested only once per machine', async () => {
     fakeEngine('cpu');
     expect(await choose('auto')).toMatchObject({ engine: 'tensorflow' });
   });
 });
 
-it('the mount of a path is the innermost one, and the last of several at one point', () => {
+it('the innermost mount of a path counts, and the last one at the same mount point', () => {
   const folder = temporaryFolder();
   const mounts = join(folder, 'mountinfo');
   const line = (point: string, options: string) =>
@@ -89,7 +89,7 @@ const canMount = spawnSync('unshare', ['-m', 'true']).status === 0;
 const skipped = canMount ? '' : ' (skipped: no mount namespaces here)';
 
 it.skipIf(!canMount)(
-  `nothing is set up or loaded on a file system that is mounted noexec${skipped}`,
+  `TensorFlow is not set up or loaded on a file system that is mounted noexec${skipped}`,
   () => {
     const cache = fakeEngine('cpu');
     standIns({}, (process.env['PATH'] ?? '').split(':'));
@@ -108,7 +108,7 @@ mount -t tmpfs -o noexec none "$1"; node ${executable} setup --tensorflow "$1"; 
   },
 );
 
-it('a cache that is not mounted noexec is set up', async () => {
+it('a cache on a file system that is not mounted noexec is set up', async () => {
   fakeEngine('cpu');
   await expect(ensureTensorFlow({}, () => undefined)).resolves.toMatchObject({ source: 'fake' });
 });

@@ -3,7 +3,7 @@ import { requireGpu } from '../../../../worker/native/require-gpu.ts';
 import { findUsableGpus } from '../../../../worker/native/usable-gpus.ts';
 import { standIns } from '../../../fixtures/engine/fake-programs.ts';
 
-/** A part of the C library, which the linker of every process finds. */
+/** A library that the linker finds in every process, as part of the C library. */
 const HERE = 'libm.so.6';
 const TWO_GPUS = {
   'nvidia-smi':
@@ -23,7 +23,7 @@ function look(
 describe('a GPU that the user chose', () => {
   it.each<[string, () => Promise<void>]>([
     ['nvidia-smi lists it', () => look('cuda:1', TWO_GPUS)],
-    ['CUDA_VISIBLE_DEVICES names it', () => look('cuda:0', TWO_GPUS, { visible: '1' })],
+    ['CUDA_VISIBLE_DEVICES selects it', () => look('cuda:0', TWO_GPUS, { visible: '1' })],
   ])('is available when %s', async (_, there) => {
     await expect(there()).resolves.toBeUndefined();
   });

@@ -12,8 +12,8 @@ import { fakeEngine } from '../../../fixtures/engine/fake-engine.ts';
 import { standIns, systemPath } from '../../../fixtures/engine/fake-programs.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
-// No GPU has run any of this: the rules are those of NVIDIA's documentation, and of programs that
-// imitate them.
+// None of this has ever run on a GPU: the rules are those of NVIDIA's documentation, and of
+// programs that imitate them.
 
 const names = ['aaaa1111', 'aaaa2222', 'bbbb3333', 'cccc4444'];
 const uuids = names.map((name) => `GPU-${name}-d72c-4106-c12f-20bd9faed9f6`);
@@ -27,7 +27,8 @@ const four: readonly Gpu[] = uuids.map((uuid, index) => ({
 const mixed: readonly Gpu[] = four.map((gpu, i) => ({ ...gpu, name: i === 0 ? 'T4' : 'H100' }));
 const [M0, M1, M2] = ['MIG-0a000000-1', 'MIG-0b000000-2', 'MIG-0c000000-3'];
 /**
- * The first GPU has two MIG instances, the second one, the third none; the fourth is without MIG.
+ * The first GPU has two MIG instances, the second has one, and the third has none. MIG is off on
+ * the fourth.
  */
 const sliced: readonly Gpu[] = four.map((gpu, i) => {
   const instances = [[M0, M1], [M2], []][i];
@@ -56,7 +57,7 @@ describe('the GPUs that a process may use', () => {
     [...cuda('0,'), [A]],
     [...cuda('1gpu2,2ampere'), [B, C]],
     [...cuda('2, +3, -0'), [C, D, A]],
-    // Values that name no GPU, and invalid entries, which end the list.
+    // Values that select no GPU, and invalid entries, which end the list.
     [...cuda(''), []],
     [...cuda('-1'), []],
     [...cuda('0,2,-1,1'), [A, C]],
@@ -69,7 +70,7 @@ describe('the GPUs that a process may use', () => {
     [...cuda('0,0'), []],
     [...cuda('0,1,2,1'), []],
     [...cuda('0', []), []],
-    // UUIDs, and enough of their digits.
+    // UUIDs, and prefixes of UUIDs.
     [...cuda(B), [B]],
     [...cuda(`${D},${A}`), [D, A]],
     [...cuda('GPU-bbbb'), [C]],
@@ -94,7 +95,7 @@ describe('the GPUs that a process may use', () => {
     [...cuda('3,2,1', sliced), [D]],
     [...cuda('GPU-aaaa1', sliced), [M0]],
     [...cuda(M0), []],
-    // GPUs that differ: by default CUDA counts from the fastest.
+    // Different GPUs: by default, CUDA counts from the fastest.
     [...cuda('1,0', mixed), ['1', '0']],
     [...cuda('4', mixed), []],
     [...cuda(B, mixed), [B]],
@@ -103,15 +104,16 @@ describe('the GPUs that a process may use', () => {
     [{ CUDA_DEVICE_ORDER: 'FASTEST_FIRST' }, mixed, ['0', '1', '2', '3']],
     [{ CUDA_DEVICE_ORDER: 'FASTEST_FIRST' }, four, [A, B, C, D]],
     [{}, mixed, [A, B, C, D]],
-    // Slurm without CUDA_VISIBLE_DEVICES: numbers of the node, with a cgroup and without.
+    // Slurm without CUDA_VISIBLE_DEVICES: its numbers are those of the node, with or without a
+    // cgroup.
     [{ SLURM_JOB_GPUS: '2,3' }, four, [C, D]],
     [{ SLURM_JOB_GPUS: '0,1', SLURM_STEP_GPUS: '3' }, four, [D]],
     [{ SLURM_JOB_GPUS: '6,7' }, four.slice(0, 2), [A, B]],
     [{ SLURM_JOB_GPUS: '6,7' }, four, []],
     [{ SLURM_JOB_GPUS: '2,3', CUDA_VISIBLE_DEVICES: '0' }, four, [A]],
     [{ SLURM_JOB_GPUS: '' }, four, [A, B, C, D]],
-    // Containers: the runtime hides the other GPUs; those that a privileged container sees in
-    // addition are left out.
+    // Containers: the runtime hides the other GPUs; additional ones that a privileged container
+    // sees are left out.
     [{ NVIDIA_VISIBLE_DEVICES: 'all' }, four, [A, B, C, D]],
     [{ NVIDIA_VISIBLE_DEVICES: 'void' }, four, [A, B, C, D]],
     [{ NVIDIA_VISIBLE_DEVICES: '' }, four, [A, B, C, D]],
@@ -122,7 +124,7 @@ describe('the GPUs that a process may use', () => {
     [{ NVIDIA_VISIBLE_DEVICES: M1 }, sliced, [M1]],
     [{ NVIDIA_VISIBLE_DEVICES: 'GPU-dddd' }, four, [A, B, C, D]],
     [{ NVIDIA_VISIBLE_DEVICES: D, CUDA_VISIBLE_DEVICES: '0' }, four, [A]],
-  ])('with %o', (variables, machine, expected) => {
+  ])('follow from %o', (variables, machine, expected) => {
     const { gpus } = usableGpus(machine, variables);
     expect(gpus.map(({ identifier }) => identifier)).toEqual(expected);
   });
@@ -149,7 +151,7 @@ describe('the GPUs that a process may use', () => {
       'this process may use no GPU (the driver shows 4; CUDA_VISIBLE_DEVICES=GPU-aaaa; ' +
         '"GPU-aaaa" matches the UUIDs of 2 GPUs, so CUDA ignores it and everything after it)',
     ],
-  ])('are counted in words: %s', (value, words) => {
+  ])('are counted in words for CUDA_VISIBLE_DEVICES=%s', (value, words) => {
     expect(howMany(usableGpus(four, { CUDA_VISIBLE_DEVICES: value }))).toBe(words);
   });
 });
@@ -181,14 +183,14 @@ describe('a worker', () => {
     expect(found).toMatchObject({ CUDA_VISIBLE_DEVICES: shown, MNIST_DIST_INTERNAL_GPU: own });
   });
 
-  it('keeps the order of CUDA for a number, and names no GPU where it is not known', async () => {
+  it("keeps CUDA's order for a number, and reports no GPU if it is ambiguous", async () => {
     const found = environmentOf('auto', { CUDA_VISIBLE_DEVICES: '1' }, mixed);
     expect(found).toMatchObject({ CUDA_VISIBLE_DEVICES: '1', CUDA_DEVICE_ORDER: 'FASTEST_FIRST' });
     expect(await watchedGpus(found)).toEqual({ indices: new Set() });
     expect(environmentOf('auto', {}, mixed)['CUDA_DEVICE_ORDER']).toBe('PCI_BUS_ID');
   });
 
-  it('may not use another GPU, and the error names those that it may use', () => {
+  it('may not use a different GPU, and the error lists those that it may use', () => {
     const usable = usableGpus(four, { CUDA_VISIBLE_DEVICES: '3' });
     expect(() => gpuOf('cuda:1', usable)).toThrow(
       expect.objectContaining({
@@ -201,7 +203,7 @@ describe('a worker', () => {
     );
   });
 
-  it('reports its own GPU or that of its instance by UUID, else all that it may use', async () => {
+  it('reports its own GPU or that of its instance by UUID, or else all it may use', async () => {
     expect(await watchedGpus(environmentOf('cuda:1', { CUDA_VISIBLE_DEVICES: '2,3' }))).toEqual({
       uuid: D,
     });
@@ -284,15 +286,18 @@ describe('`local -n`', () => {
       ],
     ],
     [1, '-1', [['auto', '-1']]],
-  ] as const)('%s with CUDA_VISIBLE_DEVICES=%s', async (count, visible, expected) => {
-    lines.length = 0;
-    expect(await plan(count, visible)).toEqual(expected);
-    expect(lines.some((line) => line.includes('"GPU-a" is not the number'))).toBe(
-      visible === '3,GPU-a',
-    );
-  });
+  ] as const)(
+    '%s gives GPUs to workers by CUDA_VISIBLE_DEVICES=%s',
+    async (count, visible, expected) => {
+      lines.length = 0;
+      expect(await plan(count, visible)).toEqual(expected);
+      expect(lines.some((line) => line.includes('"GPU-a" is not the number'))).toBe(
+        visible === '3,GPU-a',
+      );
+    },
+  );
 
-  it('gpu is rejected where this process may use no GPU', async () => {
+  it('gpu is rejected if this process may not use any GPU', async () => {
     await expect(plan('gpu', '-1')).rejects.toMatchObject({
       code: 'ENGINE',
       message:
@@ -324,7 +329,7 @@ else echo "0, A100, ${A}, 570, Enabled"; echo "1, A100, ${B}, 570, [N/A]"; fi`;
     ]);
   });
 
-  it('comes from the driver without nvidia-smi, and has only GPUs that can be opened', async () => {
+  it('comes from the kernel driver without nvidia-smi, and omits unusable GPUs', async () => {
     standIns({});
     const [gpus, devices] = [join(temporaryFolder(), 'gpus'), temporaryFolder()];
     const add = (bus: string, lines: string) => {
