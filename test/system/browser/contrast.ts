@@ -1,8 +1,8 @@
 import type { Page } from 'playwright-core';
 
 /**
- * Runs in the page: every element that shows text of its own, with the contrast between its colour
- * and its background.
+ * Runs in the page: returns every element that has text of its own, with the contrast between its
+ * colour and its background.
  */
 const script = `(() => {
   const context = document.createElement('canvas').getContext('2d', { willReadFrequently: true });

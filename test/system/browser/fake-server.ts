@@ -2,20 +2,20 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { RunView, Update } from '../../../dashboards/feed/api.ts';
 import { readPageFiles } from '../../../dashboards/server/page-files.ts';
 
-/** A fake listener of a coordinator: it serves the real page and a fake run. */
+/** A coordinator's fake page listener: it serves the real page and a fake run. */
 export interface StandIn {
   readonly url: string;
   /**
-   * The answer to GET /api/run; undefined: it hangs up on every request for data, as if no
-   * coordinator listened.
+   * The response to GET /api/run. If it is undefined, the server hangs up on every request for
+   * data, as if no coordinator were listening.
    */
   view: RunView | undefined;
-  /** The answer to GET /api/weights. */
+  /** The response to GET /api/weights. */
   weights: { readonly step: number; readonly values: Float32Array } | undefined;
-  /** Every path that was asked for, and when (milliseconds). */
+  /** Every path that was requested, and when (milliseconds). */
   readonly requests: { readonly path: string; readonly at: number }[];
   streams(): number;
-  /** Sends an update to all streams; the view is left alone. */
+  /** Sends an update to all streams; does not change the view. */
   send(update: Update): void;
   breakStreams(): void;
   close(): Promise<void>;

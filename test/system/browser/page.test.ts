@@ -58,7 +58,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
-  test('shows a lost worker in red, crossed out and named as lost, until it is back', async () => {
+  test('shows a lost worker in red, crossed out and marked as lost, until it is back', async () => {
     const { server, page, complaints } = await start(view(200));
     const row = '#worker-rows tr:nth-child(2)';
     const colour = () => visitor.colourOf(page, `${row} .state`);
@@ -84,7 +84,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     say('training', 8, 1);
     await eventually(async () => expect(await colour()).toBe('rgb(25, 27, 31)'));
     const timeline = page.locator(`${row} canvas`);
-    // The newest stretch begins with the next update.
+    // The next update begins a new stretch.
     server.send({ status: status({ step: 201, seconds: 9, lost: 1 }) });
     await eventually(async () =>
       expect(await timeline.getAttribute('aria-label')).toMatch(
@@ -121,7 +121,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
-  test('would not run markup that got in: the policy stops it, and says so', async () => {
+  test('would not run injected markup: the policy blocks it, and says so', async () => {
     const { page, complaints } = await start(view(200));
     const tried = await page.locator('body').evaluate((body, markup) => {
       try {
@@ -135,7 +135,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints.join()).toContain('Trusted');
   });
 
-  test('reads a drawn 1, and asks for weights only then and once a second at most', async () => {
+  test('reads a drawn 1, and requests weights only then, at most once a second', async () => {
     const { server, page, complaints } = await start(view(200));
     const asked = () => server.requests.filter(({ path }) => path === '/api/weights');
     server.send({ status: status({ step: 201, seconds: 5 }) });
@@ -200,7 +200,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
       'over 700 steps',
     );
     expect(server.requests.slice(requests).map(({ path }) => path)).not.toContain('/');
-    // The browser itself reports each request that no server answers.
+    // The browser itself complains about each request that no server answers.
     expect(
       complaints.filter((text) => !/ERR_EMPTY_RESPONSE|ERR_INCOMPLETE_CHUNKED/.test(text)),
     ).toEqual([]);
@@ -224,7 +224,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
-  test('shows neither rate nor unknown counts while it waits, and problems in red', async () => {
+  test('shows no rate and no unknown counts while it waits, and problems in red', async () => {
     const { server, page, complaints } = await start(view(600));
     const waiting = {
       state: 'gathering',
@@ -297,7 +297,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
-  test('fits a phone: no scrolling sideways, a finger draws without moving the page', async () => {
+  test('fits a phone: it does not scroll sideways, and drawing does not move it', async () => {
     const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
     const workers = [
       worker('w0'),
@@ -341,7 +341,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
-  test('tells mistakes without pictures from no mistakes', async () => {
+  test('distinguishes mistakes without pictures from no mistakes', async () => {
     const evaluated = view(1900).evaluated ?? never();
     const { server, page, complaints } = await start(
       view(1900, { evaluated: { ...evaluated, mistakes: [] } }),
@@ -374,7 +374,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
       await eventually(async () => expect(await page.locator('#matrix .right').count()).toBe(11));
       const found = await contrasts(page);
       expect(found.length).toBeGreaterThan(200);
-      // 4.5 is what AA of WCAG 2 asks of text.
+      // WCAG 2 requires 4.5 for text at level AA.
       expect(found.filter(({ contrast }) => contrast < 4.5)).toEqual([]);
       expect(complaints).toEqual([]);
     },
@@ -437,7 +437,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
           requestAnimationFrame(next);
         }),
     );
-    // Not a measure of speed: a page that is stuck does not draw twenty frames.
+    // This does not measure speed: a page that is stuck does not draw twenty frames.
     expect(frames).toBeGreaterThan(0);
     await draw(page, one);
     await reads(page);
@@ -449,5 +449,5 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
 });
 
 function never(): never {
-  throw new Error('a run that was made up lacks something');
+  throw new Error('the fake run lacks something');
 }

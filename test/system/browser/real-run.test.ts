@@ -37,7 +37,7 @@ describe.skipIf(missing !== undefined)(`a real run in Chromium${why}`, () => {
       row
         .locator('.state')
         .evaluate((cell) => cell.ownerDocument.defaultView.getComputedStyle(cell).color);
-    // Vermillion, as dark as text must be.
+    // Vermilion, as dark as text must be.
     await eventually(async () =>
       expect([await state(), await colour()]).toEqual(['lost', 'rgb(179, 71, 0)']),
     );
@@ -49,8 +49,8 @@ describe.skipIf(missing !== undefined)(`a real run in Chromium${why}`, () => {
     await local.says(/resuming after step \d+ \(term 2\)/);
     await eventually(async () => expect(await step()).toBeGreaterThan(before));
     expect(await text('#event-list')).toMatch(/coordinator started \(term 2\)/);
-    // While no process listens, or the run is being opened, Chromium itself complains; nothing else
-    // may fail.
+    // While no process listens, or while the run is being opened, Chromium itself complains.
+    // Nothing else may fail.
     const isExpected = (complaint: string) => /net::ERR_|status of 503/.test(complaint);
     expect(complaints.filter((complaint) => !isExpected(complaint))).toEqual([]);
     complaints.length = 0;

@@ -27,7 +27,7 @@ describe.skipIf(missing !== undefined)(`the report in Chromium${why}`, () => {
     rmSync(folder, { recursive: true });
   });
 
-  /** Opens the page; returns its complaints and requests while `look` examined it. */
+  /** Opens the page; returns its complaints and requests while `look` examines it. */
   async function open(
     options: BrowserContextOptions,
     look: (page: Page) => Promise<void>,
@@ -71,7 +71,7 @@ describe.skipIf(missing !== undefined)(`the report in Chromium${why}`, () => {
           '[...document.querySelectorAll("svg text, svg .mark-rect path")]' +
             '.map((each) => getComputedStyle(each).fill)',
         );
-        // A fill is black where the colour of the page cannot be read.
+        // A fill is black if the page's colour cannot be read.
         expect(fills.filter((fill) => fill === 'rgb(0, 0, 0)')).toEqual([]);
         const ink = colorScheme === 'dark' ? 'rgb(232, 234, 237)' : 'rgb(25, 27, 31)';
         expect(fills).toContain(ink);

@@ -1,4 +1,4 @@
-// Pictures of the live page: node test/system/browser/screenshots.mjs URL [FOLDER]
+// Takes screenshots of the live page: node test/system/browser/screenshots.mjs URL [FOLDER]
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
@@ -16,7 +16,7 @@ const looks = [
     hasTouch: true,
   },
 ];
-/** A 2 in one stroke, in parts of the square's side. */
+/** A 2 in one stroke, in fractions of the square's side. */
 const two = [
   [0.28, 0.32],
   [0.36, 0.2],

@@ -3,7 +3,7 @@ import { type Browser, type BrowserContextOptions, chromium, type Page } from 'p
 import { expect } from 'vitest';
 
 const CHROMIUM = '/usr/bin/chromium-headless-shell';
-/** Why there are no tests in a browser; undefined where there are. */
+/** Why tests in a browser cannot run; undefined if they can. */
 export const missing = existsSync(CHROMIUM) ? undefined : `${CHROMIUM} is not installed`;
 /** For test titles. */
 export const why = missing === undefined ? '' : `: ${missing}`;
@@ -12,7 +12,7 @@ export function startBrowser(): Promise<Browser> {
   return chromium.launch({ executablePath: CHROMIUM });
 }
 
-/** A visitor of the page, and everything that went wrong for it. */
+/** A visitor of the page, and everything that went wrong during the visit. */
 export interface Visitor {
   readonly page: Page;
   /** Console errors and warnings, exceptions, violations of the policy, requests to other hosts. */
@@ -45,7 +45,7 @@ export async function visit(
   return { page, complaints, close: () => context.close() };
 }
 
-/** Parts of the square's side, from the top left. */
+/** Fractions of the square's side, from the top left. */
 export type Stroke = readonly (readonly [x: number, y: number])[];
 
 /** A 1 as most people write it. */
@@ -57,13 +57,13 @@ export const one: readonly Stroke[] = [
   ],
 ];
 
-/** Draws with the mouse on an empty square. */
+/** Draws with the mouse on the empty square. */
 export async function draw(page: Page, strokes: readonly Stroke[]): Promise<void> {
   await page.locator('#clear').click();
   const pad = page.locator('#pad');
   await pad.scrollIntoViewIfNeeded();
   const box = await pad.boundingBox();
-  if (box === null) throw new Error('there is no square to draw on');
+  if (box === null) throw new Error('the page has no square to draw on');
   for (const stroke of strokes) {
     for (const [index, [x, y]] of stroke.entries()) {
       await page.mouse.move(box.x + x * box.width, box.y + y * box.height, { steps: 3 });
@@ -73,7 +73,7 @@ export async function draw(page: Page, strokes: readonly Stroke[]): Promise<void
   }
 }
 
-/** Waits until the page says which class it reads, and what its bars say. */
+/** Waits until the page shows the class that it reads; returns what its bars show. */
 export async function reads(page: Page): Promise<{ text: string; shares: number[] }> {
   await page.locator('#probabilities .best').waitFor();
   const texts = await page.locator('#probabilities .number').allTextContents();
@@ -83,7 +83,7 @@ export async function reads(page: Page): Promise<{ text: string; shares: number[
   };
 }
 
-/** The colour that an element's text has. */
+/** The colour of an element's text. */
 export function colourOf(page: Page, selector: string): Promise<string> {
   return page
     .locator(selector)

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes node:22-bookworm-slim, the image that deploy/docker/Dockerfile begins with, from packages of
-# Debian and npm, for machines without access to a registry of images. Usage: base-image.sh SCRATCH;
-# podman's variables name its storage.
+# Builds node:22-bookworm-slim, the base image of deploy/docker/Dockerfile, from Debian and npm
+# packages, for machines without access to an image registry. Usage: base-image.sh SCRATCH; podman's
+# variables say where its storage is.
 set -eu
 scratch=$1
 cd "$(dirname "$0")/../.."
@@ -16,7 +16,7 @@ cp -R "$npm" "$scratch/local/lib/node_modules/npm"
 ln -sf ../lib/node_modules/npm/bin/npm-cli.js "$scratch/local/bin/npm"
 
 authorities=/etc/ssl/certs/ca-certificates.crt
-# Excludes what the slim images leave out, too.
+# Excludes what the slim images also leave out.
 mmdebstrap --quiet --variant=minbase --include=ca-certificates \
   --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
   --dpkgopt='path-exclude=/usr/share/locale/*' \
@@ -24,7 +24,7 @@ mmdebstrap --quiet --variant=minbase --include=ca-certificates \
   --customize-hook="cp $authorities \"\$1$authorities\"" \
   bookworm "$scratch/root.tar"
 
-# A certificate authority of the builder's network is in the host's bundle.
+# The host's bundle contains the certificate authority of the builder's network.
 podman import --quiet \
   --change 'ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt' \
   --change 'CMD ["node"]' \

@@ -21,7 +21,7 @@ import { missing as noPrometheus } from '../../fixtures/promtool.ts';
 import { Podman, type Ended } from './podman.ts';
 import { scrapedUp } from './prometheus.ts';
 
-/** Some group that no user of the image is in. */
+/** A group that no user in the image belongs to. */
 const SECRETS_GID = 23_456;
 const NETWORK = 'mnist-dist';
 const { CONTAINERS_SCRATCH: kept } = process.env;
@@ -31,7 +31,7 @@ const podman = new Podman(scratch);
 const folder = join(scratch, 'docker');
 const place = { network: NETWORK, folder };
 
-/** The services, with another name for their run. */
+/** The services, with a different name for their run. */
 const composed = (runId: string) =>
   readCompose([composeFile(readFileSync(join(folder, 'compose.yaml'), 'utf8'))], {
     SECRETS_GID: String(SECRETS_GID),
@@ -73,7 +73,7 @@ async function shaOutside(steps: number): Promise<string> {
 }
 
 beforeAll(async () => {
-  // Left by a run that was interrupted.
+  // An interrupted test may have left this behind.
   await podman.clear();
   const base = await podman.run(
     'podman',
@@ -86,7 +86,7 @@ beforeAll(async () => {
   await podman.build('mnist-dist:cpu', root);
   await podman.must('podman', 'network', 'create', NETWORK);
 
-  // What docs/deploy/containers.md has readers type.
+  // The commands that docs/deploy/containers.md tells readers to type.
   rmSync(folder, { recursive: true, force: true });
   cpSync(docker, folder, { recursive: true });
   const secrets = join(folder, 'secrets');
@@ -104,7 +104,7 @@ afterEach(() => podman.stopAll());
 afterAll(async () => {
   await podman.clear();
   if (kept !== undefined) return;
-  // podman mounts its storage upon itself.
+  // podman mounts its storage onto itself.
   await podman.run('umount', '--lazy', join(scratch, 'storage', 'overlay'));
   rmSync(scratch, { recursive: true, force: true });
 });
@@ -129,7 +129,7 @@ describe('compose.yaml', () => {
     expect(await ask(port, '/metrics', { ...certificates, headers })).toMatchObject({
       status: 200,
     });
-    // Probes need no token.
+    // Probes do not need a token.
     expect(await ask(port, '/readyz', certificates)).toMatchObject({ status: 200 });
     if (noPrometheus === undefined) await scrapedUp(folder, port);
 
@@ -155,7 +155,7 @@ describe('compose.yaml', () => {
   it('ends with 143 when stopped, and a new container continues to the same bytes', async () => {
     const sha = await shaOutside(3000);
     const compose = composed('stop');
-    // Containers that end are started again by hand.
+    // The test itself restarts containers that end.
     const coordinator = { ...compose.services.coordinator, restart: 'no' };
     const worker = { ...compose.services.worker, restart: 'no' };
     await podman.start('coordinator', coordinator, compose, place);
@@ -237,11 +237,11 @@ describe('the image', () => {
       'assemblyscript',
       'binaryen',
     ];
-    // Other packages name packages of types, too, whose files are left out.
+    // Packages also list type packages, whose files are left out.
     expect(superfluous.filter((name) => has(name) && !name.startsWith('@types/'))).toEqual([]);
   });
 
-  it('is not healthy where no page answers', async () => {
+  it('is not healthy if no page responds', async () => {
     await podman.must(
       'podman',
       'run',

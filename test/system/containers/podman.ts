@@ -12,7 +12,7 @@ export interface Ended {
   readonly output: string;
 }
 
-/** Debian's buildah and podman, with everything that they keep in one folder. */
+/** Debian's buildah and podman, which keep everything in one folder. */
 export class Podman {
   readonly scratch: string;
   readonly #environment: NodeJS.ProcessEnv;
@@ -29,7 +29,7 @@ export class Podman {
       containers,
       [
         '[containers]',
-        // The limits of this machine may be lower than podman's own.
+        // This machine's limits may be lower than podman's.
         'default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]',
         'init_path = "/usr/bin/catatonit"',
         '[engine]',
@@ -49,7 +49,7 @@ export class Podman {
     };
   }
 
-  /** Runs a program of this machine to its end. */
+  /** Runs a program on this machine until it ends. */
   async run(program: string, ...args: readonly string[]): Promise<Ended> {
     const child = spawn(program, args, {
       env: this.#environment,
@@ -65,7 +65,7 @@ export class Podman {
     };
   }
 
-  /** The same; rejects with what it said where it does not end with 0. */
+  /** The same; rejects with the program's output if it does not end with 0. */
   async must(program: string, ...args: readonly string[]): Promise<string> {
     const { code, output } = await this.run(program, ...args);
     if (code !== 0)
@@ -73,7 +73,7 @@ export class Podman {
     return output.trim();
   }
 
-  /** Builds deploy/docker/Dockerfile, up to a stage if one is named. */
+  /** Builds deploy/docker/Dockerfile, up to a stage if one is given. */
   async build(tag: string, checkout: string, ...more: readonly string[]): Promise<void> {
     await this.must(
       'buildah',
@@ -97,7 +97,7 @@ export class Podman {
     );
   }
 
-  /** Starts a service of Compose, every field of it, in a network in which its name leads to it. */
+  /** Starts a Compose service with all its fields, in a network that resolves its name. */
   async start(name: string, service: Service, { secrets }: Compose, place: Place): Promise<void> {
     const each = (flag: string, values: readonly string[]) =>
       values.flatMap((value) => [flag, value]);
@@ -146,7 +146,7 @@ export class Podman {
             [inFolder(source), target, ...(isReadOnly ? ['ro'] : [])].join(':'),
           ),
       ),
-      // Any port of this machine: its own may be in use.
+      // Any port on this machine, because the service's own may be in use.
       ...each(
         '--publish',
         service.ports.map((port) => port.replace(/:\d+:/, '::')),
@@ -158,9 +158,9 @@ export class Podman {
     );
   }
 
-  /** Resolves with its exit code and all it said when a container has ended. */
+  /** Resolves with a container's exit code and whole output when it has ended. */
   async end(name: string): Promise<Ended> {
-    // `podman wait` waits for a clean-up, up to a minute; "stopped" is what comes before it.
+    // `podman wait` waits up to a minute for a clean-up; the state "stopped" comes before that.
     for (;;) {
       const [status, code] = (
         await this.must(
@@ -178,7 +178,7 @@ export class Podman {
   }
 
   /**
-   * Sends STOPSIGNAL, waits, and sends SIGKILL where that takes too long; then resolves as `end`.
+   * Sends STOPSIGNAL, waits, and sends SIGKILL if that takes too long; then resolves as `end` does.
    */
   async stop(name: string): Promise<Ended> {
     await this.must('podman', 'stop', name);
@@ -195,7 +195,7 @@ export class Podman {
     await this.must('podman', 'rm', '--all', '--force', '--time', '1');
   }
 
-  /** And all volumes and networks. */
+  /** Also removes all volumes and networks. */
   async clear(): Promise<void> {
     await this.stopAll();
     await this.run('podman', 'volume', 'rm', '--all', '--force');
@@ -203,7 +203,7 @@ export class Podman {
   }
 }
 
-/** Where services run: their network, and the folder that their paths begin in. */
+/** The environment of services: their network, and the folder that their paths are relative to. */
 export interface Place {
   readonly network: string;
   readonly folder: string;

@@ -1,6 +1,6 @@
 // `npm run test:containers`: builds the images and runs them, with Debian's buildah and podman.
-// Takes minutes and some gigabytes in /tmp, which it removes; with CONTAINERS_SCRATCH=DIR they stay
-// there, and the next time begins with them.
+// It takes minutes and some gigabytes in /tmp, which it removes. With CONTAINERS_SCRATCH=DIR they
+// are kept in DIR, and the next run starts with them.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { explain, prepare, root } from '../../../bin/bootstrap.mjs';

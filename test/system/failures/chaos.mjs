@@ -1,7 +1,7 @@
-// `npm run chaos`: one run without disturbance, then the same one while workers and coordinators
-// are killed, which must end with the same bytes. It fails when fewer died between the first and
-// the last step than was asked for. `--stall` instead kills one worker, stops another for a while,
-// and looks at the longest step. What follows `--` goes to `local`.
+// `npm run chaos`: one undisturbed run, then the same run while workers and coordinators are
+// killed, which must end with the same bytes. It fails if fewer processes than requested died
+// between the first and the last step. `--stall` instead kills one worker, stops another for a
+// while, and looks at the longest step. Arguments after `--` go to `local`.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -32,7 +32,7 @@ const { values, positionals } = parseArgs({
     every: { type: 'string', default: '2' },
     'coordinator-after': { type: 'string', default: '5' },
     stall: { type: 'boolean', default: false },
-    /** Seconds for which a worker is stopped. */
+    /** How long a worker is stopped, in seconds. */
     'stop-for': { type: 'string', default: '6' },
   },
 });
@@ -40,7 +40,7 @@ const workerKills = number('worker-kills');
 const coordinatorKills = number('coordinator-kills');
 const runs = mkdtempSync(join(tmpdir(), 'mnist-dist-chaos-'));
 const token = createHash('sha256').update(runs).digest('hex');
-/** Every process that was started here, to end with this one. */
+/** Every process that was started here; they end with this one. */
 const started = new Set();
 const failures = [];
 
@@ -86,7 +86,7 @@ async function kill(local) {
       next.worker = now + 1000 * number('every');
       killOne(local, workersOf(local), kills);
     }
-    // A term whose coordinator was killed has none until the next one begins.
+    // After its coordinator was killed, a term has no coordinator until the next term begins.
     if (now >= next.coordinator && term <= coordinatorKills) {
       next.coordinator = undefined;
       killOne(local, childrenOf(local.pid).filter(isCoordinator), kills);
@@ -103,7 +103,7 @@ function killOne(local, children, kills) {
   kills.push({ name: victim.name, at: Date.now() });
 }
 
-/** One worker is killed; once it is back another is stopped and continued; then a new one joins. */
+/** Kills one worker; once it is back, stops and continues another; then adds a new one. */
 async function stall(local) {
   const happened = (event, worker, times) =>
     until(
@@ -118,7 +118,7 @@ async function stall(local) {
   await happened('ready', 'w2', 2);
   const stopped = workerOf(local, 'w1');
   process.kill(stopped.pid, 'SIGSTOP');
-  // How long it is stopped is the disturbance; nothing else waits for it.
+  // The time for which it is stopped is the disturbance; nothing else waits for it.
   await sleep(1000 * number('stop-for'));
   if (!local.isRunning) throw tooShort(local);
   process.kill(stopped.pid, 'SIGCONT');
@@ -137,7 +137,7 @@ async function stall(local) {
   return [];
 }
 
-// --- what came of it
+// --- results
 
 function compare(undisturbed, disturbed) {
   check(undisturbed.sha256 === disturbed.sha256, `the model differs: ${disturbed.sha256}`);
@@ -150,7 +150,7 @@ function compare(undisturbed, disturbed) {
 
 function reportKills({ events, steps }, kills) {
   const workers = deathsOfWorkers(events, kills).length;
-  // Each was killed after the first step of its term, and another one continued the run.
+  // Each coordinator was killed after the first step of its term, and another continued the run.
   const coordinators = begunTerms(events).length - 1;
   say(`died between the first and the last step: ${workers} workers, ${coordinators} coordinators`);
   const short = 'the run was too short (--steps)';
@@ -159,14 +159,14 @@ function reportKills({ events, steps }, kills) {
     coordinators >= coordinatorKills,
     `${coordinators} of ${coordinatorKills} coordinators died: ${short}`,
   );
-  // The step that is open while no worker is there is the one after the last that was done.
+  // While no worker is present, the open step is the one after the last that was done.
   const waited = new Set(
     events.filter(({ event }) => event === 'waiting').map(({ step }) => step + 1),
   );
   const attended = steps.filter(({ step }) => !waited.has(step));
   say(
     `longest step: ${longest(attended)} ms; ` +
-      `with waits for a worker, none being alive: ${longest(steps)} ms`,
+      `including waits while no worker was alive: ${longest(steps)} ms`,
   );
   const { time: begun } = events.find(({ event }) => event === 'step');
   for (const { worker, milliseconds, until: what } of joins(
@@ -192,8 +192,8 @@ function reportStall({ events, steps }) {
 }
 
 /**
- * Workers that were killed and whose loss was noticed while steps were done: each kill counts one
- * line at most.
+ * The workers that were killed and whose loss was noticed while steps were done; each kill counts
+ * for at most one line.
  */
 function deathsOfWorkers(events, kills) {
   const steps = events.filter(({ event }) => event === 'step').map(({ time }) => time);
@@ -209,8 +209,8 @@ function deathsOfWorkers(events, kills) {
 }
 
 /**
- * From each hello to the worker's next first_shard, or to its ready where its name has delivered
- * before.
+ * The time from each hello to the worker's next first_shard, or to its ready if a worker with its
+ * name has delivered before.
  */
 function joins(events) {
   return events.flatMap(({ event, worker, time }, i) => {
@@ -229,7 +229,7 @@ function joins(events) {
   });
 }
 
-/** `mnist-dist verify`, which computes the run again. */
+/** Runs `mnist-dist verify`, which recomputes the run. */
 async function verify(directory) {
   const child = startProcess(['verify', directory, '-n', values.workers]);
   const code = await child.exited;
@@ -304,7 +304,7 @@ function readRun(directory) {
   };
 }
 
-/** Whole lines only, with times in milliseconds; none before there are any. */
+/** The whole lines so far, with times in milliseconds. */
 function readEvents(directory) {
   let text = '';
   try {
@@ -321,7 +321,7 @@ function readEvents(directory) {
     .map((line) => ({ ...line, time: Date.parse(line.time) }));
 }
 
-/** The terms whose first step is done. */
+/** The terms in which a step is done. */
 function begunTerms(events) {
   const begun = new Set();
   let term = 0;
@@ -348,7 +348,7 @@ function childrenOf(pid) {
     try {
       return readFileSync(path, 'utf8');
     } catch {
-      // It has ended meanwhile.
+      // It has ended in the meantime.
       return '';
     }
   };

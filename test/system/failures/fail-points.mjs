@@ -1,12 +1,13 @@
-// Loaded into every process of a cluster by NODE_OPTIONS=--import=...: a coordinator kills itself
-// at named points of its work on files. FAIL_POINTS names a file with one point a line, `WHEN
-// OPERATION FILE`; at the first of them the line is removed and the process gets SIGKILL, so that
-// the next coordinator reaches the next point. A line `pass POINT` is removed when the point is
-// reached, and nothing else happens: it skips the first of several points with the same name.
+// NODE_OPTIONS=--import=... loads this file into every process of a cluster: a coordinator kills
+// itself at named points of its work on files. FAIL_POINTS is the path of a file with one point per
+// line, `WHEN OPERATION FILE`. At the first point, its line is removed and the process gets
+// SIGKILL, so that the next coordinator reaches the next point. A line `pass POINT` is removed when
+// the point is reached, and nothing else happens: it skips the first of several points with the
+// same name.
 //
 // WHEN is before, within (half of the bytes are written) or after; OPERATION is write, sync,
 // rename, remove or truncate; FILE is a name without its folder, without the digits of a step or of
-// a temporary file. A directory is called `folder`, or `drafts` where it is a coordinator's.
+// a temporary file. A directory is called `folder`, or `drafts` if it is a coordinator's.
 import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { basename } from 'node:path';

@@ -12,8 +12,8 @@ import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 const module = fileURLToPath(new URL('fail-points.mjs', import.meta.url));
 
 /**
- * A file written whole, in the order of its states on the disk: nothing happens to them between a
- * write and its sync.
+ * A file that is written whole, in the order of its states on the disk: between a write and its
+ * sync, the state does not change.
  */
 const whole = (file: string): string[] => [
   `before write ${file}`,
@@ -45,7 +45,7 @@ const OPENING = [
   'after rename lock.json',
   ...whole('run.json'),
 ];
-/** Points after the last step. Both files are written by the same code as the others. */
+/** Points after the last step. The same code writes both of these files and the others. */
 const END = [
   'before write model.safetensors',
   'before rename model.safetensors',
@@ -54,14 +54,14 @@ const END = [
   'before rename misclassified.jsonl',
   ...['after rename misclassified.jsonl', ...whole('run.json').slice(0, 4)].map(afterArtifacts),
 ];
-/** Points at which run.json already says that the run has finished. */
+/** Points at which run.json already records that the run has finished. */
 const FINISHED = [
   'after rename run.json',
   'pass after rename run.json\nbefore sync events.jsonl',
   'after rename lock.json',
   'after rename ended.json',
 ].map(afterArtifacts);
-/** Points of a run that has no run.json yet. */
+/** Points in a run that has no run.json yet. */
 const BEGINNING = [
   'before write owner.json',
   'after write owner.json',
@@ -80,11 +80,11 @@ function afterArtifacts(point: string): string {
 
 interface Points {
   readonly environment: NodeJS.ProcessEnv;
-  /** The points at which no coordinator has died yet. */
+  /** The remaining points, at which no coordinator has died yet. */
   left(): string[];
 }
 
-/** The environment in which a coordinator dies at one of these points after the other. */
+/** The environment in which coordinators die at these points, one after the other. */
 function dyingAt(points: readonly string[]): Points {
   const list = join(temporaryFolder(), 'points');
   writeFileSync(list, points.join('\n'));
@@ -111,8 +111,8 @@ function startOnce(args: readonly string[], runs: string, environment: NodeJS.Pr
 }
 
 /**
- * Starts it again at once each time it was killed; resolves with its last exit code and the number
- * of kills.
+ * Restarts the coordinator immediately each time it is killed; resolves with its last exit code and
+ * the number of kills.
  */
 async function startAgain(args: readonly string[], runs: string, environment: NodeJS.ProcessEnv) {
   for (let deaths = 0; ; deaths++) {
@@ -121,7 +121,7 @@ async function startAgain(args: readonly string[], runs: string, environment: No
   }
 }
 
-/** Workers that are restarted when their run has ended, until `over` is true. */
+/** Workers that are restarted whenever their run has ended, until `over` is true. */
 async function keepWorking(
   names: readonly string[],
   port: number,
@@ -172,7 +172,7 @@ describe('a coordinator that is killed at each operation on its files', () => {
     await expectSameAfter({ steps: 50, workers: 1, points: END });
   });
 
-  it('starts a new run where it left no run.json', async () => {
+  it('starts a new run if it left no run.json', async () => {
     await expectSameAfter({ steps: 50, workers: 1, points: BEGINNING });
   });
 
@@ -214,7 +214,7 @@ describe('local', () => {
 
   let undisturbed: FinishedRun;
 
-  it('trains the undisturbed run to compare with', async () => {
+  it('trains an undisturbed run for comparison', async () => {
     undisturbed = await train(recipe);
     expect(undisturbed.record.step).toBe(200);
   });

@@ -63,7 +63,7 @@ describe('a coordinator and workers started by hand', () => {
     }
   });
 
-  it('train together when the worker comes first', async () => {
+  it('train together when the worker starts first', async () => {
     const port = await freePort();
     const helper = startWorker(`ws://127.0.0.1:${port}`);
     await helper.says(/retrying/);
@@ -126,7 +126,7 @@ describe('a worker ends with a clear error', () => {
   it.each([
     ['protocol', { protocol: 99, arithmetic: ARITHMETIC }],
     ['arithmetic', { protocol: PROTOCOL, arithmetic: 99 }],
-  ])('when it speaks another %s version', async (_, versions) => {
+  ])('when its %s version differs', async (_, versions) => {
     const { url, process } = await coordinator();
     const socket = await workerSocket(url, TOKEN);
     onTestFinished(() => socket.terminate());
@@ -204,7 +204,7 @@ describe('a run that is stopped', () => {
   it.each([
     ['SIGINT', 'INTERRUPTED'],
     ['SIGTERM', 'TERMINATED'],
-  ] as const)('by %s ends in good order', async (signal, code) => {
+  ] as const)('by %s ends cleanly', async (signal, code) => {
     const { process, url, runs } = await coordinator(['--steps', '100000']);
     const helper = startWorker(url, ['--name', 'first']);
     await process.says(/first delivered its first shard/);
@@ -221,7 +221,7 @@ describe('a run that is stopped', () => {
     });
   });
 
-  it('in local ends its workers too', async () => {
+  it('in local also ends its workers', async () => {
     const runs = temporaryFolder();
     const args = ['--engine', 'reference', '--hidden', '8', '--steps', '1000000', ...newRun(runs)];
     const local = start(['local', ...args]);

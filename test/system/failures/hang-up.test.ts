@@ -21,7 +21,7 @@ interface OnTerminal extends Started {
   close(): void;
 }
 
-/** A command on a terminal, which is closed when the test ends. */
+/** A command on a terminal that is closed when the test ends. */
 function onTerminal(command: readonly string[]): OnTerminal {
   const script = fileURLToPath(new URL('terminal.py', import.meta.url));
   const child = spawn('python3', [script, ...command], {

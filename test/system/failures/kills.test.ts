@@ -17,8 +17,8 @@ const COORDINATOR_KILLS = 2;
 const KILLS = WORKER_KILLS + COORDINATOR_KILLS;
 
 /**
- * Which process is killed after which step, in order; the end of the run is left for the last one
- * to come back.
+ * Which process is killed after which step, in order. The end of the run leaves time for the last
+ * killed process to come back.
  */
 function planKills(random: Random): { step: number; victim: string }[] {
   const victims = Array.from({ length: KILLS }, (_, i) =>
@@ -33,7 +33,7 @@ function planKills(random: Random): { step: number; victim: string }[] {
 describe('a run of 6000 steps', () => {
   let undisturbed: FinishedRun;
 
-  it('trains undisturbed, to compare with', async () => {
+  it('trains undisturbed, for comparison', async () => {
     undisturbed = await train([...REFERENCE, ...QUICK_RECIPE, '--steps', String(STEPS), '-n', '3']);
     expect(undisturbed.record.step).toBe(STEPS);
   });
@@ -47,7 +47,7 @@ describe('a run of 6000 steps', () => {
     const local = start([...quickLocal(runs), ...options]);
     let written = 0;
     for (const { step, victim } of kills) {
-      // The run has continued since the last kill, and restarting processes are awaited.
+      // The run has continued since the last kill, and the test waits for restarting processes.
       const least = Math.max(step, written + 1);
       const child = await until(
         () => (stepsWritten(join(runs, 'r')) < least ? undefined : findChild(local, victim)),
@@ -71,7 +71,7 @@ describe('a run that a worker joins every few steps', () => {
 
   it('counts every sample once, although all but two are killed after a shard', async () => {
     const undisturbed = await train([...REFERENCE, ...args, '-n', '2']);
-    // The run needs two workers, so that it pauses while one is missing.
+    // The run needs two workers, so it pauses while one is missing.
     const {
       process: coordinator,
       url,

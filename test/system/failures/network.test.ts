@@ -15,11 +15,11 @@ const NAMES = ['w0', 'w1', 'w2'];
 interface Cluster {
   readonly proxy: Proxy;
   readonly coordinator: Started;
-  /** Waits for the end of all processes, and reads what the run left. */
+  /** Waits until all processes have ended, and reads what the run left behind. */
   finish(): Promise<FinishedRun>;
 }
 
-/** Three workers that train, those of these names through a proxy; tensors travel in frames. */
+/** Trains with three workers, the named ones through a proxy; tensors travel in frames. */
 async function trainThrough(names: readonly string[]): Promise<Cluster> {
   const {
     process: coordinator,
@@ -40,7 +40,7 @@ async function trainThrough(names: readonly string[]): Promise<Cluster> {
   return { proxy, coordinator, finish };
 }
 
-/** Resolves when so many more frames have passed to the workers. */
+/** Resolves when `frames` more frames have passed to the workers. */
 async function hear({ proxy, coordinator }: Cluster, frames: number): Promise<void> {
   const enough = proxy.passed('down') + frames * FRAME_BYTES;
   await until(() => (proxy.passed('down') >= enough ? true : undefined), coordinator);
@@ -68,14 +68,14 @@ function countOf({ events }: FinishedRun, name: string): number {
 describe('a connection between worker and coordinator', () => {
   let undisturbed: FinishedRun;
 
-  it('works undisturbed, to compare with', async () => {
+  it('works undisturbed, for comparison', async () => {
     undisturbed = await train([...REFERENCE, ...COMMON, '--port', '0', '-n', '3']);
   });
 
   it.each<[Direction, readonly string[], number]>([
     ['up', NAMES, 10],
     ['down', ['w1'], 3],
-  ])('may be cut in mid-frame again and again: %s, of %j', async (direction, names, times) => {
+  ])('may be cut repeatedly in mid-frame: %s, of %j', async (direction, names, times) => {
     const { proxy, coordinator, finish } = await trainThrough(names);
     // Not a whole number of frames or of any other message.
     proxy.cutAfter(direction, 12 * FRAME_BYTES + 4321);
@@ -109,7 +109,7 @@ describe('a connection between worker and coordinator', () => {
     expectSame(await cluster.finish(), undisturbed);
   });
 
-  it('may be slow for all', async () => {
+  it('may be slow for all workers', async () => {
     const cluster = await trainThrough(NAMES);
     await hear(cluster, 20);
     cluster.proxy.slow(10 * FRAME_BYTES);
@@ -135,7 +135,7 @@ describe('a connection between worker and coordinator', () => {
     const disturbed = readRun(join(runs, 'r'));
     expectSame(disturbed, undisturbed);
     expect(countOf(disturbed, 'lost')).toBe(3);
-    // Each came back by a connection of its own.
+    // Each worker came back over a new connection.
     const joined = disturbed.events
       .filter(({ event }) => event === 'ready')
       .map(({ worker }) => worker);

@@ -16,10 +16,10 @@ import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 const STEPS = 1200;
 const COMMON = ['--steps', String(STEPS), '-n', '2'];
 
-/** Node's default backlog of a listener. */
+/** Node's default backlog for a listener. */
 const NODES_BACKLOG = 511;
 
-/** The backlog that the system keeps for a listener; undefined on a machine without `ss`. */
+/** The backlog that the system has set for a listener; undefined on a machine without `ss`. */
 function backlogOf(port: number): number | undefined {
   const { stdout } = spawnSync('ss', ['-Hltn', `sport = :${port}`], { encoding: 'utf8' });
   return stdout === null || stdout === '' ? undefined : Number(stdout.split(/\s+/)[2]);
@@ -28,13 +28,13 @@ function backlogOf(port: number): number | undefined {
 describe('a run that is disturbed', () => {
   let undisturbed: FinishedRun;
 
-  it('trains undisturbed, to compare with', async () => {
+  it('trains undisturbed, for comparison', async () => {
     undisturbed = await train([...REFERENCE, ...QUICK_RECIPE, ...COMMON]);
     expect(undisturbed.record.step).toBe(STEPS);
     expect(undisturbed.lines.filter(({ kind }) => kind === 'step')).toHaveLength(STEPS);
   });
 
-  it('resumes by itself when coordinator and workers are killed', async () => {
+  it('resumes by itself when the coordinator and workers are killed', async () => {
     const runs = temporaryFolder();
     const local = start([...quickLocal(runs), ...COMMON, '--checkpoint-every', '100']);
     await local.says(/w1 delivered its first shard/);
@@ -60,7 +60,7 @@ describe('a run that is disturbed', () => {
     expectSame(resumed, undisturbed);
   });
 
-  it('loses no step when all workers are killed at once', async () => {
+  it('loses no step when all workers are killed together', async () => {
     const runs = temporaryFolder();
     const local = start([...quickLocal(runs), ...COMMON]);
     await local.says(/w1 delivered its first shard/);
@@ -87,7 +87,7 @@ describe('a run that is disturbed', () => {
     expectSame(readRun(join(runs, 'r')), undisturbed);
   });
 
-  it('continues with the present workers when its coordinator is back', async () => {
+  it('continues with the workers that are present when its coordinator is back', async () => {
     const runs = temporaryFolder();
     const local = start([...quickLocal(runs), ...COMMON, '--checkpoint-every', '20']);
     await local.says(/w1 delivered its first shard/);
@@ -99,7 +99,7 @@ describe('a run that is disturbed', () => {
     expectSame(readRun(join(runs, 'r')), undisturbed);
   });
 
-  it('resumes after Ctrl-C with another number of workers', async () => {
+  it('resumes after Ctrl-C with a different number of workers', async () => {
     const runs = temporaryFolder();
     const options = [...REFERENCE, ...QUICK_RECIPE, ...COMMON, '--port', '0'];
     const policy = ['--checkpoint-every', '1h', '--audit', '0.5'];
@@ -120,7 +120,7 @@ describe('a run that is disturbed', () => {
     expect(third.output).toMatch(/there is no unfinished run in /);
   });
 
-  it('can be extended when it has finished', async () => {
+  it('can be extended after it has finished', async () => {
     const runs = temporaryFolder();
     expect((await run([...quickLocal(runs), '--steps', '300'])).code).toBe(0);
     const resume = ['local', '--resume', join(runs, 'r'), '--engine', 'reference', '--port', '0'];
@@ -132,8 +132,8 @@ describe('a run that is disturbed', () => {
     const { record, modelSha256 } = readRun(join(runs, 'r'));
     expect(record.chain).toBe(undisturbed.record.chain);
     expect(modelSha256).toBe(undisturbed.modelSha256);
-    // `runs` lists the time of both parts, with the waits for workers; the pause between the two is
-    // in neither.
+    // The time that `runs` lists covers both parts, including the waits for workers, but not the
+    // pause between the parts.
     const secondsIn = (text: string | undefined) => {
       const [, minutes, seconds] = /(\d+):(\d\d)/.exec(text ?? '') ?? [];
       return 60 * Number(minutes) + Number(seconds);
@@ -154,39 +154,39 @@ describe('a run to resume', () => {
   }
   const resume = ['local', '--resume', '--engine', 'reference', '--port', '0', '--runs-dir'];
 
-  it('is rejected for another recipe, with the option', async () => {
+  it('is rejected with a different recipe, and the error says which option differs', async () => {
     const { runs } = await interrupted();
     const { code, output } = await run([...resume, runs, '--batch-size', '32', '--seed', '5']);
     expect(code, output).toBe(errorTable.USAGE.exit);
     expect(output).toMatch(/has different settings: --batch-size 64, not 32; --seed \d+, not 5/);
   });
 
-  it('is rejected where it does not exist, with a suggestion', async () => {
+  it('is rejected if it does not exist, with a suggestion', async () => {
     const { runs, directory } = await interrupted();
     const { code, output } = await run(['local', '--resume', 'r', '--runs-dir', runs]);
     expect(code, output).toBe(errorTable.USAGE.exit);
     expect(output).toContain(`there is no run r\n  did you mean ${directory}?`);
   });
 
-  it('is rejected where it would become shorter', async () => {
+  it('is rejected if it would become shorter', async () => {
     const { runs } = await interrupted();
     const { code, output } = await run([...resume, runs, '--steps', String(STEPS - 1)]);
     expect(code, output).toBe(errorTable.USAGE.exit);
     expect(output).toMatch(new RegExp(`has ${STEPS} steps; ${STEPS - 1} would make it shorter`));
   });
 
-  it('is rejected where its record was changed', async () => {
+  it('is rejected if its record was changed', async () => {
     const { runs, directory } = await interrupted();
     const path = join(directory, 'metrics.jsonl');
     const text = readFileSync(path, 'utf8');
-    // The line at which its checkpoint begins: `verify` finds changes in earlier lines.
+    // This is the line at which its checkpoint begins; `verify` finds changes in earlier lines.
     writeFileSync(path, text.replace(/"samples":\d+(?=[^\n]*\n$)/, '"samples":1'));
     const { code, output } = await run([...resume, runs]);
     expect(code, output).toBe(errorTable.DATA.exit);
     expect(output).toMatch(/line \d+ of .*metrics\.jsonl is damaged/);
   });
 
-  it('is rejected where lines before its checkpoint are missing', async () => {
+  it('is rejected if lines before its checkpoint are missing', async () => {
     const { runs, directory } = await interrupted();
     writeFileSync(join(directory, 'metrics.jsonl'), '');
     const { code, output } = await run([...resume, runs]);
@@ -196,7 +196,7 @@ describe('a run to resume', () => {
     );
   });
 
-  it('is resumed by any path to it, and without its events', async () => {
+  it('can be resumed by any path to it, and without its events', async () => {
     const { runs, directory } = await interrupted();
     rmSync(join(directory, 'events.jsonl'));
     const again = ['local', '--engine', 'reference', '--port', '0'];

@@ -19,7 +19,7 @@ import { engineFixture } from '../../fixtures/engine-identity.ts';
 import { ARITHMETIC } from '../../../shared/arithmetic/version.ts';
 
 const ENDLESS = ['--steps', '1000000', '--hidden', '8', '--port', '0', '--run-id', 'r'];
-/** The limit for children that do not end; they are expected to end within two seconds. */
+/** How long to wait for children to end; they are expected to end within two seconds. */
 const LIMIT_MILLISECONDS = 30_000;
 
 function endWithTest(children: readonly Child[]): void {
@@ -37,7 +37,7 @@ async function endlessLocal(): Promise<{ local: Started; children: Child[]; dire
 }
 
 /**
- * Expects that all files are whole, except for a torn last line of metrics.jsonl; returns the
+ * Expects all files to be whole, except for a torn last line in metrics.jsonl; returns the run's
  * state.
  */
 function checkFiles(directory: string): string {
@@ -47,7 +47,7 @@ function checkFiles(directory: string): string {
   return parseRunRecord(readFileSync(join(directory, 'run.json'), 'utf8'), 'run.json').state;
 }
 
-/** A fake worker that joins and never answers; resolves once it was given work. */
+/** A fake worker that joins and never answers; resolves once it has been given work. */
 async function silentWorker(url: string): Promise<WebSocket> {
   const socket = await workerSocket(url, TOKEN);
   onTestFinished(() => socket.terminate());
@@ -78,7 +78,7 @@ async function coordinatorWithSilentWorker(): Promise<{
   directory: string;
 }> {
   const runs = temporaryFolder();
-  // Should it wait for other workers by mistake, it ends with RENDEZVOUS.
+  // If it waits for other workers by mistake, it ends with RENDEZVOUS.
   const args = ['coordinator', '--runs-dir', runs, '--rdzv-timeout', '10s', ...ENDLESS];
   const coordinator = start(args, { MNIST_DIST_TOKEN: TOKEN });
   const [, url = ''] = await coordinator.says(/--coordinator (ws:\S+)/);
@@ -86,7 +86,7 @@ async function coordinatorWithSilentWorker(): Promise<{
 }
 
 describe('a coordinator with an open step', () => {
-  it('ends at once when it is stopped twice', async () => {
+  it('ends immediately when it is stopped twice', async () => {
     const { coordinator, directory } = await coordinatorWithSilentWorker();
     // The kernel merges signals that come too fast, so the second one may need more than one
     // attempt.
@@ -96,10 +96,10 @@ describe('a coordinator with an open step', () => {
     checkFiles(directory);
   });
 
-  it('ends in good order when SIGTERM is repeated', async () => {
+  it('ends cleanly when SIGTERM is repeated', async () => {
     const { coordinator, worker, directory } = await coordinatorWithSilentWorker();
     let sent = 0;
-    // The kernel merges signals that come too fast: of so many, more than one arrives.
+    // The kernel merges signals that come too fast, but more than one of these arrives.
     const again = setInterval(() => (sent += Number(coordinator.process.kill('SIGTERM'))), 5);
     await until(() => (sent >= 20 ? true : undefined)).finally(() => clearInterval(again));
     worker.terminate();
@@ -136,7 +136,7 @@ describe('local', () => {
     expect(existsSync(join(directory, 'model.safetensors'))).toBe(true);
   });
 
-  it('ends in good order when all its processes get SIGTERM', async () => {
+  it('ends cleanly when all its processes get SIGTERM', async () => {
     const { local, children, directory } = await endlessLocal();
     for (const { pid } of [...children, { pid: local.process.pid ?? 0 }])
       process.kill(pid, 'SIGTERM');
@@ -166,7 +166,7 @@ describe('local', () => {
       ...ENDLESS,
     ]);
     const children = await until(() => {
-      // Before its exec a child has its parent's arguments.
+      // Until it execs, a child has its parent's arguments.
       const found = childrenOf(local.process.pid).filter(({ arguments: words }) =>
         /\0(coordinator|worker)\0/.test(words),
       );
@@ -182,14 +182,14 @@ describe('local', () => {
     const { local, children, directory } = await endlessLocal();
     local.process.kill('SIGKILL');
     await gone(children);
-    // If every worker leaves before the open step is done, no worker is left to end the run in good
-    // order in time.
+    // If every worker leaves before the current step is done, no worker is left to end the run
+    // cleanly in time.
     expect(['interrupted', 'running']).toContain(checkFiles(directory));
   });
 });
 
 describe('a supervised worker', () => {
-  it('ends when its supervisor has ended before it listens', async () => {
+  it('ends if its supervisor has ended before the worker listens', async () => {
     const args = [
       'worker',
       '--engine',
@@ -216,7 +216,7 @@ describe('a supervised worker', () => {
 describe.each([
   ['reference', false],
   ['tensorflow', readyTensorFlow() === undefined],
-])('a worker of %s that dials', (engine, isMissing) => {
+])('a worker with the %s engine that is dialling', (engine, isMissing) => {
   async function dialling(): Promise<{ worker: Started; children: Child[] }> {
     const url = `ws://127.0.0.1:${await freePort()}`;
     const worker = start(['worker', '--engine', engine, '--coordinator', url], {
@@ -238,12 +238,12 @@ describe.each([
     await gone(children);
   });
 
-  it.skipIf(isMissing)('ends when all its processes get SIGTERM, again and again', async () => {
+  it.skipIf(isMissing)('ends when all its processes get SIGTERM repeatedly', async () => {
     const { worker, children } = await dialling();
     for (const { pid } of children) process.kill(pid, 'SIGTERM');
     const again = setInterval(() => worker.process.kill('SIGTERM'), 1);
     const code = await worker.exited.finally(() => clearInterval(again));
-    // The last signal may have come when the worker handled no more of them.
+    // The last signal may have come when the worker no longer handled signals.
     expect([143, undefined], worker.output()).toContain(code);
     expect(worker.output()).not.toMatch(/ERR_IPC/);
     await gone(children);

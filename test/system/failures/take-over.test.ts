@@ -13,7 +13,7 @@ import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 const STEPS = ['--steps', '1200'];
 const hasNamespaces = spawnSync('unshare', ['-Uru', 'hostname', 'elsewhere']).status === 0;
 
-/** A command that runs Node with another host's name. */
+/** A command that runs Node under another host's name. */
 function nodeElsewhere(): string {
   const node = join(temporaryFolder(), 'node-elsewhere');
   const there = `hostname elsewhere && exec "$0" "$@"`;
@@ -24,7 +24,7 @@ function nodeElsewhere(): string {
 
 describe('a coordinator', () => {
   it.skipIf(!hasNamespaces)(
-    'that was suspended and taken over from another host changes nothing when it continues' +
+    'that was suspended and whose run another host took over changes nothing when it continues' +
       (hasNamespaces ? '' : ' (skipped: unshare -Uru is not allowed here)'),
     async () => {
       const undisturbed = await train([...REFERENCE, ...QUICK_RECIPE, ...STEPS]);
@@ -61,7 +61,7 @@ describe('a coordinator', () => {
     },
   );
 
-  it('is restarted when it dies before its first run.json, also on resume', async () => {
+  it('is restarted when it dies before its first run.json, even on resume', async () => {
     const runs = temporaryFolder();
     mkdirSync(join(runs, 'r', 'artifacts'), { recursive: true });
     writeFileSync(join(runs, 'r', 'metrics.jsonl'), '');

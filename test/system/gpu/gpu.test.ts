@@ -8,14 +8,15 @@ import { run } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 /**
- * Set by run.mjs, which also prepares the environment: the linker reads it before a process starts.
+ * Set by run.mjs, which also prepares the environment, because the linker reads it before a process
+ * starts.
  */
 const isPrepared = process.env['MNIST_DIST_TEST_GPU'] === '1';
 const missing = isPrepared ? undefined : 'npm run test:gpu runs it where there is one';
 const SHORT = ['--engine', 'tensorflow', '--device', 'cuda:0', '--steps', '50'];
 
-// A GPU need not flush subnormals as the kernels do; then the worker sums single shards, and the
-// contract must still be met.
+// A GPU does not have to flush subnormals as the kernels do. If it does not, the worker sums single
+// shards, and the contract must still be met.
 engineContract(
   'tensorflow on a GPU, summed shard by shard',
   async ({ shape, kernels }) => {
@@ -39,7 +40,7 @@ describe.skipIf(!isPrepared)(`a run on a GPU: ${missing}`, () => {
     expect(second.modelSha256).toBe(first.modelSha256);
   });
 
-  it('may have two workers on one, with a warning, and the same bytes', async () => {
+  it('may have two workers on one GPU, with a warning, and gives the same bytes', async () => {
     const one = await train([...SHORT, '-n', '1']);
     const runs = temporaryFolder();
     const args = ['local', ...SHORT, '-n', '2', '--port', '0', '--runs-dir', runs, '--run-id', 'r'];

@@ -1,5 +1,4 @@
-// `npm run test:gpu`: what only a GPU can show, in the environment that a worker on the first GPU
-// has.
+// `npm run test:gpu`: the tests that need a GPU, in the environment of a worker on the first GPU.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { explain, prepare, root } from '../../../bin/bootstrap.mjs';

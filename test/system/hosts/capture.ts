@@ -14,11 +14,11 @@ export interface Stream {
   /** `10.77.0.2:40000 > 10.77.0.1:29400`. */
   readonly name: string;
   readonly bytes: Buffer;
-  /** Whether nothing more can come. */
+  /** Whether no more bytes can come. */
   readonly isOver: boolean;
 }
 
-/** Records everything that passes on a host's cable. */
+/** Captures all packets on a host's cable. */
 export class Capture {
   readonly #file: string;
   readonly #stop: () => Promise<string>;
@@ -50,7 +50,7 @@ export class Capture {
     });
   }
 
-  /** All streams, once every connection is over. Throws where packets were missed. */
+  /** All streams, once every connection has ended. Throws if packets were missed. */
   async streams(): Promise<Stream[]> {
     await until(() => {
       const streams = assemble(packetsIn(readFileSync(this.#file)));
@@ -62,7 +62,7 @@ export class Capture {
   }
 }
 
-/** The packets in a file of tcpdump; one that is not whole yet is left out. */
+/** The packets in a file that tcpdump writes, without an incomplete last one. */
 function packetsIn(file: Buffer): Buffer[] {
   const packets: Buffer[] = [];
   for (let at = 24; at + 16 <= file.length;) {
@@ -81,7 +81,7 @@ interface Segment {
   readonly payload: Buffer;
 }
 
-/** The segment in a packet with TCP on IPv4. */
+/** The TCP segment in an IPv4 packet. */
 function segmentOf(packet: Buffer): Segment {
   const ip = packet.subarray(ETHERNET_BYTES);
   const headerBytes = 4 * (ip.readUInt8(0) & 15);
@@ -111,7 +111,7 @@ function assemble(packets: readonly Buffer[]): Stream[] {
   });
 }
 
-/** The bytes in the order of their numbers, without retransmissions. */
+/** The bytes in the order of their sequence numbers, without retransmissions. */
 function joined(name: string, segments: readonly Segment[]): Buffer {
   const first = segments.find(({ flags }) => (flags & SYN) !== 0);
   if (first === undefined) throw new Error(`the beginning of ${name} was missed`);

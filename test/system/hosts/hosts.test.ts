@@ -24,11 +24,11 @@ interface Cluster {
   readonly coordinator: Started;
   readonly directory: string;
   readonly join: string;
-  /** Waits for the end of all processes, and reads what the run left. */
+  /** Waits until all processes have ended, and reads what the run left behind. */
   finish(): Promise<FinishedRun>;
 }
 
-/** A certificate for this host, as options of its coordinator. */
+/** A certificate for this host, as options for its coordinator. */
 async function certificateFor({ address }: Host): Promise<string[]> {
   const folder = temporaryFolder();
   const made = await run(['certs', address, '--out', folder]);
@@ -41,7 +41,7 @@ async function certificateFor({ address }: Host): Promise<string[]> {
   ];
 }
 
-/** A coordinator on all addresses of its host, and the line that joins a machine. */
+/** A coordinator on all addresses of its host, and the line with which other machines join. */
 async function startCoordinator(
   host: Host,
   args: readonly string[],
@@ -63,7 +63,8 @@ async function startCoordinator(
 }
 
 /**
- * A worker on each of these hosts, with its name, that finds the pasted line on its standard input.
+ * A worker on each of these hosts, with the host's name; it gets the pasted line on its standard
+ * input.
  */
 async function startCluster(
   host: Host,
@@ -85,7 +86,7 @@ async function startCluster(
   return { ...started, finish };
 }
 
-/** The words that events.jsonl has by now for this worker: `ready`, `lost` and so on. */
+/** The events of this worker so far in events.jsonl: `ready`, `lost` and so on. */
 function eventsOf({ directory }: Cluster, name: string): unknown[] {
   return readFileSync(join(directory, 'events.jsonl'), 'utf8')
     .split('\n')
@@ -95,7 +96,7 @@ function eventsOf({ directory }: Cluster, name: string): unknown[] {
     .map(({ event }) => event);
 }
 
-/** Resolves when events.jsonl says this of the worker. */
+/** Resolves when events.jsonl has this event for the worker. */
 async function happens(cluster: Cluster, name: string, event: string): Promise<void> {
   await until(
     () => (eventsOf(cluster, name).includes(event) ? true : undefined),
@@ -107,7 +108,7 @@ function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-// Otherwise only a report in JSON has the reason.
+// Otherwise, only a JSON report has the reason.
 if (missing !== undefined) console.warn(`several hosts are not tested${why}`);
 
 describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
@@ -116,8 +117,8 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
     let undisturbed: FinishedRun;
 
     /**
-     * Trains with two workers; resolves with the bytes on the cable of the first, and with what
-     * they must not show.
+     * Trains with two workers; resolves with the bytes on the first worker's cable, and with what
+     * these bytes must not show.
      */
     async function trainWatched(args: (host: Host) => string[] | Promise<string[]>): Promise<{
       readonly finished: FinishedRun;
@@ -153,7 +154,7 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
       undisturbed = await train([...REFERENCE, ...COMMON, '--no-http', '-n', '2']);
     });
 
-    it('train to the same bytes over TLS, and their cable shows nothing', async () => {
+    it('train to the same bytes over TLS, and a capture of traffic shows nothing', async () => {
       const { finished, streams, words, token, windows } = await trainWatched(certificateFor);
       expectSame(finished, undisturbed);
       streams.forEach(checkTls);
@@ -161,7 +162,7 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
       expect(windowsIn(streams, windows).size).toBe(0);
     });
 
-    it('train to the same bytes without TLS, and their cable shows all but the token', async () => {
+    it('train to the same bytes without TLS, and a capture shows all but the token', async () => {
       const { finished, streams, words, token, windows } = await trainWatched(({ address }) => [
         '--insecure',
         '--advertise',
@@ -175,8 +176,8 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
   });
 
   it('train to the same bytes over a slow, a lossy and a broken cable', async () => {
-    // 50 KB a frame: while one host is away, a coordinator that sends 20 Mbit/s does 50 steps a
-    // second at most.
+    // A frame has 50 KB: while one host is away, a coordinator that sends 20 Mbit/s completes at
+    // most 50 steps a second.
     const common = [...QUICK_RECIPE, '--hidden', '16', '--steps', '1500'];
     const alone = train([...REFERENCE, ...common, '--no-http', '-n', '2']);
     const network = await Network.open('c', 'w0', 'w1', 'w2');
@@ -212,7 +213,7 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
     expect(Math.min(...lossy.lost())).toBeGreaterThan(0);
   });
 
-  it('see nothing of a run on one machine, and one port of a coordinator for all', async () => {
+  it('reach no port of a run on one machine, and one port of a coordinator for all', async () => {
     const { scripts } = JSON.parse(
       readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'),
     );
@@ -233,13 +234,13 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
 
   it.each<[string, readonly string[], (host: Host) => void, RegExp]>([
     [
-      'a firewall says nothing',
+      'a firewall drops packets',
       [],
       (host) => host.drop(PORT),
       /open port 29400 in the firewall of 10\.77\.0\.1/,
     ],
     [
-      'the address is known behind a NAT only',
+      'the address is known only behind a NAT',
       ['--advertise', '192.0.2.1'],
       () => undefined,
       /firewall of 192\.0\.2\.1, or dial .*\(--advertise of the coordinator\)/,
@@ -250,7 +251,7 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
       (host) => host.unplug(),
       /open port 29400 in the firewall of 10\.77\.0\.1/,
     ],
-  ])('are told what to do where %s', async (_where, options, change, fix) => {
+  ])('are told what to do when %s', async (_when, options, change, fix) => {
     const network = await Network.open('c', 'a');
     const [c, a] = [network.host('c'), network.host('a')];
     const { join: pasted } = await startCoordinator(c, [...(await certificateFor(c)), ...options]);

@@ -3,8 +3,9 @@ import { readFileSync } from 'node:fs';
 const LISTENING = '0A';
 
 /**
- * Every socket that accepts traffic from outside, as the kernel lists them for the network of this
- * process: `127.0.0.1:29400`, `[::]:29400`. UDP has no listening state: all of its sockets count.
+ * Every socket that accepts traffic from outside, as the kernel lists them in the network namespace
+ * of this process: `127.0.0.1:29400`, `[::]:29400`. UDP has no listening state, so all UDP sockets
+ * count.
  */
 export function listenersOf(pid: number): string[] {
   const table = (name: string) =>
@@ -21,7 +22,7 @@ export function listenersOf(pid: number): string[] {
     .toSorted();
 }
 
-/** `0100007F:72D8` is 127.0.0.1:29400: words of four bytes, as this machine keeps them. */
+/** `0100007F:72D8` is 127.0.0.1:29400: four-byte words in this machine's byte order. */
 function shown(local: string): string {
   const [address = '', port = ''] = local.split(':');
   const bytes = Buffer.from(address, 'hex').swap32();

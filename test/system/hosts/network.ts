@@ -8,10 +8,10 @@ import { whyMissing } from '../../fixtures/processes/installed.ts';
 import { executable, follow, type Started } from '../../fixtures/processes/program.ts';
 
 const scanner = fileURLToPath(new URL('scan.mjs', import.meta.url));
-/** test/install-servers.sh installs them, on Debian. */
+/** test/install-servers.sh installs these programs, on Debian. */
 const PROGRAMS = ['unshare', 'nsenter', 'ip', 'tc', 'nft', 'tcpdump'];
 
-/** Why there can be no other hosts here; undefined where there can. */
+/** Why this machine cannot simulate other hosts; undefined if it can. */
 export const missing = whyNone();
 export const why = missing === undefined ? '' : `: ${missing}`;
 
@@ -23,10 +23,10 @@ function whyNone(): string | undefined {
 }
 
 /**
- * Hosts with addresses of their own, each a network namespace, on one bridge, which has a namespace
- * too. No namespace has a name in the file system: it lives as long as its processes, and the first
- * of them ends with its pipe from this process. So there is nothing to clean up, however a test
- * ends.
+ * Hosts with addresses of their own, each a network namespace, on one bridge, which has its own
+ * namespace. No namespace has a name in the file system: it lives as long as its processes, and the
+ * first of them ends when its pipe from this process closes. So there is nothing to clean up,
+ * however a test ends.
  */
 export class Network {
   readonly #hub: Namespace;
@@ -36,7 +36,7 @@ export class Network {
     this.#hub = hub;
   }
 
-  /** One that is gone when its test has ended; its hosts are 10.77.0.1, 10.77.0.2 and so on. */
+  /** A network that is gone when its test has ended; its hosts are 10.77.0.1, 10.77.0.2, ... */
   static async open(...names: readonly string[]): Promise<Network> {
     const network = new Network(await Namespace.open());
     network.#hub.run('ip', 'link', 'add', 'bridge', 'type', 'bridge');
@@ -55,7 +55,7 @@ export class Network {
   }
 }
 
-/** A machine of its own, as far as the network can tell. */
+/** A separate machine, as far as the network can tell. */
 export class Host {
   readonly name: string;
   readonly address: string;
@@ -90,12 +90,12 @@ export class Host {
     return new Host(name, address, own, hub);
   }
 
-  /** A command of mnist-dist that runs there; `paste` is what it finds on its standard input. */
+  /** Runs a command of mnist-dist on this host; `paste` is its standard input. */
   start(args: readonly string[], paste = ''): Started {
     return follow(this.#own.spawn(process.execPath, executable, ...args), paste);
   }
 
-  /** The TCP ports of that address, of all there are, that let this host in. */
+  /** The TCP ports of that address that accept connections from this host. */
   async openPorts(address: string): Promise<number[]> {
     const scan = follow(this.#own.spawn(process.execPath, scanner, address));
     if ((await scan.exited) !== 0) throw new Error(scan.output());
@@ -103,24 +103,25 @@ export class Host {
   }
 
   /**
-   * Any other program, on the other end of this host's cable, where the device has the host's name.
+   * Runs any other program, at the other end of this host's cable, where the device has the host's
+   * name.
    */
   watch(program: string, ...args: readonly string[]): Started {
     return follow(this.#hub.spawn(program, ...args));
   }
 
-  /** The process of this host: /proc/PID/net says what it sees of the network. */
+  /** A process on this host: /proc/PID/net shows the host's network. */
   get pid(): number {
     return this.#own.pid;
   }
 
-  /** Limits the rate at which it sends: packets wait, or are dropped when too many of them wait. */
+  /** Limits the rate at which it sends: packets wait, or are dropped if too many are waiting. */
   limit(rate: string): void {
     const shape = ['tbf', 'rate', rate, 'burst', '32kbit', 'latency', '50ms'];
     this.#own.run('tc', 'qdisc', 'add', 'dev', 'eth0', 'root', ...shape);
   }
 
-  /** Takes the limit back; returns how many packets had to wait for it. */
+  /** Removes the limit; returns how many packets had to wait because of it. */
   unlimit(): number {
     const [shaped] = queues.parse(
       JSON.parse(this.#own.run('tc', '-j', '-s', 'qdisc', 'show', 'dev', 'eth0')),
@@ -129,7 +130,7 @@ export class Host {
     return shaped?.overlimits ?? 0;
   }
 
-  /** Drops so many percent of packets from now on, in both directions. */
+  /** Drops `percent` of the packets from now on, in both directions. */
   lose(percent: number): void {
     for (const [end, device] of this.#ends())
       end.run(
@@ -140,7 +141,7 @@ export class Host {
       );
   }
 
-  /** Packets that were dropped, to this host and from it. */
+  /** How many packets to and from this host were dropped. */
   lost(): number[] {
     return this.#ends().map(([end]) => {
       const said = counters.parse(
@@ -150,7 +151,7 @@ export class Host {
     });
   }
 
-  /** Drops all packets to this port in a firewall, without an answer. */
+  /** Silently drops all packets to this port in a firewall. */
   drop(port: number): void {
     this.#own.run(
       'nft',
@@ -206,7 +207,7 @@ class Namespace {
   }
 
   get pid(): number {
-    // Only a process that did not start has none, and this one has spoken.
+    // Only a process that did not start has no pid, and this one has produced output.
     return this.#holder.pid ?? 0;
   }
 
@@ -214,7 +215,7 @@ class Namespace {
     return spawn('nsenter', ['--target', `${this.pid}`, '--net', program, ...args]);
   }
 
-  /** Returns what the program prints; throws with its error output where it fails. */
+  /** Returns what the program prints; throws with its error output if it fails. */
   run(program: string, ...args: readonly string[]): string {
     const command = ['--target', `${this.pid}`, '--net', program, ...args];
     const { status, stdout, stderr } = spawnSync('nsenter', command, { encoding: 'utf8' });

@@ -1,5 +1,5 @@
-// Prints the TCP ports of an address that accept connections from here, one a line: `node scan.mjs
-// 10.77.0.1`.
+// Prints the TCP ports of an address that accept connections from here, one per line: `node
+// scan.mjs 10.77.0.1`.
 import { connect } from 'node:net';
 
 const LAST_PORT = 65_535;

@@ -1,10 +1,10 @@
 import type { Stream } from './capture.ts';
 
-/** So many bytes are not equal at two places of a frame by chance. */
+/** Long enough that bytes at two places in a frame do not match by chance. */
 const WINDOW_BYTES = 16;
 const [CHANGE_CIPHER, HANDSHAKE, DATA] = [20, 22, 23];
 
-/** All sequences of 16 consecutive bytes in these bodies, one character a byte. */
+/** All sequences of 16 consecutive bytes in these bodies, one character per byte. */
 export function windowsOf(...bodies: readonly Uint8Array[]): Set<string> {
   const windows = new Set<string>();
   for (const body of bodies) for (const window of eachWindow(body)) windows.add(window);
@@ -30,7 +30,7 @@ export function wordsIn(streams: readonly Stream[], words: readonly string[]): s
 }
 
 /**
- * Throws unless this is TLS from its first byte to its last: a handshake, then only encrypted data.
+ * Throws unless these bytes are TLS from first to last: a handshake, then only encrypted data.
  */
 export function checkTls({ name, bytes }: Stream): void {
   for (let at = 0; at < bytes.length;) {
@@ -38,7 +38,7 @@ export function checkTls({ name, bytes }: Stream): void {
     const isKind = at === 0 ? head[0] === HANDSHAKE : head[0] === DATA || head[0] === CHANGE_CIPHER;
     const isHello = at > 0 || bytes[5] === 1 || bytes[5] === 2;
     if (!isKind || head[1] !== 3 || !isHello || head.length < 5)
-      throw new Error(`${name}: at byte ${at} no record of TLS, but ${head.toString('hex')}`);
+      throw new Error(`${name}: not a TLS record at byte ${at}: ${head.toString('hex')}`);
     at += 5 + head.readUInt16BE(3);
   }
 }

@@ -9,7 +9,7 @@ import { newRun, QUICK_RECIPE, quickLocal } from '../../fixtures/processes/optio
 import { run, start } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
-// The environment of the test machine must not matter.
+// The test machine's environment must not matter.
 const OWN = { AWS_PROFILE: undefined, AWS_ENDPOINT_URL: undefined, AWS_ENDPOINT_URL_S3: undefined };
 const KEYS = {
   ...OWN,
@@ -26,7 +26,7 @@ const NO_REGION = {
 
 it.each<[string, (folder: string) => string, NodeJS.ProcessEnv, keyof typeof errorTable, RegExp]>([
   [
-    'the folder of runs',
+    'the folder of the runs',
     (folder) => `file:${folder}/runs`,
     {},
     'USAGE',
@@ -48,7 +48,7 @@ it.each<[string, (folder: string) => string, NodeJS.ProcessEnv, keyof typeof err
     /AWS_ENDPOINT_URL=\.\.\.@127\.0\.0\.1:1 contains a user or a password/,
   ],
 ])(
-  'a store that cannot be one ends a run before it begins: %s',
+  'an invalid store ends a run before it begins: %s',
   async (_what, uri, environment, code, says) => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'file'), '');

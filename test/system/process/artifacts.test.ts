@@ -12,7 +12,7 @@ import { run, start, type Started } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 /**
- * A fake S3 server that is empty and never accepts an upload; resolves when an upload starts.
+ * An empty fake S3 server that never accepts an upload; resolves when an upload starts.
  */
 async function greedyServer(): Promise<{ environment: NodeJS.ProcessEnv; sent: Promise<void> }> {
   let heard: () => void = () => undefined;
@@ -46,7 +46,7 @@ async function uploading(): Promise<{ local: Started; directory: string }> {
 const saysHowToPush = (directory: string) =>
   new RegExp(`mnist-dist\\S* push ${directory} s3://bucket/x`);
 
-it('a coordinator that crashes during the upload does not succeed', async () => {
+it('a coordinator that crashes during the upload fails', async () => {
   const { local, directory } = await uploading();
   process.kill(childOf(local, 'coordinator'), 'SIGKILL');
   expect(await local.exited, local.output()).toBe(errorTable.STORE.exit);
@@ -61,7 +61,7 @@ it('Ctrl-C ends the upload and says how to finish it', async () => {
   expect(local.output()).toMatch(saysHowToPush(directory));
 });
 
-it('a run that crashed while drawing its report draws it when it resumes', async () => {
+it('a run that crashed while drawing its report draws the report when it resumes', async () => {
   const runs = temporaryFolder();
   const artifacts = join(runs, 'r', 'artifacts');
   // Drawing starts with this file.

@@ -10,7 +10,7 @@ import { TOKEN } from '../../fixtures/processes/options.ts';
 import { start, until } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
-it('a worker reports the telemetry of its GPUs to the coordinator until the run ends', async () => {
+it("a worker reports its GPUs' telemetry to the coordinator until the run ends", async () => {
   const target = await startTarget();
   const folder = temporaryFolder();
   const telemetry =
@@ -61,7 +61,7 @@ it('a worker reports the telemetry of its GPUs to the coordinator until the run 
   };
   expect(await heard(1)).toEqual(said);
   expect(await heard(2)).toEqual(said);
-  // The next nvidia-smi hangs, and the run ends meanwhile.
+  // The next nvidia-smi hangs, and the run ends in the meantime.
   writeFileSync(join(folder, 'hang'), '');
   const hanging = await until(
     () => childrenOf(worker.process.pid).find((each) => each.arguments.startsWith('sleep\0')),

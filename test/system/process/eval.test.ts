@@ -9,7 +9,7 @@ import { quickLocal, REFERENCE, TOKEN } from '../../fixtures/processes/options.t
 import { run, start } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
-/** A run that several tests read and none changes. */
+/** A run that several tests read but do not change. */
 const runs = temporaryFolder(afterAll);
 const directory = join(runs, 'r');
 const model = join(directory, 'model.safetensors');
@@ -38,7 +38,7 @@ describe('eval', () => {
     expect(output).toContain(join(directory, 'artifacts', 'report.html'));
   });
 
-  it('writes the same report as the run into its own folder', async () => {
+  it('writes the same report as the run, but into a new folder', async () => {
     const { code, output } = await run([
       'eval',
       directory,
@@ -65,7 +65,7 @@ describe('eval', () => {
     }
   });
 
-  it('writes a new folder each time, and none when it is stopped', async () => {
+  it('writes a new folder each time, but none when it is stopped', async () => {
     const folders = () => readdirSync(directory).filter((name) => name.startsWith('eval-'));
     const before = folders().length;
     const each = ['test', 'train'].map((split) =>
@@ -105,7 +105,7 @@ describe('eval', () => {
       },
     );
     const [, url = ''] = await evaluation.says(/mnist-dist\S* worker --coordinator (\S+)/);
-    // The folder was checked before.
+    // The folder has already been checked.
     writeFileSync(`${file}2`, '');
     const worker = startWorker(url);
     expect(await evaluation.exited).toBe(errorTable.USAGE.exit);
@@ -119,7 +119,7 @@ describe('eval', () => {
     expect(output).toContain('--out x is not allowed');
   });
 
-  it('replaces no existing file', async () => {
+  it('does not replace existing files', async () => {
     const { code, output } = await evaluate(
       directory,
       ...REFERENCE,
@@ -131,7 +131,7 @@ describe('eval', () => {
     expect(output).toMatch(/artifacts is not empty \(--out\)/);
   });
 
-  it('gives the result of the run with any engine and any number of workers', async () => {
+  it("gives the run's result with any engine and any number of workers", async () => {
     const { record } = readRun(directory);
     const { test } = record.result ?? {};
     const said: Evaluation[] = [];
@@ -209,7 +209,7 @@ describe('eval', () => {
     expect(output).toMatch(/the accuracy is \d\d\.\d\d %, below 99\.90 % \(--fail-under\)/);
   });
 
-  it('rejects a model of another program by name', async () => {
+  it('rejects a model from another program, naming its file', async () => {
     const folder = temporaryFolder();
     const broken = join(folder, 'broken.safetensors');
     cpSync(model, broken);

@@ -5,7 +5,7 @@ import { newRun, QUICK_RECIPE } from '../../fixtures/processes/options.ts';
 import { run } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
-/** The folder of Debian's package dataset-fashion-mnist. */
+/** The folder in which Debian's package dataset-fashion-mnist installs the dataset. */
 const data = '/usr/share/datasets/fashion-mnist';
 const isThere = existsSync(data);
 const why = isThere
@@ -13,7 +13,7 @@ const why = isThere
   : ' (skipped: test/install-servers.sh has not installed dataset-fashion-mnist)';
 
 it.skipIf(!isThere)(
-  `trains with Fashion-MNIST by --data, and evaluates with its class names${why}`,
+  `--data trains with Fashion-MNIST, and eval uses its class names${why}`,
   async () => {
     const folder = temporaryFolder();
     const trained = await run([
@@ -49,7 +49,7 @@ it.skipIf(!isThere)(
     const { per_class, confusion, accuracy } = JSON.parse(said.output);
     expect(per_class.map((each: { class: string }) => each.class)).toContain('Ankle boot');
     expect(confusion).toEqual(JSON.parse(read('confusion_matrix.json')).confusion);
-    // Guessing among ten classes gives one tenth.
+    // Guessing among ten classes gives an accuracy of one tenth.
     expect(accuracy).toBeGreaterThan(0.6);
   },
 );

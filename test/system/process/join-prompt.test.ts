@@ -13,7 +13,7 @@ const text = joinText({ coordinator: 'wss://127.0.0.1:1', token, ca: 'ab'.repeat
 const worker = ['worker', '--engine', 'reference', '--max-wait-time', '0', '--join', '-'];
 
 /**
- * Runs a shell on its own terminal; the script says what to type after which text.
+ * Runs a shell on a terminal of its own; the script says what to type after which text.
  */
 const TERMINAL = `
 import json, os, pty, sys
@@ -51,7 +51,7 @@ it.skipIf(!hasPython)(
     (hasPython ? '' : ' (skipped: no python3)'),
   async () => {
     const folder = temporaryFolder();
-    // The shell would run each part as a command.
+    // The shell would run each leftover part as a command.
     const paste = `\r\r${text.slice(0, 60)}\r${text.slice(60)}\rtouch here\r`;
     const shown = await onTerminal(
       [
@@ -82,7 +82,7 @@ it.skipIf(!hasPython)('asks again for an incomplete string, and ends on Ctrl-C',
 });
 
 it.skipIf(!hasPython)('reads the join string from a non-blocking stdin', async () => {
-  // A pipe with a late writer; another process made its reading end non-blocking.
+  // A pipe whose writer comes late; another process has made its reading end non-blocking.
   const script = `
 import os, subprocess, sys, time
 r, w = os.pipe(); os.set_blocking(r, False)

@@ -22,7 +22,7 @@ import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 const RECIPE = [...QUICK_RECIPE, '--steps', '3000'];
 
 /**
- * The files of the guide: certificates of the real command, tokens as openssl makes them.
+ * The files that the guide describes: certificates from the real command, tokens like openssl's.
  */
 async function makeSecret(): Promise<Stored> {
   const { secret, certificateNames } = outsideOf(page);
@@ -51,7 +51,7 @@ function podNamed(
   return container;
 }
 
-/** The status of a path of the page; like a probe it does not check the certificate. */
+/** The status of a path on the page; like a probe, it does not check the certificate. */
 async function statusOf(url: string, token?: string): Promise<number | undefined> {
   return await new Promise((resolve) => {
     const headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
@@ -66,7 +66,7 @@ it('trains with the commands of deploy/kubernetes/cpu and resumes after an evict
   const manifests = build(`${kubernetes}cpu`);
   const stored = new Map([...configMapsOf(manifests), ...(await makeSecret())]);
   const [port, httpPort] = await freePorts(2);
-  // One machine without service names, and a model that trains fast.
+  // The test has one machine without service names, and a model that trains quickly.
   const here = (word: string) =>
     word
       .replace('mnist-dist-coordinator:29400', `localhost:${port}`)
@@ -100,7 +100,7 @@ it('trains with the commands of deploy/kubernetes/cpu and resumes after an evict
     first,
   );
   expect(await first.exited, first.output()).toBe(143);
-  // With this code their Job replaces them without counting a failure.
+  // After this code, their Job replaces them without counting a failure.
   for (const worker of workers) expect(await worker.exited, worker.output()).toBe(143);
 
   const second = startCoordinator();

@@ -19,7 +19,7 @@ const TINY = ['--engine', 'reference', '--steps', '12', '--hidden', '4'];
 const TOKEN = { MNIST_DIST_TOKEN: 'a-token-of-the-tests-0123456789' };
 
 describe('local', () => {
-  it('trains beside other runs that started at the same time, each with its own port', async () => {
+  it('trains while other runs do that started at the same time, each on its own port', async () => {
     const runs = temporaryFolder();
     const started = await Promise.all(
       ['a', 'b', 'c'].map((id) =>
@@ -31,7 +31,7 @@ describe('local', () => {
     expect(outputs).toMatch(new RegExp(`port ${DEFAULT_PORT} is in use; using port \\d+`));
   });
 
-  it('fails with the name of a given port that is in use', async () => {
+  it('fails when a given port is in use, and says which port', async () => {
     const port = await listening(createServer());
     const args = ['local', ...TINY, '--runs-dir', temporaryFolder(), '--port', `${port}`];
     const { code, output } = await run(args);
@@ -43,7 +43,7 @@ describe('local', () => {
     ['every worker', '', 1, 'w0 ended with exit code 1'],
     ['one worker of two', '--name=w1', 0, 'w1 ended with exit code 1; continuing with 1 worker'],
   ])(
-    'does not restart a process that fails alike at every start: %s',
+    'does not restart a process that fails in the same way at every start: %s',
     async (_whose, only, expected, said) => {
       const folder = temporaryFolder();
       const script = join(folder, 'fail.cjs');
@@ -65,7 +65,7 @@ describe('local', () => {
     },
   );
 
-  it('reports a low limit of open files or memory before it starts a process', async () => {
+  it('reports a low limit on open files or memory before it starts a process', async () => {
     const local = [
       process.execPath,
       executable,
@@ -86,7 +86,7 @@ describe('local', () => {
     }
   });
 
-  it('lets workers without a shard stand by, and warns of them', async () => {
+  it('lets workers without a shard stand by, and warns about them', async () => {
     const runs = temporaryFolder();
     const args = ['local', ...TINY, '-n', '3', '--batch-size', '16', '--virtual-shards', '2'];
     const { code, output } = await run([...args, ...newRun(runs)]);
@@ -96,7 +96,7 @@ describe('local', () => {
     expect(record.workers.map(({ samples }) => samples)).toEqual([96, 96]);
   });
 
-  it('finishes after the reader of its output has closed the pipe', async () => {
+  it('finishes even after the reader of its output has closed the pipe', async () => {
     const runs = temporaryFolder();
     const local = start(['local', ...TINY, ...newRun(runs)]);
     local.process.stdout?.destroy();
@@ -124,7 +124,7 @@ describe('local', () => {
 });
 
 describe('another dataset', () => {
-  it('reaches workers once through their cache, and also without a cache', async () => {
+  it('is stored in the cache only once, and reaches workers without a cache', async () => {
     const [data, cache] = [temporaryFolder(), temporaryFolder()];
     const labels = (count: number) => labelsFile(Array.from({ length: count }, (_, i) => i % 10));
     const files = {
@@ -148,7 +148,7 @@ describe('another dataset', () => {
     const { ino } = statSync(join(cache, 'datasets', digest));
 
     const second = await train(settings, { MNIST_DIST_CACHE: cache });
-    // A dataset that is stored again is a new file.
+    // A dataset that is stored again would be a new file.
     expect(statSync(join(cache, 'datasets', digest)).ino).toBe(ino);
     expect(second.modelSha256).toBe(first.modelSha256);
 
@@ -158,7 +158,7 @@ describe('another dataset', () => {
     expect(third.modelSha256).toBe(first.modelSha256);
   });
 
-  it('is found by a resumed run in its folder or in the cache, or refused', async () => {
+  it('is found by a resumed run in its folder or in the cache, or else refused', async () => {
     const [runs, cache] = [temporaryFolder(), temporaryFolder()];
     const data = join(runs, '.data');
     mkdirSync(data);
@@ -201,7 +201,7 @@ describe('another dataset', () => {
     });
   });
 
-  it('that is truncated is refused by name', async () => {
+  it('that is truncated is refused, with the name of the file', async () => {
     const data = temporaryFolder();
     const images = imagesFile(10, 5, 4);
     writeFileSync(join(data, 'train-images-idx3-ubyte'), images.subarray(0, images.length - 1));
@@ -216,7 +216,7 @@ describe('another dataset', () => {
 });
 
 describe('workers of different engines', () => {
-  it('train together with --allow-mixed-engines, on record as not reproducible', async () => {
+  it('train with --allow-mixed-engines, and the run is recorded as not reproducible', async () => {
     const runs = temporaryFolder();
     const args = [...newRun(runs), '--hidden', '8', '--steps', '1000000'];
     const coordinator = start(['coordinator', ...args, '--allow-mixed-engines'], TOKEN);
@@ -266,7 +266,7 @@ describe('output without a terminal', () => {
   it.each([
     ['a run that finishes', [], 0],
     ['a run that cannot start', ['--run-id', 'taken'], errorTable.RUN_EXISTS.exit],
-  ])('is JSON line by line with --log-format json: %s', async (_, more, exit) => {
+  ])('is JSON, line by line, with --log-format json: %s', async (_, more, exit) => {
     const runs = temporaryFolder();
     mkdirSync(join(runs, 'taken'));
     writeFileSync(join(runs, 'taken', 'run.json'), '');

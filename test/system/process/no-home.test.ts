@@ -12,7 +12,7 @@ const canBecome =
 const why = canBecome ? '' : ' (skipped: needs root, and a checkout that others can read)';
 
 it.skipIf(!canBecome)(
-  `a user without a name and a home can train, and the workers find the token${why}`,
+  `a user without a name or a home can train, and the workers find the token${why}`,
   async () => {
     const folder = temporaryFolder();
     chmodSync(folder, 0o777);

@@ -10,7 +10,7 @@ import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 const root = dirname(dirname(executable));
 
 /**
- * Runs a line in a shell in this folder, as a user would, independent of how this test was started.
+ * Runs a line in a shell in this folder, as a user would, regardless of how this test was started.
  */
 function shell(line: string, folder: string, path: string[] = []): string {
   const own = Object.entries(process.env).filter(
@@ -28,7 +28,7 @@ function shell(line: string, folder: string, path: string[] = []): string {
 it.each([
   ['node in the checkout', 'node bin/mnist-dist.mjs', root, []],
   ['npx in a folder of the checkout', 'npx mnist-dist', join(root, 'test', 'unit'), []],
-  ['node elsewhere', `node ${executable}`, undefined, []],
+  ['node in another folder', `node ${executable}`, undefined, []],
   ['a global installation', 'mnist-dist', undefined, ['global']],
 ])('a printed command works when it is pasted: %s', (_way, program, where, links) => {
   const folder = join(temporaryFolder(), "a user's folder");

@@ -45,7 +45,7 @@ it.skipIf(!isThere)(
     const moved = confusion.flatMap((row, i) =>
       row.map((count, j) => Math.abs(count - (ours[i]?.[j] ?? 0))),
     );
-    // A sample with another prediction leaves one cell and enters another.
+    // A sample with a different prediction moves from one cell to another.
     expect(moved.reduce((sum, count) => sum + count)).toBeLessThanOrEqual(2 * close.length);
     expect(confusion.flat().reduce((sum, count) => sum + count)).toBe(10_000);
   },

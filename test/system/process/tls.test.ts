@@ -13,12 +13,12 @@ const certs = join(folder, 'certs');
 const file = (name: string) => join(certs, name);
 const tls = ['--ssl-certfile', file('coordinator.crt'), '--ssl-keyfile', file('coordinator.key')];
 const length = ['--steps', '60', '--no-http'];
-/** The model of a run without TLS. */
+/** The model that a run without TLS has trained. */
 let plain = '';
 
 const shaOf = (output: string): string => /sha256 +([0-9a-f]{64})/.exec(output)?.[1] ?? '';
 
-/** A coordinator of two workers with TLS, and the join string in its file. */
+/** A coordinator for two workers with TLS, and the join string from its file. */
 async function coordinator(
   more: readonly string[] = [],
 ): Promise<{ process: Started; runs: string; join: string }> {
@@ -45,7 +45,7 @@ describe('over TLS', () => {
     const { process, runs, join: text } = await coordinator();
     const path = join(runs, 'r', 'join');
     expect(statSync(path).mode & 0o777).toBe(0o600);
-    // No log has the token.
+    // No log contains the token.
     const [, token = ''] = /token=([0-9a-f]+)/.exec(text) ?? [];
     expect(token).toHaveLength(64);
     const first = joining(text);
@@ -89,7 +89,7 @@ describe('over TLS', () => {
     expect(shaOf(process.output())).toBe(plain);
   });
 
-  it('local trains too', async () => {
+  it('local trains as well', async () => {
     const runs = temporaryFolder();
     const { code, output } = await run([...quickLocal(runs), ...length, ...tls]);
     expect(code, output).toBe(0);
@@ -141,7 +141,7 @@ describe('before anything starts, the program refuses', () => {
       /this is not a join string/,
     ],
     [
-      'two that say the same',
+      'two options that say the same',
       ['worker', '--join', '-', '--coordinator', 'wss://x:1'],
       /--join and --coordinator cannot be combined/,
     ],
@@ -153,7 +153,7 @@ describe('before anything starts, the program refuses', () => {
     expect(output).not.toContain('abc');
   });
 
-  it('another machine without TLS, also in a join string', async () => {
+  it('another machine without TLS, even in a join string', async () => {
     const token = 'a-token-of-the-tests-0123456789';
     const { code, output } = await run(['worker'], {
       MNIST_DIST_JOIN: `ws://10.77.0.1:29400/#token=${token}`,

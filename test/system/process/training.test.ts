@@ -10,7 +10,7 @@ import { run, start } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const WASM_STEPS = ['--engine', 'wasm', '--steps', '50', '--seed', '7'];
-/** SHA-256 of model.safetensors after WASM_STEPS on x86-64. A change of arithmetic changes it. */
+/** SHA-256 of model.safetensors after WASM_STEPS on x86-64; depends on the arithmetic's version. */
 const WASM_GOLDEN = '694eae03b9f19abcd64112b0ee8786fcf85f1bf2b2088badb4679d5a0f79e8cc';
 
 function validation({ lines }: FinishedRun): unknown[] {
@@ -73,7 +73,7 @@ describe.skipIf(readyTensorFlow() === undefined)('TensorFlow', () => {
       expect(validation(other)).toEqual(validation(first.run));
       expect(other.record.engine?.fingerprint).toBe(first.run.record.engine?.fingerprint);
     }
-    // Two epoch ends with short batches of 96, and a final evaluation.
+    // Two epochs that end with a short batch of 96, and a final evaluation.
     expect(validation(first.run)).toHaveLength(3);
   });
 

@@ -16,7 +16,7 @@ const SHORT = 150;
 const STEPS = 400;
 const ENDLESS = ['--steps', '100000'];
 
-/** Runs that several tests read and none changes. */
+/** Runs that several tests read but do not change. */
 const shared = temporaryFolder(afterAll);
 const finished = join(shared, 'finished');
 
@@ -43,7 +43,7 @@ describe('verify', () => {
     expect(second.code, second.output).toBe(0);
   });
 
-  it('verifies an extended run with another number of workers', async () => {
+  it('verifies an extended run with a different number of workers', async () => {
     const { code, output } = await run(['verify', finished, '-n', '3']);
     expect(code, output).toBe(0);
     const { record } = readRun(finished);
@@ -133,7 +133,7 @@ describe('verify', () => {
     readRun(join(runs, 'r'));
   });
 
-  it('names the first step that differs where only a replay can find it', async () => {
+  it('reports the first step that differs, even if only a replay can find it', async () => {
     const directory = copyOf(finished);
     forge(directory, 123);
     const { code, output } = await run(['verify', directory]);
@@ -187,7 +187,7 @@ describe('verify', () => {
     const { code, output } = await run([...quickLocal(runs), '--steps', '2000']);
     expect(code, output).toBe(0);
     const long = join(runs, 'r');
-    // A token in the environment is for other runs.
+    // A token in the environment belongs to other runs.
     const file = join(temporaryFolder(), 'token');
     writeFileSync(file, 'another-token-of-another-run', { mode: 0o600 });
     const first = start(['verify', long, '--log-level', 'debug'], { MNIST_DIST_TOKEN_FILE: file });
@@ -215,7 +215,7 @@ function childrenOf(pid = 0): number[] {
 }
 
 /**
- * Changes the count of correct rows in a step and repairs every file that would show the change.
+ * Changes a step's number of correct rows, and repairs every file that would reveal the change.
  */
 function forge(directory: string, step: number): void {
   const { record, lines } = readRun(directory);

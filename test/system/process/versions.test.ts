@@ -25,7 +25,8 @@ const description = {
 };
 
 /**
- * A fake coordinator that describes its run like this and refuses every hello; returns its address.
+ * A fake coordinator that gives this description of its run and refuses every hello; returns its
+ * address.
  */
 async function otherCoordinator(answer: object): Promise<{ url: string; hellos: unknown[] }> {
   const hellos: unknown[] = [];
@@ -70,7 +71,7 @@ describe('a worker whose coordinator has another version', () => {
       { protocol: 42, arithmetic: 1, version: '9.9.9' },
       /9\.9\.9.*42/,
     ],
-  ])('of the %s names both versions and does not connect', async (_, answer, says) => {
+  ])('of the %s reports both versions and does not connect', async (_, answer, says) => {
     const { url, hellos } = await otherCoordinator(answer);
     const { code, output } = await join(url);
     expect(code, output).toBe(errorTable.VERSION.exit);
@@ -79,7 +80,7 @@ describe('a worker whose coordinator has another version', () => {
     expect(hellos).toEqual([]);
   });
 
-  it('and refuses only after hello prints the reason of the coordinator', async () => {
+  it('and refuses only after hello prints the reason that the coordinator gives', async () => {
     const { url, hellos } = await otherCoordinator(description);
     const { code, output } = await join(url);
     expect(code, output).toBe(errorTable.VERSION.exit);
@@ -87,7 +88,7 @@ describe('a worker whose coordinator has another version', () => {
     expect(hellos).toMatchObject([{ kind: 'hello', protocol: PROTOCOL, arithmetic: ARITHMETIC }]);
   });
 
-  it('and asks for the token itself does not get it', async () => {
+  it('and asks for the token itself does not send the token', async () => {
     const heard: unknown[] = [];
     const http = createServer((request, response) => {
       heard.push(request.headers.authorization);

@@ -45,7 +45,7 @@ async function viewOf(port: number): Promise<RunView> {
   return JSON.parse((await ask(port, '/api/run')).body.toString());
 }
 
-/** Reads updates until one matches; the stream must not end before. */
+/** Reads updates until one matches; the stream must not end before that. */
 async function seek(
   events: AsyncGenerator<Update>,
   isWanted: (update: Update) => boolean,
@@ -82,7 +82,7 @@ describe('the live page of a run', () => {
       const answer = await ask(port, '/api/run').catch(() => undefined);
       if (answer?.status !== 200) return undefined;
       const seen: RunView = JSON.parse(answer.body.toString());
-      // The page reads the lines before the crash during training; at most the last second is lost.
+      // During training, the page reads the lines from before the crash; at most a second is lost.
       return seen.curve.length > 50 && (seen.curve[0]?.[0] ?? 0) < 50 ? seen : undefined;
     }, local);
     expect(view.term).toBe(2);
@@ -100,7 +100,7 @@ describe('the live page of a run', () => {
     expect(readRun(join(runs, 'r')).record.step).toBe(12_000);
   });
 
-  it('waits for one more scrape at the end, and not longer', async () => {
+  it('waits for one more scrape at the end, but no longer', async () => {
     const { process: coordinator, url } = await startCoordinator(lingering(50));
     const port = await pageOf(coordinator);
     const worker = startWorker(url);
@@ -108,7 +108,7 @@ describe('the live page of a run', () => {
     const scrape = (await ask(port, '/metrics')).body.toString();
     expect(scrape).toMatch(/^mnist_dist_training_running\{run_id="r"\} 0$/m);
     expect(scrape).toMatch(/^mnist_dist_train_step\{run_id="r"\} 50$/m);
-    // More than ten times the weights: a closed connection still counts with all its traffic.
+    // More than ten times the weights: the traffic of closed connections still counts.
     const [, sent] = /^mnist_dist_network_sent_bytes_total\{.*\} (\d+)$/m.exec(scrape) ?? [];
     expect(Number(sent)).toBeGreaterThan(1000);
     expect(await coordinator.exited).toBe(0);
@@ -122,7 +122,7 @@ describe('the live page of a run', () => {
     const worker = startWorker(url);
     const { events } = await follow(port);
     await seek(events, (update) => (update.status?.step ?? 0) > 100);
-    // As a coordinator on another host does.
+    // A coordinator on another host does the same.
     const owner: unknown = JSON.parse(
       readFileSync(join(runs, 'r', '.drafts-1', 'owner.json'), 'utf8'),
     );
@@ -146,7 +146,7 @@ describe('the live page of a run', () => {
     expect(await coordinator.exited).toBe(0);
   });
 
-  it('is served again by show after the run', async () => {
+  it('can be served again by show after the run', async () => {
     const runs = temporaryFolder();
     const trained = await run([...quickLocal(runs), ...ANY_PAGE, '--steps', '60']);
     expect(trained.code, trained.output).toBe(0);
@@ -171,7 +171,7 @@ describe('the live page of a run', () => {
 });
 
 describe('the address of the page', () => {
-  it('changes with a warning if another process took the port meanwhile', async () => {
+  it('changes with a warning if another process has taken the port in the meantime', async () => {
     const runs = temporaryFolder();
     const taker = createServer();
     onTestFinished(() => void taker.close());
@@ -192,11 +192,11 @@ describe('the address of the page', () => {
     expect(await local.exited, local.output()).toBe(0);
   });
 
-  it('differs from the address for workers, even if that is the default of the page', async () => {
+  it("differs from the workers' address, even if that is the page's default", async () => {
     const { process: coordinator } = await startCoordinator([...QUICK_RECIPE, '--steps', '50']);
     let port = (await pageOf(coordinator)) + 1;
     while (!(await isFree(port))) port += 1;
-    // The default port of the page is this one, so the page moves.
+    // This is the page's default port, so the page moves to another one.
     const other = start(
       ['coordinator', '--port', String(port), '--runs-dir', temporaryFolder(), ...QUICK_RECIPE],
       { MNIST_DIST_TOKEN: TOKEN },

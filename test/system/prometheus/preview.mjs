@@ -1,6 +1,6 @@
-// `npm run preview`: the dashboards as pictures, approximately as Grafana draws them, from a short
-// real run that a Prometheus watches, or with `-- --prometheus URL` from that one and its newest
-// run. `--out DIR` says where to (docs/images).
+// `npm run preview`: draws the dashboards as pictures, approximately as Grafana does. The data come
+// from a Prometheus that watches a short real run, or, with `-- --prometheus URL`, from the newest
+// run in that Prometheus. The pictures go to `--out DIR` (docs/images by default).
 import { spawnSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';

@@ -29,7 +29,7 @@ export interface Series {
   readonly points: readonly (readonly [time: number, value: number])[];
 }
 
-/** Asks a Prometheus, this one or another. */
+/** Queries a Prometheus, ours or any other. */
 export class Asker {
   readonly #url: string;
 
@@ -72,13 +72,13 @@ function point([time, text]: z.infer<typeof sample>): readonly [number, number] 
 export interface RunningPrometheus {
   readonly asker: Asker;
   readonly url: string;
-  /** Ends it and removes what it has stored. */
+  /** Stops it and removes what it has stored. */
   stop(): Promise<void>;
 }
 
 /**
- * Starts a Prometheus that scrapes these addresses each second and judges our rules. It is ready
- * when this resolves.
+ * Starts a Prometheus that scrapes these addresses every second and evaluates our rules. It is
+ * ready when this function resolves.
  */
 export async function startPrometheus(targets: readonly string[]): Promise<RunningPrometheus> {
   const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-prometheus-'));

@@ -14,7 +14,7 @@ interface Asked {
   readonly isInstant: boolean;
 }
 
-/** Set by preview.mjs: where to draw the dashboards, and which Prometheus to ask. */
+/** Set by preview.mjs: where to write the drawn dashboards, and which Prometheus to query. */
 const { PREVIEW_OUT: out = '', PREVIEW_PROMETHEUS: given } = process.env;
 const STEP_SECONDS = 1;
 const PATIENCE_MILLISECONDS = 60_000;
@@ -51,7 +51,8 @@ describe.skipIf(missing !== undefined)(
         const [run] = found
           .map(({ labels }) => labels['run_id'] ?? '')
           .toSorted((a, b) => (a < b ? 1 : -1));
-        if (run === undefined) throw new Error('it has seen no run in the last quarter of an hour');
+        if (run === undefined)
+          throw new Error('this Prometheus has seen no run in the last quarter of an hour');
         const end = Math.floor(Date.now() / 1000);
         await drawPreviews(asker, { run, start: end - 900, end, step: 2 }, out);
       });
@@ -59,13 +60,13 @@ describe.skipIf(missing !== undefined)(
     }
     it('has data for each query of each panel, each mark and each recorded series', async () => {
       const watched = await watchRun();
-      // All data exists by now, except for rates, which need a few scrapes after the last
+      // All data already exists, except for rates, which need a few scrapes after the last
       // disturbance.
       await expect
         .poll(() => emptyOnes(watched), { timeout: PATIENCE_MILLISECONDS, interval: 500 })
         .toEqual([]);
       const exported = await (await fetch(`http://${watched.page}/metrics`)).text();
-      // Those of prom-client itself break Prometheus' own rules for names.
+      // The names of prom-client's own metrics break Prometheus' naming rules.
       const own = exported.split('\n').filter((line) => line.includes('mnist_dist_'));
       expect(own.length).toBeGreaterThan(100);
       expect(lintMetrics(`${own.join('\n')}\n`)).toBe('');

@@ -6,11 +6,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { standIns, systemPath } from '../../fixtures/engine/fake-programs.ts';
 import { startPrometheus, type Asker } from './prometheus.ts';
 
-/** A run that a Prometheus has watched from its beginning. */
+/** A run that a Prometheus has watched from its start. */
 export interface WatchedRun {
   readonly asker: Asker;
   readonly run: string;
-  /** HOST:PORT of what it scrapes. */
+  /** HOST:PORT of what Prometheus scrapes. */
   readonly page: string;
   /** In seconds since 1970. */
   readonly since: number;
@@ -18,13 +18,13 @@ export interface WatchedRun {
 
 const RUN = 'r';
 const names = ['w0', 'w1', 'w2'] as const;
-/** nvidia-smi's form, with values that move. */
+/** A fake nvidia-smi in the real one's format, with values that change. */
 const NVIDIA_SMI =
   'S=$(date +%S | sed s/^0//); ' +
   'echo "0, $S, $((4000 + S)), 81559, $((35 + S / 4)), $((100 + S)).25"';
 
 /**
- * Trains with worker processes, and a Prometheus that scrapes each second, until there was an
+ * Trains with worker processes, and a Prometheus that scrapes every second, until there has been an
  * evaluation, a checkpoint, a late worker, and a worker that was killed and came back. The run
  * continues until the test ends.
  */
@@ -36,7 +36,7 @@ export async function watchRun(): Promise<WatchedRun> {
       ...QUICK_RECIPE,
       '--epochs',
       '200',
-      // Through sockets, so that there are bytes to count.
+      // Tensors travel through sockets, so that there are bytes to count.
       '--http-port',
       '0',
       '--no-shared-memory',

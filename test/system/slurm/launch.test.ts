@@ -8,12 +8,12 @@ import { until } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 import { missing, Slurm, why, type Job } from './slurm.ts';
 
-/** A guard against a cluster that hangs. */
+/** Guards against a cluster that hangs. */
 const START_MILLISECONDS = 120_000;
 const STEPS = 2000;
 const RECIPE = [...QUICK_RECIPE, '--checkpoint-every', '200'];
 const completed = (restarts: number) => ({ state: 'COMPLETED', exit: 0, restarts });
-/** All nodes are this machine, with addresses of loopback. */
+/** All nodes are this machine, at loopback addresses. */
 const HERE = {
   MNIST_DIST_HOST: '127.0.0.1',
   MNIST_DIST_ADVERTISE: '127.0.0.1',
@@ -31,7 +31,7 @@ interface Event {
   readonly state?: string;
 }
 
-/** The events so far in this term of the coordinator; none where it has not begun. */
+/** The events so far in this term of the coordinator; none if the term has not begun. */
 function eventsOf(directory: string, term: number): Event[] {
   const file = join(directory, 'events.jsonl');
   if (!existsSync(file)) return [];
@@ -43,7 +43,7 @@ function eventsOf(directory: string, term: number): Event[] {
 }
 
 /**
- * Waits until so many workers have delivered their first shard in this term; resolves with their
+ * Waits until `count` workers have delivered their first shard in this term; resolves with their
  * names.
  */
 async function atWork(directory: string, count: number, term: number, job: Job): Promise<string[]> {
@@ -56,27 +56,27 @@ async function atWork(directory: string, count: number, term: number, job: Job):
   });
 }
 
-/** Waits until a checkpoint of this term is there. */
+/** Waits until this term has a checkpoint. */
 async function checkpoint(directory: string, term: number): Promise<void> {
   await until(() => eventsOf(directory, term).find(({ event }) => event === 'checkpoint'));
 }
 
-/** The process of the worker of this name. */
+/** The process of the worker with this name. */
 function workerCalled(name: string): number {
   const isIt = (pid: string): boolean => {
     try {
       return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`\0--name\0${name}\0`);
     } catch {
-      // It has ended meanwhile.
+      // It has ended in the meantime.
       return false;
     }
   };
   const pid = readdirSync('/proc').find((entry) => /^\d+$/.test(entry) && isIt(entry));
-  if (pid === undefined) throw new Error(`no worker is called ${name}`);
+  if (pid === undefined) throw new Error(`no worker has the name ${name}`);
   return Number(pid);
 }
 
-/** Expects that the run ended in good order by a signal and resumed where it was. */
+/** Expects that a signal ended the run cleanly and that it resumed where it was. */
 function expectNothingComputedAgain(directory: string): void {
   const last = eventsOf(directory, 1).at(-1);
   expect(last).toMatchObject({ event: 'end', state: 'interrupted' });
@@ -113,7 +113,7 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
       HERE,
     );
 
-  it('a run needs one of `local` for comparison', async () => {
+  it('a run needs a run of `local` for comparison', async () => {
     undisturbed = await train([...REFERENCE, ...RECIPE, '--steps', String(STEPS), '-n', '2']);
   });
 
@@ -155,7 +155,7 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     });
   });
 
-  it('workers come and go as jobs of an array: one is cancelled, one is added', async () => {
+  it('workers join and leave as jobs of an array: one is cancelled, one is added', async () => {
     const directory = join(temporaryFolder(), 'r');
     const main = await coordinator(directory);
     const array = await workers(directory, '1-3', main);
@@ -174,7 +174,7 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     for (const job of [array, added]) await job.ended();
   });
 
-  it('a killed coordinator resumes elsewhere, past its old lock and join file', async () => {
+  it('a killed coordinator resumes elsewhere, despite its old lock and join file', async () => {
     const directory = join(temporaryFolder(), 'r');
     const main = await coordinator(directory);
     const array = await workers(directory, '1-2', main);
@@ -182,13 +182,13 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     await checkpoint(directory, 1);
     const stale = readFileSync(join(directory, 'join'), 'utf8');
     const { node } = await main.state();
-    // Nothing starts meanwhile.
+    // Nothing starts in the meantime.
     await slurm.call('scontrol', ['update', 'PartitionName=low', 'State=DOWN']);
     await slurm.call('scancel', ['--signal=KILL', `${main.id}.0`]);
     await until(async () => ((await main.state()).state === 'PENDING' ? true : undefined));
     expect(main.log()).toMatch(/exit code 137: requeueing this job/);
     expect(readFileSync(join(directory, 'join'), 'utf8')).toBe(stale);
-    // As if that node had been another machine.
+    // Pretends that that node was a different machine.
     const lock = join(directory, '.drafts-1', 'owner.json');
     const owner = JSON.parse(readFileSync(lock, 'utf8'));
     writeFileSync(lock, `${JSON.stringify({ ...owner, host: 'another' })}\n`);
@@ -206,7 +206,7 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     expect(existsSync(join(directory, 'join'))).toBe(false);
   });
 
-  it('a coordinator that is preempted with notice puts itself back into the queue', async () => {
+  it('a coordinator that is preempted with notice requeues itself', async () => {
     const directory = join(temporaryFolder(), 'r');
     const main = await coordinator(directory, ['--partition=graceful', '--exclusive']);
     const array = await workers(directory, '1-2', main);
@@ -220,7 +220,7 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     expectNothingComputedAgain(directory);
   });
 
-  it('Slurm puts an allocation that is preempted at once back into the queue', async () => {
+  it('Slurm requeues an allocation that is preempted without notice', async () => {
     const directory = join(temporaryFolder(), 'r');
     const job = await cluster(directory, ['--nodes=2', '--exclusive']);
     await atWork(directory, 2, 1, job);

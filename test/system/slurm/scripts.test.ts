@@ -12,8 +12,8 @@ import { standIns, systemPath } from '../../fixtures/engine/fake-programs.ts';
 const deploy = fileURLToPath(new URL('../../../deploy', import.meta.url));
 
 /**
- * A fake program: it records how it was called, and ends with the next exit code; without one it
- * waits for SIGTERM.
+ * A fake program: it records how it was called, and ends with the next exit code. If none is left,
+ * it waits for SIGTERM.
  */
 const PROGRAM = `
 import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -50,7 +50,7 @@ interface Call {
   readonly command: string;
   readonly args: readonly string[];
   readonly said?: string;
-  /** The join file, the coordinator's key and the authority's. */
+  /** The join file, the coordinator's key and the authority's key. */
   readonly there: readonly [boolean, boolean, boolean];
 }
 
@@ -80,7 +80,7 @@ class Checkout {
     return lines.map((line): Call => JSON.parse(line));
   }
 
-  /** Starts a script as Slurm does on a node. All of its processes get SIGTERM together. */
+  /** Starts a script as Slurm does on a node. All its processes get SIGTERM together. */
   start(command: readonly string[], environment: NodeJS.ProcessEnv = {}) {
     const child = spawn('bash', command, {
       cwd: this.folder,
@@ -111,25 +111,25 @@ const RUNNING = '{\n  "state": "running"\n}\n';
 const FINISHED = '{\n  "state": "finished"\n}\n';
 const RESTARTED = { SLURM_RESTART_COUNT: '1' };
 
-describe('the script of a coordinator', () => {
+describe("the coordinator's script", () => {
   const script = ['deploy/slurm/coordinator.sh', 'r', '--epochs', '2'];
 
   it.each([
-    ['begins a run', {}, {}, ['--runs-dir', '.', '--run-id', 'r']],
+    ['starts a run', {}, {}, ['--runs-dir', '.', '--run-id', 'r']],
     [
-      'begins it again when it died before it had begun',
+      'starts the run again when it died before the run had started',
       { join: 'old' },
       RESTARTED,
       ['--runs-dir', '.'],
     ],
-    ['resumes a run that is named', { 'run.json': RUNNING }, {}, ['--resume', 'r', '--epochs']],
+    ['resumes a given run', { 'run.json': RUNNING }, {}, ['--resume', 'r', '--epochs']],
     [
       'resumes after a requeue, whichever node had the lock',
       { 'run.json': RUNNING, join: 'old' },
       RESTARTED,
       ['--resume', 'r', '--take-over'],
     ],
-    ['prolongs a run', { 'run.json': FINISHED }, {}, ['--resume', 'r', '--epochs']],
+    ['extends a run', { 'run.json': FINISHED }, {}, ['--resume', 'r', '--epochs']],
   ])('%s', async (_what, run, environment, expected) => {
     const checkout = new Checkout([0], run);
     expect(await checkout.start(script, environment).exited).toMatchObject({ code: 0 });
@@ -139,7 +139,7 @@ describe('the script of a coordinator', () => {
     expect(call?.args.slice(at, at + expected.length)).toEqual(expected);
   });
 
-  it('removes the stale join file before anything else, and its keys at the end', async () => {
+  it('first removes the stale join file, and removes its keys at the end', async () => {
     const checkout = new Checkout([0], { join: 'old' });
     await checkout.start(script).exited;
     const [call] = checkout.calls();
@@ -149,13 +149,13 @@ describe('the script of a coordinator', () => {
     expect(existsSync(args[args.indexOf('--ssl-keyfile') + 1] ?? '.')).toBe(false);
   });
 
-  it('does nothing after a requeue of a run that had finished', async () => {
+  it('does nothing after a requeue if the run had finished', async () => {
     const checkout = new Checkout([], { 'run.json': FINISHED });
     expect(await checkout.start(script, RESTARTED).exited).toMatchObject({ code: 0 });
     expect(checkout.calls()).toEqual([]);
   });
 
-  it('ends with the exit code of the coordinator, after the coordinator has ended', async () => {
+  it("ends with the coordinator's exit code, after the coordinator has ended", async () => {
     expect(await new Checkout([28], {}).start(script).exited).toMatchObject({ code: 28 });
     const checkout = new Checkout([], {});
     const job = checkout.start(script);
@@ -166,10 +166,10 @@ describe('the script of a coordinator', () => {
   });
 });
 
-describe('the script of a worker', () => {
+describe("the worker's script", () => {
   const script = ['deploy/slurm/worker.sh', 'r', '--threads', '2'];
 
-  it('reads the join file again after each failure that an old one explains', async () => {
+  it('rereads the join file after each failure that an outdated file explains', async () => {
     const { UNREACHABLE, UNAUTHORIZED, TLS, TERMINATED, INTERRUPTED, HUNG_UP } = errorTable;
     const codes = [UNREACHABLE, UNAUTHORIZED, TLS, TERMINATED, INTERRUPTED, HUNG_UP].map(
       ({ exit }) => exit,
@@ -196,7 +196,7 @@ describe('the script of a worker', () => {
     expect(checkout.calls()[0]?.args).toContain('n7.10_2');
   });
 
-  it('ends with every other exit code', async () => {
+  it('ends with the same exit code after any other failure', async () => {
     const checkout = new Checkout([errorTable.FINGERPRINT.exit], { join: 'X' });
     expect(await checkout.start(script).exited).toMatchObject({
       code: errorTable.FINGERPRINT.exit,
@@ -204,13 +204,13 @@ describe('the script of a worker', () => {
     expect(checkout.calls()).toHaveLength(1);
   });
 
-  it('ends in good order if the run is finished and is not prolonged', async () => {
+  it('ends cleanly if the run is finished and is not extended', async () => {
     const checkout = new Checkout([], { 'run.json': FINISHED });
     const ended = await checkout.start(script, { WAIT_SECONDS: '1' }).exited;
     expect(ended).toEqual({ code: 0, output: 'the run r is finished\n' });
   });
 
-  it('waits for a coordinator that prolongs a finished run', async () => {
+  it('waits for a coordinator that extends a finished run', async () => {
     const checkout = new Checkout([0], { 'run.json': FINISHED });
     const job = checkout.start(script);
     writeFileSync(join(checkout.folder, 'r', 'join'), 'X');
@@ -218,7 +218,7 @@ describe('the script of a worker', () => {
     expect(checkout.calls()).toHaveLength(1);
   });
 
-  it('gives up where no coordinator comes', async () => {
+  it('gives up if no coordinator comes', async () => {
     const ended = await new Checkout([], {}).start(script, { WAIT_SECONDS: '1' }).exited;
     expect(ended.code).toBe(errorTable.UNREACHABLE.exit);
     expect(ended.output).toBe('no coordinator of the run r has answered for 1 s (WAIT_SECONDS)\n');
@@ -238,30 +238,27 @@ describe('a job', () => {
   it.each([
     ['was told to end, however often', '143', 'RUNNING', '1000', true],
     ['was killed', '137', 'RUNNING', '', true],
-    ['has met a defect', '1', 'RUNNING', '99', true],
+    ['has met a bug', '1', 'RUNNING', '99', true],
     ['has crashed too often', '137', 'RUNNING', '100', false],
     ['is requeued or cancelled by Slurm', '143', 'COMPLETING', '', false],
     ['was ended by SIGINT', '130', 'RUNNING', '', false],
     ['was ended by SIGHUP', '129', 'RUNNING', '', false],
     ['cannot do what it was asked to', '2', 'RUNNING', '', false],
     ['has succeeded', '0', 'RUNNING', '', false],
-  ])(
-    'that %s goes back into the queue, or not',
-    async (_what, code, state, restarts, isRequeued) => {
-      const checkout = new Checkout([], {});
-      const bin = standIns({
-        squeue: `[ "$3" = 12 ] && echo ${state}`,
-        scontrol: 'echo "asked: $*"',
-      });
-      const job = checkout.start(['-euc', `. deploy/slurm/job.bash; finish ${code}`], {
-        PATH: [bin, ...systemPath].join(':'),
-        SLURM_RESTART_COUNT: restarts,
-      });
-      const ended = await job.exited;
-      expect(ended.code).toBe(Number(code));
-      expect(ended.output).toBe(
-        isRequeued ? `exit code ${code}: requeueing this job\nasked: requeue 12\n` : '',
-      );
-    },
-  );
+  ])('that %s is requeued, or not', async (_what, code, state, restarts, isRequeued) => {
+    const checkout = new Checkout([], {});
+    const bin = standIns({
+      squeue: `[ "$3" = 12 ] && echo ${state}`,
+      scontrol: 'echo "asked: $*"',
+    });
+    const job = checkout.start(['-euc', `. deploy/slurm/job.bash; finish ${code}`], {
+      PATH: [bin, ...systemPath].join(':'),
+      SLURM_RESTART_COUNT: restarts,
+    });
+    const ended = await job.exited;
+    expect(ended.code).toBe(Number(code));
+    expect(ended.output).toBe(
+      isRequeued ? `exit code ${code}: requeueing this job\nasked: requeue 12\n` : '',
+    );
+  });
 });

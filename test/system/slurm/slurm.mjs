@@ -1,8 +1,8 @@
 // A Slurm cluster from Debian's packages: munged, slurmctld and four slurmd on loopback, each with
-// four cores and a "GPU". By hand: `node test/system/slurm/slurm.mjs` prints what to set, and ends
-// it on Ctrl-C. Run as a child it prints one line of JSON when all nodes are idle, and ends when
-// its standard input ends. All of it, jobs too, lives in a process namespace that ends with this
-// process: nothing of it stays, however it ends.
+// four cores and a "GPU". Run by hand, `node test/system/slurm/slurm.mjs` prints which variables to
+// set, and ends the cluster on Ctrl-C. Run as a child, it prints one line of JSON when all nodes
+// are idle, and ends when its standard input ends. The whole cluster, including its jobs, lives in
+// a process namespace that ends with this process: nothing is left behind, however it ends.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -20,7 +20,7 @@ const [place] = process.argv.slice(2);
 if (place === undefined) await outside();
 else await inside(place);
 
-/** Starts itself once more in a namespace, whose first process, a shell, reaps orphans. */
+/** Starts itself again in a namespace, whose first process, a shell, reaps orphans. */
 async function outside() {
   const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-slurm-'));
   try {
@@ -62,7 +62,7 @@ async function inside(folder) {
   process.stdout.write(`${JSON.stringify({ SLURM_CONF: configuration })}\n`);
 }
 
-/** munged takes no socket and no key in a folder that others may change. */
+/** munged refuses a socket or a key in a folder that other users may change. */
 function startMunge(folder) {
   const munge = join(folder, 'munge');
   const [uid, gid] = ['-u', '-g'].map((flag) =>
@@ -92,7 +92,7 @@ async function configure(folder, file) {
     SlurmdUser: 'root',
     AuthType: 'auth/munge',
     CredType: 'cred/munge',
-    // A requeued job waits for at least so many seconds.
+    // A requeued job waits at least `cred_expire` seconds.
     AuthInfo: `socket=${join(folder, 'munge', 'socket')},cred_expire=5`,
     StateSaveLocation: join(folder, 'state'),
     SlurmdSpoolDir: join(folder, 'spool', '%n'),
@@ -114,8 +114,8 @@ async function configure(folder, file) {
     JobCompType: 'jobcomp/none',
     SlurmdParameters: 'config_overrides',
     GresTypes: 'gpu',
-    // Jobs of the partition "high" push those of "low" away, which then come back.
-    // What a site may have set, and our scripts must not mind.
+    // Jobs in the partition "high" preempt those in "low", which are then requeued. The rest are
+    // settings that a site may have and that must not affect our scripts.
     KillOnBadExit: 1,
     WaitTime: 1,
     PreemptType: 'preempt/partition_prio',

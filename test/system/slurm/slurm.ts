@@ -17,7 +17,7 @@ const programs = ['munged', 'slurmctld', 'slurmd', 'sbatch', 'unshare'];
 const ready = z.object({ SLURM_CONF: z.string() });
 const execute = promisify(execFile);
 
-/** Why there is no cluster to test with; undefined where there is one. */
+/** Why there is no cluster to test with; undefined if there is one. */
 export const missing = reason();
 export const why = missing === undefined ? '' : `: ${missing}`;
 
@@ -29,7 +29,7 @@ function reason(): string | undefined {
   return namespace.status === 0 ? undefined : 'unshare --pid is not allowed here';
 }
 
-/** The state of a job, as `scontrol show job` has it. */
+/** The state of a job, as `scontrol show job` reports it. */
 export interface JobState {
   /** PENDING, RUNNING, COMPLETING, COMPLETED, FAILED, CANCELLED, ... */
   readonly state: string;
@@ -43,7 +43,7 @@ export interface Job {
   readonly state: () => Promise<JobState>;
   /** Waits until it is neither in the queue nor running. */
   readonly ended: () => Promise<JobState>;
-  /** Its output so far; of an array the output of all jobs. */
+  /** Its output so far; for an array, the output of all jobs. */
   readonly log: () => string;
 }
 
@@ -63,7 +63,7 @@ export class Slurm {
     child.stdin.on('error', () => undefined);
     const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
     const first = await lines.next();
-    if (first.done === true) throw new Error('Slurm did not start; its reason stands above');
+    if (first.done === true) throw new Error('Slurm did not start; the output above says why');
     return new Slurm(ready.parse(JSON.parse(first.value)), async () => {
       child.stdin.end();
       await closed;
@@ -91,7 +91,7 @@ export class Slurm {
     return job;
   }
 
-  /** Runs one of Slurm's commands; resolves with what it prints, rejects where it fails. */
+  /** Runs one of Slurm's commands; resolves with what it prints, rejects if it fails. */
   async call(
     program: string,
     args: readonly string[],

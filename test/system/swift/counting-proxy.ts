@@ -2,7 +2,7 @@ import { connect, createServer } from 'node:net';
 import { listening } from '../../fixtures/listening.ts';
 
 /**
- * Forwards everything to a port of this machine, and calls `then` once, when so many bytes have
+ * Forwards everything to a port on this machine, and calls `then` once, when `bytes` bytes have
  * come from clients: in the middle of an upload that is larger. Ends with its test. Resolves with
  * its own port.
  */

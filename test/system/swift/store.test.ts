@@ -14,7 +14,7 @@ import { missing, Swift, why } from './swift.ts';
 
 const BUCKET = 'results';
 const STORE = 31;
-/** A guard against a server that hangs. */
+/** Guards against a server that hangs. */
 const START_MILLISECONDS = 120_000;
 
 /** The command for a run of three steps whose results go to this store. */
@@ -22,7 +22,7 @@ function short(runs: string, store: string): string[] {
   return quickLocal(runs).concat('--steps', '3', '--no-http', '--artifacts', store);
 }
 
-describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${why}`, () => {
+describe.skipIf(missing !== undefined)(`an S3 server that checks signatures${why}`, () => {
   let swift: Swift;
   let count = 0;
   const uri = () => `s3://${BUCKET}/made/up-${++count}`;
@@ -37,7 +37,7 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     keepsTheContract(() => parseStoreUri(uri()));
   });
 
-  it('gets a run, gives it back with the same bytes, and says what each file is', async () => {
+  it('stores a run, returns it with the same bytes, and says what each file is', async () => {
     const folder = temporaryFolder();
     const [directory, store] = [makeRun(folder), uri()];
     const pushed = await run(['push', directory, store]);
@@ -60,7 +60,7 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     });
   });
 
-  it('gets a run as it ends, with the same bytes, and its model can be evaluated', async () => {
+  it('gets a run when it ends, with the same bytes, and its model can be evaluated', async () => {
     const folder = temporaryFolder();
     const store = uri();
     const trained = await run([...short(folder, store), '--pictures']);
@@ -99,7 +99,7 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     expect(JSON.parse(said.output).confusion).toEqual(confusion);
   });
 
-  it('is down when a run ends: the local run is whole, and says how to send it', async () => {
+  it('may be down when a run ends: the run is complete, and says how to send it', async () => {
     const folder = temporaryFolder();
     const store = uri();
     swift.kill();
@@ -126,7 +126,7 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
       'rejected the access key',
       'AWS_ACCESS_KEY_ID',
     ],
-  ])('is not opened by %s', async (_what, environment, reason, fix) => {
+  ])('refuses %s', async (_what, environment, reason, fix) => {
     const store = uri();
     const { code, output } = await run(['push', makeRun(temporaryFolder()), store], environment);
     expect(code).toBe(STORE);
@@ -146,7 +146,7 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     expect(readdirSync(folder)).toEqual([]);
   });
 
-  it('names a bucket that does not exist', async () => {
+  it('reports a bucket that does not exist', async () => {
     const directory = makeRun(temporaryFolder());
     for (const args of [
       ['push', directory, 's3://nowhere-to-be-found/x'],
@@ -159,7 +159,7 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     }
   });
 
-  it('lists the runs that exist where a run was not found', async () => {
+  it('lists the existing runs when a run was not found', async () => {
     const store = uri();
     expect(await run(['push', makeRun(temporaryFolder()), store])).toMatchObject({ code: 0 });
     const { code, output } = await run(['pull', store, join(temporaryFolder(), 'x')]);
@@ -167,7 +167,7 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     expect(output).toContain(`${store}/${RUN}`);
   });
 
-  it('is killed during an upload: half a run cannot be pulled, and push works again', async () => {
+  it('may be killed in an upload: no partial run can be pulled, and push works later', async () => {
     const folder = temporaryFolder();
     const [directory, store] = [makeRun(folder), uri()];
     writeFileSync(join(directory, 'metrics.jsonl'), randomBytes(24_000_000));
@@ -197,7 +197,7 @@ describe.skipIf(missing !== undefined)(`a server of S3 that checks signatures${w
     ).toBe(true);
   });
 
-  it('is down: the error says so, and push works once it is back', async () => {
+  it('may be down: the error says so, and push works once it is back', async () => {
     const [directory, store] = [makeRun(temporaryFolder()), uri()];
     swift.kill();
     const { code, output } = await run(['push', directory, store]);

@@ -1,7 +1,8 @@
-// A server of S3 that checks signatures: OpenStack Swift with s3api from Debian's packages, five
-// processes on loopback. By hand: `node test/system/swift/swift.mjs` prints what to set, and ends
-// it on Ctrl-C. Run as a child it prints one line of JSON when all of them answer, and ends them
-// when its standard input ends. `--data DIR` keeps what was stored, `--port N` is where it listens.
+// An S3 server that checks signatures: OpenStack Swift with s3api from Debian's packages, five
+// processes on loopback. Run by hand, `node test/system/swift/swift.mjs` prints which variables to
+// set, and ends the server on Ctrl-C. Run as a child, it prints one line of JSON when all processes
+// respond, and ends them when its standard input ends. `--data DIR` keeps what was stored; `--port
+// N` is the port that it listens on.
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -69,7 +70,7 @@ function configure(port, memcached, storage) {
       `devices = ${devices}`,
       'mount_check = false',
       'workers = 0',
-      // A small machine's disk is full for Swift no earlier than it is.
+      // Without this, Swift would consider the disk of a small machine full too early.
       'fallocate_reserve = 0',
       '[pipeline:main]',
       `pipeline = ${name}-server`,
@@ -135,7 +136,7 @@ function fail(why) {
 
 function run(program, args) {
   const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: 'utf8' });
-  // swift-ring-builder says 1 for a warning: a ring this small is not balanced.
+  // swift-ring-builder ends with 1 after a warning: a ring this small is not balanced.
   if (error !== undefined || status > 1)
     throw new Error(`${program} ${args.join(' ')}: ${error ?? stdout + stderr}`);
 }
@@ -152,7 +153,7 @@ async function answers(port) {
     if (isThere) return;
     await sleep(50);
   }
-  throw new Error(`nothing answers at port ${port}`);
+  throw new Error(`nothing responds on port ${port}`);
 }
 
 function announce(ready) {

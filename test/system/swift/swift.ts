@@ -20,13 +20,13 @@ const programs = [
   'memcached',
 ];
 
-/** Why there is no server to test with; undefined where there is one. */
+/** Why there is no server to test with; undefined if there is one. */
 export const missing = whyMissing(programs);
 export const why = missing === undefined ? '' : `: ${missing}`;
 
 const ready = z.object({ pid: z.int(), environment: z.record(z.string(), z.string()) });
 
-/** A server of S3 that can be killed and comes back with what it had stored. */
+/** An S3 server that can be killed and comes back with what it had stored. */
 export class Swift {
   readonly #data = mkdtempSync(join(tmpdir(), 'mnist-dist-swift-data-'));
   readonly #port: number;
@@ -44,7 +44,7 @@ export class Swift {
     return swift;
   }
 
-  /** The variables of Amazon's programs. */
+  /** The environment variables of the AWS CLI and SDKs. */
   get environment(): Readonly<Record<string, string>> {
     return this.#environment;
   }
@@ -54,7 +54,7 @@ export class Swift {
   }
 
   /**
-   * Kills the process that takes requests at once, even during a request; the others end after it.
+   * Immediately kills the process that takes requests, even during a request; the others end next.
    */
   kill(): void {
     process.kill(this.#pid, 'SIGKILL');
@@ -74,7 +74,7 @@ export class Swift {
       complaint += text;
     });
     const closed = once(child, 'close');
-    // A script that has already ended does not read that it should end.
+    // A script that has already ended cannot read that it should end.
     child.stdin.on('error', () => undefined);
     this.#end = async () => {
       child.stdin.end();

@@ -35,7 +35,7 @@ const config = {
 };
 
 /**
- * Lines over time, or areas on each other, with a vertical line where something happened; as SVG.
+ * Lines over time, or stacked areas, with a vertical line where something happened; as SVG.
  */
 export async function timeSeries(drawing: Drawing): Promise<string> {
   const { panel, series, moments, window, size } = drawing;
@@ -81,7 +81,7 @@ const colors = (names: readonly string[], of: (name: string, index: number) => s
   legend: null,
 });
 
-/** One query against another. */
+/** A chart of one query against another. */
 export async function curves({ panel, series, size }: Drawing): Promise<string> {
   const pairs = JSON.stringify(panel.options?.['series'] ?? []);
   const names = [...pairs.matchAll(/"options":"([^"]+)"/g)].map(([, name = '']) => name);
@@ -144,7 +144,7 @@ const boundOf = ({ name }: Named): number => (name === '+Inf' ? Infinity : Numbe
 const bucket = (series: Named): string =>
   series.name === '+Inf' ? 'more' : format(boundOf(series), 's');
 
-/** A bar per series whose colour is the state. */
+/** A bar for each series, whose colour shows the state. */
 export async function timeline({ panel, series, window, size }: Drawing): Promise<string> {
   const states = panel.fieldConfig?.defaults.mappings?.[0]?.options ?? {};
   const values = series.flatMap(({ name, points }) =>
@@ -199,7 +199,7 @@ function valueAxis(panel: Panel, values: readonly { readonly v: number }[]) {
   return { ...quantity('v'), scale, axis: { title: null, labelExpr: labelOf(unit), tickCount: 5 } };
 }
 
-/** The label of an axis in Vega's own language. */
+/** The label of an axis in Vega's expression language. */
 function labelOf(unit: string): string {
   const number = (expr: string) => `format(${expr}, '~r')`;
   if (unit === 'percentunit') return `${number('100 * datum.value')} + ' %'`;
@@ -228,8 +228,8 @@ async function svg(spec: Layer, panel: Panel, { width, height }: Size): Promise<
     config,
     title: undefined,
   };
-  // Vega-Lite checks the form itself; its type of all specifications is too large to build one
-  // piece by piece.
+  // Vega-Lite itself checks the specification; its type for all specifications is too large to
+  // build one piece by piece.
   const checked: TopLevelSpec = JSON.parse(JSON.stringify(whole));
   const compiled: Spec = compile(checked, { logger: logger(ERRORS) }).spec;
   try {

@@ -6,7 +6,7 @@ import {
 } from '../../../fixtures/read-dashboards.ts';
 import type { Asker, Series } from '../prometheus.ts';
 
-/** The time that a preview shows, in seconds since 1970, and how far apart its points are. */
+/** The period that a preview shows, in seconds since 1970, and how far apart its points are. */
 export interface Window {
   readonly run: string;
   readonly start: number;
@@ -14,7 +14,7 @@ export interface Window {
   readonly step: number;
 }
 
-/** A series with the name that its legend gives it. */
+/** A series with its name in the legend. */
 export interface Named extends Series {
   readonly name: string;
   readonly refId: string;
@@ -46,7 +46,7 @@ export interface Moment {
 }
 
 /**
- * When something happened, for the vertical lines: the first of points that are next to each other.
+ * When something happened, for the vertical lines: the first point of each group of adjacent ones.
  */
 export async function marks(
   asker: Asker,
@@ -67,7 +67,7 @@ export async function marks(
   return (await Promise.all(found)).flat();
 }
 
-/** What an override of the field of this name says. */
+/** The value of an override for the field with this name. */
 export function property(panel: Panel, name: string, id: string): unknown {
   const fitting = (panel.fieldConfig?.overrides ?? []).filter(({ matcher }) =>
     matcher.id === 'byName'

@@ -8,7 +8,7 @@ import { ask, color, marks, type Moment, type Named, type Window } from './data.
 import { table } from './tables.ts';
 import { format } from './units.ts';
 
-/** Grafana's own grid on a screen of this width. */
+/** Grafana's grid on a screen of this width. */
 const PAGE_WIDTH = 1600;
 const CELL_HEIGHT = 38;
 const GAP = 8;
@@ -31,7 +31,7 @@ const style = `
   td, th { padding: 6px 8px; text-align: left; border-bottom: 1px solid #2c2f36; font-weight: 400; }
   th { color: #8e8e99; } pre { padding: 0 8px; white-space: pre-wrap; }`;
 
-/** Draws every dashboard as a PNG, approximately as Grafana would, and says where. */
+/** Draws every dashboard as a PNG, approximately as Grafana would; returns the files' paths. */
 export async function drawPreviews(asker: Asker, window: Window, out: string): Promise<string[]> {
   const browser = await chromium.launch({ executablePath: BROWSER });
   try {
