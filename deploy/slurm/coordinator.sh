@@ -13,8 +13,8 @@ elif [ -n "${SLURM_RESTART_COUNT:-}" ]; then
     echo "the run $run is already finished"
     exit 0
   fi
-  # Slurm runs a job only once at a time: if the run's lock names a different node, an earlier start
-  # of this job left it behind.
+  # Slurm never runs a job twice at the same time: if the run's lock names a different node, an
+  # earlier start of this job left it behind.
   set -- --resume "$run" --take-over "$@"
 else
   set -- --resume "$run" "$@"

@@ -191,7 +191,7 @@ describe('a coordinator ends with a clear error', () => {
     expect(recordOf(runs)).toMatchObject({ state: 'failed', error: { code: 'RENDEZVOUS' } });
   });
 
-  it('when its address is beyond this machine and it has no TLS', async () => {
+  it('when other machines can reach its address and it has no TLS', async () => {
     const { code, output } = await run(['coordinator', '--host', '0.0.0.0'], {
       MNIST_DIST_TOKEN: TOKEN,
     });

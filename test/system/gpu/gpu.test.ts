@@ -12,7 +12,7 @@ import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
  * starts.
  */
 const isPrepared = process.env['MNIST_DIST_TEST_GPU'] === '1';
-const missing = isPrepared ? undefined : 'npm run test:gpu runs it where there is one';
+const missing = isPrepared ? undefined : 'npm run test:gpu runs it if there is one';
 const SHORT = ['--engine', 'tensorflow', '--device', 'cuda:0', '--steps', '50'];
 
 // A GPU does not have to flush subnormals as the kernels do. If it does not, the worker sums single

@@ -136,7 +136,7 @@ describe('before anything starts, the program refuses', () => {
       /--ssl-certfile was given without --ssl-keyfile/,
     ],
     [
-      'a join string in pieces',
+      'an incomplete join string',
       ['worker', '--join', 'wss://10.0.0.1:1/#token=abc'],
       /this is not a join string/,
     ],
@@ -145,7 +145,7 @@ describe('before anything starts, the program refuses', () => {
       ['worker', '--join', '-', '--coordinator', 'wss://x:1'],
       /--join and --coordinator cannot be combined/,
     ],
-    ['no name', ['certs'], /missing required argument 'name'/],
+    ['certs without a name', ['certs'], /missing required argument 'name'/],
   ])('%s', async (_what, args, says) => {
     const { code, output } = await run(args);
     expect(code, output).toBe(errorTable.USAGE.exit);

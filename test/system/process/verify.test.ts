@@ -153,7 +153,7 @@ describe('verify', () => {
     },
   );
 
-  it('refuses another engine and names both', async () => {
+  it('refuses a different engine and reports both', async () => {
     const { code, output } = await run(['verify', finished, '--engine', 'wasm']);
     expect(code, output).toBe(errorTable.NOT_REPLAYABLE.exit);
     expect(output).toMatch(
@@ -162,7 +162,7 @@ describe('verify', () => {
     expect(output).not.toContain('allow-mixed-engines');
   });
 
-  it('refuses another dataset', async () => {
+  it('refuses a different dataset', async () => {
     const data = temporaryFolder();
     for (const [name, bytes] of Object.entries(tinyFiles)) writeFileSync(join(data, name), bytes);
     const { code, output } = await run(['verify', finished, '--data', data]);

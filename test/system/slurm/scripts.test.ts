@@ -236,14 +236,14 @@ describe("the worker's script", () => {
 
 describe('a job', () => {
   it.each([
-    ['was told to end, however often', '143', 'RUNNING', '1000', true],
+    ['was told to end, even repeatedly', '143', 'RUNNING', '1000', true],
     ['was killed', '137', 'RUNNING', '', true],
     ['has met a bug', '1', 'RUNNING', '99', true],
     ['has crashed too often', '137', 'RUNNING', '100', false],
     ['is requeued or cancelled by Slurm', '143', 'COMPLETING', '', false],
     ['was ended by SIGINT', '130', 'RUNNING', '', false],
     ['was ended by SIGHUP', '129', 'RUNNING', '', false],
-    ['cannot do what it was asked to', '2', 'RUNNING', '', false],
+    ['has invalid options', '2', 'RUNNING', '', false],
     ['has succeeded', '0', 'RUNNING', '', false],
   ])('that %s is requeued, or not', async (_what, code, state, restarts, isRequeued) => {
     const checkout = new Checkout([], {});
