@@ -4,46 +4,50 @@ import {
   SUSPENSION_MILLISECONDS,
 } from './limits.ts';
 
-/** Time and timers, passed in so that a simulated cluster has its own. */
+/** Time and timers, passed in so that a simulated cluster can have its own. */
 export interface Clock {
   /**
-   * Milliseconds in which this process could run. They never decrease, and stop while the process
-   * is suspended.
+   * Milliseconds during which this process was able to run. The value never decreases, and stands
+   * still while the process is suspended.
    */
   readonly now: () => number;
   /**
-   * The time of day, which may jump in both directions: for display and records, not for measuring.
+   * The time of day, which may jump in either direction: it is for display and records, not for
+   * measurements.
    */
   readonly date: () => Date;
   /** Calls `task` repeatedly until the returned function is called. */
   every(milliseconds: number, task: () => void): () => void;
   /**
-   * Calls `task` once after this time, unless the returned function is called before. It does not
-   * keep the process alive.
+   * Calls `task` once after `milliseconds`, unless the returned function is called first. The timer
+   * does not keep the process alive.
    */
   after(milliseconds: number, task: () => void): () => void;
-  /** Calls `task` once after pending input was read. */
+  /** Calls `task` once, after pending input has been read. */
   soon(task: () => void): void;
 }
 
 /**
- * A clock that does not count the time in which this process was suspended (SIGSTOP, a sleeping
- * laptop). The process could not receive anything in that time, so no peer is to blame for silence.
- * Time in which a busy event loop was held up counts, because the process used the processor:
- * otherwise a busy loop would postpone every deadline.
+ * A clock that does not count time during which this process was suspended (SIGSTOP, a sleeping
+ * laptop). The process could not receive anything in that time, so it must not blame its peers for
+ * silence. Time during which the event loop was busy does count, because the process was using the
+ * processor: otherwise a busy loop would postpone every deadline.
  */
 export class AwakeClock {
   readonly #monotonic: () => number;
   readonly #processor: () => number;
   #lookedAt: number;
   #skipped = 0;
-  /** The processor time at a recent reading, since reading it is slower than reading the clock. */
+  /**
+   * The processor time when it was last read. It is read less often than the clock, because that is
+   * slower.
+   */
   #used: number;
   #usedAt: number;
 
   /**
-   * Both functions return milliseconds and never decrease. `processor` is the processor time that
-   * this process has used.
+   * Both functions return milliseconds that never decrease. `processor` returns the processor time
+   * that this process has used.
    */
   constructor(monotonic: () => number, processor: () => number) {
     this.#monotonic = monotonic;
@@ -53,7 +57,10 @@ export class AwakeClock {
     this.#usedAt = this.#lookedAt;
   }
 
-  /** Must be called at least every CLOCK_LOOK_MILLISECONDS: a much longer gap is examined. */
+  /**
+   * Must be called at least every CLOCK_LOOK_MILLISECONDS, because a much longer gap may be taken
+   * for a suspension.
+   */
   readonly now = (): number => {
     const at = this.#monotonic();
     if (at - this.#usedAt >= PROCESSOR_LOOK_MILLISECONDS) this.#examine(at, at - this.#lookedAt);
@@ -71,7 +78,7 @@ export class AwakeClock {
 }
 
 const awake = new AwakeClock(() => performance.now(), processorMilliseconds);
-// For an idle process; the timer does not keep it alive.
+// Reads the clock even in an idle process; the timer does not keep the process alive.
 setInterval(awake.now, CLOCK_LOOK_MILLISECONDS).unref();
 
 export const systemClock: Clock = {

@@ -4,11 +4,11 @@ import { shortDigest } from './printable.ts';
 
 /**
  * The configuration: everything that the bytes of a run depend on, and nothing else. Ports, paths
- * and the number of workers belong to the launch.
+ * and the number of workers are launch settings.
  */
 const fields = {
   /** SHA-256 of the dataset (shared/dataset/dataset.ts). */
-  dataset: z.string().regex(/^[0-9a-f]{64}$/, 'a SHA-256 in hexadecimal'),
+  dataset: z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in hexadecimal'),
   model: z.strictObject({
     inputs: z.int().min(1).max(limits.MAX_INPUTS),
     hidden: z
@@ -23,7 +23,7 @@ const fields = {
     .int()
     .min(1)
     .max(limits.MAX_VIRTUAL_SHARDS)
-    .refine((shards) => Number.isInteger(Math.log2(shards)), 'a power of two'),
+    .refine((shards) => Number.isInteger(Math.log2(shards)), 'must be a power of two'),
   learningRate: z.number().gt(0),
   beta1: z.number().min(0).lt(1),
   beta2: z.number().min(0).lt(1),
@@ -40,7 +40,7 @@ const fields = {
 export const configurationSchema = z
   .strictObject(fields)
   .refine(({ virtualShards, batchSize }) => virtualShards <= batchSize, {
-    message: 'at most one virtual shard per sample of a batch',
+    message: 'must not exceed the batch size',
     path: ['virtualShards'],
   });
 
@@ -65,7 +65,7 @@ export const configurationRecordSchema = z
     test_samples: fields.testSamples,
   })
   .refine(({ virtual_shards, batch_size }) => virtual_shards <= batch_size, {
-    message: 'at most one virtual shard per sample of a batch',
+    message: 'must not exceed the batch size',
     path: ['virtual_shards'],
   });
 
@@ -92,8 +92,8 @@ export function configurationRecord(configuration: Configuration): Configuration
 }
 
 /**
- * The settings by their displayed names. They include either epochs or steps, the one that sets the
- * length of the run.
+ * The settings with their display names. Only one of epochs and steps is included: the one that
+ * sets the length of the run.
  */
 export function shownSettings(
   record: Omit<ConfigurationRecord, 'dataset' | 'model'>,
@@ -119,16 +119,16 @@ export function configurationOfRecord(record: ConfigurationRecord): Configuratio
 }
 
 /**
- * The canonical text of a configuration: its record as JSON, without white space, with the keys of
- * every level sorted by code unit.
+ * The canonical text of a configuration: its record as JSON, without white space, with keys sorted
+ * by code unit at every level.
  */
 export function canonicalConfiguration(configuration: Configuration): string {
   return canonicalJson(configurationRecord(configuration));
 }
 
 /**
- * The canonical text without the length of the run. Two configurations with the same recipe train
- * the same steps, as far as both run.
+ * The canonical text without the length of the run. Two runs with the same recipe compute identical
+ * steps up to the end of the shorter run.
  */
 export function canonicalRecipe(configuration: Configuration): string {
   return canonicalJson(recipeRecord(configuration));
@@ -139,7 +139,7 @@ function recipeRecord(configuration: Configuration): Omit<ConfigurationRecord, '
   return recipe;
 }
 
-/** The differences between two recipes, one text per setting: "seed 2 instead of 1". */
+/** The differences between two recipes, one string per setting: "seed 2 instead of 1". */
 export function differingSettings(actual: Configuration, expected: Configuration): string[] {
   const values = (configuration: Configuration) => {
     const { model, ...settings } = recipeRecord(configuration);
@@ -164,7 +164,9 @@ function canonicalJson(record: object): string {
   });
 }
 
-/** The largest power of two that leaves at least 8 samples per shard, from 1 to 8. */
+/**
+ * The largest power of two up to 8 that leaves at least 8 samples per shard; 1 for tiny batches.
+ */
 export function defaultVirtualShards(batchSize: number): number {
   let shards = 1;
   while (
@@ -176,7 +178,7 @@ export function defaultVirtualShards(batchSize: number): number {
   return shards;
 }
 
-/** The configuration in a file's JSON; undefined if it is invalid. */
+/** Parses a configuration from a file's JSON. Returns undefined if it is invalid. */
 export function parseConfiguration(text: string): Configuration | undefined {
   try {
     return configurationOfRecord(configurationRecordSchema.parse(JSON.parse(text)));

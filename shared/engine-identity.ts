@@ -13,14 +13,14 @@ export const engineIdentity = z.strictObject({
   library: text,
   /** "cpu", or "cuda:0 NVIDIA H100". */
   device: text,
-  /** The model of the processor, because the bytes depend on it. */
+  /** The processor model, because the bytes depend on it. */
   processor: text,
   threads: z.int().min(0).max(1024),
 });
 
 export type EngineIdentity = z.infer<typeof engineIdentity>;
 
-/** The engine in a message: "wasm (TensorFlow.js 4.22.0, cpu)". */
+/** An engine as messages show it: "wasm (TensorFlow.js 4.22.0, cpu)". */
 export function engineText({ kind, library, device }: EngineIdentity): string {
   return `${kind} (${library}, ${device})`;
 }

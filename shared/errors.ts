@@ -3,18 +3,19 @@ import { z } from 'zod';
 /**
  * Every error code, each with one meaning:
  *
- * - `exit`: the exit code of a process that ends with it
- * - `close`: the WebSocket close code by which a coordinator or a worker tells its peer, if any
+ * - `exit`: the exit code of a process that fails with it
+ * - `close`: the WebSocket close code with which a coordinator or a worker reports it to its peer,
+ *   if any
  * - `retry`: whether a worker may dial again
- * - `meaning`: one sentence for --help and the documents
+ * - `meaning`: one sentence for --help and the documentation
  */
 export const errorTable = {
-  UNEXPECTED: { exit: 1, close: 4500, retry: false, meaning: 'A defect in mnist-dist.' },
+  UNEXPECTED: { exit: 1, close: 4500, retry: false, meaning: 'A bug in mnist-dist.' },
   USAGE: {
     exit: 2,
     close: undefined,
     retry: false,
-    meaning: 'An option, a variable or a configuration file has an invalid value.',
+    meaning: 'An option, environment variable or configuration file has an invalid value.',
   },
   NOT_READY: {
     exit: 34,
@@ -26,7 +27,7 @@ export const errorTable = {
     exit: 10,
     close: undefined,
     retry: false,
-    meaning: 'The set-up of the engine failed.',
+    meaning: 'Setting up the engine failed.',
   },
   ENGINE: {
     exit: 11,
@@ -38,7 +39,7 @@ export const errorTable = {
     exit: 12,
     close: 4412,
     retry: false,
-    meaning: 'A dataset, model or run file is missing, damaged or from another run.',
+    meaning: 'A dataset, model or run file is missing, damaged or from a different run.',
   },
   RUN_EXISTS: {
     exit: 13,
@@ -68,7 +69,7 @@ export const errorTable = {
     exit: 35,
     close: undefined,
     retry: false,
-    meaning: 'verify: the recorded run differs from the computed one.',
+    meaning: 'verify: the recomputed run differs from the recorded one.',
   },
   IMAGE: {
     exit: 36,
@@ -80,7 +81,7 @@ export const errorTable = {
     exit: 3,
     close: undefined,
     retry: false,
-    meaning: 'verify: this machine cannot compute the run again.',
+    meaning: 'verify: this machine cannot recompute the run.',
   },
   BELOW: {
     exit: 32,
@@ -117,13 +118,13 @@ export const errorTable = {
     exit: 18,
     close: 4418,
     retry: false,
-    meaning: 'The versions of the protocol or of the arithmetic differ.',
+    meaning: 'The protocol versions or the arithmetic versions differ.',
   },
   FINGERPRINT: {
     exit: 19,
     close: 4419,
     retry: false,
-    meaning: "The worker's engine computes different bytes than the run's engine.",
+    meaning: "The worker's engine computes different bytes from the run's engine.",
   },
   FULL: {
     exit: 20,
@@ -142,7 +143,7 @@ export const errorTable = {
     exit: 23,
     close: 4423,
     retry: false,
-    meaning: 'A limit was exceeded, or memory or open files ran out.',
+    meaning: 'A limit was exceeded, or the process ran out of memory or file descriptors.',
   },
   DIVERGED: {
     exit: 24,
@@ -172,7 +173,7 @@ export const errorTable = {
     exit: 27,
     close: 4427,
     retry: true,
-    meaning: 'A newer connection of the same worker took over.',
+    meaning: 'A newer connection from the same worker took over.',
   },
   HUNG_UP: {
     exit: 129,
@@ -194,22 +195,22 @@ export const errorTable = {
 
 export type ErrorCode = keyof typeof errorTable;
 
-/** Whether a signal or a parent process asked for the end, so that nothing failed. */
+/** Whether a signal or the parent process asked the process to end, so that nothing failed. */
 export function isOrderedEnd(code: ErrorCode): boolean {
   return code === 'HUNG_UP' || code === 'INTERRUPTED' || code === 'TERMINATED';
 }
 
-/** The error code of a process's exit code. */
+/** The error code that corresponds to a process's exit code. */
 export function errorCodeOfExit(exit: number): ErrorCode | undefined {
   return errorCodes.find((code) => errorTable[code].exit === exit);
 }
 
-/** The WebSocket close code of a complete run. */
+/** The WebSocket close code for a run that is complete. */
 export const CLOSE_FINISHED = 4000;
 
 /**
- * An error that a user can act on. `message` names the value and what is wrong with it. `fix` says
- * what to do, and is printed on its own line.
+ * An error that a user can act on. `message` contains the value and says what is wrong with it.
+ * `fix` says what to do, and is printed on a separate line.
  */
 export class ClusterError extends Error {
   override readonly name = 'ClusterError';
@@ -232,7 +233,7 @@ export function issuesOf(error: z.ZodError): string {
   return z.prettifyError(error).replaceAll(/\s+/g, ' ');
 }
 
-/** The error code of a WebSocket close code. */
+/** The error code that corresponds to a WebSocket close code. */
 export function errorCodeOfClose(close: number): ErrorCode | undefined {
   return errorCodes.find((code) => errorTable[code].close === close);
 }
@@ -248,7 +249,9 @@ export function unreachable(value: never): never {
   throw new Error(`unreachable: ${JSON.stringify(value)}`);
 }
 
-/** Throws where an invariant of this program is broken, which is a defect, never a peer's fault. */
+/**
+ * Throws if an invariant of this program is broken, which is always a bug and never a peer's fault.
+ */
 export function assert(condition: boolean, what: string): asserts condition {
   if (!condition) throw new Error(`invariant broken: ${what}`);
 }

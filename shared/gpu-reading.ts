@@ -5,7 +5,7 @@ const bytes = z.int().min(0).max(Number.MAX_SAFE_INTEGER).optional();
 
 /** A reading of one GPU. Values that its driver does not report are absent. */
 export const gpuReading = z.strictObject({
-  /** The number in nvidia-smi, which follows the order of the PCI bus. */
+  /** The GPU's index in nvidia-smi, which follows the order on the PCI bus. */
   index: z
     .int()
     .min(0)

@@ -18,20 +18,21 @@ export type Needing = Pick<Configuration, 'virtualShards' | 'batchSize' | 'dropo
 };
 
 interface Copies {
-  /** Copies of the inputs and dropout masks of all shards that are computed at once. */
+  /** Copies of the inputs and dropout masks of all shards that are computed together. */
   readonly fed: number;
   /** Copies of one shard's inputs and of its activations. */
   readonly inputs: number;
   readonly activations: number;
-  /** Copies of the parameters, for each shard that is computed at once. */
+  /** Copies of the parameters for each shard that is computed together with others. */
   readonly parameters: number;
 }
 
 /**
- * The most copies that an engine has at once. They are fitted to measured growth of a worker's peak
- * memory (VmHWM) over its size with `--hidden 8 --batch-size 32`, which includes the dataset and
- * the library: 159 MiB with wasm, 468 MiB with tensorflow (TensorFlow 2.21, one thread). The table
- * is in MiB, for two steps on one processor. D means --dropout 0.2, x 8 eight layers:
+ * The largest number of copies that an engine holds at a time. They are fitted to measurements of a
+ * worker's peak memory (VmHWM): how much more it is than with `--hidden 8 --batch-size 32`. That
+ * baseline includes the dataset and the library: 159 MiB with wasm, 468 MiB with tensorflow
+ * (TensorFlow 2.21, one thread). The table is in MiB, for two steps on one processor. "D" stands
+ * for --dropout 0.2, "x 8" for eight layers:
  *
  *     --hidden    --batch-size  --virtual-shards     tensorflow  wasm
  *     8                 65,536                 1           1017
@@ -71,7 +72,7 @@ export function workerBytes(configuration: Needing, engine: EngineKind): number 
   const masks = dropout > 0 ? sum(model.hidden) : 0;
   const parameters = parameterCount(model) + 1;
   const factor = copies[engine];
-  // The batches of this step and the next.
+  // The batches of the current step and of the next one.
   const batches = 2 * virtualShards * shardRows * (model.inputs + masks + 1);
   // Weights, results in transit, and a partial sum for each level of the tree.
   const vectors = parameters * (1 + RESULT_FRAMES + 1 + Math.log2(virtualShards));

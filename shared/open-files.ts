@@ -8,14 +8,14 @@ export function tooFewFiles(
   const limit = openFilesLimit();
   if (limit === undefined || limit >= count) return undefined;
   return {
-    message: `${count} open files are needed, and the limit is ${limit} (ulimit -n)`,
+    message: `${count} open files are needed, but the limit is ${limit} (ulimit -n)`,
     fix: `raise the limit: ulimit -n ${Math.max(1024, count)}`,
   };
 }
 
 /**
- * The limit on open files, to whose hard value Node has raised it; undefined if it is unlimited or
- * unknown.
+ * The limit on open files, which Node has already raised to the hard limit; undefined if it is
+ * unlimited or unknown.
  */
 function openFilesLimit(): number | undefined {
   try {
@@ -27,8 +27,8 @@ function openFilesLimit(): number | undefined {
 }
 
 /**
- * How many connections without admission a listener accepts. A process has at most two listeners.
- * Half of the files that the process may open, beyond its own, thus remain for workers, pages and
+ * How many connections that are not admitted yet a listener accepts. A process has at most two
+ * listeners, so half of the files that it may open beyond its own remain for workers, pages and
  * files.
  */
 export function newcomerPlaces(limit: number | undefined = openFilesLimit()): number {

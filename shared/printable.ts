@@ -21,7 +21,10 @@ export function printable(text: string): string {
   );
 }
 
-/** Equivalent JSON text with these characters escaped as in JSON, `\u001b`. Line breaks stay. */
+/**
+ * Equivalent JSON text with these characters escaped in JSON's way, as in `\u001b`. Line breaks are
+ * kept.
+ */
 export function printableJson(json: string): string {
   return json.replace(UNPRINTABLE_IN_JSON, (character) =>
     Array.from({ length: character.length }, (_, i) => jsonEscape(character.charCodeAt(i))).join(
@@ -30,21 +33,24 @@ export function printableJson(json: string): string {
   );
 }
 
-/** `text` with U+FFFD for each of these characters: never longer, and fit for a name. */
+/**
+ * `text` with each of these characters replaced by U+FFFD. The result is never longer, and can be
+ * used as a name.
+ */
 export function visible(text: string): string {
   return text.replace(UNPRINTABLE, '\ufffd');
 }
 
 /**
- * The schema of a text from a peer. It is logged and shown in many places, so its unprintable
- * characters are replaced when it is parsed.
+ * The schema of a text from a peer. Such a text is logged and shown in many places, so its
+ * unprintable characters are replaced when it is parsed.
  */
 export const foreignText = (max: number) => z.string().max(max).overwrite(visible);
 
-/** JSON whose strings are made visible. */
+/** `value` as JSON, with `visible` applied to its strings. */
 export function visibleJson(value: unknown): string {
   const json = JSON.stringify(value);
-  // This is rare, and examining each string takes longer than formatting all of them.
+  // Such characters are rare, and examining each string takes longer than formatting all of them.
   if (!/\\[bfnrtu]|[\p{Cf}\p{Cc}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u.test(json))
     return json;
   return JSON.stringify(value, (_key, each: unknown) =>
@@ -56,7 +62,7 @@ function jsonEscape(unit: number): string {
   return `\\u${unit.toString(16).padStart(4, '0')}`;
 }
 
-/** The first digits of a SHA-256, enough to tell two apart in a message. */
+/** The first digits of a SHA-256, which are enough to tell two of them apart in a message. */
 export function shortDigest(digest: string): string {
   return digest.slice(0, 16);
 }

@@ -11,17 +11,17 @@ const INTERRUPT_BUDGET_BYTES = 10_000;
 /**
  * Configures V8 for a process whose steps take a millisecond. Call it before anything else.
  *
- * Every message allocates half a megabyte outside V8's heap. V8 takes this for a quickly growing
+ * Every message allocates half a megabyte outside V8's heap. V8 mistakes this for a quickly growing
  * heap and marks it again and again, on threads that the engines need, which costs a fifth of a
- * step. The heap itself is small, so it is marked at once instead: in `collectGarbage`, or after it
- * has grown considerably.
+ * step. The heap itself is small, so it is marked in one go instead: in `collectGarbage`, or after
+ * it has grown considerably.
  *
  * A step calls each function only a few times. With the default budget, half of the functions are
  * still not optimized after five thousand steps, and compiler threads take a tenth of each step.
  */
 export function tuneRuntime(): void {
   setFlagsFromString('--no-incremental-marking');
-  // Later versions of V8 lack this flag; their mid-tier compiler starts early by itself.
+  // Later versions of V8 lack this flag; their mid-tier compiler starts early anyway.
   if (Number.parseInt(process.versions.v8, 10) < 12)
     setFlagsFromString(`--interrupt-budget=${INTERRUPT_BUDGET_BYTES}`);
 }
@@ -29,7 +29,7 @@ export function tuneRuntime(): void {
 let oldBytesKept = 0;
 
 /**
- * Collects garbage if enough has accumulated, which takes some tens of milliseconds. Call it when
+ * Collects garbage if enough has accumulated, which takes a few tens of milliseconds. Call it when
  * no process waits for a step. Each step leaves 2 to 3 KB of old objects, which no minor collection
  * frees; a collection at every evaluation would cost as much as a dozen steps.
  */

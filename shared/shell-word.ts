@@ -13,14 +13,14 @@ export function shellFolder(
   return npm === undefined || folder === undefined || folder === '' ? cwd : folder;
 }
 
-/** A word, quoted for a POSIX shell. */
+/** A word, quoted for a POSIX shell if necessary. */
 export function shellWord(text: string): string {
   return /^[\w@%+=:,./][\w@%+=:,./-]*$/.test(text)
     ? text
     : `'${text.replaceAll("'", String.raw`'\''`)}'`;
 }
 
-/** A path of this process, as the user types it in the shell. */
+/** A path of this process, as the user would type it in their shell. */
 export function shellPath(path: string): string {
   const folder = shellFolder();
   const typed = folder === process.cwd() ? path : resolve(path);

@@ -3,11 +3,11 @@ import type { WorkerStateName } from '../metrics/catalogue.ts';
 /**
  * The HTTP interface of the live page: types only, shared by the listener and the browser.
  *
- *   GET /api/run      RunView: everything known so far, bounded however long the run is
- *   GET /api/stream   server-sent events; each `data:` is one Update, at most ten a second
+ *   GET /api/run      RunView: everything known so far; its size is bounded for runs of any length
+ *   GET /api/stream   server-sent events; each `data:` is one Update, at most five a second
  *   GET /api/weights  the current weights, float32 little-endian, layer by layer: kernel
- *                     [inputs, units] row-major, bias [units]; the header X-Step says after which
- *                     step. 404 where there are none yet.
+ *                     [inputs, units] row-major, bias [units]; the header X-Step contains the step
+ *                     that produced them. 404 if there are none yet.
  */
 export interface RunView {
   readonly run: string;
@@ -18,7 +18,7 @@ export interface RunView {
   readonly started: string;
   /** Whether /api/stream sends updates; false for a run that is shown from its directory. */
   readonly isLive: boolean;
-  /** Option name and value as shown, in the order of the help. */
+  /** The name and the value of each option as shown, in the order of the help. */
   readonly configuration: readonly (readonly [name: string, value: string])[];
   readonly epochs: number;
   readonly stepsPerEpoch: number;
@@ -35,13 +35,13 @@ export interface RunView {
   readonly status: Status;
   /** Downsampled to at most a few thousand points, in order. */
   readonly curve: readonly CurvePoint[];
-  /** In order; every n-th evaluation of a very long run. */
+  /** In order; only every n-th evaluation of a very long run. */
   readonly evaluations: readonly EvaluationPoint[];
   /** The newest evaluation. */
   readonly evaluated: Evaluated | undefined;
   /** The last 200, oldest first. */
   readonly events: readonly EventLine[];
-  /** State changes of workers, oldest first; the last 1,000. */
+  /** Workers' state changes, oldest first; the last 1,000. */
   readonly changes: readonly StateChange[];
 }
 
@@ -58,8 +58,8 @@ export interface Update {
 }
 
 /**
- * One or many steps: means over all their samples. [step of the last one, loss, accuracy ratio,
- * samples per second]
+ * One or more steps: the step of the last one, then the mean loss, the accuracy as a ratio and the
+ * speed over all their samples.
  */
 export type CurvePoint = readonly [
   step: number,
@@ -68,44 +68,47 @@ export type CurvePoint = readonly [
   samplesPerSecond: number,
 ];
 
-/** [step, loss, accuracy ratio] over the test set. */
+/** One evaluation of the test set; the accuracy is a ratio. */
 export type EvaluationPoint = readonly [step: number, loss: number, accuracy: number];
 
 export interface Status {
   readonly state: 'gathering' | 'running' | 'finished' | 'interrupted' | 'failed' | 'diverged';
-  /** Why it ended; empty while it is running. */
+  /** Why the run ended; empty while it is running. */
   readonly message: string;
   readonly step: number;
   readonly epoch: number;
-  /** A problem of a running run, such as a full disk; empty where there is none. */
+  /** A problem while the run is running, such as a full disk; empty if there is none. */
   readonly problem: string;
   /** The time of this status, in Unix milliseconds of the coordinator's clock. */
   readonly at: number;
-  /** Seconds that coordinators ran it, and the estimated seconds left. */
+  /** How many seconds coordinators have run it, and how many are left by estimate. */
   readonly seconds: number;
   readonly secondsLeft: number | undefined;
   readonly workers: readonly WorkerStatus[];
-  /** Such as "waiting for workers: 1 of 2 ready"; empty when enough workers are ready. */
+  /** Text such as "waiting for workers: 1 of 2 ready"; empty when enough workers are ready. */
   readonly waiting: string;
   readonly joined: number;
   readonly lost: number;
-  /** Counts of the current coordinator; undefined for a recorded run, whose files have none. */
+  /**
+   * Counted by the current coordinator; undefined for a recorded run, whose files lack the counts.
+   */
   readonly stragglerSteps: number | undefined;
   readonly reassigned: number | undefined;
   readonly checkpointStep: number | undefined;
 }
 
 export interface WorkerStatus {
-  /** Chosen by the worker: text, never markup. */
+  /** Chosen by the worker, so it is text and never markup. */
   readonly name: string;
   /** `done`: the worker was connected when the run ended. */
   readonly state: WorkerStateName | 'done';
-  /** Such as "tensorflow, cpu"; empty before it is ready. */
+  /** Text such as "tensorflow, cpu"; empty before the worker is ready. */
   readonly engine: string;
-  /** Training samples whose gradients counted. */
+  /** Number of training samples whose gradients the run used. */
   readonly samples: number;
   /**
-   * Shares of the step time in the last second, 0 to 1: computing; the rest of weights to result.
+   * Shares of the step time over about the last second, from 0 to 1: for computing, and for the
+   * rest of the time from sending the weights to receiving the result.
    */
   readonly computing: number;
   readonly exchanging: number;
@@ -127,7 +130,7 @@ export interface Mistake {
   readonly predicted: number;
   /** Probability of the predicted class. */
   readonly confidence: number;
-  /** rows * columns bytes, base64; 0 is the background. */
+  /** rows * columns bytes in base64; 0 is the background. */
   readonly pixels: string;
 }
 
@@ -136,7 +139,7 @@ export interface EventLine {
   readonly time: string;
   readonly event: string;
   readonly level: 'debug' | 'info' | 'warn';
-  /** May contain names that workers chose: text, never markup. */
+  /** May contain names that workers chose, so it is text and never markup. */
   readonly message: string;
 }
 

@@ -36,7 +36,7 @@ export type RunFacts = Omit<
   | 'changes'
 >;
 
-/** The run as it was opened, with the parsed files of an earlier coordinator. */
+/** The run as it was opened, with the parsed files from an earlier coordinator. */
 type Opened = Pick<RunView, 'run' | 'term' | 'started'> & {
   readonly lines: Iterable<MetricsLine>;
   readonly events: Iterable<RecordedEvent>;
@@ -46,7 +46,7 @@ type Evaluation = Pick<EvaluationReport, 'step' | 'loss' | 'correct' | 'samples'
 
 const confusionSchema = z.object({ step: z.int(), confusion: z.array(z.array(z.int())) });
 
-/** The view of a run, within fixed bounds, and the changes since the last update. */
+/** Keeps the view of a run within fixed bounds, and the changes since the last update. */
 export class Board {
   readonly #facts: RunFacts;
   readonly #labelOf: (worker: string) => string;
@@ -74,7 +74,7 @@ export class Board {
     this.#labelOf = labelOf;
   }
 
-  /** Opens the run: adds the history of an earlier coordinator. */
+  /** Opens the run and adds the history from an earlier coordinator. */
   opened({ run, term, started, lines, events }: Opened): void {
     this.#opened = { run, term, started };
     this.#restore(lines);
@@ -85,7 +85,7 @@ export class Board {
     this.#update = { events: [], changes: [] };
   }
 
-  /** Inserts the history of an earlier coordinator; open pages fetch the view again. */
+  /** Inserts the history from an earlier coordinator; open pages then fetch the view again. */
   async recall(lines: AsyncIterable<PastLine>): Promise<void> {
     const past = new Curve(MAX_CURVE_POINTS);
     let evaluations: EvaluationPoint[] = [];
@@ -100,7 +100,7 @@ export class Board {
     this.#update.isRestated = true;
   }
 
-  /** Ignores a step that was computed before. */
+  /** Adds a step, unless it is one that had already been computed. */
   step(report: CurveStep): void {
     if (this.#curve.add(report)) this.#news.add(report);
   }
@@ -129,7 +129,7 @@ export class Board {
     this.#follow(event, fields, Date.parse(time));
   }
 
-  /** Records a change of a worker's state; changes after the end of the run are ignored. */
+  /** Records a change in a worker's state; changes after the end of the run are ignored. */
   state(worker: string, state: StateChange['state'], at = Date.now()): void {
     if (this.#end !== undefined || this.#states.get(worker) === state) return;
     this.#states.set(worker, state);
@@ -138,12 +138,12 @@ export class Board {
     remember(this.#update.changes, change, MAX_SHOWN_CHANGES);
   }
 
-  /** The last state of every worker that was ever seen. */
+  /** The last known state of every worker that has not been forgotten. */
   get states(): ReadonlyMap<string, StateChange['state']> {
     return this.#states;
   }
 
-  /** Drops a worker; its label may be given to another one. */
+  /** Drops a worker; its label may be given to a different worker. */
   forget(worker: string): void {
     this.#states.delete(worker);
   }
@@ -175,7 +175,7 @@ export class Board {
     };
   }
 
-  /** The changes since the last call; always with the status. */
+  /** The changes since the last call; the status is always included. */
   takeUpdate(status: Status): Update {
     const { events, changes, ...rest } = this.#update;
     this.#update = { events: [], changes: [] };
@@ -189,7 +189,7 @@ export class Board {
     };
   }
 
-  /** Derives changes of state from an event. */
+  /** Derives state changes from an event. */
   #follow(event: string, fields: Readonly<Record<string, unknown>>, at: number): void {
     // No worker has connected to the new coordinator yet.
     if (event === 'start') for (const worker of this.#states.keys()) this.state(worker, 'lost', at);
@@ -199,7 +199,7 @@ export class Board {
       this.state(this.#labelOf(worker), state, at);
   }
 
-  /** Without pictures: the predictions were in the memory of the earlier coordinator. */
+  /** Restores the matrix only: the pictures needed the earlier coordinator's predictions. */
   #restoreConfusion(fields: unknown): void {
     const parsed = confusionSchema.safeParse(fields);
     if (parsed.success) this.#evaluated = { ...parsed.data, mistakes: [] };
@@ -217,7 +217,7 @@ function pointOf({ step, loss, correct, samples }: Evaluation): EvaluationPoint 
   return [step, loss, correct / samples];
 }
 
-/** Ignores a known evaluation; drops every second one when there are too many. */
+/** Adds an evaluation unless it is known; drops every second one when there are too many. */
 function withPoint(points: EvaluationPoint[], point: EvaluationPoint): EvaluationPoint[] {
   if (point[0] <= (points.at(-1)?.[0] ?? -1)) return points;
   const more = [...points, point];

@@ -22,9 +22,10 @@ interface Bucket {
 }
 
 /**
- * Loss, accuracy and speed of a run of any length in a bounded number of points. Each point is the
- * mean over adjacent steps. When there are too many points, pairs of them are merged and every
- * later point covers twice as many steps: all samples count, and only the points are stored.
+ * The loss, the accuracy and the speed of a run of any length, in a bounded number of points. Each
+ * point is the mean over adjacent steps. When there are too many points, they are merged in pairs,
+ * and every later point covers twice as many steps. All samples count, although only the points are
+ * stored.
  */
 export class Curve {
   readonly #maxPoints: number;
@@ -37,7 +38,10 @@ export class Curve {
     this.#maxPoints = maxPoints;
   }
 
-  /** Returns false for a step that is not after the last one: it was computed before. */
+  /**
+   * Returns false for a step that does not come after the last one, because it had already been
+   * computed.
+   */
   add({ step, samples, loss, correct, milliseconds }: CurveStep): boolean {
     if (step <= this.#last) return false;
     const bucket = this.#bucketForNext();
@@ -80,7 +84,7 @@ export class Curve {
     return this.#buckets.at(-1)?.last ?? 0;
   }
 
-  /** The last bucket, or a new one if that is full. */
+  /** The last bucket, or a new one if the last is full. */
   #bucketForNext(): Bucket {
     const last = this.#buckets.at(-1);
     if (last !== undefined && last.steps < this.#stepsPerPoint) return last;
@@ -117,7 +121,7 @@ function pointOf({ last, samples, loss, correct, milliseconds }: Bucket): CurveP
   return [last, round(loss / samples), round(correct / samples), Math.round(rate)];
 }
 
-/** Six digits are more than the chart shows, and halve the bytes. */
+/** Six digits are more than the chart shows, and take half the bytes of all digits. */
 function round(value: number): number {
   return Number(value.toPrecision(6));
 }

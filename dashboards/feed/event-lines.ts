@@ -28,7 +28,7 @@ export function eventLine(time: string, event: string, fields: Fields): EventLin
 
 const eventSchema = z.looseObject({
   time: z.iso.datetime(),
-  /** Seconds since the coordinator opened the run; absent in runs of older versions. */
+  /** Seconds since the coordinator opened the run; absent in events from older versions. */
   elapsed: z.number().min(0).optional(),
   event: z.string(),
 });
@@ -57,7 +57,7 @@ function messageOf(event: string, fields: Fields): string {
     case 'checkpoint_failed':
       return `checkpoint of step ${step} failed: ${String(message)}`;
     case 'end':
-      return `the run is ${String(fields['state'])} after step ${step}`;
+      return `the run ended after step ${step}: ${String(fields['state'])}`;
     default:
       return typeof message === 'string' ? message : event.replaceAll('_', ' ');
   }

@@ -58,7 +58,7 @@ export function metricsSettings(
   };
 }
 
-/** The configuration as the page shows it, with the names of run.json. */
+/** The configuration as the page shows it, with the names used in run.json. */
 function settingsOf(
   configuration: Configuration,
   { name }: DatasetFacts,

@@ -15,28 +15,29 @@ const readySchema = z.object({
 });
 
 /**
- * Totals from the events of a run: time running and waiting, and the workers that took part. Takes
- * the events one by one in bounded memory. Values that the events do not contain are undefined.
+ * Totals over the events of a run: how long it ran and waited, and which workers took part. Takes
+ * the events one by one, in bounded memory. Values that the events do not contain are undefined.
  */
 export class RunHistory {
   joined = 0;
   lost = 0;
   /**
-   * Engine and device of the worker that was ready last; older versions do not write the device.
+   * The engine and the device of the worker that became ready last; older versions did not record
+   * the device.
    */
   engine: string | undefined;
   device: string | undefined;
-  /** The last evaluation of the test set: accuracy as a ratio, loss as a mean. */
+  /** The last evaluation of the test set: the accuracy as a ratio, the loss as a mean. */
   test: { readonly accuracy: number; readonly loss: number } | undefined;
   /** The loss of the first evaluation. */
   firstLoss: number | undefined;
-  /** Engine and device by worker. */
+  /** The engine and the device of each worker. */
   readonly engines = new Map<string, string>();
   #seconds = 0;
   #waited = 0;
-  /** Whether the events say when enough workers were ready; those of older versions do not. */
+  /** Whether the events say when enough workers were ready; events from older versions do not. */
   #saysWaiting = false;
-  /** The first and the newest event of the current coordinator. */
+  /** The first and the newest event from the current coordinator. */
   #first: RecordedEvent | undefined;
   #last: RecordedEvent | undefined;
   #waitsSince: RecordedEvent | undefined;
@@ -47,7 +48,7 @@ export class RunHistory {
 
   add(event: RecordedEvent): void {
     if (event.event === 'start') this.#begin(event);
-    // A finished run writes its report before this event: that is not training time.
+    // A finished run writes its report before this event, which is not training time.
     if (event.event !== 'end' || event['state'] !== 'finished') this.#last = event;
     switch (event.event) {
       case 'hello':
@@ -90,8 +91,8 @@ export class RunHistory {
   }
 
   /**
-   * Seconds that coordinators ran it, without the pauses between them; up to `now` if still
-   * running.
+   * How many seconds coordinators ran the run, excluding the pauses between them; up to `now` if it
+   * is still running.
    */
   seconds(now?: number): number {
     const since =
@@ -101,7 +102,7 @@ export class RunHistory {
     return this.#seconds + secondsBetween(this.#first, this.#last) + Math.max(0, since);
   }
 
-  /** Those seconds in which too few workers were ready. */
+  /** For how many of those seconds too few workers were ready. */
   get waited(): number | undefined {
     if (!this.#saysWaiting) return undefined;
     return this.#waited + secondsBetween(this.#waitsSince, this.#last);
@@ -139,7 +140,8 @@ export class RunHistory {
 }
 
 /**
- * Uses the coordinator's monotonic clock where the events have it: the system clock may be reset.
+ * Uses the coordinator's monotonic clock if the events contain it, because the system clock may be
+ * reset.
  */
 function secondsBetween(first: RecordedEvent | undefined, last: RecordedEvent | undefined): number {
   if (first === undefined || last === undefined) return 0;

@@ -30,11 +30,11 @@ function* linesIn(pieces: Iterable<Uint8Array>): Generator<string> {
       at = end + 1;
     }
     length += piece.length - at;
-    // The buffer of a piece is reused, so its rest is copied; a line that is too long is dropped.
+    // The buffer of a piece is reused, so the rest is copied. A line that is too long is dropped.
     if (length <= MAX_JSON_LINE_BYTES) begun.push(piece.slice(at));
     else begun = [];
   }
-  // A line that a crash has cut is not JSON.
+  // If a crash cut off this line, it is not JSON and will be skipped.
   if (begun.length > 0) yield Buffer.concat(begun).toString('utf8');
 }
 

@@ -28,13 +28,13 @@ import type { Weights } from './source.ts';
 import { tap } from './json-lines.ts';
 import { workerStatuses } from './worker-statuses.ts';
 
-/** The running coordinator, as far as the dashboards read it. */
+/** The part of a running coordinator that the dashboards read. */
 export interface ObservedRun {
   inspect(): Inspection;
   weights(): Weights;
   unauthorized(): number;
   waitingBytes(): number;
-  /** Whether lines of metrics and events wait because the disk is full. */
+  /** Whether lines of metrics and events are waiting because the disk is full. */
   isDiskFull(): boolean;
 }
 
@@ -45,11 +45,13 @@ export interface ObservationOptions {
   readonly testImages: Uint8Array;
   /** A monotonic clock in milliseconds. */
   readonly clock: () => number;
-  /** Called if the history of an earlier coordinator cannot be read: the curve lacks it. */
+  /**
+   * Called if the history from an earlier coordinator cannot be read, so that the curve lacks it.
+   */
   readonly notRecalled: (error: unknown) => void;
 }
 
-/** Collects the reports of a run for scrapes, for new pages, and as updates for open pages. */
+/** Collects a run's reports for scrapes, for new pages, and for updates to open pages. */
 export class Observation implements RunViewer {
   readonly #options: ObservationOptions;
   readonly #labels = new WorkerLabels();
@@ -58,7 +60,7 @@ export class Observation implements RunViewer {
   readonly #phases = new PhaseTimes();
   readonly #shares = new TimeShares();
   readonly #stepRate = new StepRate();
-  /** When this coordinator opened the run, and the seconds that earlier coordinators ran it. */
+  /** When this coordinator opened the run, and how many seconds earlier coordinators ran it. */
   #begun: number;
   #secondsBefore = 0;
   /** The step of the last checkpoint, if writing it failed. */
@@ -71,7 +73,7 @@ export class Observation implements RunViewer {
   #turnAt: number;
   /** The workers at the last turn. */
   #workers: readonly WorkerStatus[] = [];
-  /** An evaluation whose mistakes have not been searched yet. */
+  /** An evaluation that has not been searched for mistakes yet. */
   #unread: { readonly report: EvaluationReport; readonly predictions: Predictions } | undefined;
 
   constructor(options: ObservationOptions) {
@@ -92,7 +94,7 @@ export class Observation implements RunViewer {
     const history = new RunHistory();
     const events = tap(eventsIn([Buffer.from(report.events)]), (event) => history.add(event));
     this.#begun = this.#options.clock();
-    // A copy: the report itself references all of the past events.
+    // Copied, because the report itself references all past events.
     this.#last = { step, epoch };
     this.#board.opened({ run, term, started, lines: [], events });
     this.#secondsBefore = history.seconds();
@@ -128,7 +130,7 @@ export class Observation implements RunViewer {
     this.#board.evaluation(report);
     this.#metrics.evaluation(report);
     const { values, labels, classes } = report.predictions;
-    // The search for mistakes would delay the workers; it runs at the next turn.
+    // Searching for mistakes now would delay the workers, so it is done at the next turn.
     this.#unread = { report, predictions: { values: values.slice(), labels, classes } };
   }
 
@@ -164,18 +166,18 @@ export class Observation implements RunViewer {
 
   get problem(): string | undefined {
     if (this.#run?.isDiskFull() === true)
-      return 'the disk is full: training continues, and its metrics and events wait in memory';
+      return 'the disk is full: training continues, and metrics and events are kept in memory';
     return this.#unkept === undefined
       ? undefined
-      : `the checkpoint of step ${this.#unkept} could not be written: after a crash the run ` +
-          `resumes from an older one`;
+      : `the checkpoint of step ${this.#unkept} could not be written: after a crash, the run ` +
+          `would resume from an older one`;
   }
 
   get isOpen(): boolean {
     return this.#run !== undefined;
   }
 
-  /** The view for a page that opens; undefined before the run is open. */
+  /** The view for a page that has just opened; undefined before the run is open. */
   view(): RunView | undefined {
     if (this.#run === undefined) return undefined;
     this.#readMistakes();
@@ -221,7 +223,7 @@ export class Observation implements RunViewer {
     return this.#run?.weights();
   }
 
-  /** Drops workers that have been gone for long, except after the end of the run. */
+  /** Drops workers that have been gone for a long time, except after the end of the run. */
   #forget({ workers }: Inspection, now: number): void {
     if (this.#end === undefined) this.#labels.look(new Set(workers.map(({ name }) => name)), now);
     const forgotten = this.#labels.takeForgotten();

@@ -1,16 +1,16 @@
 import type { Inspection } from '../../coordinator/inspection.ts';
 
-/** Whether a run has enough workers, for the terminal and the page. */
+/** Whether a run has enough workers, as the terminal and the page show it. */
 export interface Readiness {
-  /** The run waits until enough workers are ready. */
+  /** Whether the run is waiting until enough workers are ready. */
   readonly isWaiting: boolean;
-  /** Workers that compute or can compute. */
+  /** Number of workers that are computing or could compute. */
   readonly ready: number;
-  /** Workers that must be ready to start or to continue. */
+  /** Number of workers that must be ready for the run to start or to continue. */
   readonly needed: number;
-  /** Workers that connect or prepare. */
+  /** Number of workers that are connecting or preparing. */
   readonly coming: number;
-  /** Ready workers that missed a deadline and have not answered yet. */
+  /** Number of ready workers that missed a deadline and have not answered yet. */
   readonly late: number;
 }
 
@@ -26,7 +26,7 @@ export function readinessOf({ phase, awaited, workers }: Inspection): Readiness 
   };
 }
 
-/** `waiting for workers: 1 of 2 ready, 1 preparing`. */
+/** Text such as `waiting for workers: 1 of 2 ready, 1 preparing`. */
 export function waitText({ ready, needed, coming }: Omit<Readiness, 'isWaiting' | 'late'>): string {
   const preparing = coming === 0 ? '' : `, ${coming} preparing`;
   return `waiting for workers: ${ready} of ${needed} ready${preparing}`;

@@ -34,7 +34,7 @@ export class RecordedRun implements Source {
   readonly #view: RunView | undefined;
   readonly #weights: Weights | undefined;
 
-  /** The first damaged line of metrics.jsonl: the lines after it are not shown. */
+  /** The first damaged line of metrics.jsonl; it and the lines after it are not shown. */
   readonly bad: MetricsReader['bad'];
 
   private constructor(
@@ -48,8 +48,8 @@ export class RecordedRun implements Source {
   }
 
   /**
-   * `dataset` has the pictures of the test set; undefined if it is not available. Rejects with DATA
-   * for a damaged model.
+   * `dataset` contains the pictures of the test set; it is undefined if it is not available.
+   * Rejects with DATA if the model is damaged.
    */
   static async open(contents: RunContents, dataset: Dataset | undefined): Promise<RecordedRun> {
     const { directory, record, configuration } = contents;
@@ -113,14 +113,15 @@ function statusOf(
   const samples = new Map(record.workers.map((worker) => [worker.name, worker.samples]));
   const names = new Set([...board.states.keys(), ...samples.keys()]);
   return {
-    // A record that says running: the coordinator crashed, or another process still runs it.
+    // If the record says "running", the coordinator crashed or is still running the run.
     state: record.state === 'running' ? 'interrupted' : record.state,
     message: record.error?.message ?? '',
     problem: '',
     at: Date.parse(record.ended ?? record.started),
     step,
     epoch: step === 0 ? 0 : planStep(configuration, step).epoch,
-    // Events of older versions have the system clock only, which may have been set back.
+    // Events from older versions contain only the time of the system clock, which may have been set
+    // back.
     seconds: history.seconds(),
     secondsLeft: undefined,
     workers: [...names].map((name) => ({
@@ -141,7 +142,7 @@ function statusOf(
   };
 }
 
-/** The weights of the finished model, or else of the newest checkpoint. */
+/** The weights of the finished model or, if there is none, of the newest checkpoint. */
 async function weightsOf({ directory, model, record, checkpoints, configuration }: RunContents) {
   if (model !== undefined) {
     const name = join(directory, MODEL_FILE);
@@ -150,7 +151,7 @@ async function weightsOf({ directory, model, record, checkpoints, configuration 
     return { step: found.step, weights: found.weights };
   }
   for (const { path } of checkpoints.toReversed()) {
-    // The coordinator of a run in progress removes checkpoints that were listed.
+    // If the run is in progress, its coordinator may have removed a checkpoint that was listed.
     const bytes = await readIfThere(path, tensorFileLimit);
     if (bytes === undefined) continue;
     const { step, weights } = decodeCheckpoint(bytes, path, configuration);

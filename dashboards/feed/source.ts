@@ -11,13 +11,13 @@ export interface Weights {
 export interface Source {
   /** Whether the run is open. */
   readonly isOpen: boolean;
-  /** A problem of the running run that needs attention; undefined where there is none. */
+  /** A problem of the running run that needs attention; undefined if there is none. */
   readonly problem: string | undefined;
-  /** The view for a page that opens; undefined before the run is open. */
+  /** The view for a page that has just opened; undefined before the run is open. */
   view(): RunView | undefined;
   /** The changes since the last call; undefined for a recorded run. */
   turn(): Update | undefined;
   weights(): Weights | undefined;
-  /** The metrics as text; undefined where there are none. */
+  /** The metrics as text; undefined if there are none. */
   scrape(): Promise<{ readonly type: string; readonly text: string } | undefined>;
 }

@@ -1,5 +1,7 @@
 const MEMORY_MILLISECONDS = 3000;
-/** After this time without a step, and after the time of ten steps, the rate is unknown. */
+/**
+ * The rate is unknown once this time and the usual time of ten steps have passed without a step.
+ */
 const MIN_STALL_MILLISECONDS = 5000;
 const STALL_STEPS = 10;
 
@@ -8,7 +10,7 @@ export class StepRate {
   #last: { readonly step: number; readonly at: number } | undefined;
   #stepsPerSecond: number | undefined;
 
-  /** `at`: monotonic milliseconds. While the run waits for workers, the last rate is kept. */
+  /** `at` is in monotonic milliseconds. While the run waits for workers, the last rate is kept. */
   turn(step: number, at: number, isWaiting = false): void {
     const last = this.#last;
     if (isWaiting) this.#last = undefined;
@@ -24,7 +26,8 @@ export class StepRate {
   }
 
   /**
-   * The time for so many steps; undefined before the second step, while waiting, and in a stall.
+   * The estimated time for `steps` more steps; undefined before the second step, while waiting, and
+   * during a stall.
    */
   secondsFor(steps: number, at: number): number | undefined {
     const rate = this.#stepsPerSecond;

@@ -9,7 +9,10 @@ interface Share {
   exchanging: number;
 }
 
-/** The shares of the step time that each worker computes and exchanges, over about a second. */
+/**
+ * The shares of the step time that each worker spends computing and exchanging, averaged over about
+ * a second.
+ */
 export class TimeShares {
   readonly #shares = new Map<string, Share>();
   #stepped = 0;

@@ -11,7 +11,7 @@ interface Delivery {
 export interface WorkerPhases {
   readonly worker: string;
   readonly compute: number;
-  /** From sending the weights to the last result, without computing: network and queues. */
+  /** From sending the weights to the last result, excluding computation: network and queues. */
   readonly exchange: number;
 }
 

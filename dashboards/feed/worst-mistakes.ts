@@ -13,7 +13,10 @@ const lineSchema = z.object({
   loss: z.number(),
 });
 
-/** The worst mistakes in a misclassified.jsonl, as many as are shown; invalid lines are skipped. */
+/**
+ * Mistakes from a misclassified.jsonl that include the worst ones, which are shown. Invalid lines
+ * are skipped.
+ */
 export function worstIn(pieces: Iterable<Uint8Array>): Misclassified[] {
   let found: Misclassified[] = [];
   for (const line of jsonLines(pieces, lineSchema)) {
@@ -24,8 +27,8 @@ export function worstIn(pieces: Iterable<Uint8Array>): Misclassified[] {
 }
 
 /**
- * The most confident mistakes, the worst first, with their pictures; `images` is [samples, pixels]
- * of the test set.
+ * The most confident mistakes with their pictures, the worst first. `images` are those of the test
+ * set, [samples, pixels].
  */
 export function worstMistakes(
   wrong: readonly Misclassified[],

@@ -62,14 +62,14 @@ const health: readonly PanelSource[] = [
   stat({
     title: 'Workers',
     unit: 'none',
-    description: 'Connected workers.',
+    description: 'Number of connected workers.',
     queries: [range('up', `sum(${of('worker_up')})`)],
   }),
   stat({
     title: 'Steps per second',
     unit: 'none',
     field: { decimals: 0 },
-    description: 'Completed steps: each is one batch over all workers.',
+    description: 'Completed steps per second. Each step is one batch, divided among all workers.',
     queries: [range('steps', rate(of('train_steps_total')))],
   }),
   stat({
@@ -78,8 +78,8 @@ const health: readonly PanelSource[] = [
     graph: 'none',
     field: { decimals: 0 },
     description:
-      'Losses since the coordinator started, including workers that came back. For the ' +
-      'reasons see the panel Losses by reason.',
+      'Losses since the coordinator started, including workers that came back. The panel ' +
+      '"Losses by reason" shows the reasons.',
     queries: [range('lost', total('worker_losses_total'))],
   }),
   stat({
@@ -99,7 +99,7 @@ const health: readonly PanelSource[] = [
     field: { ...alarm, decimals: 0 },
     description:
       'Steps since the coordinator started in which a result was not finite and was ' +
-      'computed again. Even one means that the run diverges or that a worker computes wrong ' +
+      'computed again. Even one means that the run is diverging or that a worker computes wrong ' +
       'results.',
     queries: [range('steps', total('nonfinite_steps_total'))],
   }),
@@ -109,8 +109,8 @@ const health: readonly PanelSource[] = [
     graph: 'none',
     field: { decimals: 0 },
     description:
-      'Time since the last checkpoint was written: after a crash the work of this time is ' +
-      'computed again.',
+      'Time since the last checkpoint was written. After a crash, the work done in this time ' +
+      'must be computed again.',
     queries: [range('age', `time() - (${value('checkpoint_last_success_timestamp_seconds')} > 0)`)],
   }),
 ];
@@ -123,7 +123,7 @@ const stepTime: readonly PanelSource[] = [
     unit: 's',
     description:
       'Steps by duration, from sending the first weights to the update. A second band ' +
-      'points to a worker that is slow at times.',
+      'suggests that a worker is slow at times.',
     queries: [
       {
         kind: 'heatmap',
@@ -139,8 +139,8 @@ const stepTime: readonly PanelSource[] = [
     unit: 's',
     field: { min: 0 },
     description:
-      'Mean per step. Compute and exchange are means over the workers, which run in ' +
-      'parallel; update and record are the coordinator. If exchange dominates, use larger ' +
+      'Mean time per step. Compute and exchange are means over the workers, which run in ' +
+      'parallel; the coordinator does update and record. If exchange dominates, use larger ' +
       'batches or fewer workers.',
     queries: [range('{{phase}}', meanPhase('phase', 'phase=~".+"'))],
     custom: { fillOpacity: 40, stacking: { mode: 'normal' } },
@@ -155,15 +155,15 @@ const stepTime: readonly PanelSource[] = [
     title: 'Compute by worker',
     unit: 's',
     description:
-      'Mean time per step that a worker computes. A worker with more shards computes ' +
+      'Mean time that each worker computes per step. A worker with more shards computes ' +
       'longer; a line that stays above the others is a straggler.',
   }),
   byWorker(meanPhase('worker', 'phase="exchange"'), {
     title: 'Exchange by worker',
     unit: 's',
     description:
-      'Mean time per step between sending the weights and receiving a result, without ' +
-      'computing: network, queues, copies.',
+      'Mean time per step between sending the weights and receiving a result, excluding ' +
+      'computation: network, queues, copies.',
   }),
 ];
 
@@ -175,7 +175,7 @@ const faults: readonly PanelSource[] = [
     unit: 'none',
     field: { min: 0, decimals: 0 },
     description:
-      'Workers lost and joined since the coordinator started, including workers that joined again.',
+      'Workers lost and joined since the coordinator started, including workers that rejoined.',
     queries: [
       range('lost: {{reason}}', `sum by (reason) (${of('worker_losses_total')})`),
       range('joined', total('worker_joins_total')),
@@ -200,8 +200,8 @@ const faults: readonly PanelSource[] = [
     unit: 'suffix: /s',
     field: { min: 0 },
     description:
-      'Parts that were reassigned because their worker was lost or late, and steps in which ' +
-      'a worker missed its deadline.',
+      'Parts per second that were reassigned because their worker was lost or late, and steps ' +
+      'per second in which a worker missed its deadline.',
     queries: [
       range('reassigned parts', rate(of('shard_reassignments_total'))),
       range('straggler steps', rate(of('straggler_steps_total'))),
@@ -215,8 +215,8 @@ const faults: readonly PanelSource[] = [
     unit: 'suffix: /s',
     field: { min: 0 },
     description:
-      'Rejected messages and requests. Late and duplicate come with stragglers. ' +
-      'Unauthorized: a client has another token. Differing: two workers computed different bytes.',
+      'Rejected messages and requests. Stragglers cause late and duplicate ones. ' +
+      'Unauthorized: a client has a wrong token. Differing: two workers computed different bytes.',
     queries: [range('{{reason}}', rateBy('reason', of('rejected_messages_total')))],
     overrides: [
       fixed('duplicate', palette.grey),
@@ -229,14 +229,14 @@ const faults: readonly PanelSource[] = [
   }),
 ];
 
-/** A panel of the bytes that a counter counts, by worker. */
+/** A panel that shows the rate of a byte counter, by worker. */
 function socketPanel(title: string, metric: MetricName): PanelSource {
   return byWorker(rateBy('worker', of(metric)), {
     title,
     unit: 'Bps',
     description:
-      'Bytes per second through sockets. Workers on the host of the coordinator use shared ' +
-      'memory, which does not count.',
+      "Bytes per second through sockets. Workers on the coordinator's host use shared memory, " +
+      'which is not counted.',
     custom: { fillOpacity: 25, stacking: { mode: 'normal' } },
   });
 }
@@ -248,15 +248,15 @@ const network: readonly PanelSource[] = [
     title: 'Heartbeat round trip',
     unit: 's',
     description:
-      'Time from the last heartbeat to its answer. A computing worker answers when it has ' +
-      'finished, so the time is at least that of a computation.',
+      'Time from the last heartbeat to the answer. A worker that is computing answers only when ' +
+      'it has finished, so the time includes the rest of its computation.',
   }),
   byWorker(valueBy('worker', 'worker_send_queue_bytes'), {
     title: 'Waiting to be sent',
     unit: 'bytes',
     description:
-      'Bytes queued for a worker. A growing line means that the worker hangs or the network ' +
-      'is too slow.',
+      'Bytes queued for a worker. A growing line means that the worker hangs or that the ' +
+      'network is too slow.',
   }),
 ];
 
@@ -264,7 +264,7 @@ const disk: readonly PanelSource[] = [
   quarter(range('duration', value('checkpoint_duration_seconds')), palette.sky, {
     title: 'Checkpoint duration',
     unit: 's',
-    description: 'Time to write the last checkpoint. Training continues meanwhile.',
+    description: 'Time taken to write the last checkpoint. Training continues in the meantime.',
   }),
   quarter(range('size', value('checkpoint_size_bytes')), palette.sky, {
     title: 'Checkpoint size',
@@ -292,7 +292,7 @@ const disk: readonly PanelSource[] = [
 export const cluster: Plan = {
   uid: 'mnist-dist-cluster',
   title: 'mnist-dist / Cluster',
-  description: 'The workers of a run: state, speed, failures, and the time of a step.',
+  description: 'The workers of a run: their states, speed and failures, and the step times.',
   rows: [
     { title: 'Health', panels: health },
     { title: 'Workers', panels: workers },

@@ -1,7 +1,10 @@
 import { z } from 'zod';
 import { GRID_COLUMNS, type DashboardJson, type PanelJson, type RowJson } from './grafana-json.ts';
 
-/** The schema that Grafana 10.3 and later read; a server rejects a newer one than it knows. */
+/**
+ * The schema that Grafana 10.3 and later can read. A server rejects a schema that is newer than the
+ * one it knows.
+ */
 const SCHEMA_VERSION = 39;
 const ROW_TITLE_HEIGHT = 1;
 
@@ -31,7 +34,7 @@ const variable = z.object({
 });
 type Variable = z.infer<typeof variable>;
 
-/** The output of grafana-dash-gen, without the keys of Graphite and Grafana 2. */
+/** The output of grafana-dash-gen, without the keys for Graphite and Grafana 2. */
 const drawn = z.object({
   title: z.string(),
   tags: z.array(z.string()),
@@ -58,7 +61,7 @@ const drawn = z.object({
 
 /**
  * Converts rows with spans to panels on a grid, and adds the keys that the generator lacks. The
- * same plan gives the same bytes.
+ * same plan always yields the same bytes.
  */
 export function toCurrentSchema(
   generated: object,
@@ -74,7 +77,7 @@ export function toCurrentSchema(
     title,
     description,
     ...rest,
-    // Links to the other dashboards, with the same run and time.
+    // Links to the other dashboards that keep the selected run and time range.
     links: [
       {
         type: 'dashboards',
@@ -151,7 +154,7 @@ function laidOut(
   return placed;
 }
 
-/** Numbers the panels by position, since the generator counts across dashboards. */
+/** Numbers the panels by position, because the generator's numbers continue across dashboards. */
 function numbered(panels: readonly Placed[]): (PanelJson | RowJson)[] {
   return panels.map((panel, index) => ({ id: index + 1, ...panel }));
 }

@@ -3,7 +3,7 @@ import { draw, type Plan } from './layout.ts';
 import { gpu } from './gpu.ts';
 import { training } from './training.ts';
 
-/** A dashboard as a file, as `mnist-dist dashboards` writes it. */
+/** A dashboard as the file that `mnist-dist dashboards` writes. */
 export interface DashboardFile {
   readonly name: string;
   readonly title: string;
@@ -16,7 +16,7 @@ const plans: readonly (readonly [name: string, plan: Plan])[] = [
   ['gpu.json', gpu],
 ];
 
-/** All dashboards; the same bytes on every call. */
+/** All dashboards, with the same bytes on every call. */
 export function dashboardFiles(): DashboardFile[] {
   return plans.map(([name, plan]) => ({
     name,
@@ -25,7 +25,7 @@ export function dashboardFiles(): DashboardFile[] {
   }));
 }
 
-/** Whether the text of an existing file is one of these dashboards, of any version. */
+/** Whether the text of an existing file is one of these dashboards, in any version. */
 export function isOurs(text: string): boolean {
   return plans.some(([, { uid }]) => new RegExp(`"uid":\\s*"${uid}"`).test(text));
 }

@@ -18,8 +18,8 @@ const panels: readonly PanelSource[] = [
     unit: 'percentunit',
     field: { min: 0, max: 1 },
     description:
-      'Share of time in which the GPU was busy, from nvidia-smi. MNIST leaves a large GPU ' +
-      'idle: a larger batch size uses more of it.',
+      'Share of the time that the GPU was busy, as nvidia-smi reports it. MNIST leaves a large ' +
+      'GPU mostly idle; a larger batch size uses more of it.',
     queries: [perGpu('gpu_utilization_ratio')],
   }),
   byGpu({
@@ -27,8 +27,8 @@ const panels: readonly PanelSource[] = [
     unit: 'percentunit',
     field: { min: 0, max: 1 },
     description:
-      'Share of the GPU memory in use by all processes. TensorFlow allocates nearly all of ' +
-      'it at once.',
+      'Share of the GPU memory that all processes use together. TensorFlow allocates nearly all ' +
+      'of it in advance.',
     queries: [
       range(
         '{{worker}} GPU {{gpu}}',
@@ -41,7 +41,8 @@ const panels: readonly PanelSource[] = [
     unit: 'celsius',
     field: {},
     description:
-      'A GPU that is too hot (most above about 90 degrees) slows down: check its step times.',
+      'A GPU that gets too hot (for most models, above about 90 degrees) slows down. If it does, ' +
+      'check its step times.',
     queries: [perGpu('gpu_temperature_celsius')],
   }),
   byGpu({
@@ -60,8 +61,8 @@ const panels: readonly PanelSource[] = [
     title: 'Samples per joule',
     unit: 'none',
     description:
-      'Training samples of a worker per joule of its GPUs. Larger batches or fewer workers ' +
-      'raise it.',
+      'Training samples per joule: the samples of a worker divided by the energy that its GPUs ' +
+      'use. Larger batches or fewer workers raise it.',
     queries: [
       range(
         '{{worker}}',
@@ -75,6 +76,6 @@ const panels: readonly PanelSource[] = [
 export const gpu: Plan = {
   uid: 'mnist-dist-gpu',
   title: 'mnist-dist / GPU',
-  description: 'The GPUs of the workers, from nvidia-smi. Empty if no worker has a GPU.',
+  description: "The workers' GPUs, as nvidia-smi reports them. Empty if no worker has a GPU.",
   rows: [{ title: 'GPUs', panels }],
 };

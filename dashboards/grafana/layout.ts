@@ -17,7 +17,7 @@ export interface Plan {
 
 type Variable = ConstructorParameters<typeof grafana.Templates.Custom>[0];
 
-/** The interface of a panel that Row uses; its declared types accept old kinds of panels only. */
+/** The method of Row that is used here; its declared types accept only old kinds of panels. */
 interface RowOfAny {
   addPanel(panel: { generate(): object }): void;
 }
@@ -25,7 +25,10 @@ interface RowOfAny {
 const TAG = 'mnist-dist';
 const RUNS = { query: 'label_values(mnist_dist_run_info, run_id)', refId: 'runs' } as const;
 
-/** The data source comes first, since the list of runs is read from it; the newest run is first. */
+/**
+ * The data source comes first, because the list of runs is read from it. Runs are sorted with the
+ * newest first.
+ */
 const variables: readonly Variable[] = [
   { name: 'datasource', label: 'Data source', type: 'datasource', query: 'prometheus', refresh: 1 },
   {
@@ -50,8 +53,8 @@ interface Mark {
 const lost = of('worker_state', 'state="lost"');
 
 /**
- * Events as vertical lines in every panel. A mark is a time at which the query has a value above 0;
- * comparing with the previous value finds a change at any distance between samples.
+ * Events as vertical lines in every panel. A mark is drawn at each time when the query has a value
+ * above 0. Comparing with the previous value finds a change for any interval between samples.
  */
 const marks: readonly Mark[] = [
   {
@@ -64,7 +67,7 @@ const marks: readonly Mark[] = [
     name: 'Lost workers',
     color: palette.vermillion,
     text: '{{worker}} was lost',
-    // At the end of a run its workers disconnect, but are not lost.
+    // At the end of a run, its workers disconnect but are not lost.
     expr:
       `(${lost} == 1) unless on (worker) (${lost} offset $__interval == 1) and on () ` +
       `${value('train_step')} < ${value('steps_planned')}`,
@@ -77,7 +80,7 @@ const marks: readonly Mark[] = [
   },
 ];
 
-/** Generates a dashboard with grafana-dash-gen and converts it to the current schema of Grafana. */
+/** Generates a dashboard with grafana-dash-gen and converts it to Grafana's current schema. */
 export function draw({ uid, title, description, rows, variables: own = [] }: Plan): DashboardJson {
   const dashboard = new grafana.Dashboard({
     title,

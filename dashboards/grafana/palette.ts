@@ -1,6 +1,6 @@
 import type { OverrideJson } from './grafana-json.ts';
 
-/** The colour-blind safe colours of Okabe and Ito, with grey instead of black. */
+/** Okabe and Ito's colours, which are safe for colour-blind readers, with grey instead of black. */
 export const palette = {
   orange: '#E69F00',
   sky: '#56B4E9',
@@ -39,7 +39,8 @@ export function fixed(
 
 /**
  * A worker has the same colour in every panel and run: that of the last digit of its name, which is
- * the first word of the legend. Other names get a colour derived from the name.
+ * the first word of the legend. A name that does not end in a digit gets a colour derived from the
+ * whole name.
  */
 export const workerColors: readonly OverrideJson[] = digits.map((color, digit) => ({
   matcher: { id: 'byRegexp', options: `/^\\S*${digit}(\\s|$)/` },

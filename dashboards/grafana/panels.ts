@@ -27,7 +27,10 @@ import {
 import { palette } from './palette.ts';
 import { target, type Query } from './queries.ts';
 
-/** The version of the panels' options; without it Grafana migrates those of an xychart. */
+/**
+ * The version of the panel options. Without it, Grafana would migrate the options of xychart
+ * panels.
+ */
 const PLUGIN_VERSION = '12.0.0';
 
 /** The size of every panel with a number: six fill a row. */
@@ -35,7 +38,7 @@ const STAT_SIZE = { width: 4, height: 4 };
 
 /** A panel for the generator's Row, which calls generate(). */
 export interface PanelSource {
-  /** The gridPos has the size; the position follows from the panels before it. */
+  /** The gridPos contains only the size; the position follows from the preceding panels. */
   generate(): PanelJson;
 }
 
@@ -43,13 +46,13 @@ interface PanelText {
   readonly title: string;
   /** What the panel shows and how to read it. */
   readonly description: string;
-  /** In columns and rows of the grid. */
+  /** In grid columns and grid rows. */
   readonly width: number;
   readonly height: number;
 }
 
 interface QueryPanel extends PanelText {
-  /** Grafana's unit, such as s, bytes, percentunit. */
+  /** The Grafana unit, such as s, bytes or percentunit. */
   readonly unit: string;
   readonly queries: readonly Query[];
   readonly overrides?: readonly OverrideJson[];
@@ -147,7 +150,7 @@ export function rows(panel: QueryPanel & { readonly custom?: Json<TableField> })
   return drawQueries('table', panel, options, field);
 }
 
-/** Counts per bucket of a histogram over time. */
+/** The counts in each bucket of a histogram over time. */
 export function heatmap(panel: QueryPanel): PanelSource {
   const options: Json<HeatmapOptions> = {
     calculate: false,
@@ -173,7 +176,7 @@ export function heatmap(panel: QueryPanel): PanelSource {
   });
 }
 
-/** A bar per series whose colour shows the value. */
+/** One bar per series, whose colour shows the value. */
 export function stateTimeline(panel: QueryPanel): PanelSource {
   const options: Json<TimelineOptions> = {
     legend: listLegend,
@@ -186,7 +189,7 @@ export function stateTimeline(panel: QueryPanel): PanelSource {
   return drawQueries('state-timeline', panel, options, { ...field });
 }
 
-/** Lines of one query over another one; the queries are joined by time. */
+/** Lines that plot one query against another; the queries are joined by time. */
 export function curves(
   panel: QueryPanel & {
     readonly pairs: readonly (readonly [x: string, y: string])[];
@@ -226,7 +229,7 @@ export function curves(
   );
 }
 
-/** A text in Markdown, which may contain variables of the dashboard. */
+/** Text in Markdown, which may contain the dashboard's variables. */
 export function text(words: PanelText, content: string): PanelSource {
   const options: Json<TextOptions> = { mode: 'markdown', content };
   return draw('text', words, { options });

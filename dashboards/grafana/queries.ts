@@ -1,14 +1,14 @@
 import { METRIC_PREFIX, type MetricName } from '../metrics/catalogue.ts';
 import { DATA_SOURCE } from './grafana-json.ts';
 
-/** A Prometheus query of a panel. */
+/** A Prometheus query in a panel. */
 export interface Query {
   readonly expr: string;
   /** The name of the series; may contain {{label}}. */
   readonly legend: string;
   /**
-   * range: over time; instant: once, at the end; table: once, a row per series with its labels;
-   * heatmap: buckets over time.
+   * range: values over time; instant: one value, at the end; table: one value, at the end, with a
+   * row per series and its labels; heatmap: buckets over time.
    */
   readonly kind: 'range' | 'instant' | 'table' | 'heatmap';
 }
@@ -16,12 +16,12 @@ export interface Query {
 export const range = (legend: string, expr: string): Query => ({ expr, legend, kind: 'range' });
 export const table = (expr: string): Query => ({ expr, legend: '', kind: 'table' });
 
-/** The series of one metric of the selected run. */
+/** Selects the series of one metric in the selected run. */
 export function of(name: MetricName, ...matchers: string[]): string {
   return series(name, '', matchers);
 }
 
-/** The same for a part of a histogram. */
+/** Selects the series of one part of a histogram in the selected run. */
 export function partOf(
   name: MetricName,
   part: '_sum' | '_count' | '_bucket',
@@ -34,11 +34,13 @@ function series(name: MetricName, part: string, matchers: readonly string[]): st
   return `${METRIC_PREFIX}${name}${part}{${['run_id="$run"', ...matchers].join(', ')}}`;
 }
 
-/** One value of a gauge, also if the run moved to another host and so has a second series. */
+/**
+ * One value of a gauge, even if the run has moved to a different host and so has a second series.
+ */
 export const value = (name: MetricName): string => `max(${of(name)})`;
 export const valueBy = (label: string, name: MetricName, ...matchers: string[]): string =>
   `max by (${label}) (${of(name, ...matchers)})`;
-/** The newest value in the selected time, also of a run that is over. */
+/** The newest value in the selected time range, even if the run has ended. */
 export const lastBy = (labels: string, name: MetricName): string =>
   `max by (${labels}) (last_over_time(${of(name)}[$__range]))`;
 
@@ -48,7 +50,7 @@ export const rateBy = (label: string, counter: string): string =>
 export const increaseBy = (label: string, counter: string): string =>
   `sum by (${label}) (increase(${counter}[$__rate_interval]))`;
 
-/** Mean time per step of the matching phases. */
+/** The mean time per step that the matching phases take. */
 export function meanPhase(by: string, matcher: string, interval = '$__rate_interval'): string {
   const [sum, count] = (['_sum', '_count'] as const).map(
     (part) =>

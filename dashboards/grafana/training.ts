@@ -6,7 +6,7 @@ import { lastBy, of, range, rate, rateBy, table, value } from './queries.ts';
 const samplesRate = rate(of('train_samples_total'));
 const meanLoss = `${rate(of('train_loss_sum_total'))} / ${samplesRate}`;
 const meanAccuracy = `${rate(of('train_correct_total'))} / ${samplesRate}`;
-/** The gauges of an evaluation are undefined before the first one. */
+/** The gauges for evaluations are undefined before the first evaluation. */
 const evaluated = (expr: string): string => `${expr} and ${value('validation_step')} > 0`;
 
 const state: readonly PanelSource[] = [
@@ -14,7 +14,8 @@ const state: readonly PanelSource[] = [
     title: 'Validation accuracy',
     unit: 'percentunit',
     field: { decimals: 2 },
-    description: 'Accuracy on the test set at the last evaluation, which follows each epoch.',
+    description:
+      'Accuracy on the test set at the last evaluation. The model is evaluated after each epoch.',
     queries: [range('validation', evaluated(value('validation_accuracy_ratio')))],
   }),
   stat({
@@ -22,7 +23,8 @@ const state: readonly PanelSource[] = [
     unit: 'none',
     field: { decimals: 4 },
     description:
-      'Mean loss of all samples in the last interval, with dropout and before the update.',
+      'Mean loss over all samples in the last interval, computed with dropout and before each ' +
+      'update.',
     queries: [range('mean', meanLoss)],
   }),
   stat({
@@ -50,7 +52,7 @@ const state: readonly PanelSource[] = [
     title: 'Samples per second',
     unit: 'locale',
     field: { decimals: 0 },
-    description: 'Training samples per second whose gradients counted, over all workers.',
+    description: 'Training samples per second whose gradients were used, over all workers.',
     queries: [range('samples', samplesRate)],
   }),
   stat({
@@ -58,8 +60,8 @@ const state: readonly PanelSource[] = [
     unit: 'none',
     graph: 'none',
     description:
-      'Training while steps are computed. Otherwise the run waits for workers or is over: ' +
-      'see Progress.',
+      'Shows "training" while steps are computed. Otherwise, the run is waiting for workers or ' +
+      'has ended; the panel "Progress" shows which.',
     queries: [range('state', value('training_running'))],
     field: {
       mappings: [
@@ -96,9 +98,10 @@ const learning: readonly PanelSource[] = [
     unit: 'none',
     field: { min: 0 },
     description:
-      'Loss of the step at each scrape, mean of all samples since the previous scrape (the ' +
-      'smooth line), and loss on the test set. Validation loss below training loss is ' +
-      'normal with dropout; validation loss that rises while training loss falls is overfitting.',
+      'The loss of the step at each scrape, the mean over all samples since the previous scrape ' +
+      '(the smooth line), and the loss on the test set. A validation loss below the training ' +
+      'loss is normal with dropout. A validation loss that rises while the training loss falls ' +
+      'is a sign of overfitting.',
     queries: [
       range('last step', value('train_loss')),
       range('mean', meanLoss),
@@ -114,8 +117,8 @@ const learning: readonly PanelSource[] = [
     unit: 'percentunit',
     field: { max: 1 },
     description:
-      'Accuracy of the step at each scrape, mean of all samples since the previous scrape ' +
-      '(the smooth line), and accuracy on the test set.',
+      'The accuracy of the step at each scrape, the mean over all samples since the previous ' +
+      'scrape (the smooth line), and the accuracy on the test set.',
     queries: [
       range('last step', value('train_accuracy_ratio')),
       range('mean', meanAccuracy),
@@ -130,7 +133,8 @@ const learning: readonly PanelSource[] = [
     height: 8,
     unit: 'none',
     xLabel: 'step',
-    description: 'The same against the step, so that pauses and speed do not show.',
+    description:
+      'The loss plotted against the step, so that pauses and changes in speed are not visible.',
     queries: [
       range('step', value('train_step')),
       range('mean', meanLoss),
@@ -149,7 +153,9 @@ const learning: readonly PanelSource[] = [
     height: 8,
     unit: 'percentunit',
     xLabel: 'step',
-    description: 'The same against the step, so that pauses and speed do not show.',
+    description:
+      'The accuracy plotted against the step, so that pauses and changes in speed are not ' +
+      'visible.',
     queries: [
       range('step', value('train_step')),
       range('mean', meanAccuracy),
@@ -172,7 +178,7 @@ const mistakes: readonly PanelSource[] = [
     unit: 'locale',
     description:
       'Test samples by true class (rows) and predicted class (columns) at the last ' +
-      'evaluation. Cells off the diagonal are mistakes: a dark one is a pair of classes ' +
+      'evaluation. Cells off the diagonal are mistakes: a dark one marks a pair of classes ' +
       'that the model confuses.',
     queries: [table(lastBy('actual, predicted', 'confusion_matrix_samples'))],
     transformations: [
@@ -206,7 +212,8 @@ const mistakes: readonly PanelSource[] = [
       title: 'Artifacts',
       width: 10,
       height: 12,
-      description: 'Files of the run, at the address in the variable Artifacts URL.',
+      description:
+        'Links to the files of the run, below the address in the variable Artifacts URL.',
     },
     [
       'Serve the run directory (`runs/$run/`) with any web server and enter its address as ' +
@@ -230,7 +237,7 @@ const steps: readonly PanelSource[] = [
     height: 8,
     unit: 'suffix: samples/s',
     description:
-      'Training samples per second whose gradients counted. The sum is the speed of the run.',
+      'Training samples per second whose gradients were used. The sum is the speed of the run.',
     queries: [range('{{worker}}', rateBy('worker', of('train_samples_total')))],
     custom: { fillOpacity: 25, stacking: { mode: 'normal' } },
     field: { min: 0, decimals: 0 },
@@ -244,7 +251,7 @@ const steps: readonly PanelSource[] = [
     field: { min: 0 },
     description:
       'Euclidean norm of the gradient, measured a few times a second. A tenfold rise ' +
-      'precedes divergence; a fall to 0 means that the model no longer learns.',
+      'usually precedes divergence; a fall to 0 means that the model no longer learns.',
     queries: [range('norm', value('gradient_norm'))],
     overrides: [fixed('norm', palette.sky)],
   }),
@@ -254,7 +261,7 @@ const steps: readonly PanelSource[] = [
     height: 7,
     unit: 'suffix: steps/s',
     field: { min: 0 },
-    description: 'Completed steps: each is one batch over all workers.',
+    description: 'Completed steps per second. Each step is one batch, divided among all workers.',
     queries: [range('steps', rate(of('train_steps_total')))],
     overrides: [fixed('steps', palette.sky)],
   }),
@@ -288,8 +295,8 @@ const settings: readonly PanelSource[] = [
     height: 4,
     unit: 'none',
     description:
-      'The settings that determine the bytes of the run, and the engine. The term counts ' +
-      'the starts of the coordinator; each has a row.',
+      'The settings that determine the bytes of the run, and the engine. The term counts the ' +
+      "coordinator's starts; each start has a row.",
     queries: [
       table(
         lastBy(
@@ -314,7 +321,7 @@ const settings: readonly PanelSource[] = [
 export const training: Plan = {
   uid: 'mnist-dist-training',
   title: 'mnist-dist / Training',
-  description: 'The training of a run: accuracy and loss, speed, and confusions.',
+  description: 'The training of a run: accuracy, loss, speed and confusions.',
   variables: [
     {
       name: 'artifacts_url',

@@ -66,8 +66,8 @@ export const workers: readonly PanelSource[] = [
     height: 8,
     unit: 'none',
     description:
-      'Each worker in the selected time: state, samples, mean time per step for compute and ' +
-      'exchange, traffic, and bytes waiting to be sent.',
+      'Each worker in the selected time range: state, samples, mean compute and exchange time ' +
+      'per step, traffic, and bytes waiting to be sent.',
     queries: columns.map(([, expr]) => table(expr)),
     transformations: [
       { id: 'merge', options: {} },
@@ -115,8 +115,8 @@ export const workers: readonly PanelSource[] = [
     unit: 'none',
     description:
       'The state of each worker. Late: it missed a deadline and has not answered yet. Set ' +
-      'aside: it missed several deadlines and gets no work for a while. A state that ends ' +
-      'between two scrapes is not shown.',
+      'aside: it missed several deadlines and gets no work for a while. A state that ' +
+      'begins and ends between two scrapes is not shown.',
     queries: [
       range(
         '{{worker}}',

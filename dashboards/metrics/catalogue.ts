@@ -1,13 +1,13 @@
 /**
- * All metrics of a coordinator: metric-registry.ts registers them, docs/reference/metrics.md lists
- * them, and the dashboards use no others. Names are without the prefix `mnist_dist_`; every sample
- * also has the label `run_id`.
+ * All of a coordinator's metrics: metric-registry.ts registers them, docs/reference/metrics.md
+ * lists them, and the dashboards use only these. The names here lack the prefix `mnist_dist_`;
+ * every sample also has the label `run_id`.
  */
 export const METRIC_PREFIX = 'mnist_dist_';
 
 export interface MetricSpec {
   readonly kind: 'gauge' | 'counter' | 'histogram';
-  /** One sentence: the measured quantity, and its unit if the name does not have it. */
+  /** One sentence that says what is measured, and in which unit if the name does not contain it. */
   readonly help: string;
   readonly labels: readonly string[];
   /** Upper bounds of a histogram. */
@@ -26,11 +26,11 @@ export const workerStates = [
 ] as const;
 export type WorkerStateName = (typeof workerStates)[number];
 
-/** The phases of a step: two of each worker, two of the coordinator (worker="coordinator"). */
+/** The phases of a step: two in each worker, two in the coordinator (worker="coordinator"). */
 export const phases = ['compute', 'exchange', 'update', 'record'] as const;
 export type PhaseName = (typeof phases)[number];
 
-/** Why a message of a worker or a request was rejected. */
+/** Why a worker's message or a request was rejected. */
 export const rejections = [
   'duplicate',
   'late',
@@ -54,10 +54,10 @@ export const losses = [
 ] as const;
 export type LossName = (typeof losses)[number];
 
-/** The label of all workers after the first 64. */
+/** The label that all workers after the first 64 share. */
 export const OTHER_WORKERS = 'other';
 
-/** The label for the work of the coordinator itself. */
+/** The label for the coordinator's own work. */
 export const COORDINATOR = 'coordinator';
 
 const SECONDS = [
@@ -98,12 +98,12 @@ export const catalogue = {
     'term',
   ),
   training_running: gauge(
-    '1 while steps are computed; 0 while the run waits for workers and after its end.',
+    '1 while steps are computed; 0 while the run waits for workers, and after its end.',
   ),
   epoch: gauge('Epoch of the last step, counted from 1.'),
-  epochs_planned: gauge('Total number of epochs of the run.'),
+  epochs_planned: gauge('Total number of epochs in the run.'),
   train_step: gauge('Last completed step, counted from 1.'),
-  steps_planned: gauge('Total number of steps of the run.'),
+  steps_planned: gauge('Total number of steps in the run.'),
   train_loss: gauge('Mean loss of the last step, before its update.'),
   train_accuracy_ratio: gauge('Accuracy of the last step, before its update.'),
   validation_loss: gauge('Mean loss on the test set at the last evaluation.'),
@@ -114,46 +114,50 @@ export const catalogue = {
     'actual',
     'predicted',
   ),
-  learning_rate: gauge('Learning rate of Adam.'),
+  learning_rate: gauge("Adam's learning rate."),
   gradient_norm: gauge(
     'Euclidean norm of the gradient of a recent step, measured a few times a second.',
   ),
   train_steps_total: counter('Steps completed since this coordinator started.'),
   train_loss_sum_total: counter(
-    'Sum of the loss over all training samples; divided by the rate of samples, its rate is ' +
-      'the mean loss.',
+    'Sum of the loss over all training samples. Its rate divided by the rate of training ' +
+      'samples is the mean loss.',
   ),
   train_correct_total: counter('Training samples that were classified correctly.'),
-  train_samples_total: counter('Training samples whose gradients counted, by worker.', 'worker'),
+  train_samples_total: counter('Training samples whose gradients were used, by worker.', 'worker'),
   step_duration_seconds: histogram(
     'Duration of a step, from sending the first weights to the update.',
   ),
   step_phase_duration_seconds: histogram(
-    'Duration of the phases of a step: compute and exchange of each worker, update and ' +
-      'record of the coordinator.',
+    'Duration of the phases of a step: compute and exchange in each worker, update and ' +
+      'record in the coordinator.',
     'phase',
     'worker',
   ),
-  network_sent_bytes_total: counter('Bytes sent to a worker, without shared memory.', 'worker'),
+  network_sent_bytes_total: counter(
+    'Bytes sent to a worker, not counting shared memory.',
+    'worker',
+  ),
   network_received_bytes_total: counter(
-    'Bytes received from a worker, without shared memory.',
+    'Bytes received from a worker, not counting shared memory.',
     'worker',
   ),
   worker_up: gauge(
-    '1 while the worker is connected, 0 after it was lost; absent after it has shut down or ' +
-      'was gone for ten minutes.',
+    '1 while the worker is connected, 0 once it is lost; absent once it has shut down or has ' +
+      'been gone for ten minutes.',
     'worker',
   ),
   worker_state: gauge('1 for the state the worker is in, 0 for the others.', 'worker', 'state'),
   worker_heartbeat_round_trip_seconds: gauge(
-    'Time from the last heartbeat to its answer; a computing worker answers when it has finished.',
+    'Time from the last heartbeat to the answer. A worker that is computing answers only when ' +
+      'it has finished.',
     'worker',
   ),
   worker_send_queue_bytes: gauge('Bytes queued for a worker.', 'worker'),
   worker_joins_total: counter('Workers that joined, including those that joined again.'),
   worker_losses_total: counter('Workers that were lost.', 'reason'),
   shard_reassignments_total: counter(
-    'Parts of steps and evaluations that were reassigned to another worker.',
+    'Parts of steps and evaluations that were reassigned to a different worker.',
   ),
   straggler_steps_total: counter('Steps and evaluations in which a worker missed its deadline.'),
   rejected_messages_total: counter('Rejected messages and requests.', 'reason'),
@@ -162,11 +166,11 @@ export const catalogue = {
     'Time of the last checkpoint in Unix time; 0 before the first.',
   ),
   checkpoint_size_bytes: gauge('Size of the last checkpoint.'),
-  checkpoint_duration_seconds: gauge('Time to write the last checkpoint.'),
+  checkpoint_duration_seconds: gauge('Time taken to write the last checkpoint.'),
   checkpoint_failures_total: counter('Checkpoints that could not be written.'),
   record_queue_bytes: gauge('Bytes of metrics.jsonl and events.jsonl that are not written yet.'),
   gpu_utilization_ratio: gauge(
-    'Share of time in which the GPU was busy, from nvidia-smi.',
+    'Share of the time that the GPU was busy, as nvidia-smi reports it.',
     'worker',
     'gpu',
   ),

@@ -57,7 +57,7 @@ export class MetricRegistry {
     this.#prometheus.setDefaultLabels({ run_id: run });
   }
 
-  /** Exports no sample until the gauge is set: the default of 0 would be wrong. */
+  /** Hides a gauge until it is set, because the default of 0 would be wrong. */
   hide(name: GaugeName): void {
     this.remove(name, {});
   }
@@ -71,7 +71,7 @@ export class MetricRegistry {
     return new Series(found(this.#histograms, name), labels);
   }
 
-  /** Sets a counter to a value that is counted elsewhere. */
+  /** Sets a counter to a value that was counted elsewhere. */
   count(name: CounterName, value: number, labels: Labels = {}): void {
     const counter = found(this.#counters, name);
     counter.remove(labels);
@@ -87,7 +87,7 @@ export class MetricRegistry {
     return this.#prometheus.contentType;
   }
 
-  /** The text of a scrape. */
+  /** The text for a scrape. */
   text(): Promise<string> {
     return this.#prometheus.metrics();
   }
@@ -95,13 +95,13 @@ export class MetricRegistry {
 
 function found<T>(metrics: ReadonlyMap<MetricName, T>, name: MetricName): T {
   const metric = metrics.get(name);
-  if (metric === undefined) throw new Error(`${name} is in the catalogue`);
+  if (metric === undefined) throw new Error(`the metric ${name} is not registered`);
   return metric;
 }
 
 /**
- * One series of a histogram, buffered until a scrape: a batch of observations costs less than
- * single ones during a step, when the code of the library is not in the processor's caches.
+ * One series of a histogram, buffered until a scrape. A batch of observations costs less than
+ * single ones during a step, when the library's code is not in the processor's caches.
  */
 export class Series {
   readonly #histogram: Histogram;
@@ -126,7 +126,7 @@ export class Series {
     this.#count = 0;
   }
 
-  /** Removes the series with all observations. */
+  /** Removes the series and all its observations. */
   forget(): void {
     this.#count = 0;
     this.#histogram.remove(this.#labels);

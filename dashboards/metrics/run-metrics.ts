@@ -26,7 +26,7 @@ const unknownAtFirst = [
 /** The phases of one worker. */
 type WorkerSeries = Readonly<Record<'compute' | 'exchange', Series>>;
 
-/** State of the run that is read at a scrape only. */
+/** The state of the run that is read only for a scrape. */
 export interface ScrapeInput {
   readonly inspection: Inspection;
   readonly workers: readonly WorkerStatus[];
@@ -45,7 +45,7 @@ export interface MetricsSettings {
   readonly classNames: readonly string[];
 }
 
-/** Updates histograms and sums at each step, all other metrics at each scrape. */
+/** Updates histograms and sums at each step, and all other metrics at each scrape. */
 export class RunMetrics {
   readonly #registry = new MetricRegistry();
   readonly #settings: MetricsSettings;
@@ -74,7 +74,7 @@ export class RunMetrics {
     this.#registry.gauge('steps_planned').set(settings.totalSteps);
   }
 
-  /** `step` is the last step before this coordinator, and `epoch` its epoch. */
+  /** `step` is the last step before this coordinator started, and `epoch` is its epoch. */
   opened({ run, term, step, epoch }: Pick<OpenReport, 'run' | 'term' | 'step' | 'epoch'>): void {
     this.#registry.setRun(run);
     this.#registry.gauge('train_step').set(step);
@@ -139,7 +139,7 @@ export class RunMetrics {
     return this.#registry.contentType;
   }
 
-  /** The text of a scrape. */
+  /** The text for a scrape. */
   scrape(input: ScrapeInput): Promise<string> {
     for (const series of this.#allSeries()) series.flush();
     this.#setRun(input);
@@ -148,7 +148,7 @@ export class RunMetrics {
     return this.#registry.text();
   }
 
-  /** Drops a worker; its label may be given to another one. */
+  /** Drops a worker; its label may be given to a different worker. */
   forget(worker: string): void {
     this.workers.forget(worker);
     const { compute, exchange } = this.#workerPhases.get(worker) ?? {};

@@ -5,14 +5,15 @@ import { COORDINATOR, OTHER_WORKERS } from './catalogue.ts';
 const reserved: ReadonlySet<string> = new Set([COORDINATOR, OTHER_WORKERS]);
 
 /**
- * The labels of workers in metrics and on the page: the first 64 get their own name, all others are
- * `other`. A label becomes free when its worker has been gone for long, or earlier if another
- * worker needs it. A worker labelled `other` stays `other`, since its counts are in that sum.
+ * The labels of workers in metrics and on the page: the first 64 workers get their own names, and
+ * all others get `other`. A label becomes free when its worker has been gone for a long time, or
+ * earlier if another worker needs it. A worker labelled `other` stays `other`, since its counts are
+ * in that sum.
  */
 export class WorkerLabels {
-  /** Labels by name of the worker. */
+  /** Labels by worker name. */
   readonly #labels = new Map<string, string>();
-  /** Own labels of workers that are gone, with the time, the longest absence first. */
+  /** When each absent worker with a label of its own left, with the longest absence first. */
   readonly #gone = new Map<string, number>();
   readonly #own = new Set<string>();
   #forgotten: string[] = [];
@@ -30,12 +31,12 @@ export class WorkerLabels {
     return label;
   }
 
-  /** The label of a worker that has one; undefined for one that was forgotten. */
+  /** The label of a worker; undefined if it has none, or if it was forgotten. */
   find(name: string): string | undefined {
     return reserved.has(name) ? OTHER_WORKERS : this.#labels.get(name);
   }
 
-  /** Takes the connected workers; `now` in monotonic milliseconds. */
+  /** Records which workers are connected; `now` is in monotonic milliseconds. */
   look(present: ReadonlySet<string>, now: number): void {
     for (const label of this.#own) {
       const since = this.#gone.get(label);
@@ -45,7 +46,7 @@ export class WorkerLabels {
     }
   }
 
-  /** The labels that became free since the last call. */
+  /** The labels that have become free since the last call. */
   takeForgotten(): readonly string[] {
     const forgotten = this.#forgotten;
     this.#forgotten = [];

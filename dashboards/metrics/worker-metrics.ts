@@ -18,7 +18,7 @@ const gpuGauges = [
   { name: 'gpu_power_watts', value: ({ powerWatts }: GpuReading) => powerWatts },
 ] as const;
 
-/** Metrics with the label `worker` only. */
+/** Metrics whose only label is `worker`. */
 const workerSeries = [
   ...(['worker_up', 'worker_heartbeat_round_trip_seconds', 'worker_send_queue_bytes'] as const),
   ...(['train_samples_total', 'network_sent_bytes_total', 'network_received_bytes_total'] as const),
@@ -36,7 +36,7 @@ const lossNames: Partial<Record<LeaveCause, LossName>> = {
   SUPERSEDED: 'superseded',
 };
 
-/** The metrics of the workers: joins, losses, states, traffic and GPUs. */
+/** The metrics about workers: joins, losses, states, traffic and GPUs. */
 export class WorkerMetrics {
   readonly #registry: MetricRegistry;
   readonly #labels: WorkerLabels;
@@ -44,9 +44,9 @@ export class WorkerMetrics {
   readonly #losses = new Map<LossName, number>(losses.map((reason) => [reason, 0]));
   #breaches = 0;
   readonly #gpus = new Map<string, readonly string[]>();
-  /** Bytes of connections that are closed, by label. */
+  /** The bytes that closed connections transferred, by label. */
   readonly #traffic = new Map<string, { sent: number; received: number }>();
-  /** Workers that have shut down on purpose and are not back: no alert reports them. */
+  /** Workers that have shut down on purpose and have not come back. Alerts ignore them. */
   readonly #departed = new Set<string>();
 
   constructor(registry: MetricRegistry, labels: WorkerLabels) {
@@ -78,7 +78,10 @@ export class WorkerMetrics {
     });
   }
 
-  /** Replaces the GPU readings of a worker. Ignored for `other`, where workers share one label. */
+  /**
+   * Replaces the GPU readings of a worker. Ignored for the label `other`, because several workers
+   * share it.
+   */
   devices(worker: string, gpus: readonly GpuReading[]): void {
     if (worker === OTHER_WORKERS) return;
     for (const gpu of this.#gpus.get(worker) ?? [])
@@ -114,7 +117,7 @@ export class WorkerMetrics {
     return [...this.#losses.values()].reduce((sum, count) => sum + count, 0);
   }
 
-  /** Connections that were closed because of what they sent. */
+  /** Number of connections that were closed because the worker violated the protocol. */
   get breaches(): number {
     return this.#breaches;
   }

@@ -3,7 +3,7 @@ import type { StreamListener, Wire } from './follower.ts';
 import { REQUEST_LIMIT_MILLISECONDS } from './page-limits.ts';
 import type { Weights } from './weights.ts';
 
-/** The three paths of the listener that the page reads. Only this file parses responses. */
+/** The three listener paths that the page reads. Only this file parses responses. */
 export const browserWire: Wire = {
   fetchView: async () => {
     const response = await get('/api/run');
@@ -18,7 +18,7 @@ export const browserWire: Wire = {
   later: (milliseconds, action) => void setTimeout(action, milliseconds),
 };
 
-/** Resolves with undefined while no weights are available. Throws on an error status. */
+/** Resolves to undefined while no weights are available. Rejects on an error status. */
 export async function fetchWeights(): Promise<Weights | undefined> {
   const response = await get('/api/weights');
   if (response.status === 404) return undefined;
@@ -32,7 +32,7 @@ function listen(source: EventSource, listener: StreamListener): void {
   source.addEventListener('message', ({ data }: MessageEvent<string>) =>
     listener.updated(JSON.parse(data) as Update),
   );
-  // A browser would reconnect, but not after every status, and without a fresh view.
+  // The browser would reconnect by itself, but not after every status and without a fresh view.
   source.addEventListener('error', () => listener.broken());
 }
 

@@ -8,13 +8,13 @@ const HEIGHT_PIXELS = 236;
 /** The cursors of all charts are synchronized. */
 const SYNC_KEY = 'steps';
 const MAX_EPOCH_LINES = 12;
-/** Whole distances between the labelled steps. */
+/** Whole-number distances between the labelled steps. */
 const WHOLE_STEPS = Array.from({ length: 9 }, (_, power) =>
   [1, 2, 5].map((factor) => factor * 10 ** power),
 ).flat();
 const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif';
 
-/** The content of a chart. The x axis of its curves is the step. */
+/** The content of a chart, whose x axis is the step. */
 export interface ChartSpec {
   readonly series: readonly {
     readonly values: (columns: CurveColumns) => Float64Array;
@@ -28,11 +28,11 @@ export interface ChartSpec {
   readonly tick: (value: number) => string;
   /** One sentence for screen readers. */
   readonly describe: (state: RunState) => string;
-  /** Shows the values at an index; the newest if `index` is undefined. */
+  /** Shows the values at an index, or the newest values if `index` is undefined. */
   readonly read: (state: RunState, index: number | undefined) => void;
 }
 
-/** One chart; it follows the width of its box. */
+/** One chart, which adapts to the width of its box. */
 export class Chart {
   readonly #box: HTMLElement;
   readonly #spec: ChartSpec;
@@ -163,7 +163,10 @@ export class Chart {
     return [low, high];
   }
 
-  /** A thin line at the end of each epoch, or of several where the lines would be too close. */
+  /**
+   * Draws a thin line at the end of each epoch, or of every few epochs if the lines would be too
+   * close to each other.
+   */
   #drawEpochs(plot: uPlot): void {
     const state = this.#state;
     if (state === undefined) return;
@@ -223,7 +226,7 @@ export class Chart {
       this.#spec.read(this.#state, this.#plot?.cursor.idx ?? undefined);
   }
 
-  /** Arrow keys move between points, Home and End to the first and the last. */
+  /** The arrow keys move between points; Home and End go to the first and the last. */
   #moveCursor(event: KeyboardEvent): void {
     const plot = this.#plot;
     const steps = this.#state?.curve.columns().step;
@@ -252,7 +255,7 @@ export class Chart {
   }
 }
 
-/** By default uPlot leaves out labels of a logarithmic axis. */
+/** By default, uPlot omits some labels on a logarithmic axis. */
 function keepAll(_: uPlot, splits: number[]): number[] {
   return splits;
 }

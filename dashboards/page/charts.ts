@@ -3,10 +3,13 @@ import { find, make, setText, onThemeChange } from './dom.ts';
 import { count, loss, percent, short, tick } from './format.ts';
 import type { RunState } from './run-state.ts';
 
-/** The share of first steps that the range of an axis ignores; values outside are clipped. */
+/**
+ * The share of steps at the start that an axis ignores when it chooses its range. Values outside
+ * the range are clipped.
+ */
 const START = 0.04;
 
-/** The charts of loss, accuracy and speed. Returns the function that draws them. */
+/** Creates the charts of loss, accuracy and speed. Returns the function that draws them. */
 export function mountCharts(): (state: RunState) => void {
   const charts = [
     new Chart(plotOf('loss-chart'), lossSpec(keyOf('loss-chart', true)), true),
@@ -150,7 +153,7 @@ function plotOf(id: string): HTMLElement {
   throw new Error(`#${id} has no plot`);
 }
 
-/** The legend of a chart, with the newest values or those at the cursor. */
+/** The legend of a chart, which shows the newest values or those at the cursor. */
 function keyOf(id: string, hasValidation: boolean): Key {
   const key = find(id, HTMLElement).querySelector('.key');
   if (key === null) throw new Error(`#${id} has no key`);

@@ -4,7 +4,7 @@ import { count, percent } from './format.ts';
 import { MAX_CONFUSIONS, MAX_MATRIX_CLASSES } from './page-limits.ts';
 import type { RunState } from './run-state.ts';
 
-/** A mistake with this share of its row gets the full shade. */
+/** A cell of mistakes with this share of its row gets the full shade. */
 const FULL_SHADE = 0.05;
 
 /** The confusion matrix of the newest evaluation. */
@@ -33,7 +33,7 @@ function makeMatrix(
   confusion: Evaluated['confusion'],
   name: (index: number) => string,
 ): HTMLTableElement {
-  // Long names label the rows only.
+  // Long names label only the rows.
   const names = confusion.map((_, index) => name(index));
   const isShort = names.every((text) => text.length <= 3);
   const heads = names.map((text, index) =>

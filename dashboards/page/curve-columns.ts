@@ -3,7 +3,10 @@ import { MAX_CURVE_POINTS } from './page-limits.ts';
 
 const FIRST_CAPACITY = 1024;
 
-/** Arrays of the same length, in the order of the steps: views, valid until the next append. */
+/**
+ * Arrays of the same length, in the order of the steps. They are views, which the next append
+ * invalidates.
+ */
 export interface CurveColumns {
   readonly step: Float64Array;
   readonly loss: Float64Array;
@@ -17,8 +20,8 @@ export interface CurveColumns {
 
 /**
  * The training curve. A point covers the steps since the point before it. Appending takes constant
- * time, except when the capacity doubles. At `limit` points, pairs of points are merged, and later
- * points cover twice as many steps: the resolution is the same everywhere.
+ * time, except when the capacity doubles. At `limit` points, the points are merged in pairs, and
+ * later points cover twice as many steps, so that the resolution is the same everywhere.
  */
 export class Curve {
   readonly #limit: number;
@@ -34,7 +37,7 @@ export class Curve {
   /** The number of steps that a point may cover. */
   #span = 1;
 
-  /** `memory`: number of steps that the smooth columns average. */
+  /** `memory` is the number of steps that the smooth columns average over. */
   constructor(memory: number, limit = MAX_CURVE_POINTS) {
     this.#memory = Math.max(1, memory);
     this.#limit = limit;
@@ -44,7 +47,7 @@ export class Curve {
     return this.#length;
   }
 
-  /** The step of the newest point; 0 without points. */
+  /** The step of the newest point; 0 if there are no points. */
   get lastStep(): number {
     return this.#at(this.#step, this.#length - 1, 0);
   }
@@ -79,7 +82,7 @@ export class Curve {
     let isNew = false;
     for (const [step, ...values] of points) {
       if (step <= this.lastStep) continue;
-      // JSON has no NaN: a loss that is not a number arrives as null.
+      // JSON does not have NaN: a loss that is not a number arrives as null.
       const [loss = NaN, accuracy = NaN, speed = NaN] = values.map((value) => value ?? NaN);
       this.#add(step, loss, accuracy, speed);
       isNew = true;
@@ -90,7 +93,7 @@ export class Curve {
   #add(step: number, loss: number, accuracy: number, speed: number): void {
     const last = this.#length - 1;
     const steps = step - this.lastStep;
-    // Early steps change fast, so the averaged window grows with the curve.
+    // The values change fast in early steps, so the averaging window grows with the curve.
     const memory = Math.min(this.#memory, 1 + this.lastStep / 4);
     const share = 1 - Math.exp(-steps / memory);
     const mix = (before: number, value: number) => {
@@ -100,7 +103,7 @@ export class Curve {
     const smooth = [
       mix(this.#at(this.#smoothLoss, last, loss), loss),
       mix(this.#at(this.#smoothAccuracy, last, accuracy), accuracy),
-      // The mean of times, not of speeds, which one fast step would distort.
+      // This is a mean of times, because one fast step would distort a mean of speeds.
       1 / mix(1 / this.#at(this.#smoothSpeed, last, speed), 1 / speed),
     ] as const;
     const covered = this.#covered(last);
@@ -119,7 +122,7 @@ export class Curve {
     this.#length += 1;
   }
 
-  /** Merges pairs of points; the newest of an odd number stays single. */
+  /** Merges the points in pairs. If their number is odd, the newest stays single. */
   #halve(): void {
     let to = 0;
     let before = 0;
@@ -149,7 +152,7 @@ export class Curve {
       to += 1;
     }
     this.#length = to;
-    // Downsampled points may cover many steps already.
+    // Points that were downsampled before may already cover many steps.
     this.#span = Math.max(this.#span * 2, Math.ceil(this.lastStep / to));
   }
 
@@ -193,7 +196,7 @@ export class Curve {
   }
 }
 
-/** The speed over both stretches together. */
+/** The speed over two consecutive stretches of steps together. */
 function rate(steps: number, speed: number, otherSteps: number, otherSpeed: number): number {
   if (otherSteps === 0) return speed;
   return (steps + otherSteps) / (steps / speed + otherSteps / otherSpeed);

@@ -4,7 +4,7 @@ import type { Picture } from '../../shared/digit/normalise.ts';
 
 type Tags = HTMLElementTagNameMap;
 
-/** An element of index.html. Throws if it is missing or of another kind. */
+/** An element of index.html. Throws if it is missing or of a different kind. */
 export function find<E extends HTMLElement>(id: string, kind: new () => E): E {
   const element = document.getElementById(id);
   if (element instanceof kind) return element;
@@ -23,7 +23,7 @@ export function make<K extends keyof Tags>(
   return element;
 }
 
-/** Changes a text only if it differs, which avoids a layout and keeps a selection. */
+/** Sets the text only if it differs, which avoids a layout and preserves a selection. */
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -47,7 +47,7 @@ export function setCount<E extends Element>(
   }
 }
 
-/** The cleared context of a canvas at the resolution of the screen; sizes in CSS pixels. */
+/** The cleared context of a canvas at the resolution of the screen. Sizes are in CSS pixels. */
 export function sharpContext(
   canvas: HTMLCanvasElement,
   width: number,
@@ -58,14 +58,15 @@ export function sharpContext(
   if (canvas.width !== wide) canvas.width = wide;
   if (canvas.height !== high) canvas.height = high;
   const context = canvas.getContext('2d');
-  if (context === null) throw new Error('this browser has no canvas');
+  if (context === null) throw new Error('this browser does not support canvas');
   context.setTransform(ratio, 0, 0, ratio, 0, 0);
   context.clearRect(0, 0, width, height);
   return context;
 }
 
 /**
- * Paints a picture, one canvas pixel each: ink is black, paper transparent; style.css inverts it.
+ * Paints a picture, one canvas pixel for each of its pixels. Ink is black and paper is transparent;
+ * style.css inverts the picture for the dark theme.
  */
 export function paintPicture(canvas: HTMLCanvasElement, { rows, columns, pixels }: Picture): void {
   canvas.width = columns;
@@ -92,12 +93,12 @@ export type Colour =
 let styles: CSSStyleDeclaration | undefined;
 
 export function colour(name: Colour): string {
-  // A live object: it follows the colour scheme of the viewer.
+  // This object is live: it follows the viewer's colour scheme.
   styles ??= getComputedStyle(document.documentElement);
   return styles.getPropertyValue(`--${name}`);
 }
 
-/** Calls `changed` when the colours may have changed. Printing uses the light ones. */
+/** Calls `changed` when the colours may have changed. Printing uses the light colours. */
 export function onThemeChange(changed: () => void): void {
   window.matchMedia('(prefers-color-scheme: dark)').addEventListener('change', changed);
   const print = (isPrinting: boolean) => () => {

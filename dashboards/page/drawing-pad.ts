@@ -54,7 +54,7 @@ export function mountDrawing(weights: WeightSource): Drawing {
       parts.note,
       `Prediction with the weights after step ${count(current.step)}, computed in this page.`,
     );
-    // Without the probability: screen readers announce every change.
+    // The probability is left out, because screen readers announce every change.
     setText(parts.answer, `The model reads ${classNames[best] ?? best}`);
   };
   const ask = async () => {
@@ -108,7 +108,7 @@ export function mountDrawing(weights: WeightSource): Drawing {
       // No weights exist before the first step, and none are served after the end.
       canAsk = (link === 'live' || link === 'directory') && next.status.step > 0;
       if (isFirst) see();
-      // The prediction follows the training.
+      // The prediction is updated as training progresses.
       else if (picture !== undefined) void ask();
     },
     choose: (chosen) => {

@@ -6,7 +6,7 @@ import {
 } from './page-limits.ts';
 import { RunState } from './run-state.ts';
 
-/** The network functions of the follower. */
+/** The network functions that the follower uses. */
 export interface Wire {
   /** GET /api/run; rejects if that fails. */
   fetchView(): Promise<RunView>;
@@ -33,9 +33,9 @@ export type Link = 'connecting' | 'live' | 'lost' | 'over' | 'directory';
 
 /**
  * Follows a coordinator: fetches the view, opens the stream, and fetches the view again once the
- * stream is open, so that no update is missed. Updates that arrive meanwhile are queued. If the
- * stream breaks, this starts again; the old view stays until the new one arrives. `changed` is
- * called after every visible change.
+ * stream is open, so that no update is missed. Updates that arrive in the meantime are queued. If
+ * the stream breaks, all this starts again, and the old view stays until the new one arrives.
+ * `changed` is called after every visible change.
  */
 export class Follower {
   state: RunState | undefined;
@@ -63,13 +63,13 @@ export class Follower {
     this.#changed();
   }
 
-  /** Resolves with undefined on any failure: all of them lead to a retry. */
+  /** Resolves to undefined on any failure, since every failure leads to a retry. */
   #fetch(): Promise<RunView | undefined> {
     return this.#wire.fetchView().catch(() => undefined);
   }
 
   #listen(): void {
-    /** Updates that arrived before the view; undefined once the view is fetched. */
+    /** Updates that arrived before the view; undefined once the view has been fetched. */
     let waiting: Update[] | undefined = [];
     let isClosed = false;
     let heard = 0;
@@ -110,7 +110,7 @@ export class Follower {
       this.state?.merge(update);
       stopIfOver();
     };
-    // A host without power or one that slept does not close the connection.
+    // A host that loses power or goes to sleep does not close its connections.
     const watch = (before: number) =>
       this.#wire.later(SILENCE_LIMIT_MILLISECONDS, () => {
         if (heard === before) broken();

@@ -1,4 +1,4 @@
-/** Numbers as people read them; a dash where there is none. */
+/** Numbers formatted for people, with a dash for a missing number. */
 import { isNumber } from '../../shared/text/number-format.ts';
 
 export { count, counted, duration, percent } from '../../shared/text/number-format.ts';
@@ -6,7 +6,7 @@ export { count, counted, duration, percent } from '../../shared/text/number-form
 const NONE = '–';
 const grouping = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
 
-/** Three digits that count: 0.0812, 2.31, 12.4 */
+/** With three significant digits: 0.0812, 2.31, 12.4 */
 export function loss(value: number | undefined): string {
   if (!isNumber(value)) return NONE;
   if (value === 0 || value >= 1000) return value.toFixed(0);
@@ -14,14 +14,14 @@ export function loss(value: number | undefined): string {
   return value >= 1 ? value.toPrecision(3) : value.toFixed(4);
 }
 
-/** Three digits that count: 21345 -> "21.3 k" */
+/** With three significant digits: 21345 -> "21.3 k" */
 export function short(value: number | undefined): string {
   if (!isNumber(value)) return NONE;
   if (Math.abs(value) >= 999_500) return `${(value / 1e6).toPrecision(3)} M`;
   return Math.abs(value) >= 9_995 ? `${(value / 1000).toPrecision(3)} k` : grouping.format(value);
 }
 
-/** At an axis, where values are round: 5000 -> "5 k", 0.25 -> "0.25" */
+/** For an axis, whose values are round: 5000 -> "5 k", 0.25 -> "0.25" */
 export function tick(value: number): string {
   const [divisor, unit] =
     Math.abs(value) >= 1e6 ? [1e6, ' M'] : Math.abs(value) >= 1000 ? [1000, ' k'] : [1, ''];
@@ -29,8 +29,9 @@ export function tick(value: number): string {
 }
 
 /**
- * Values to name at a logarithmic axis: 1, 2 and 5 times powers of ten, of many decades the powers
- * alone. (uPlot's own never end for an axis that begins between two of them.)
+ * The values to label on a logarithmic axis: 1, 2 and 5 times powers of ten, or only the powers if
+ * there are many decades. (uPlot's own function never returns for an axis that begins between two
+ * of these values.)
  */
 export function decades(low: number, high: number): number[] {
   const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
@@ -47,7 +48,8 @@ export function milliseconds(value: number | undefined): string {
 }
 
 /**
- * The time of day here, of an ISO 8601 time or Unix milliseconds; the text itself if it is no time.
+ * The local time of day for an ISO 8601 time or Unix milliseconds; the text itself if it is not a
+ * time.
  */
 export function timeOfDay(time: string | number): string {
   const date = new Date(time);

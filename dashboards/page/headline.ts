@@ -107,7 +107,7 @@ function stateLine(state: RunState | undefined, link: Link): { look: string; tex
       };
     case 'running':
       if (link === 'directory')
-        return { look: 'running', text: `Was running at its last record${from}` };
+        return { look: 'running', text: `Running when last recorded${from}` };
       return status.problem === ''
         ? { look: 'running', text: 'Running' }
         : { look: 'troubled', text: `Running, but ${status.problem}` };

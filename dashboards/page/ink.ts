@@ -1,5 +1,6 @@
 /**
- * A drawing on a square raster: 0 is paper, 1 is ink. Without a canvas all browsers draw the same.
+ * A drawing on a square raster: 0 is paper, 1 is ink. It does not use a canvas, so that all
+ * browsers draw the same.
  */
 export class Ink {
   readonly side: number;
@@ -21,7 +22,10 @@ export class Ink {
     this.#isEmpty = true;
   }
 
-  /** Draws a stroke with round ends, in cells; its edge is antialiased over one cell. */
+  /**
+   * Draws a stroke with round ends; positions and the radius are in cells. Its edge is antialiased
+   * over one cell.
+   */
   stroke(x1: number, y1: number, x2: number, y2: number, radius: number): void {
     const reach = radius + 1;
     const [left, right] = this.#range(Math.min(x1, x2) - reach, Math.max(x1, x2) + reach);

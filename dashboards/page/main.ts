@@ -27,7 +27,7 @@ const follower = new Follower(browserWire, () => {
   fetchFinalWeights();
   if (isScheduled) return;
   isScheduled = true;
-  // At most one drawing per frame, and none in a hidden tab.
+  // Draws at most once per frame, and never in a hidden tab.
   requestAnimationFrame(show);
 });
 
@@ -40,7 +40,7 @@ function show(): void {
   drawing.show(state, link);
 }
 
-/** Fetches the weights at the end of a run: predictions then work without the coordinator. */
+/** Fetches the weights at the end of a run, so that predictions work without the coordinator. */
 function fetchFinalWeights(): void {
   if (follower.link !== 'over' || hasFinalWeights || follower.state?.status.step === 0) return;
   hasFinalWeights = true;

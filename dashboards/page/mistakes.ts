@@ -4,7 +4,7 @@ import { count, percent } from './format.ts';
 import type { Picture } from '../../shared/digit/normalise.ts';
 import type { RunState } from './run-state.ts';
 
-/** The pictures that the model misclassified; a click passes one to `choose`. */
+/** Shows the pictures that the model misclassified; a click passes one to `choose`. */
 export function mountMistakes(choose: (picture: Picture) => void): (state: RunState) => void {
   const list = find('mistake-list', HTMLUListElement);
   const note = find('mistakes-note', HTMLElement);
@@ -36,7 +36,10 @@ export function mountMistakes(choose: (picture: Picture) => void): (state: RunSt
   };
 }
 
-/** Pictures are not recorded: a resumed run has them after its next evaluation. */
+/**
+ * Whether the model made mistakes. Their pictures are not recorded, so a resumed run does not have
+ * any until its next evaluation.
+ */
 function hasMistakes({ confusion }: Evaluated): boolean {
   return confusion.some((counts, actual) =>
     counts.some((cell, predicted) => cell > 0 && predicted !== actual),

@@ -1,29 +1,33 @@
 /**
- * All limits of the page, with the unit in the name. Its memory is bounded for runs of any length.
+ * All limits of the page, with units in the names. The page's memory is bounded for runs of any
+ * length.
  */
 
-/** Points of the curve; at this number pairs of them are merged. */
+/** Maximum number of points in the curve; when it is reached, points are merged in pairs. */
 export const MAX_CURVE_POINTS = 100_000;
 export const MAX_EVALUATIONS = 2_000;
 export const MAX_EVENTS = 200;
 export const MAX_CHANGES = 1_000;
-/** With more classes the most frequent confusions are listed instead of the matrix. */
+/** With more classes than this, the most frequent confusions are listed instead of the matrix. */
 export const MAX_MATRIX_CLASSES = 30;
 export const MAX_CONFUSIONS = 30;
 
 /** The time range of the workers' timelines. */
 export const TIMELINE_MILLISECONDS = 600_000;
 
-/** The wait before a reconnect; it doubles each time. */
+/** First pause before the page reconnects; each further pause is twice as long. */
 export const FIRST_RETRY_MILLISECONDS = 500;
 export const MAX_RETRY_MILLISECONDS = 5_000;
-/** Timeout of a request. */
+/** Timeout for a request. */
 export const REQUEST_LIMIT_MILLISECONDS = 15_000;
-/** A coordinator sends an update every second; a stream without one for so long is broken. */
+/**
+ * How long a stream may be silent before it counts as broken. A coordinator sends an update at
+ * least every second.
+ */
 export const SILENCE_LIMIT_MILLISECONDS = 15_000;
-/** The interval between requests for the weights. */
+/** Minimum interval between two requests for the weights. */
 export const WEIGHTS_INTERVAL_MILLISECONDS = 1_000;
 
-/** Side of the drawing area and radius of the pen, in cells of the raster. */
+/** The side of the drawing area and the radius of the pen, in cells of the raster. */
 export const INK_CELLS = 140;
 export const PEN_CELLS = 6;

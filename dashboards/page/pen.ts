@@ -1,4 +1,4 @@
-/** Events of the pen; coordinates are fractions of the square's side, from the top left. */
+/** The pen's events. Coordinates are fractions of the square's side, from the top left. */
 export interface PenEvents {
   line(x1: number, y1: number, x2: number, y2: number): void;
   lifted(): void;
@@ -8,7 +8,7 @@ export interface PenEvents {
 /** A key moves the pen by this fraction of the side. */
 const KEY_STEP = 1 / 28;
 
-/** A pen for mouse, stylus, finger and keyboard. */
+/** A pen that is moved with a mouse, a stylus, a finger or the keyboard. */
 export class Pen {
   readonly #square: HTMLElement;
   readonly #events: PenEvents;
@@ -48,7 +48,7 @@ export class Pen {
 
   #move(event: PointerEvent): void {
     if (event.pointerId !== this.#pointer) return;
-    // All points since the last frame, so that a fast stroke has no corners.
+    // Uses all points since the last frame, so that a fast stroke is smooth.
     const all = event.getCoalescedEvents();
     for (const place of all.length === 0 ? [event] : all) this.#to(...this.#place(place));
   }

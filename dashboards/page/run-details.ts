@@ -9,7 +9,7 @@ export function mountEvents(): (state: RunState) => void {
   let shown: readonly EventLine[] = [];
   return ({ events }) => {
     if (events === shown) return;
-    // Lists are continued, not changed: an entry that was shown is the same object.
+    // Lists are only extended: an entry that has been shown is still the same object.
     const last = shown.at(-1);
     const fresh = events.slice(last === undefined ? 0 : events.lastIndexOf(last) + 1);
     if (fresh.length === events.length) list.replaceChildren();
@@ -29,7 +29,7 @@ function makeItem({ time, event, level, message }: EventLine): HTMLLIElement {
   );
 }
 
-/** The configuration, one name and value a line. */
+/** The configuration, with one name and value per line. */
 export function mountConfiguration(): (state: RunState) => void {
   const list = find('settings', HTMLDListElement);
   let shown = '';

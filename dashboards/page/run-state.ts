@@ -2,16 +2,16 @@ import type { EvaluationPoint, RunView, Status, Update } from '../feed/api.ts';
 import { Curve } from './curve-columns.ts';
 import { MAX_CHANGES, MAX_EVALUATIONS, MAX_EVENTS } from './page-limits.ts';
 
-/** The fraction of an epoch that the smooth curve averages. */
+/** The fraction of an epoch that the smooth curve averages over. */
 const MEMORY_EPOCHS = 1 / 20;
 const isSameEvent = sameIn<RunView['events'][number]>('time', 'event', 'message');
 const isSameChange = sameIn<RunView['changes'][number]>('at', 'worker', 'state');
 
 /**
- * The data of the page: the fetched view and every update since. Lists are replaced and never
+ * The page's data: the fetched view and every update since then. Lists are replaced and never
  * changed in place, so that a change is visible by identity; the curve grows in place.
  *
- * The stream opens before the view is fetched, so an update may repeat a part of the view: only
+ * The stream opens before the view is fetched, so an update may repeat a part of the view. Only
  * newer entries are merged.
  */
 export class RunState {
@@ -36,7 +36,7 @@ export class RunState {
 
   merge(update: Update): void {
     if (update.curve !== undefined) this.curve.append(update.curve);
-    // The time orders statuses: while the run waits for workers, nothing else increases.
+    // Statuses are ordered by time, because nothing else increases while the run waits for workers.
     if (update.status !== undefined && update.status.at >= this.status.at)
       this.status = update.status;
     if (update.evaluation !== undefined)
@@ -59,7 +59,7 @@ export class RunState {
   }
 }
 
-/** The number of steps that the smooth curve of a run averages. */
+/** The number of steps that a run's smooth curve averages over. */
 export function smoothSteps(view: RunView): number {
   return Math.max(1, Math.round(view.stepsPerEpoch * MEMORY_EPOCHS));
 }
@@ -83,15 +83,15 @@ function withEvaluation(
 ): readonly EvaluationPoint[] {
   const [step] = point;
   if (step <= (known.at(-1)?.[0] ?? 0)) return known;
-  // At the limit every second evaluation is dropped, but never the newest.
+  // At the limit, every second evaluation is dropped, but never the newest.
   const kept = known.length < MAX_EVALUATIONS ? known : known.filter((_, index) => index % 2 === 1);
   return [...kept, point];
 }
 
 /**
- * The last `limit` entries of `known` followed by the new entries of `fresh`. Both are parts of one
- * list, and `fresh` begins at the end of `known` at the latest: the longest overlap that agrees is
- * taken for the same entries.
+ * The last `limit` entries of `known` followed by the new entries of `fresh`. Both are parts of the
+ * same list, and `fresh` begins no later than where `known` ends. Entries in the longest overlap
+ * that matches are taken to be the same.
  */
 export function continued<T>(
   known: readonly T[],

@@ -4,7 +4,8 @@ import type { Segment, WorkerStateName } from './timeline.ts';
 const HEIGHT_PIXELS = 18;
 
 /**
- * Draws the states of a worker over time. They also differ in height and pattern, not only colour.
+ * Draws the states of a worker over time. The states differ not only in colour but in height and
+ * pattern as well.
  */
 export function drawTimeline(
   canvas: HTMLCanvasElement,

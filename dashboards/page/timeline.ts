@@ -2,14 +2,16 @@ import type { StateChange } from '../feed/api.ts';
 
 export type WorkerStateName = StateChange['state'];
 
-/** A period of a worker in one state; Unix time in milliseconds. */
+/** A period during which a worker was in one state. Times are in Unix milliseconds. */
 export interface Segment {
   readonly state: WorkerStateName;
   readonly from: number;
   readonly to: number;
 }
 
-/** The states of each worker between two times, oldest first, from its first known change on. */
+/**
+ * The states of each worker between two times, oldest first, starting with its first known change.
+ */
 export function timelines(
   changes: readonly StateChange[],
   from: number,

@@ -7,14 +7,14 @@ export interface Weights {
 }
 
 /**
- * The newest weights. `load` resolves with undefined where none are available; `clock` is in
- * milliseconds. However often it is refreshed, it fetches at most once a second.
+ * The newest weights. `load` resolves to undefined if none are available; `clock` is in
+ * milliseconds. However often they are refreshed, weights are fetched at most once a second.
  */
 export class WeightSource {
   current: Weights | undefined;
   readonly #load: () => Promise<Weights | undefined>;
   readonly #clock: () => number;
-  #panel = -Infinity;
+  #requestedAt = -Infinity;
   #isFinal = false;
   #underway: Promise<void> | undefined;
 
@@ -23,13 +23,13 @@ export class WeightSource {
     this.#clock = clock;
   }
 
-  /** Fetches newer weights if it is time; resolves when `current` is up to date. */
+  /** Fetches newer weights if they are due; resolves when `current` is up to date. */
   refresh(): Promise<void> {
     if (this.#underway !== undefined) return this.#underway;
     const now = this.#clock();
-    if (this.#isFinal || now - this.#panel < WEIGHTS_INTERVAL_MILLISECONDS)
+    if (this.#isFinal || now - this.#requestedAt < WEIGHTS_INTERVAL_MILLISECONDS)
       return Promise.resolve();
-    this.#panel = now;
+    this.#requestedAt = now;
     return this.#begin();
   }
 

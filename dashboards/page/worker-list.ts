@@ -75,7 +75,7 @@ function noteText({ status }: RunState): string {
   return parts.join(' · ');
 }
 
-/** The start of the run, or ten minutes ago in a longer run. */
+/** The start of the run, or ten minutes ago if the run started earlier. */
 function timelineStart(state: RunState): number {
   const first = state.changes[0]?.at ?? Date.parse(state.view.started);
   return Math.max(Math.min(first, state.now - 1000), state.now - TIMELINE_MILLISECONDS);
@@ -140,7 +140,7 @@ function part(share: number): number {
   return Number.isFinite(share) ? Math.min(1, Math.max(0, share)) : 0;
 }
 
-/** The newest three segments as text. */
+/** The last three segments as text. */
 function timelineText(segments: readonly Segment[]): string {
   if (segments.length === 0) return 'no data';
   const said = segments

@@ -25,13 +25,16 @@ import type { Source, Weights } from '../feed/source.ts';
 export interface ListenerOptions extends ListenAddress, AccessRules {
   readonly tls?: ServerTls | undefined;
   readonly source: Source;
-  /** Called once if reading the run throws; the listener then answers requests with status 500. */
+  /**
+   * Called once if reading the run throws; the listener then answers requests about the run with
+   * status 500.
+   */
   readonly onDefect: (error: unknown) => void;
 }
 
 /**
  * The HTTP server of the live page, its API, /metrics, /healthz and /readyz. It answers only GET
- * and HEAD of known paths, and changes nothing.
+ * and HEAD requests for known paths, and never changes anything.
  */
 export class Listener {
   readonly port: number;
@@ -77,18 +80,18 @@ export class Listener {
     this.#turnLater();
   }
 
-  /** Rejects with ADDRESS, or with SETUP if the page is not built. */
+  /** Rejects with ADDRESS if it cannot listen, and with SETUP if the page has not been built. */
   static async open(options: ListenerOptions): Promise<Listener> {
     const files = readPageFiles();
-    // Each page has a stream and fetches files.
+    // Each page has one connection for its stream and one for fetching files.
     const http = createBoundedServer(limits.MAX_NEWCOMERS + 2 * limits.MAX_PAGES, options.tls);
     return new Listener(http, await bind(http, options, pageFlags), files, options);
   }
 
   /**
-   * Ends the service after the run: sends the last update, waits shortly until the pages have
-   * fetched the final weights, then waits up to `lingerMilliseconds` for one more scrape. `hurry`
-   * ends that wait.
+   * Ends the service after the run: sends the last update, waits briefly for the pages to fetch the
+   * final weights, then waits up to `lingerMilliseconds` for one more scrape. Aborting `hurry` ends
+   * that last wait.
    */
   async close(lingerMilliseconds: number, hurry?: AbortSignal): Promise<void> {
     this.#isClosing = true;
@@ -100,7 +103,7 @@ export class Listener {
     this.#turn();
     if (pages > 0)
       await this.#until(() => this.#fetches >= fetches + pages, limits.PAGE_FAREWELL_MILLISECONDS);
-    // A broken listener has no metrics.
+    // A broken listener does not serve metrics.
     if (!this.#isBroken)
       await this.#until(() => this.#scrapes > scrapes, lingerMilliseconds, hurry);
     const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
@@ -115,7 +118,10 @@ export class Listener {
     clearTimeout(cut);
   }
 
-  /** Waits until a request makes `isDone` true, until the time is over, or until `hurry` aborts. */
+  /**
+   * Waits until a request makes `isDone` true, until `milliseconds` have passed, or until `hurry`
+   * aborts.
+   */
   async #until(isDone: () => boolean, milliseconds: number, hurry?: AbortSignal): Promise<void> {
     if (milliseconds === 0 || isDone() || hurry?.aborted === true) return;
     await new Promise<void>((resolve) => {
@@ -140,7 +146,7 @@ export class Listener {
     }, this.#pages.pause).unref();
   }
 
-  /** Stops reading the run after a defect: the dashboards must not end the training. */
+  /** Stops reading the run after a bug was hit: the dashboards must never stop the training. */
   fail(error: unknown): void {
     if (this.#isBroken) return;
     this.#isBroken = true;
@@ -161,7 +167,7 @@ export class Listener {
   }
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
-    // A connection has one response in progress, so that a client cannot queue requests.
+    // A connection may have only one response in progress, so that a client cannot queue requests.
     if (response.socket === null) return void request.socket.destroy();
     response.once('finish', () => this.#onRequest());
     for (const [name, value] of Object.entries(this.#files.headers))
@@ -169,7 +175,7 @@ export class Listener {
     const refusal = refusalOf(this.#options, request);
     if (refusal !== undefined)
       return this.#responses.send(response, refusal.status, TEXT, refusal.text, refusal.headers);
-    // A probe without a token stays a newcomer, whose number is limited.
+    // A probe without a token remains a newcomer, and the number of newcomers is limited.
     if (this.#options.token === undefined || !isProbe(request))
       this.#newcomers.release(request.socket);
     const path = pathOf(request);
@@ -195,7 +201,7 @@ export class Listener {
         response,
         500,
         TEXT,
-        'the dashboard of this run has failed; the log of the coordinator has the error\n',
+        "the dashboard of this run has failed; the coordinator's log contains the error\n",
       );
   }
 

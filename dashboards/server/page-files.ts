@@ -13,7 +13,7 @@ export interface PageFile {
 }
 
 export interface PageFiles {
-  /** The file for the path of a request; undefined for an unknown one. Never reads the disk. */
+  /** The file for a request's path; undefined if the path is unknown. Never reads from the disk. */
   get(path: string): PageFile | undefined;
   /** Security headers for every response. */
   readonly headers: Readonly<Record<string, string>>;
@@ -55,7 +55,7 @@ export function readPageFiles(): PageFiles {
   return { get: (path) => files.get(path), headers: headersFor(index.toString('utf8')) };
 }
 
-/** The page may load files of this listener only, and must not be framed by another page. */
+/** The page may load files only from this listener, and other pages must not frame it. */
 function headersFor(index: string): Record<string, string> {
   const inline = /<script type="importmap">([^]*?)<\/script>/.exec(index)?.[1] ?? '';
   const digest = createHash('sha256').update(inline).digest('base64');
@@ -90,6 +90,6 @@ function findFolder(places: readonly string[], file: string): URL {
     .find((url) => existsSync(new URL(file, url)));
   if (found !== undefined) return found;
   throw new ClusterError('SETUP', `the live page is missing or outdated (${file})`, {
-    fix: 'start through `npx mnist-dist`, which builds what is missing',
+    fix: 'start with `npx mnist-dist`, which builds what is missing',
   });
 }

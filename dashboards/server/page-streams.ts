@@ -14,7 +14,10 @@ export class PageStreams {
     return this.#responses.size;
   }
 
-  /** Milliseconds until the next update; grows with the number of pages, which slow the steps. */
+  /**
+   * Milliseconds until the next update. It grows with the number of pages, because each page slows
+   * the steps.
+   */
   get pause(): number {
     if (this.#responses.size === 0) return limits.MAX_PAGE_UPDATE_MILLISECONDS;
     const wanted = this.#responses.size * limits.PAGE_COST_MILLISECONDS;
@@ -27,7 +30,7 @@ export class PageStreams {
   /** Returns false if too many pages are open. */
   add(response: ServerResponse): boolean {
     if (this.#responses.size >= limits.MAX_PAGES) return false;
-    // Without chunked encoding an update is one write per page.
+    // Without chunked encoding, an update takes only one write per page.
     response.useChunkedEncodingByDefault = false;
     response.writeHead(200, {
       Connection: 'close',
@@ -45,12 +48,12 @@ export class PageStreams {
 
   send(update: Update): void {
     if (this.#responses.size === 0) return;
-    // JSON has no raw line feed: inside strings they are escaped.
+    // JSON without indentation does not contain raw line feeds: inside strings, they are escaped.
     this.#write(`data: ${visibleJson(update)}\n\n`);
     this.#spokeAt = performance.now();
   }
 
-  /** Keeps idle connections open in proxies. */
+  /** Sends a heartbeat, so that proxies keep idle connections open. */
   beat(): void {
     const now = performance.now();
     if (now - this.#spokeAt < limits.PAGE_SIGN_OF_LIFE_MILLISECONDS) return;
@@ -62,7 +65,7 @@ export class PageStreams {
     for (const response of this.#responses) response.end();
   }
 
-  /** Disconnects pages that do not read. */
+  /** Writes to all pages. Disconnects those that do not read. */
   #write(text: string): void {
     const bytes = Buffer.from(text);
     for (const response of this.#responses) {

@@ -13,7 +13,7 @@ type Answer = readonly [
   headers?: Readonly<Record<string, string>>,
 ];
 
-/** Sends responses, within a limit on the bytes of unfinished ones. */
+/** Sends responses, within a limit on the total size of unfinished responses. */
 export class Responses {
   #bytes = 0;
 
@@ -38,25 +38,25 @@ export interface Refusal {
 /** Which requests a listener answers. */
 export interface AccessRules {
   readonly host: string;
-  /** Required of every request except probes; undefined: no authorization. */
+  /** Required in every request except probes; if undefined, no request needs a token. */
   readonly token?: string | undefined;
 }
 
-/** Probes of an orchestrator need no token: they only tell liveness and readiness. */
+/** An orchestrator's probes do not need a token: they reveal only liveness and readiness. */
 const probes = new Set(['/healthz', '/readyz']);
 
 export function isProbe(request: IncomingMessage): boolean {
   return probes.has(pathOf(request));
 }
 
-/** The path without the query string, which probes and proxies add against caches. */
+/** The path without the query string, which some probes and proxies add to bypass caches. */
 export function pathOf({ url = '' }: IncomingMessage): string {
   return url.split('?', 1)[0] ?? '';
 }
 
 /**
- * Why a request is refused; undefined if it is allowed. The check of Host stops DNS rebinding: a
- * page of another origin that resolves to this address sends its own name.
+ * Why a request is refused; undefined if it is allowed. Checking the Host header stops DNS
+ * rebinding: a page from a different origin whose name resolves to this address sends that name.
  */
 export function refusalOf(
   { host, token }: AccessRules,
@@ -68,7 +68,7 @@ export function refusalOf(
       text: 'only GET and HEAD are allowed\n',
       headers: { Allow: 'GET, HEAD', Connection: 'close' },
     };
-  // Another site may only link to this page.
+  // Other sites may only link to this page.
   if (
     request.headers['sec-fetch-site'] === 'cross-site' &&
     request.headers['sec-fetch-mode'] !== 'navigate'
@@ -95,8 +95,8 @@ export function refusalOf(
 }
 
 /**
- * Accepts a bearer token, or the token as a password with any user: browsers ask for a password and
- * send it with every request of the page.
+ * Accepts a bearer token, or the token as a password with any user name: browsers ask for a
+ * password and send it with every request from the page.
  */
 function hasToken(token: string, request: IncomingMessage): boolean {
   if (isAuthorized(token, request)) return true;

@@ -6,7 +6,7 @@
 export interface ModelShape {
   /** Values per sample: rows x columns of the image. */
   readonly inputs: number;
-  /** Units of each hidden layer, at least one layer. */
+  /** Units of each hidden layer; there is at least one. */
   readonly hidden: readonly number[];
   /** Units of the last layer, one per class. */
   readonly classes: number;
@@ -48,7 +48,8 @@ export function parameterCount(model: ModelShape): number {
 }
 
 /**
- * The parameters by their names in files: `dense.0.kernel`, `dense.0.bias`, `dense.1.kernel`, ...
+ * Every parameter tensor, with its name in files: `dense.0.kernel`, `dense.0.bias`,
+ * `dense.1.kernel`, ...
  */
 export function namedTensors(model: ModelShape): NamedTensor[] {
   return denseLayers(model).flatMap(({ inputs, units, kernelOffset, biasOffset }, i) => [

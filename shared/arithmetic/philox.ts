@@ -1,8 +1,8 @@
 /**
- * Philox4x32-10, a counter-based random generator: four words of random numbers are a function of
- * four words of counter and two words of key. Any process can therefore draw any random number of a
- * run without the numbers before it. Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers:
- * as easy as 1, 2, 3" (2011); Random123.
+ * Philox4x32-10, a counter-based random number generator: it maps a counter of four words and a key
+ * of two words to four random words. Any process can therefore draw any random number of a run
+ * without drawing those before it. Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as
+ * easy as 1, 2, 3" (2011); Random123.
  */
 const MULTIPLIER0 = 0xd2511f53;
 const MULTIPLIER1 = 0xcd9e8d57;
@@ -11,8 +11,8 @@ const WEYL1 = 0xbb67ae85;
 const ROUNDS = 10;
 
 /**
- * Writes the block of counter (c0, c1, c2, c3) and key (k0, k1), all 32-bit words, to the first 4
- * words of `out`.
+ * Writes the block for counter (c0, c1, c2, c3) and key (k0, k1), all 32-bit words, to the first
+ * four words of `out`.
  */
 export function philox4x32(
   out: Uint32Array,

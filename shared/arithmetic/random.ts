@@ -8,8 +8,7 @@ import { philox4x32 } from './philox.ts';
  *
  *     block | position in the global batch | step or epoch | purpose << 16 | layer
  *
- * A purpose leaves the words that it does not use at 0. Word i of a stream is word i & 3 of block i
- * >> 2.
+ * Words that a purpose does not use are 0. Word i of a stream is word i & 3 of block i >> 2.
  */
 export const PURPOSE_ORDER = 1;
 export const PURPOSE_MASK = 2;
@@ -38,7 +37,7 @@ export function purposeWord(purpose: number, layer: number): number {
 
 /**
  * The order in which an epoch (from 1) visits the samples: a permutation of 0 .. samples - 1.
- * Fisher-Yates from the last index down: each index i is exchanged with a draw from 0 .. i.
+ * Fisher-Yates from the last index down: element i is swapped with an element drawn from 0 .. i.
  */
 export function epochOrder(seed: number, epoch: number, samples: number): Uint32Array {
   const order = new Uint32Array(samples);
@@ -78,14 +77,15 @@ export function dropThreshold(rate: number): number {
   return Math.floor(rate * WORDS);
 }
 
-/** The factor of units that are not dropped, float32(1 / (1 - rate)): it keeps their mean. */
+/** The factor by which kept units are scaled, float32(1 / (1 - rate)), which preserves the mean. */
 export function keepScale(rate: number): number {
   return Math.fround(1 / (1 - rate));
 }
 
 /**
  * Writes the dropout mask of one row. Word u & 3 of block u >> 2 at the row's position decides
- * about unit u. The mask is thus the same on every worker and in every group of rows.
+ * whether unit u is dropped. The mask is thus the same on every worker and for every grouping of
+ * rows.
  */
 export function maskRow(out: Float32Array, key: MaskKey, rate: number): void {
   const { low, high } = seedWords(key.seed);
@@ -110,12 +110,15 @@ function wordStream(seed: number, stepOrEpoch: number, last: number): () => numb
   };
 }
 
-/** A uniform draw from 0 .. n - 1. Words in the incomplete last multiple of n are rejected. */
+/**
+ * A uniform draw from 0 .. n - 1. Words from the largest multiple of n upwards are rejected, which
+ * keeps the draw unbiased.
+ */
 function draw(nextWord: () => number, n: number): number {
   const limit = Math.floor(WORDS / n) * n;
   for (;;) {
     const word = nextWord();
-    // word % n, as a division in float64: exact for 32-bit words, and several times faster.
+    // This is word % n by a float64 division: exact for 32-bit words, and several times faster.
     if (word < limit) return word - Math.floor(word / n) * n;
   }
 }

@@ -20,7 +20,7 @@ export interface StepPlan {
   readonly start: number;
   /** Samples in this batch: batchSize, or fewer in the last batch of an epoch. */
   readonly samples: number;
-  /** Rows of every shard, with padding: ceil(batchSize / virtualShards), also in a short batch. */
+  /** Rows of every shard, with padding: ceil(batchSize / virtualShards), even in a short batch. */
   readonly rowsPerShard: number;
   readonly virtualShards: number;
   /** Shards with at least one sample; they come before the empty shards. */
@@ -37,7 +37,7 @@ export function totalSteps(input: ScheduleInput): number {
   return input.steps ?? input.epochs * stepsPerEpoch(input);
 }
 
-/** Epochs that the run starts; `steps` may end the last one early. */
+/** How many epochs the run starts; `steps` may end the last one early. */
 export function totalEpochs(input: ScheduleInput): number {
   return Math.ceil(totalSteps(input) / stepsPerEpoch(input));
 }

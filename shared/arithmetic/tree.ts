@@ -1,8 +1,8 @@
 /**
- * The fixed binary tree over the V virtual shards of a batch (V is a power of two). A node is its
- * heap index: the root is 1, the children of n are 2n and 2n + 1, and the leaves V .. 2V - 1 are
- * the shards 0 .. V - 1. The value of a node is left + right in float32, on any worker. Therefore
- * the sum has the same bytes for any number of workers.
+ * The fixed binary tree over the V virtual shards of a batch (V is a power of two). A node is
+ * identified by its heap index: the root is 1, the children of n are 2n and 2n + 1, and the leaves
+ * V .. 2V - 1 are the shards 0 .. V - 1. The value of a node is left + right in float32, whichever
+ * worker computes it. The sum therefore has the same bytes for any number of workers.
  */
 export type Node = number;
 
@@ -27,7 +27,7 @@ export function hasReal(node: Node, virtualShards: number, realShards: number): 
   return firstShard(node, virtualShards) < realShards;
 }
 
-/** Whether the subtree at `node` contains only shards of the first `realShards`. */
+/** Whether the subtree at `node` contains only shards among the first `realShards`. */
 export function isReal(node: Node, virtualShards: number, realShards: number): boolean {
   return firstShard(node, virtualShards) + shardCount(node, virtualShards) <= realShards;
 }

@@ -1,5 +1,5 @@
 /**
- * The version of the arithmetic. It increases when the same configuration would give different
- * bytes.
+ * The version of the arithmetic. It increases with every change that makes the same configuration
+ * produce different bytes.
  */
 export const ARITHMETIC = 1;

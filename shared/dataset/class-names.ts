@@ -24,9 +24,9 @@ interface KnownLabels {
 
 /**
  * Known datasets by the SHA-256 of their two label files, train then test, with headers. The labels
- * identify a dataset: no other has these 70,000 labels in this order. (Published MD5 of the files:
- * MNIST a25bea73... and 27ae3e4e...; Fashion-MNIST, gzipped, 25c81989df183df01b3e8a0aad5dffbe and
- * bb300cfdad3c16e7a12a480ee83cd310.)
+ * identify a dataset: no other has these 70,000 labels in this order. (The published MD5 sums of
+ * the files are: MNIST a25bea73... and 27ae3e4e...; Fashion-MNIST, gzipped,
+ * 25c81989df183df01b3e8a0aad5dffbe and bb300cfdad3c16e7a12a480ee83cd310.)
  */
 const knownLabels: Readonly<Record<string, KnownLabels>> = {
   '1793e3d6c9c0ae074e4b71bc56a705320869f09874bc598aa07b50faa179a7fd': {
@@ -40,8 +40,8 @@ const knownLabels: Readonly<Record<string, KnownLabels>> = {
 };
 
 /**
- * The name and the classes of a dataset by the digest of its labels. The classes of an unknown
- * dataset are 0-9.
+ * Looks up a dataset's name and class names by the digest of its labels. The class names of an
+ * unknown dataset are 0-9.
  */
 export function knownClassNames(labelsDigest: string): {
   name: string | undefined;
@@ -51,8 +51,7 @@ export function knownClassNames(labelsDigest: string): {
 }
 
 /**
- * The lines of a labels.txt: 2 to 256 different printable names, one per line. Throws DATA, naming
- * `file`.
+ * Parses a labels.txt: 2 to 256 distinct printable names, one per line. Throws DATA, naming `file`.
  */
 export function parseClassNames(text: string, file: string): string[] {
   const lines = text.split(/\r\n|\r|\n/);

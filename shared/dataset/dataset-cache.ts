@@ -9,10 +9,9 @@ import { systemCode } from '../disk/system-error.ts';
 import { diskError, writeWhole } from '../disk/whole-file.ts';
 
 /**
- * Datasets that were fetched from a coordinator, one file each, named by its SHA-256. The access
- * time of a file is when it was last used. If the files together exceed the limit, the least
- * recently used are removed first. A dataset in use is in memory, so removing its file does not
- * affect its users.
+ * Datasets fetched from coordinators, one file each, named by SHA-256. A file's access time records
+ * its last use. When the files together exceed the limit, the least recently used are removed
+ * first. A dataset in use is in memory, so removing its file does not affect its users.
  */
 export function datasetCache(cache = cacheDirectory()): string {
   return join(cache, 'datasets');
@@ -51,8 +50,8 @@ export async function cachedDataset(
 
 /**
  * Stores a fetched dataset, and removes others if all together exceed `maxBytes`. Rejects with DATA
- * if the bytes do not have the digest, with LIMIT if they alone exceed `maxBytes`, with DISK if
- * they cannot be written.
+ * if the bytes do not match the digest, with LIMIT if they alone exceed `maxBytes`, and with DISK
+ * if they cannot be written.
  */
 export async function storeDataset(
   digest: string,
@@ -87,16 +86,19 @@ export async function storeDataset(
   await writeWhole(path, bytes);
 }
 
-/** Datasets, and temporary files that a crash left behind. */
+/** The names of datasets, and of temporary files that a crash left behind. */
 const NAME = /^(?:([0-9a-f]{64})|\.[0-9a-f]{64}\.[0-9a-f]+\.tmp)$/;
 
-/** Removes the least recently used files until all but that of `digest` have at most `maxBytes`. */
+/**
+ * Removes the least recently used files until all files but that of `digest` take up at most
+ * `maxBytes`.
+ */
 async function evict(folder: string, digest: string, maxBytes: number): Promise<void> {
   const files: { readonly path: string; readonly size: number; readonly used: number }[] = [];
   for await (const { name } of await opendir(folder)) {
     const path = join(folder, name);
     if (!NAME.test(name) || name === digest) continue;
-    // Another process may have removed it meanwhile.
+    // Another process may have removed it in the meantime.
     const stat = await lstatIfThere(path);
     if (stat?.isFile() === true) files.push({ path, size: stat.size, used: stat.atimeMs });
   }
@@ -108,17 +110,18 @@ async function evict(folder: string, digest: string, maxBytes: number): Promise<
   }
 }
 
-/** Sets the access time, because a file system may be mounted with noatime. */
+/** Sets the access time explicitly, because the file system may be mounted with noatime. */
 async function markUsed(path: string): Promise<void> {
   try {
     await utimes(path, new Date(), (await lstat(path)).mtime);
   } catch {
-    // Another user's cache, or a removed file: the dataset is still usable.
+    // The cache belongs to another user, or the file was removed. The dataset is usable all the
+    // same.
   }
 }
 
 function pathOf(digest: string, cache: string): string {
-  // The digest may come from a peer; it must not lead out of the folder.
+  // The digest may come from a peer, so it must not lead out of the folder.
   if (!/^[0-9a-f]{64}$/.test(digest))
     throw new ClusterError('DATA', `${JSON.stringify(digest)} is not a SHA-256`);
   return join(datasetCache(cache), digest);

@@ -7,12 +7,12 @@ import { systemCode } from '../disk/system-error.ts';
 
 /** The files that a folder must contain, for messages. */
 const names = datasetFiles.map(({ file }) => file);
-export const DATASET_FILES_TEXT = `${names.join(', ')}, or .gz of each`;
+export const DATASET_FILES_TEXT = `${names.join(', ')}, each plain or as .gz`;
 
 /**
  * MNIST's file names and their variants: dots for dashes, EMNIST's prefix and "test", .gz. The
- * groups are the prefix, the half and the kind. A name with a leading dot does not match: macOS
- * adds "._NAME" to archives for each file.
+ * capture groups are the prefix, the half and the kind. A name with a leading dot does not match,
+ * because macOS adds a "._NAME" for each file to its archives.
  */
 const NAME =
   /^(?:([^.].*)[-._])?(train|t10k|test)[-._](images|labels)[-._]idx[13][-._]ubyte(?:\.gz)?$/;
@@ -27,10 +27,10 @@ interface Candidate {
 }
 
 /**
- * The paths of each of the four files of a dataset, in the order of `datasetFiles`. A file has
- * several paths if several names match it. A folder with the name of a file may contain the file,
- * as some archives are unpacked. Rejects with DATA if a file is missing, or if the folder has files
- * of several datasets.
+ * Finds the paths of a dataset's four files, in the order of `datasetFiles`. A file has several
+ * paths if several names match it. A folder with the name of a file may contain that file, since
+ * some archives unpack that way. Rejects with DATA if a file is missing, or if the folder has files
+ * from several datasets.
  */
 export async function findDatasetFiles(directory: string): Promise<readonly (readonly string[])[]> {
   const candidates = await candidatesIn(directory);
@@ -40,12 +40,12 @@ export async function findDatasetFiles(directory: string): Promise<readonly (rea
     const paths = candidates.filter((candidate) => candidate.file === file).map(({ path }) => path);
     if (paths.length > 0) return paths;
     throw new ClusterError('DATA', `${directory} has no ${file.file}`, {
-      fix: `a dataset is ${DATASET_FILES_TEXT}, also in EMNIST's names or with dots`,
+      fix: `a dataset is ${DATASET_FILES_TEXT}; EMNIST's names and dots for dashes work, too`,
     });
   });
 }
 
-/** Sorted by path, so that a plain file precedes its .gz. */
+/** The candidates in a folder, sorted by path so that a plain file precedes its .gz. */
 async function candidatesIn(directory: string): Promise<Candidate[]> {
   const found: Candidate[] = [];
   for (const candidate of await namedIn(directory)) {
@@ -103,7 +103,7 @@ function severalDatasets(directory: string, candidates: readonly Candidate[]): C
   const names = candidates.map(({ path }) => (dirname(path) === directory ? basename(path) : path));
   const shown = names.slice(0, SHOWN_CANDIDATES).join(', ');
   const more = names.length > SHOWN_CANDIDATES ? ', ...' : '';
-  return new ClusterError('DATA', `${directory} has files of several datasets: ${shown}${more}`, {
+  return new ClusterError('DATA', `${directory} has files from several datasets: ${shown}${more}`, {
     fix: 'put the four files of each dataset in a separate folder',
   });
 }

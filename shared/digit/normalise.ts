@@ -1,4 +1,4 @@
-/** Part of an image's side that a digit fills: 20 of 28 pixels in MNIST. */
+/** Fraction of an image's side that a digit fills: 20 of 28 pixels in MNIST. */
 const FILLED = 20 / 28;
 
 /** An image row by row; 0 is background, 1 is ink. */
@@ -9,12 +9,12 @@ export interface Picture {
 }
 
 /**
- * Normalises a drawn digit like those of MNIST. The drawing is scaled proportionally to a box of 20
- * x 20; each pixel is the mean of the area that it covers. It is moved by whole pixels so that its
- * centre of mass is nearest to the middle, and stays inside the image. Other sizes scale alike. (In
- * MNIST the longer side has 20 pixels, and the mean centre of mass is pixel 14.0, 14.0, counted
- * from 0.) The line of a thin pen, gray after scaling, is made as dark as lines of MNIST are. A
- * drawing without ink gives an empty image.
+ * Normalises a drawn digit the way MNIST does. The drawing is scaled proportionally to fit a box of
+ * 20 x 20 pixels; each pixel is the mean of the area that it covers. The result is shifted by whole
+ * pixels until its centre of mass is as close to the middle as the edges of the image allow. Images
+ * of other sizes are treated in proportion. (In MNIST, the longer side has 20 pixels, and the mean
+ * centre of mass is at pixel 14.0, 14.0, counted from 0.) A thin pen's lines, gray after scaling,
+ * are made as dark as MNIST's lines. A drawing without ink yields an empty image.
  */
 export function normalise(drawing: Picture, rows: number, columns: number): Picture {
   const pixels = new Float32Array(rows * columns);
@@ -37,7 +37,7 @@ export function normalise(drawing: Picture, rows: number, columns: number): Pict
   return { rows, columns, pixels };
 }
 
-/** In pixels, counted from 0 at the centre of the first pixel. */
+/** The centre of mass in pixels, counted from 0 at the centre of the first pixel. */
 export function centreOfMass({ rows, columns, pixels }: Picture): { row: number; column: number } {
   let [mass, row, column] = [0, 0, 0];
   for (let y = 0; y < rows; y++) {
@@ -58,7 +58,7 @@ interface Box {
   readonly right: number;
 }
 
-/** The bounding box of all ink, ends excluded. */
+/** The bounding box of all ink; `bottom` and `right` are exclusive. */
 function boundingBox({ rows, columns, pixels }: Picture): Box | undefined {
   let [top, bottom, left, right] = [rows, 0, columns, 0];
   for (let y = 0; y < rows; y++) {
@@ -74,7 +74,8 @@ function boundingBox({ rows, columns, pixels }: Picture): Box | undefined {
 }
 
 /**
- * The scaled content of the box; a shorter side of a fractional length is centred in its pixels.
+ * The scaled content of the box. If the length of the shorter side is not a whole number, that side
+ * is centred in its pixels.
  */
 function shrink(
   drawing: Picture,
@@ -99,7 +100,9 @@ function shrink(
   return { rows, columns, pixels };
 }
 
-/** Mean ink of a square with `side` cells at (top, left); partly covered cells count in part. */
+/**
+ * Mean ink in the square of side `side` at (top, left); pixels that it covers partly count partly.
+ */
 function mean({ rows, columns, pixels }: Picture, top: number, left: number, side: number): number {
   let sum = 0;
   for (let y = Math.max(0, Math.floor(top)); y < Math.min(rows, top + side); y++) {

@@ -13,14 +13,17 @@ export interface Rgba {
 }
 
 const SIGNATURE = Buffer.from('89504e470d0a1a0a', 'hex');
-/** Signature and IHDR, the first chunk. */
+/** Size of the signature and IHDR, the first chunk. */
 const HEAD_BYTES = 33;
-/** Bytes of a chunk before its data (length, name), and with the checksum after the data. */
+/**
+ * Bytes of a chunk before its data (length and name), and the same with the checksum after its
+ * data.
+ */
 const [CHUNK_HEAD_BYTES, CHUNK_BYTES] = [8, 12];
 
 /**
- * Reads a PNG of any kind: gray, colour or palette, of 1 to 16 bits, with or without alpha. Its
- * claimed size is checked before anything is unpacked. Rejects with IMAGE, naming the file.
+ * Reads a PNG of any kind: gray, colour or palette, 1 to 16 bits, with or without alpha. The size
+ * that it claims is checked before anything is unpacked. Rejects with IMAGE, naming the file.
  */
 export async function readPng(path: string): Promise<Rgba> {
   const file = await readFile(path);
@@ -41,11 +44,11 @@ async function readFile(path: string): Promise<Buffer> {
     return await readNamed(path, { name: 'MAX_IMAGE_FILE_BYTES', bytes: MAX_IMAGE_FILE_BYTES });
   } catch (error) {
     const reason = systemCode(error) === 'ENOENT' ? 'there is no such file' : messageOf(error);
-    throw refused(path, reason, 'name a PNG file', error);
+    throw refused(path, reason, 'give the path of a PNG file', error);
   }
 }
 
-/** The claims in the header of a file. */
+/** What the header of a file claims. */
 interface Head {
   readonly rows: number;
   readonly columns: number;
@@ -95,15 +98,16 @@ function readChunks(file: Buffer): { end: number; packed: Buffer } {
 }
 
 /**
- * Whether the data unpack to exactly the claimed pixels: pngjs fills missing data with arbitrary
- * memory, and unpacks interlaced data without a limit. Throws as zlib does.
+ * Whether the data unpacks to exactly the claimed number of bytes. Without this check, pngjs would
+ * fill missing data with arbitrary memory and unpack interlaced data without a limit. Throws zlib's
+ * errors.
  */
 function isWhole(packed: Buffer, head: Head): boolean {
   const bytes = dataBytes(head);
   return inflateSync(packed, { maxOutputLength: bytes }).length === bytes;
 }
 
-/** Bytes of the rows of all passes, with one byte before each row. */
+/** Unpacked size: the rows of all passes, with one more byte before each row. */
 function dataBytes({ rows, columns, bitsPerPixel, isInterlaced }: Head): number {
   const passes = isInterlaced ? ADAM7 : [[0, 0, 1, 1] as const];
   return passes.reduce((sum, [firstRow, firstColumn, down, across]) => {

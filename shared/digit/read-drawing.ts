@@ -3,13 +3,13 @@ import type { Picture } from './normalise.ts';
 import type { Rgba } from './png.ts';
 
 /**
- * Smallest distance between the colours of ink and paper, of 255 per channel. A smaller one is not
- * legible.
+ * Minimum distance between the colours of ink and paper, on a scale of 0 to 255 per channel.
+ * Drawings with less contrast are not legible.
  */
 const MIN_DISTANCE = 16;
 /**
- * How far a pixel of paper may be from the paper's colour, as a multiple of the median of the
- * border.
+ * How far a pixel of paper may differ from the paper's colour, as a multiple of the median
+ * difference along the border.
  */
 const NOISE_FACTOR = 6;
 const CHANNELS = 3;
@@ -18,8 +18,8 @@ type Colour = readonly [red: number, green: number, blue: number];
 
 /**
  * The drawing in an image, dark on light or light on dark: 0 is paper, 1 is the strongest ink. The
- * colour of the border is paper; the colour farthest from it is ink. A pixel's ink is its position
- * between the two. Slightly uneven paper counts as paper. Undefined if nothing is visible.
+ * median colour of the border is paper; the colour farthest from it is ink. A pixel's value is its
+ * position between the two. Slightly uneven paper counts as paper. Undefined if nothing is visible.
  */
 export function drawingOf({ rows, columns, bytes }: Rgba): Picture | undefined {
   const colours = onPaper(bytes);
@@ -38,7 +38,10 @@ export function drawingOf({ rows, columns, bytes }: Rgba): Picture | undefined {
   return { rows, columns, pixels };
 }
 
-/** [pixels, 3] colours on white paper, or on black if the drawing has more contrast on it. */
+/**
+ * The colours, [pixels, 3], on white paper, or on black paper if the drawing has more contrast
+ * there.
+ */
 function onPaper(bytes: Uint8Array): Uint8ClampedArray {
   const colours = new Uint8ClampedArray((bytes.length / 4) * CHANNELS);
   const paper = contrast(bytes, 0) > contrast(bytes, 255) ? 0 : 255;
@@ -50,7 +53,7 @@ function onPaper(bytes: Uint8Array): Uint8ClampedArray {
   return colours;
 }
 
-/** The largest distance of a pixel from this gray, weighted by its opacity. */
+/** The largest squared distance of any pixel from `gray`, weighted by the square of its opacity. */
 function contrast(bytes: Uint8Array, gray: number): number {
   let most = 0;
   for (let at = 0; at < bytes.length; at += 4) {
@@ -61,8 +64,8 @@ function contrast(bytes: Uint8Array, gray: number): number {
 }
 
 /**
- * [pixels]: 0 at the colour of paper, 1 at the colour farthest from it, below 0 on the other side.
- * Undefined if all colours are near the paper's.
+ * One value per pixel: 0 for the colour of the paper, 1 for the colour farthest from it, negative
+ * for colours on the other side of the paper's. Undefined if all colours are near the paper's.
  */
 function shareOfInk(colours: Uint8ClampedArray, paper: Colour): Float32Array | undefined {
   let [farthest, most] = [0, 0];

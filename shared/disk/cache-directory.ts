@@ -6,9 +6,9 @@ import { systemCode } from './system-error.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The user of this process; tests give another one. */
+/** The user of this process; tests pass a different one. */
 interface User {
-  /** Throws if neither HOME nor the user database has it. */
+  /** Throws if neither HOME nor the user database has one. */
   readonly home: () => string;
   readonly id: number;
   readonly temporary: string;
@@ -17,8 +17,8 @@ interface User {
 /**
  * The folder for files that several checkouts share: MNIST_DIST_CACHE, else a folder in
  * XDG_CACHE_HOME or the user's home. A container platform may run a process as a user without
- * either: then it is a private folder in TMPDIR. Throws DISK if another user owns that folder,
- * because tokens are stored in it.
+ * either; the cache is then a private folder in TMPDIR. Throws DISK if another user owns that
+ * folder, because tokens are stored in it.
  */
 export function cacheDirectory(
   environment: Environment = process.env,
@@ -37,7 +37,7 @@ function currentUser(): User {
   return { home: homedir, id: process.getuid?.() ?? -1, temporary: tmpdir() };
 }
 
-/** The home of this user; undefined if there is none. */
+/** The user's home; undefined if there is none. */
 export function homeOf({ home }: Pick<User, 'home'> = currentUser()): string | undefined {
   try {
     const found = home();
@@ -47,7 +47,7 @@ export function homeOf({ home }: Pick<User, 'home'> = currentUser()): string | u
   }
 }
 
-/** Whether the folder exists, which suffices to read prepared files, or can be created. */
+/** Whether the folder exists (which is enough to read prepared files) or can be created. */
 function canHold(folder: string): boolean {
   for (let above = folder; ; above = dirname(above)) {
     const exists = isFolder(above);
@@ -56,7 +56,7 @@ function canHold(folder: string): boolean {
   }
 }
 
-/** Undefined if nothing is at the path that this user may see. */
+/** Undefined if this user cannot see anything at the path. */
 function isFolder(path: string): boolean | undefined {
   try {
     return statSync(path).isDirectory();

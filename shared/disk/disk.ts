@@ -4,32 +4,34 @@ import { isOwnFolder, openEntry, readEntry, type ReadLimit } from './regular-fil
 import { systemCode } from './system-error.ts';
 
 /**
- * The file system as a run directory uses it. Every method rejects with the system's error and
- * Node's code for it. If the last part of a path is a link, or neither a file nor a folder, a
- * method that would follow it rejects with DATA (regular-file.ts). Nothing survives a power cut
- * before its sync: bytes need a sync of their file, names a sync of their directory.
+ * The file system as a run directory uses it. Every method rejects with the system's error,
+ * including Node's code for it. If the last component of a path is a link, or is neither a file nor
+ * a folder, a method that would follow it rejects with DATA (regular-file.ts). Nothing is sure to
+ * survive a power cut until it is synced: bytes need a sync of their file, and names need a sync of
+ * their directory.
  */
 export interface Disk {
   /**
-   * All bytes of a file. Rejects with LIMIT above the limit, by default the one for small files.
+   * Reads a whole file. Rejects with LIMIT if it exceeds the limit, by default the one for small
+   * files.
    */
   read(path: string, limit?: ReadLimit): Promise<Uint8Array>;
-  /** Up to `length` bytes of a file from `at`; fewer at its end. */
+  /** Reads `length` bytes of a file from offset `at`, or fewer at the end of the file. */
   readAt(path: string, at: number, length: number): Promise<Uint8Array>;
   /** The size of a file in bytes. */
   size(path: string): Promise<number>;
   /** Truncates a file to `length` bytes and syncs it. */
   cut(path: string, length: number): Promise<void>;
   /**
-   * Whether a folder exists at the path; false if nothing does. Rejects with DATA for a link or a
-   * file.
+   * Whether a folder exists at the path; false if nothing exists there. Rejects with DATA for a
+   * link or a file.
    */
   isFolder(path: string): Promise<boolean>;
   /** The names in a directory. */
   list(path: string): Promise<string[]>;
   /** Opens a directory. Rejects with ENOTDIR for anything else, such as a link to a directory. */
   openFolder(path: string): Promise<DiskFolder>;
-  /** Creates a directory in an existing one. Rejects with EEXIST if the name exists. */
+  /** Creates a directory, whose parent must exist. Rejects with EEXIST if the name exists. */
   makeDirectory(path: string): Promise<void>;
   /** Removes an empty directory. */
   removeDirectory(path: string): Promise<void>;
@@ -38,17 +40,17 @@ export interface Disk {
   /** Opens or creates a file for appending. */
   append(path: string): Promise<DiskFile>;
   /**
-   * Renames, and replaces `to` atomically. A directory replaces only an empty directory; otherwise
-   * it rejects with EEXIST or ENOTEMPTY.
+   * Renames a file or a directory, and replaces `to` atomically. A directory can replace only an
+   * empty directory; otherwise the method rejects with EEXIST or ENOTEMPTY.
    */
   rename(from: string, to: string): Promise<void>;
   /** Removes a file, if it exists. */
   remove(path: string): Promise<void>;
-  /** Syncs the names in a directory; false if the file system cannot. */
+  /** Syncs the names in a directory. Resolves to false if the file system cannot do that. */
   syncDirectory(path: string): Promise<boolean>;
 }
 
-/** An open directory. Another file that takes its name is not affected. */
+/** An open directory. Its methods never affect another directory that has taken its name. */
 export interface DiskFolder {
   list(): Promise<string[]>;
   /** Removes a file in it, if it exists. */
@@ -57,12 +59,12 @@ export interface DiskFolder {
 }
 
 /**
- * A file that is appended to. A write may write fewer bytes than given, but at least one, and
- * returns their number.
+ * A file that is open for appending. A write may write fewer bytes than it is given, but at least
+ * one, and returns how many it wrote.
  */
 export interface DiskFile {
   write(bytes: Uint8Array): Promise<number>;
-  /** The same, synchronously. */
+  /** Like `write`, but synchronous. */
   writeNow(bytes: Uint8Array): number;
   /** Syncs the bytes. After a failure it is unknown which of them survive a power cut. */
   sync(): Promise<void>;
@@ -73,8 +75,8 @@ const { O_APPEND, O_CREAT, O_DIRECTORY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRON
 const APPEND_FLAGS = O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK;
 
 /**
- * The errors by which file systems (FUSE and network file systems among them) report that
- * directories cannot be synced.
+ * The errors with which file systems (FUSE and network file systems among them) report that they
+ * cannot sync directories.
  */
 const NO_DIRECTORY_SYNC: ReadonlySet<string> = new Set([
   'EBADF',
@@ -85,7 +87,7 @@ const NO_DIRECTORY_SYNC: ReadonlySet<string> = new Set([
   'EROFS',
 ]);
 
-/** The disk of this system. */
+/** The file system of this machine. */
 export const systemDisk: Disk = {
   read: readEntry,
   async readAt(path, at, length) {

@@ -10,22 +10,22 @@ import {
 import { systemCode } from './system-error.ts';
 
 /**
- * The only place that opens files which others may have created.
+ * The only module that opens files that others may have created.
  *
- * An *entry* is in a run directory or another folder of this program. It must be a regular file: a
- * link leads elsewhere, a pipe never ends, a device has no size. A *named* file was chosen by the
- * user, for instance by an option. A link to it is followed, but the target must be a regular file,
- * or a pipe where stated. No function waits for a writer without a limit, or reads more bytes than
- * a limit allows, even if the file grows.
+ * An *entry* is a file in a run directory or in another folder that this program manages. It must
+ * be a regular file: a link leads elsewhere, a pipe may never end, and a device has no size. A
+ * *named* file was chosen by the user, for instance with an option. Links to it are followed, but
+ * the target must be a regular file or, for functions that say so, a pipe. No function waits for a
+ * writer forever, or reads more bytes than its limit allows, even if the file grows.
  */
 
-/** The number of bytes that may be read, and the name of that limit. */
+/** How many bytes may be read, and the name of that limit. */
 export interface ReadLimit {
   readonly name: string;
   readonly bytes: number;
 }
 
-/** For a file of a run directory that is read whole and has no tensors. */
+/** For a file in a run directory that is read whole and has no tensors. */
 export const runFileLimit: ReadLimit = { name: 'MAX_RUN_FILE_BYTES', bytes: MAX_RUN_FILE_BYTES };
 /** For a model or a checkpoint. */
 export const tensorFileLimit: ReadLimit = {
@@ -38,7 +38,8 @@ const ENTRY_FLAGS = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
 const NAMED_FLAGS = O_RDONLY | O_NONBLOCK;
 
 /**
- * Why a file cannot be read: "it is a folder", "it has 9 bytes; ...". The caller names the file.
+ * Why a file cannot be read: "it is a folder, not ...", "it has at least 9 bytes, ...". The caller
+ * prepends the path.
  */
 class UnfitFile extends Error {
   readonly isTooLarge: boolean;
@@ -50,7 +51,7 @@ class UnfitFile extends Error {
 }
 
 /**
- * Opens an entry for reading. Rejects with `code` unless it is a regular file, else with the
+ * Opens an entry for reading. Rejects with `code` if it is not a regular file, otherwise with the
  * system's error.
  */
 export async function openEntry(
@@ -64,7 +65,7 @@ export async function openEntry(
   }
 }
 
-/** All bytes of an entry. Rejects as `openEntry` does, and with LIMIT for a larger one. */
+/** Reads a whole entry. Rejects like `openEntry`, and with LIMIT if the entry exceeds the limit. */
 export async function readEntry(path: string, limit = runFileLimit): Promise<Buffer> {
   try {
     return await read(path, ENTRY_FLAGS, limit);
@@ -83,8 +84,8 @@ export function readEntryNow(path: string, limit = runFileLimit): Buffer {
 }
 
 /**
- * The bytes of an entry from `start`, piece by piece. One piece is in memory at a time, valid until
- * the next. Throws as `openEntry` rejects.
+ * Yields the bytes of an entry from offset `start`, piece by piece. Only one piece is in memory at
+ * a time; it is valid until the next one is read. Throws what `openEntry` rejects with.
  */
 export function* entryPieces(path: string, start = 0): Generator<Buffer> {
   const piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
@@ -110,14 +111,14 @@ export async function openNamed(path: string): Promise<{ handle: FileHandle; siz
   return await opened(path, NAMED_FLAGS);
 }
 
-/** All bytes of a named file. Rejects with an Error that says why it cannot be read. */
+/** Reads a whole named file. Rejects with an Error that says why it cannot be read. */
 export async function readNamed(path: string, limit: ReadLimit): Promise<Buffer> {
   return await read(path, NAMED_FLAGS, limit);
 }
 
 /**
- * The same, synchronously, with the file's stat. It also reads a pipe to its end, within a time
- * limit: `--token-file <(command)` is a pipe.
+ * Reads a whole named file synchronously, and returns its stat as well. Reads even a pipe to its
+ * end, within a time limit, because `--token-file <(command)` passes a pipe.
  */
 export function readNamedNow(
   path: string,
@@ -135,8 +136,8 @@ export function readNamedNow(
 }
 
 /**
- * Whether a folder exists at the path; false if nothing does. Rejects with `code` for a link or
- * anything else.
+ * Whether a folder exists at the path; false if nothing exists there. Rejects with `code` for a
+ * link or anything else.
  */
 export async function isOwnFolder(path: string, code: ErrorCode = 'DATA'): Promise<boolean> {
   const stat = await lstatIfThere(path);
@@ -189,7 +190,7 @@ function readDescriptor(descriptor: number, size: number, limit: ReadLimit): Buf
   return bytes.taken();
 }
 
-/** A pipe without a writer looks like a pipe at its end, so this waits for the first byte. */
+/** A pipe that has no writer yet looks like a pipe at its end, so this waits for the first byte. */
 function readPipe(descriptor: number, limit: ReadLimit, milliseconds: number): Buffer {
   const bytes = new GrowingBuffer(0, limit);
   const end = performance.now() + milliseconds;
@@ -204,7 +205,7 @@ function readPipe(descriptor: number, limit: ReadLimit, milliseconds: number): B
   }
 }
 
-/** Undefined if a writer has the pipe open but wrote nothing more. */
+/** Undefined if a writer has the pipe open but has written nothing new. */
 function readIfReady(descriptor: number, room: Uint8Array): number | undefined {
   try {
     return readSync(descriptor, room);
@@ -217,7 +218,7 @@ function readIfReady(descriptor: number, room: Uint8Array): number | undefined {
 const MIN_ROOM_BYTES = 4096;
 const PIECE_BYTES = 256 * 1024;
 
-/** The bytes that were read so far of a file that may be longer than its size. */
+/** The bytes read so far from a file, which may turn out to be longer than its reported size. */
 class GrowingBuffer {
   readonly #limit: ReadLimit;
   #buffer: Buffer;
@@ -270,7 +271,7 @@ function kindOf(stat: Stats): string {
   return stat.isFile() ? 'a file' : 'a device';
 }
 
-/** The user's error for an unfit entry; other errors pass. */
+/** The user-facing error for an unfit entry. Other errors are returned unchanged. */
 function explained(path: string, error: unknown, code: ErrorCode = 'DATA'): unknown {
   if (systemCode(error) === 'ELOOP')
     return unfit(path, 'read', 'it is a link, not a regular file', code);

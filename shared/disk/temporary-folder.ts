@@ -13,7 +13,10 @@ export function makeTemporaryFolder(name: string): string {
   }
 }
 
-/** Writes and removes a temporary file as large as a worker's. Throws DISK. */
+/**
+ * Checks that temporary files can be written, with a trial file larger than any that a worker
+ * writes. Throws DISK.
+ */
 export function checkTemporaryFolder(): void {
   const folder = makeTemporaryFolder('check');
   try {

@@ -5,9 +5,9 @@ import { systemDisk, type Disk, type DiskFile } from './disk.ts';
 import { isFull, systemCode } from './system-error.ts';
 
 /**
- * Writes a file atomically: a temporary file in `drafts` (by default the file's folder), sync,
- * rename, directory sync. Readers of `path` see the old bytes or the new ones, also after a power
- * cut. Rejects with DISK, naming the file.
+ * Writes a file atomically: to a temporary file in `staging` (by default the file's folder), then
+ * sync, rename and directory sync. Readers of `path` see either the old bytes or the new ones, even
+ * after a power cut. Rejects with DISK, naming the file.
  */
 export async function writeWhole(
   path: string,
@@ -29,7 +29,7 @@ export async function writeWhole(
     await disk.rename(temporary, path);
     await disk.syncDirectory(dirname(path));
   } catch (error) {
-    // No reader uses a temporary file that stays; the error above is the one to report.
+    // A temporary file that is left behind does no harm; the error above is the one to report.
     await disk.remove(temporary).catch(() => undefined);
     throw diskError(path, error);
   }
@@ -46,8 +46,8 @@ export async function makeDirectories(path: string, disk: Disk = systemDisk): Pr
 }
 
 /**
- * Creates a folder in a run directory unless it exists. Rejects with DATA for a link in its place,
- * and with DISK.
+ * Creates a folder in a run directory unless it exists. Rejects with DATA if a link or a file is in
+ * its place, and with DISK if it cannot be created.
  */
 export async function makeOwnFolder(path: string, disk: Disk): Promise<void> {
   await makeDirectories(path, disk);
@@ -56,7 +56,7 @@ export async function makeOwnFolder(path: string, disk: Disk): Promise<void> {
 
 /**
  * Creates a directory in an existing one unless it exists. Resolves to whether it is new; rejects
- * as the disk does.
+ * with the disk's error.
  */
 export async function makeIfNew(path: string, disk: Disk): Promise<boolean> {
   try {
@@ -78,20 +78,20 @@ async function makeDirectory(path: string, disk: Disk): Promise<boolean> {
   try {
     return await makeIfNew(path, disk);
   } catch (error) {
-    // Its parent is a name that cannot be entered, such as a broken link.
+    // The parent exists but cannot be entered: it may be a broken link.
     throw diskError(path, error);
   }
 }
 
 /**
- * Syncs the names in a directory, also an existing one: its creator may have crashed before the
- * sync. Rejects with DISK.
+ * Syncs the names in a directory, even in one that already existed, whose creator may have crashed
+ * before the sync. Rejects with DISK.
  */
 export async function syncNames(directory: string, isNew: boolean, disk: Disk): Promise<void> {
   try {
     await disk.syncDirectory(directory);
   } catch (error) {
-    // Another user created an unreadable directory, long ago.
+    // An existing directory that this user may not read was created by another user, long ago.
     if (isNew || systemCode(error) !== 'EACCES') throw diskError(directory, error);
   }
 }
@@ -102,7 +102,7 @@ export async function writeAll(file: DiskFile, bytes: Uint8Array): Promise<void>
 
 const FOLDER_OPTIONS = 'the folder (--runs-dir, MNIST_DIST_CACHE)';
 
-/** The user's error for a failed write. */
+/** The user-facing error for a failed write. */
 export function diskError(path: string, error: unknown): ClusterError {
   return new ClusterError('DISK', `${path} could not be written: ${messageOf(error)}`, {
     fix: `${isFull(error) ? 'free disk space' : 'check its folder'}, or change ${FOLDER_OPTIONS}`,

@@ -28,7 +28,7 @@ export function misclassified(predictions: Predictions): Misclassified[] {
   return wrong;
 }
 
-/** One JSON object a line. */
+/** One JSON object per line. */
 export function misclassifiedLines(wrong: readonly Misclassified[]): string {
   return wrong.map((line) => `${JSON.stringify(line)}\n`).join('');
 }

@@ -11,8 +11,8 @@ export interface ClassScore {
 }
 
 /**
- * The scores of each class of a confusion matrix whose rows are the true classes. A ratio 0/0, of a
- * class without samples or without predictions, is 0, as in scikit-learn by default.
+ * The scores of each class of a confusion matrix whose rows are the true classes. The ratio 0/0,
+ * for a class without samples or predictions, counts as 0, which is also scikit-learn's default.
  */
 export function perClass(confusion: readonly (readonly number[])[]): ClassScore[] {
   return confusion.map((row, index) => {

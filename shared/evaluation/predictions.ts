@@ -1,8 +1,8 @@
 import { assert } from '../errors.ts';
 
 /**
- * The predictions for every sample, in sample order: a row of class (argmax of the logits), loss,
- * and one probability per class, all float32.
+ * The predictions for every sample, in sample order. Each row has the class (the argmax of the
+ * logits), the loss, and one probability per class, all float32.
  */
 export interface Predictions {
   /** [samples, 2 + classes] */

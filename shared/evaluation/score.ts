@@ -7,11 +7,11 @@ export interface Score {
   readonly accuracy: number;
   /** Mean over the samples, summed in sample order in float64. */
   readonly loss: number;
-  /** [true class][predicted class] samples. */
+  /** Number of samples by [true class][predicted class]. */
   readonly confusion: number[][];
 }
 
-/** Loss, accuracy and confusion matrix of one evaluation. */
+/** The loss, the accuracy and the confusion matrix of one evaluation. */
 export function score(predictions: Predictions): Score {
   const { classes, labels } = predictions;
   const confusion = Array.from({ length: classes }, () => Array.from({ length: classes }, () => 0));

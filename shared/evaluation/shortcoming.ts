@@ -1,28 +1,29 @@
 /**
- * Smallest skill of a trained model, between 0 for a model that always predicts the most frequent
- * class and 1.
+ * Minimum skill of a trained model. A model that always predicts the most frequent class has a
+ * skill of 0, and a perfect one has a skill of 1.
  */
 const MIN_SKILL = 0.1;
 
 /** The part of an evaluation that is judged. */
 interface Judged {
-  /** A ratio. */
+  /** From 0 to 1. */
   readonly accuracy: number;
   readonly loss: number;
   /** Rows are the true classes. */
   readonly confusion: readonly (readonly number[])[];
 }
 
-/**
- * Why a completely trained model is of little use. `firstLoss` is the loss of the first evaluation.
- */
+/** Why a fully trained model is of little use. */
 export type Shortcoming =
   /** `guess` is the accuracy of always predicting the most frequent class. */
   | { readonly kind: 'guessing'; readonly guess: number }
   /** The loss on the test set is higher than at the first evaluation. */
   | { readonly kind: 'risen'; readonly from: number };
 
-/** The shortcoming of a model; undefined if there is none. */
+/**
+ * The shortcoming of a model; undefined if it has none. `firstLoss` is the loss at the first
+ * evaluation.
+ */
 export function shortcomingOf(
   judged: Judged,
   firstLoss: number | undefined,

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { MAX_STORE_NAME_CHARACTERS } from '../limits.ts';
 
-/** A plain file name: it leads to no other folder and is not hidden. */
+/** A plain file name, which cannot lead to another folder and is not hidden. */
 export const FILE_NAME = new RegExp(`^(?!\\.)[A-Za-z0-9._-]{1,${MAX_STORE_NAME_CHARACTERS}}$`);
 
 /** artifacts/manifest.json: every other artifact with its size in bytes, SHA-256 and MIME type. */

@@ -3,14 +3,14 @@ import { canonicalRecipe, type Configuration } from '../configuration.ts';
 import { ARITHMETIC } from '../arithmetic/version.ts';
 
 /**
- * The chain of a run: one SHA-256 per step over the results of the step. Two runs with the same
+ * The chain of a run: one SHA-256 per step over the results of that step. Two runs with the same
  * last link had the same loss, hits and weights at every step.
  *
  *     link 0 = SHA-256(UTF-8 of "arithmetic 1\n" and the canonical recipe)
  *     link k = SHA-256(link k-1 (32 bytes) | u32 step | u32 samples | float32 loss | u32 correct
  *                      | u64 checksum of the weights)
  *
- * Little-endian. The checksum is the XXH64 in the frame of the weights after the step.
+ * Little-endian. The checksum is the XXH64 in the frame that carries the weights after the step.
  */
 export interface ChainedStep {
   readonly step: number;

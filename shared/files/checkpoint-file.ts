@@ -17,17 +17,17 @@ export interface Checkpoint {
   readonly step: number;
   /** The step after which the test set was last evaluated; 0 before the first. */
   readonly evaluated: number;
-  /** The link of that step (chain.ts). */
+  /** The link of `step` (chain.ts). */
   readonly chain: string;
-  /** The fingerprint of the engines that computed it. */
+  /** The fingerprint of the engines that computed the checkpoint. */
   readonly fingerprint: string;
   /**
-   * Which workers computed it; undefined in a checkpoint of an older version. It does not affect
+   * Which workers computed it; undefined in a checkpoint from an older version. It does not affect
    * the computed bytes.
    */
   readonly shares?: Shares | undefined;
   /**
-   * The end of its lines in metrics.jsonl; undefined in a checkpoint of an older version. It does
+   * Where its lines in metrics.jsonl end; undefined in a checkpoint from an older version. It does
    * not affect the computed bytes: lines contain times, so their lengths differ between runs.
    */
   readonly lines?: LinePosition | undefined;
@@ -37,7 +37,7 @@ export interface Checkpoint {
   readonly secondMoment: Float32Array;
 }
 
-/** Training samples per worker name, for the steps after `from`. */
+/** Number of training samples per worker name, counted over the steps after `from`. */
 export interface Shares {
   readonly from: number;
   readonly samples: ReadonlyMap<string, number>;
@@ -57,11 +57,11 @@ const metadataSchema = z.strictObject({
   chain: sha256,
   fingerprint: sha256,
   /**
-   * A digest, then JSON: the step after which samples are counted, and each worker's name and
-   * samples.
+   * A digest, then JSON: the step after which samples are counted, and each worker's name with its
+   * number of samples.
    */
   shares: z.string().optional(),
-  /** Bytes of metrics.jsonl up to this step, and the digest of the last line. */
+  /** The size of metrics.jsonl up to this step in bytes, and the digest of its last line. */
   lines: z
     .string()
     .regex(/^\d{1,15} [0-9a-f]{16}$/)
@@ -101,7 +101,7 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
   });
 }
 
-/** Omitted if more workers took part than MAX_WORKERS, one after the other. */
+/** Omitted if more than MAX_WORKERS workers took part over the life of the run. */
 function encodeShares(shares: Shares | undefined): { shares?: string } {
   if (shares === undefined || shares.samples.size > MAX_WORKERS) return {};
   const json = JSON.stringify([shares.from, [...shares.samples]]);
@@ -114,7 +114,7 @@ function decodeShares(text: string | undefined, file: string): Shares | undefine
   if (digest !== digestOfText(json))
     throw new ClusterError(
       'DATA',
-      `${file} is damaged: its record of the workers has another digest`,
+      `${file} is damaged: its record of the workers does not match its digest`,
     );
   try {
     const [from, samples] = sharesSchema.parse(JSON.parse(json));
@@ -128,8 +128,8 @@ function decodeShares(text: string | undefined, file: string): Shares | undefine
 }
 
 /**
- * Decodes a checkpoint. Throws DATA, naming `file`, unless it is intact and of a run of this
- * configuration, of any length.
+ * Decodes a checkpoint. Throws DATA, naming `file`, unless it is intact and belongs to a run with
+ * this configuration; the length of the run does not matter.
  */
 export function decodeCheckpoint(
   bytes: Uint8Array,
@@ -141,7 +141,10 @@ export function decodeCheckpoint(
   if (!parsed.success)
     throw new ClusterError('DATA', `${file} is not a checkpoint: ${issuesOf(parsed.error)}`);
   if (parsed.data.recipe !== canonicalRecipe(configuration))
-    throw new ClusterError('DATA', `${file} is a checkpoint of another configuration`);
+    throw new ClusterError(
+      'DATA',
+      `${file} is a checkpoint of a run with a different configuration`,
+    );
   const count = parameterCount(configuration.model);
   const all = new Float32Array(3 * count);
   const expected = ['', 'adam.m.', 'adam.v.'].flatMap((prefix, i) =>
@@ -151,7 +154,7 @@ export function decodeCheckpoint(
   if (tensors === undefined)
     throw new ClusterError('DATA', `${file} does not have the tensors of its configuration`);
   if (digestOf(tensors) !== parsed.data.tensors)
-    throw new ClusterError('DATA', `${file} is damaged: its tensors have another digest`);
+    throw new ClusterError('DATA', `${file} is damaged: its tensors do not match their digest`);
   expected.forEach((tensor, i) => tensor.data.set(tensors[i]?.data ?? []));
   const part = (i: number) => all.slice(i * count, (i + 1) * count);
   const { step, evaluated, chain, fingerprint, lines } = parsed.data;

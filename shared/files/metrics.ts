@@ -42,14 +42,14 @@ export type EvaluationMetrics = Omit<EvaluationLine, 'kind' | 'digest'>;
 
 export const FIRST_DIGEST = '0'.repeat(16);
 
-/** An XXH64 as in the files of a run. */
+/** An XXH64 as it is written to the files of a run. */
 export function checksumText(checksum: bigint): string {
   return checksum.toString(16).padStart(16, '0');
 }
 
 /**
- * Formats successive lines, each with its digest and line feed. String concatenation takes about 3
- * us per step.
+ * Formats successive lines, each with its digest and a line feed. String concatenation keeps the
+ * cost at about 3 us per step.
  */
 export class MetricsFormatter {
   #digest: string;
@@ -90,9 +90,9 @@ export class MetricsFormatter {
 export interface Metrics {
   /** All lines before the first bad one. */
   readonly lines: MetricsLine[];
-  /** The size of these lines, to which a resuming writer truncates the file. */
+  /** The size of these lines in bytes; a resuming writer truncates the file to it. */
   readonly wholeBytes: number;
-  /** Whether a line that a crash cut off was ignored after the last line feed. */
+  /** Whether the text after the last line feed, a line that a crash cut off, was ignored. */
   readonly torn: boolean;
   /** The first whole line that is invalid, counted from 1. */
   readonly bad: { readonly line: number; readonly reason: string } | undefined;
@@ -117,8 +117,8 @@ export interface LinePosition {
 export const FIRST_LINE: LinePosition = { bytes: 0, digest: FIRST_DIGEST };
 
 /**
- * Reads a metrics.jsonl piece by piece and verifies the digest of every line. Only a piece and a
- * line are in memory.
+ * Reads a metrics.jsonl piece by piece and verifies the digest of every line. Only one piece and
+ * one line are in memory at a time.
  */
 export class MetricsReader {
   #position: LinePosition;
@@ -126,7 +126,7 @@ export class MetricsReader {
   #rest = '';
   #bad: Metrics['bad'];
 
-  /** Starts after the line that ends there. */
+  /** Starts after the line that ends at `after`. */
   constructor(after: LinePosition = FIRST_LINE) {
     this.#position = after;
   }
@@ -152,7 +152,8 @@ export class MetricsReader {
   }
 
   /**
-   * The lines that end in the next piece of the file. Take all of them before the piece after it.
+   * Yields the lines that end in the next piece of the file. Consume all of them before passing
+   * another piece.
    */
   *read(piece: Uint8Array): Generator<MetricsLine> {
     if (this.#bad !== undefined) return;
@@ -181,7 +182,8 @@ export class MetricsReader {
 
 /**
  * The last line of a piece of a metrics.jsonl, if it has this digest and follows from the line
- * before it. That line must be in the piece, too, unless `isStart`: the piece begins with the file.
+ * before it. The line before it must be in the piece as well, unless `isStart`, which means that
+ * the piece starts at the beginning of the file.
  */
 export function lastLineOf(
   piece: Uint8Array,
@@ -197,7 +199,7 @@ export function lastLineOf(
   return typeof line !== 'string' && line.digest === digest ? line : undefined;
 }
 
-/** The lines of a metrics.jsonl in pieces, up to the first invalid line. */
+/** The lines of a metrics.jsonl that is read in pieces, up to the first invalid line. */
 export function* metricsLines(
   pieces: Iterable<Uint8Array>,
   reader = new MetricsReader(),
@@ -212,7 +214,7 @@ function parseLine(text: string, previous: string): MetricsLine | string {
   const seal = SEAL.exec(text);
   if (seal === null) return 'it does not end with a digest';
   if (digestOf(previous, text.slice(0, seal.index)) !== seal[1])
-    return 'its digest does not match its bytes and the line before';
+    return 'its digest does not match its bytes and the line before it';
   try {
     const parsed = metricsLineSchema.safeParse(JSON.parse(text));
     return parsed.success ? parsed.data : issuesOf(parsed.error);
@@ -221,7 +223,7 @@ function parseLine(text: string, previous: string): MetricsLine | string {
   }
 }
 
-/** `open` is the line before its digest field. */
+/** `open` is the part of the line before its digest field. */
 function digestOf(previous: string, open: string): string {
   return hash('sha256', `${previous}${open}}`, 'hex').slice(0, 16);
 }

@@ -10,7 +10,7 @@ import { decodeTensors, encodeTensors, tensorsLike, type TensorFile } from './sa
 
 export interface ModelFile {
   readonly configuration: Configuration;
-  /** The step after which the model has these weights. */
+  /** The step that produced these weights. */
   readonly step: number;
   /** The link of that step (chain.ts). */
   readonly chain: string;
@@ -20,7 +20,8 @@ export interface ModelFile {
 
 /**
  * Encodes model.safetensors, the weights by name. Nothing in it depends on when, where or by how
- * many workers the model was trained, so runs of one configuration have the same SHA-256.
+ * many workers the model was trained, so runs with the same configuration produce files with the
+ * same SHA-256.
  */
 export function encodeModel({ configuration, step, chain, weights }: ModelFile): Uint8Array {
   return encodeTensors({
@@ -48,7 +49,7 @@ export function readModel(bytes: Uint8Array, file: string): ModelFile {
   const said = ownSchema.safeParse(decoded.metadata).data;
   const configuration = said === undefined ? undefined : parseConfiguration(said.configuration);
   if (said === undefined || configuration === undefined)
-    throw new ClusterError('DATA', `${file} is a safetensors file, but not a model of mnist-dist`);
+    throw new ClusterError('DATA', `${file} is a safetensors file, but not an mnist-dist model`);
   // The weights are copied, so the configuration must not claim more of them than the file has.
   if (4 * parameterCount(configuration.model) > bytes.length) throw foreignTensors(file);
   const { step, chain } = said;

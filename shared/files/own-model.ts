@@ -5,7 +5,7 @@ import type { ModelFile } from './model-file.ts';
 import type { RunRecord } from './run-schema.ts';
 import { shortDigest } from '../printable.ts';
 
-/** A model that was read from a file. */
+/** A model that has been read from a file. */
 interface ReadModel extends Pick<ModelFile, 'configuration' | 'step' | 'chain'> {
   /** Its path or URI. */
   readonly name: string;
@@ -17,8 +17,9 @@ export function modelDigest(bytes: Uint8Array): string {
 }
 
 /**
- * Throws DATA unless a run has written this model, for instance if another model was copied over
- * it. An unfinished run may have a model of an earlier end, so only its settings are compared.
+ * Throws DATA unless the recorded run wrote this model: another one may have been copied over it.
+ * An unfinished run may have a model from an earlier time at which it ended, so only the settings
+ * are compared.
  */
 export function checkOwnModel(
   { name, bytes, configuration, step, chain }: ReadModel,
@@ -35,8 +36,8 @@ export function checkOwnModel(
       `SHA-256 ${shortDigest(digest)} instead of ${shortDigest(record.model.sha256)}`,
     );
   }
-  // A run of an older version records no digest; its last step and the chain up to it identify the
-  // model nearly as well.
+  // Older versions did not record the digest; the last step and the chain up to it identify the
+  // model almost as well.
   if (step !== record.step) throw foreign(name, `step ${step} instead of ${record.step}`);
   if (chain !== record.chain)
     throw foreign(name, `chain ${shortDigest(chain)} instead of ${shortDigest(record.chain)}`);

@@ -1,18 +1,21 @@
-/** The names in the directory of a run, RUNS/ID/. */
+/** The names of files and folders in a run directory, RUNS/ID/. */
 export const RECORD_FILE = 'run.json';
 export const METRICS_FILE = 'metrics.jsonl';
 export const EVENTS_FILE = 'events.jsonl';
 export const MODEL_FILE = 'model.safetensors';
 export const CHECKPOINTS_FOLDER = 'checkpoints';
-/** Names the owner of the run, for older versions. */
+/** Identifies the owner of the run to older versions. */
 export const LOCK_FILE = 'lock.json';
 export const ARTIFACTS_FOLDER = 'artifacts';
-/** In artifacts/, written last: where it is, all artifacts are. */
+/** In artifacts/, written last: if it exists, all artifacts exist. */
 export const ARTIFACTS_MANIFEST = 'manifest.json';
 /** In artifacts/: the test images that the model misclassifies. */
 export const MISTAKES_FILE = 'misclassified.jsonl';
 /** In artifacts/: the report with all pictures, in one file. */
 export const REPORT_FILE = 'report.html';
 
-/** The id of a run, which is the name of its folder: no path, and no hidden file. */
+/**
+ * The id of a run, which is also the name of its folder: it cannot be a path or the name of a
+ * hidden file.
+ */
 export const RUN_ID = /^(?!\.)[A-Za-z0-9._-]{1,64}$/;

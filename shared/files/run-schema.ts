@@ -12,7 +12,7 @@ import { engineIdentity } from '../engine-identity.ts';
 import { ARITHMETIC } from '../arithmetic/version.ts';
 import { RUN_ID } from './run-layout.ts';
 
-/** The format of run.json, which is rewritten whole at every change of the run's state. */
+/** The format of run.json, which is rewritten as a whole whenever the run's state changes. */
 export const RUN_FORMAT = 1;
 
 export const runStates = ['running', 'finished', 'interrupted', 'failed', 'diverged'] as const;
@@ -26,11 +26,11 @@ export const runRecordSchema = z.strictObject({
   format: z.literal(RUN_FORMAT),
   arithmetic: z
     .literal(ARITHMETIC)
-    .describe('Increases when the same configuration would give different bytes.'),
+    .describe('Increases when the same configuration would produce different bytes.'),
   version: z.string().max(32).describe('The version of mnist-dist.'),
   run: z.string().regex(RUN_ID),
   state: z.enum(runStates),
-  term: count.max(MAX_STEPS).describe('Number of coordinators that were started for this run.'),
+  term: count.max(MAX_STEPS).describe('How many coordinators have been started for this run.'),
   started: z.iso.datetime(),
   ended: z.iso.datetime().optional(),
   configuration: configurationRecordSchema.describe(
@@ -38,9 +38,7 @@ export const runRecordSchema = z.strictObject({
   ),
   launch: z
     .record(z.string(), z.union([scalar, z.array(scalar)]))
-    .describe(
-      'How the run was started: workers, ports, paths. No byte of the model depends on it.',
-    ),
+    .describe('How the run was started: workers, ports, paths. The model does not depend on it.'),
   engine: z
     .strictObject({
       description: engineIdentity,
@@ -48,7 +46,7 @@ export const runRecordSchema = z.strictObject({
       kernel_digest: sha256,
       reproducible: z
         .boolean()
-        .describe('False after a worker with another fingerprint was admitted.'),
+        .describe('False once a worker with a different fingerprint has been admitted.'),
     })
     .optional()
     .describe('Set when the first step is planned.'),
@@ -82,13 +80,13 @@ export const runRecordSchema = z.strictObject({
   workers_from_step: count
     .max(MAX_STEPS)
     .optional()
-    .describe('The step after which the samples of `workers` are counted; 0 if absent.'),
+    .describe('The step after which the samples in `workers` are counted; 0 if absent.'),
   suspects: z
     .array(z.strictObject({ name: z.string().max(MAX_NAME_CHARACTERS), from: count, to: count }))
     .max(MAX_SUSPECTS)
     .optional()
     .describe(
-      'Workers with wrong results, and the steps that may contain more of them (see verify).',
+      'Workers that sent wrong results, and the steps that may contain more of them (see verify).',
     ),
   result: z
     .strictObject({
@@ -102,9 +100,7 @@ export const runRecordSchema = z.strictObject({
       steps_per_second: z
         .number()
         .nullable()
-        .describe(
-          'After step 200, without the time of evaluations; null for a run that is too short.',
-        ),
+        .describe('Measured after step 200, excluding evaluations; null if the run is too short.'),
     })
     .optional(),
   error: z

@@ -52,8 +52,8 @@ export function encodeTensors({ metadata, tensors }: TensorFile): Uint8Array {
 }
 
 /**
- * Reads a file. The tensors are copies. Throws DATA, naming `file`, unless every byte is accounted
- * for.
+ * Decodes a file; the tensors are copies. Throws DATA, naming `file`, unless every byte is
+ * accounted for.
  */
 export function decodeTensors(bytes: Uint8Array, file: string): TensorFile {
   const { header, body } = split(bytes, file);
@@ -70,7 +70,8 @@ export function decodeTensors(bytes: Uint8Array, file: string): TensorFile {
     if (end - start !== sizeOf(entry.shape) * FLOAT_BYTES) {
       throw damaged(
         file,
-        `tensor ${name} of shape [${entry.shape.join(', ')}] takes ${end - start} bytes`,
+        `tensor ${name} has ${end - start} bytes, ` +
+          `which does not fit its shape [${entry.shape.join(', ')}]`,
       );
     }
     if (end > body.length)
@@ -78,13 +79,14 @@ export function decodeTensors(bytes: Uint8Array, file: string): TensorFile {
     tensors.push({ name, shape: entry.shape, data: floatsOf(body.subarray(start, end)) });
     at = end;
   }
-  if (at !== body.length) throw damaged(file, `${body.length - at} bytes belong to no tensor`);
+  if (at !== body.length)
+    throw damaged(file, `${body.length - at} bytes do not belong to any tensor`);
   return { metadata: metadataSchema.parse(metadata), tensors };
 }
 
 /**
  * The tensors of a file in the order of `expected`, since the format leaves their order to the
- * writer. Undefined unless the file has exactly these names, each with the same shape.
+ * writer. Undefined unless the file has exactly these tensors, each with the expected shape.
  */
 export function tensorsLike(
   expected: readonly Pick<Tensor, 'name' | 'shape'>[],
@@ -110,7 +112,10 @@ type Entry = z.infer<typeof entrySchema>;
 
 function split(bytes: Uint8Array, file: string): { header: Uint8Array; body: Uint8Array } {
   if (bytes.length < LENGTH_BYTES)
-    throw damaged(file, `it has ${bytes.length} bytes, too few for the length of its header`);
+    throw damaged(
+      file,
+      `it has ${bytes.length} bytes, too few to contain the length of its header`,
+    );
   const headerBytes = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getBigUint64(
     0,
     true,
@@ -123,7 +128,7 @@ function split(bytes: Uint8Array, file: string): { header: Uint8Array; body: Uin
   }
   const bodyStart = LENGTH_BYTES + Number(headerBytes);
   if (bodyStart > bytes.length)
-    throw damaged(file, `its header of ${headerBytes} bytes ends after the file`);
+    throw damaged(file, `its header of ${headerBytes} bytes extends beyond the end of the file`);
   return { header: bytes.subarray(LENGTH_BYTES, bodyStart), body: bytes.subarray(bodyStart) };
 }
 

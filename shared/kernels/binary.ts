@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { ClusterError } from '../errors.ts';
 
-// TypeScript declares WebAssembly in its `dom` library only; these are the parts in use.
+// TypeScript declares WebAssembly in its `dom` library only; these are the parts that are used
+// here.
 declare namespace WebAssembly {
   export class Memory {
     constructor(descriptor: { initial: number; maximum: number });
@@ -82,12 +83,12 @@ export function instantiate(pages: number): { memory: WebAssembly.Memory; export
 }
 
 /**
- * Reads and compiles once per process; synchronously, because the file has 4 KB and nothing can
- * start before.
+ * Reads and compiles the kernels once per process. It does so synchronously, because the file has
+ * only 4 KB and nothing can start without it.
  */
 function load(): KernelBinary {
   if (loaded !== undefined) return loaded;
-  // Beside the compiled JavaScript, or in dist/ when the sources run directly.
+  // The file is beside the compiled JavaScript, or in dist/ when the sources run directly.
   const places = ['./kernels.wasm', '../../dist/shared/kernels/kernels.wasm'].map(
     (path) => new URL(path, import.meta.url),
   );

@@ -16,8 +16,8 @@ export { kernelDigest } from './binary.ts';
 export type { MaskKey } from '../arithmetic/random.ts';
 
 /**
- * A cache line, and the alignment of a frame's body. Address 0 is never allocated, so no address is
- * 0.
+ * The size of a cache line, and the alignment of a frame's body. The first line of the memory is
+ * never allocated, so that no address is 0.
  */
 const ALIGNMENT_BYTES = 64;
 
@@ -57,15 +57,15 @@ export interface CheckResult {
 
 /**
  * The arithmetic of the cluster on one memory of fixed size. `at` is a byte address, a multiple of
- * 4. A count is a number of float32 values, of any multiple: no byte after the last value is
- * touched. Results of add, addZero and adam below 2^-126 are flushed to a zero of their sign. The
- * payload of a NaN is unspecified.
+ * 4. A count is a number of float32 values and need not be a multiple of anything: bytes after the
+ * last value are not touched. Results of add, addZero and adam below 2^-126 are flushed to a zero
+ * of their sign. The payload of a NaN is unspecified.
  */
 export interface Kernels {
   readonly memory: { readonly buffer: ArrayBuffer };
   /**
-   * Allocates `bytes` zeros and returns their address, a multiple of 64. Memory is never freed.
-   * Throws LIMIT if the memory is exhausted.
+   * Allocates `bytes` zeroed bytes and returns their address, a multiple of 64. Memory is never
+   * freed. Throws LIMIT if the memory is exhausted.
    */
   allocate(bytes: number): number;
   /** A view of `count` floats at `at`. */
@@ -79,12 +79,12 @@ export interface Kernels {
   /**
    * One step of Adam, in float32 and in this order: m = b1*m + c1*g; v = b2*v + c2*(g*g); w = w -
    * (rate*m) / (sqrt(v) + epsilon), with the new m and v. c1 and c2 are float32(1 - beta),
-   * subtracted in float64. Returns XXH64 of the weights at `to`, computed in the same pass.
+   * subtracted in float64. Returns the XXH64 of the weights at `to`, computed in the same pass.
    */
   adam(step: AdamArguments): bigint;
   /** Tests whether `count` floats are finite and computes their XXH64, in one pass. */
   check(at: number, count: number): CheckResult;
-  /** XXH64, seed 0, of `byteLength` bytes. */
+  /** The XXH64 of `byteLength` bytes, with seed 0. */
   checksum(at: number, byteLength: number): bigint;
   /**
    * Writes `rows` x `units` floats, the dropout masks of shared/arithmetic/random.ts: each value is
@@ -130,7 +130,7 @@ class WasmKernels implements Kernels {
     if (!(bytes >= 0 && end <= size)) {
       throw new ClusterError(
         'LIMIT',
-        `the kernels need ${bytes} bytes, but ${size - at} bytes of their memory are free`,
+        `the kernels need ${bytes} bytes, but only ${size - at} bytes of their memory are free`,
         {
           fix: 'use a smaller model, fewer virtual shards or fewer workers',
         },
@@ -217,8 +217,8 @@ class WasmKernels implements Kernels {
   }
 
   /**
-   * WebAssembly traps only beyond the whole memory; a wrong address below would overwrite data
-   * silently.
+   * WebAssembly traps only beyond the end of the memory; a wrong address within it would silently
+   * overwrite data.
    */
   #inside(at: number, bytes: number): void {
     if (at >= ALIGNMENT_BYTES && bytes >= 0 && at + bytes <= this.#next) return;

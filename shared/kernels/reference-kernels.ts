@@ -2,8 +2,8 @@ import { maskRow } from '../arithmetic/random.ts';
 import type { MaskKey } from '../arithmetic/random.ts';
 
 /**
- * The kernels in TypeScript that reads like their definition: the oracle of the tests, and the text
- * to follow for another implementation. The results equal those of kernels.ts bit for bit, except
+ * The kernels in TypeScript that reads like their definition: the oracle for the tests, and the
+ * reference for other implementations. The results match those of kernels.ts bit for bit, except
  * for the payload of a NaN.
  */
 const SMALLEST_NORMAL = 2 ** -126;
@@ -20,7 +20,7 @@ export interface ReferenceAdamArguments {
   readonly rate: number;
 }
 
-/** x rounded to float32, or a zero of its sign if that is subnormal. */
+/** x rounded to float32, or a zero of the same sign if the result is subnormal. */
 export function flush(x: number): number {
   const rounded = fround(x);
   if (!(Math.abs(rounded) < SMALLEST_NORMAL)) return rounded;
@@ -38,8 +38,8 @@ export function addZero(into: Float32Array): void {
 }
 
 /**
- * One step of Adam in place. A sum, product, quotient or square root of float32 values, computed in
- * float64 and rounded, equals the float32 result.
+ * One step of Adam in place. A sum, product, quotient or square root of float32 values that is
+ * computed in float64 and then rounded equals the float32 result.
  */
 export function adam(step: ReferenceAdamArguments): void {
   const { weights, gradient, firstMoment, secondMoment } = step;
@@ -60,13 +60,13 @@ export function adam(step: ReferenceAdamArguments): void {
   }
 }
 
-/** Whether all values are finite, and XXH64 of their bytes. */
+/** Whether all values are finite, and the XXH64 of their bytes. */
 export function check(values: Float32Array): { finite: boolean; checksum: bigint } {
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
   return { finite: values.every((value) => Number.isFinite(value)), checksum: xxh64(bytes) };
 }
 
-/** The masks of the rows of the global batch from `position` on, row by row. */
+/** The masks of `rows` rows, starting at `position` in the global batch, row by row. */
 export function mask(rows: number, units: number, rate: number, key: MaskKey): Float32Array {
   const out = new Float32Array(rows * units);
   for (let row = 0; row < rows; row++) {

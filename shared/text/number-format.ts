@@ -1,4 +1,4 @@
-/** Numbers as people read them, the same text in every locale. */
+/** Numbers formatted for people, with the same text in every locale. */
 const NONE = '–';
 const grouping = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
 

@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 
 /**
- * Whether a listener on `host` is reachable from this machine only. Names other than localhost are
+ * Whether a listener on `host` is reachable only from this machine. Names other than localhost are
  * not resolved.
  */
 export function isLoopback(host: string): boolean {
@@ -16,8 +16,8 @@ export function isWildcard(host: string): boolean {
 }
 
 /**
- * HOST:PORT in a URL for a process on this machine, which reaches a listener on all addresses at
- * the loopback address.
+ * HOST:PORT in a URL for a process on this machine. A listener on all addresses is reached at the
+ * loopback address.
  */
 export function reachableAt(host: string, port: number): string {
   const address = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;

@@ -8,9 +8,9 @@ import { MAX_LARGE_MESSAGE_BYTES, MIN_LARGE_MESSAGE_BYTES } from '../limits.ts';
 import { largeHead } from './websocket-head.ts';
 
 /**
- * Size of the first write of a large message over TLS: six TLS records. TLS encrypts a whole write
- * before it sends a byte of it, so one write would leave the peer waiting. TLS would copy three or
- * more writes to join them.
+ * Size of the first write of a large message over TLS: six TLS records. Node's TLS encrypts an
+ * entire write before it sends the first byte, so a single write would keep the peer waiting. It
+ * would copy three or more writes into one buffer.
  */
 export const FIRST_WRITE_BYTES = 6 * 16 * 1024;
 
@@ -21,19 +21,20 @@ export const FIRST_WRITE_BYTES = 6 * 16 * 1024;
 export type OnMessage = (data: RawData, isBinary: boolean, free?: Free) => void;
 
 /**
- * A WebSocket with a faster path for tensors. A frame is written at once with its WebSocket head,
- * where ws would make two writes that TLS copies to join. Large messages are received into reused
- * memory.
+ * A WebSocket with a faster path for tensors. A frame and its WebSocket header go out in one write.
+ * ws would issue two, which TLS would have to copy into one buffer. Large messages are received
+ * into reused memory.
  */
 export class FrameSocket {
-  /** Must not be paused: when a paused socket closes, the data in it would reach ws only. */
+  /** Must not be paused: when a paused socket closes, its remaining data would reach only ws. */
   readonly webSocket: WebSocket;
   readonly socket: Socket;
   readonly #isClient: boolean;
   #onMessage: OnMessage = () => undefined;
 
   /**
-   * Construct it in the turn in which `webSocket` opens, before a byte is read from its `socket`.
+   * Construct it in the turn of the event loop in which `webSocket` opens, before anything is read
+   * from its `socket`.
    */
   constructor(
     webSocket: WebSocket,
@@ -48,14 +49,14 @@ export class FrameSocket {
     this.#takeLarge(maxMessageBytes);
   }
 
-  /** Messages before this call are dropped. */
+  /** Messages that arrive before this call are dropped. */
   onMessage(handle: OnMessage): void {
     this.#onMessage = handle;
   }
 
   /**
-   * Drops all further input unread, including the peer's close frame: ws then ends the connection
-   * after its timeout.
+   * Drops all further input unread, including the peer's close frame; ws therefore closes the
+   * connection after its own timeout.
    */
   ignore(): void {
     this.socket.removeAllListeners('data');
@@ -65,10 +66,10 @@ export class FrameSocket {
     this.webSocket.send(frame, sent);
   }
 
-  /** The frame's memory must not change until `sent` is called, which always happens. */
+  /** The frame's memory must not change until `sent` is called; `sent` is always called. */
   sendTensor(frame: TensorFrame, sent: () => void): void {
     const { bytes } = frame;
-    // ws handles closing sockets, and frames short messages.
+    // ws handles sockets that are closing, and short messages.
     if (this.webSocket.readyState !== WebSocket.OPEN || bytes.length < MIN_LARGE_MESSAGE_BYTES)
       return this.webSocket.send(bytes, sent);
     const message = frame.after(largeHead(bytes.length, this.#isClient));
@@ -78,7 +79,7 @@ export class FrameSocket {
     this.socket.write(message.subarray(FIRST_WRITE_BYTES), sent);
   }
 
-  /** Reads the socket in place of ws, until ws has to take over. */
+  /** Reads the socket instead of ws, until ws has to take over. */
   #takeLarge(maxMessageBytes: number): void {
     const { socket, webSocket } = this;
     const [ofWebSocket, ...others] = socket.listeners('data');

@@ -5,7 +5,7 @@ import { FRAME_ALIGNMENT_BYTES, MAX_HEADER_BYTES } from '../limits.ts';
 import { MAX_WEBSOCKET_HEAD_BYTES } from './websocket-head.ts';
 
 /**
- * One frame of the wire, little-endian:
+ * One frame on the wire, little-endian:
  *
  *     u32 header length | u32 CRC-32 of the header | header (msgpack)
  *     | zeros to a multiple of 64 | body | u64 XXH64 of the body
@@ -22,7 +22,10 @@ export const CHECKSUM_BYTES = 8;
 const packr = new Packr({ useRecords: false, variableMapSize: true });
 const unpackr = new Packr({ useRecords: false, structuredClone: false, mapsAsObjects: true });
 
-/** The most bytes before a frame's body, with the head of the WebSocket message around it. */
+/**
+ * The maximum number of bytes before a frame's body, including the header of the WebSocket message
+ * around it.
+ */
 export const MAX_FRAME_HEAD_BYTES =
   align(MAX_WEBSOCKET_HEAD_BYTES) + align(PREFIX_BYTES + MAX_HEADER_BYTES);
 
@@ -38,7 +41,7 @@ export interface DecodedFrame {
   readonly checksum: bigint;
 }
 
-/** A frame in the memory in which it was encoded, with free space before it. */
+/** A frame in the memory where it was encoded, with free space before it. */
 export class TensorFrame {
   readonly bytes: Buffer;
   /** Free bytes before the frame. */
@@ -50,11 +53,11 @@ export class TensorFrame {
   }
 
   /**
-   * The frame with `head` before it, which has at most MAX_WEBSOCKET_HEAD_BYTES. The head is
+   * The frame preceded by `head`, a WebSocket header of at most MAX_WEBSOCKET_HEAD_BYTES, which is
    * written into the free space.
    */
   after(head: Buffer): Buffer {
-    assert(head.length <= this.#free, 'the head of the WebSocket message fits before the frame');
+    assert(head.length <= this.#free, 'the WebSocket header fits before the frame');
     const { buffer, byteOffset, length } = this.bytes;
     const all = Buffer.from(buffer, byteOffset - head.length, head.length + length);
     all.set(head);
@@ -62,7 +65,7 @@ export class TensorFrame {
   }
 }
 
-/** The tensor of a message, in its frame or in shared memory. */
+/** A message's tensor, which is in its frame or in shared memory. */
 export interface Tensor {
   readonly byteLength: number;
   /** XXH64 from the sender, for the reader to compare. */
@@ -70,14 +73,14 @@ export interface Tensor {
   /** Fills the target. Call it once; it returns false if the bytes are no longer available. */
   copyTo(target: Uint8Array): boolean;
   /**
-   * Whether the memory may have been reused. It is asked when a copy has another checksum, and
-   * tells a late message from damaged bytes.
+   * Whether the memory may have been reused. When the checksum of a copy does not match, this tells
+   * a late message from damaged bytes.
    */
   isStale(): boolean;
 }
 
 /**
- * The body of a frame as a tensor. `free` releases its memory after the copy. Undefined in a
+ * The body of a frame as a tensor. `free` releases its memory after the copy. Undefined for a
  * header-only frame.
  */
 export function tensorOf({ body, checksum }: DecodedFrame, free?: Free): Tensor | undefined {
@@ -113,8 +116,9 @@ export function encodePointer(header: object, checksum: bigint): Buffer {
 }
 
 /**
- * Writes the head of a frame so that it ends where the body begins. `buffer` contains
- * MAX_FRAME_HEAD_BYTES for the head, then the body, then the checksum; only the head is written.
+ * Writes the part of a frame before its body, so that it ends where the body begins. `buffer` has
+ * MAX_FRAME_HEAD_BYTES of space for that part, then the body, then the checksum; nothing else is
+ * written.
  */
 export function encodeBefore(buffer: Uint8Array, header: object): TensorFrame {
   const packed = packHeader(header);
@@ -125,21 +129,21 @@ export function encodeBefore(buffer: Uint8Array, header: object): TensorFrame {
   return frame;
 }
 
-/** The size of `buffer` for a body of `bodyBytes`. */
+/** The size of the buffer that `encodeBefore` needs for a body of `bodyBytes`. */
 export function frameCapacity(bodyBytes: number): number {
   return MAX_FRAME_HEAD_BYTES + bodyBytes + CHECKSUM_BYTES;
 }
 
 /**
- * Splits a frame. Throws PROTOCOL if it is malformed. Nothing is unpacked before its length and CRC
- * are correct.
+ * Splits a frame. Throws PROTOCOL if it is malformed. The header is not unpacked before its length
+ * and CRC have been checked.
  */
 export function decodeFrame(frame: Buffer): DecodedFrame {
   if (frame.length < PREFIX_BYTES) throw malformed(`a frame of ${frame.length} bytes`);
   const headerBytes = frame.readUInt32LE(0);
   if (headerBytes > MAX_HEADER_BYTES) throw malformed(`a header of ${headerBytes} bytes`);
   const headEnd = PREFIX_BYTES + headerBytes;
-  if (frame.length < headEnd) throw malformed(`a header that ends after its frame`);
+  if (frame.length < headEnd) throw malformed(`a header that extends beyond its frame`);
   const packed = frame.subarray(PREFIX_BYTES, headEnd);
   if (crc32(packed) !== frame.readUInt32LE(4))
     throw malformed('a header whose CRC-32 does not match');

@@ -5,34 +5,34 @@ import { isOrdinary, isPlain, readHead, type WebSocketHead } from './websocket-h
 const NOTHING = Buffer.alloc(0);
 
 export interface LargeMessagesOptions {
-  /** The bytes come from a client, which masks. */
+  /** Whether the bytes come from a client, which masks its frames. */
   readonly isFromClient: boolean;
   readonly minBytes: number;
   readonly maxBytes: number;
   readonly deliver: (message: Buffer, free: Free) => void;
-  /** Takes whole frames, unchanged, for ws. */
+  /** Passes the other frames to ws, unchanged. */
   readonly pass: (bytes: Buffer) => void;
-  /** Takes these bytes for ws, which then reads the socket itself. */
+  /** Passes these bytes to ws, which reads the socket itself from then on. */
   readonly handOver: (bytes: Buffer) => void;
 }
 
 /**
  * Takes large binary messages out of the incoming bytes before ws sees them. ws gets the other
- * messages, pings and pongs. At the first frame of another kind (close, text, a fragment, too
- * large, malformed) ws takes over. Its own way is slow for tensors: it keeps the pieces of a
- * message (over TLS one per 16 KiB) and joins them in newly allocated memory, which is in no cache.
- * Here each piece is copied on arrival into the memory of the message before.
+ * messages, pings and pongs. At the first frame of any other kind (close, text, a fragment, too
+ * large, malformed), ws takes over. ws would be slow for tensors: it keeps the pieces of a message
+ * (one per 16 KiB over TLS) and joins them in newly allocated memory, which is not in any CPU
+ * cache. Here, each piece is copied on arrival into memory that an earlier message used.
  */
 export class LargeMessages {
   readonly #options: LargeMessagesOptions;
   /** Memory of an earlier message, released for reuse. */
   #spare: Buffer | undefined;
-  /** The message in progress, and its bytes so far. */
+  /** The message that is being received, and how many of its bytes have arrived. */
   #message: Buffer | undefined;
   #filled = 0;
-  /** Bytes that are still missing of the frames for ws. */
+  /** How many bytes of the frames for ws have not arrived yet. */
   #passing = 0;
-  /** The beginning of an incomplete head. */
+  /** The beginning of an incomplete WebSocket header. */
   #partialHead = NOTHING;
   #isOver = false;
 
@@ -109,7 +109,7 @@ export class LargeMessages {
     this.#spare = undefined;
     if (spare !== undefined && spare.buffer.byteLength >= bytes)
       return Buffer.from(spare.buffer, 0, bytes);
-    // The lengths of frames differ by a few bytes from step to step.
+    // Frame lengths differ by a few bytes from step to step, so the memory gets some room to spare.
     const memory = Buffer.allocUnsafeSlow(
       Math.min(bytes + MAX_HEADER_BYTES, MAX_LARGE_MESSAGE_BYTES),
     );
@@ -117,7 +117,7 @@ export class LargeMessages {
   }
 }
 
-/** The first `count` bytes at most, and the rest. */
+/** At most the first `count` bytes, and the rest. */
 function split(bytes: Buffer, count: number): [Buffer, Buffer] {
   return bytes.length <= count
     ? [bytes, NOTHING]

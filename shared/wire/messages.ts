@@ -23,7 +23,7 @@ const session = z.string().regex(/^[0-9a-f]{32}$/);
 const part = count(limits.MAX_STEPS);
 const microseconds = count(Number.MAX_SAFE_INTEGER);
 const fence = { run, term, step };
-/** For messages whose body may be in the sender's shared memory: `buffer` says where. */
+/** For messages whose body may be in the sender's shared memory, where `buffer` locates it. */
 const located = { ...fence, buffer: memoryBuffer.optional() };
 const farewell = { code: z.enum(errorCodes), message: text(limits.MAX_TEXT_CHARACTERS) };
 
@@ -37,13 +37,13 @@ export const workerMessage = z.discriminatedUnion('kind', [
     name: text(limits.MAX_NAME_CHARACTERS),
     session: session.optional(),
   }),
-  /** The worker loads data and builds graphs. It needs at most this long. */
+  /** The worker is loading data and building graphs. It needs at most `limitMilliseconds`. */
   z.strictObject({
     kind: z.literal('preparing'),
     limitMilliseconds: count(limits.MAX_PREPARE_LIMIT_MILLISECONDS),
   }),
   /**
-   * The worker is ready. The fingerprint is of the bytes that its engine computes for the first
+   * The worker is ready. The fingerprint covers the bytes that its engine computes for the first
    * batch of the run.
    */
   z.strictObject({
@@ -54,8 +54,8 @@ export const workerMessage = z.discriminatedUnion('kind', [
     memory: memoryAddress.optional(),
   }),
   /**
-   * The sum over one subtree (`part`) of a step, and how many of its rows are correct. Body: P
-   * gradients, then the loss.
+   * The sum over one subtree (`part`) of a step, and how many of its rows were classified
+   * correctly. Body: P gradients, then the loss.
    */
   z.strictObject({
     kind: z.literal('gradient'),
@@ -76,7 +76,7 @@ export const workerMessage = z.discriminatedUnion('kind', [
   }),
   /** The worker is idle and alive. */
   z.strictObject({ kind: z.literal('heartbeat') }),
-  /** The worker leaves, with the reason. */
+  /** The worker is leaving, for the given reason. */
   z.strictObject({ kind: z.literal('bye'), ...farewell }),
 ]);
 
@@ -109,13 +109,13 @@ export const coordinatorMessage = z.discriminatedUnion('kind', [
   }),
   /** The coordinator is alive. */
   z.strictObject({ kind: z.literal('heartbeat') }),
-  /** The coordinator closes the connection, with the reason. */
+  /** The coordinator is closing the connection, for the given reason. */
   z.strictObject({ kind: z.literal('bye'), ...farewell }),
 ]);
 
 export type WorkerMessage = z.infer<typeof workerMessage>;
 export type CoordinatorMessage = z.infer<typeof coordinatorMessage>;
-/** The messages with a worker's results. */
+/** The messages that carry a worker's results. */
 export type ResultMessage = Extract<WorkerMessage, { kind: 'gradient' | 'predictions' }>;
 
 /** The only place where untrusted data becomes a typed message. Throws PROTOCOL. */

@@ -11,8 +11,9 @@ import { TLSSocket } from 'node:tls';
  *     coordinator  200, Authentication-Info: proof="Q"
  *
  * Both requests use one connection. C is valid once, and only on its connection. P and Q are
- * HMAC-SHA256, keyed with the token, over the text that `proofOf` joins. The worker proves first,
- * so a stranger who asks a coordinator gets no material for guessing the token.
+ * HMAC-SHA256, keyed with the token, over the text that `proofOf` builds. The worker proves its
+ * knowledge first, so that a stranger cannot obtain material for guessing the token from a
+ * coordinator.
  */
 export interface Exchange {
   readonly coordinatorNonce: string;
@@ -24,7 +25,7 @@ export interface Exchange {
 }
 
 const SCHEME = 'MnistDist';
-/** Changes with the meaning of a proof. */
+/** Changes whenever the meaning of a proof changes. */
 const DOMAIN = 'mnist-dist proof 1';
 const NONCE_BYTES = 32;
 const HEX = '[0-9a-f]{64}';
@@ -32,7 +33,10 @@ const CHALLENGE = new RegExp(`^${SCHEME} nonce="(${HEX})"$`);
 const ANSWER = new RegExp(`^${SCHEME} nonce="(${HEX})", proof="(${HEX})"$`);
 const CONFIRMATION = new RegExp(`^proof="(${HEX})"$`);
 
-/** The path of the upgrade. It names the run, so that a proof is valid for this run only. */
+/**
+ * The path of the upgrade request. It contains the run's id, so that a proof is valid only for this
+ * run.
+ */
 export function workerPath(run: string): string {
   return `/worker/${encodeURIComponent(run)}`;
 }
@@ -61,7 +65,8 @@ export function isSameProof(given: string, expected: string): boolean {
 }
 
 /**
- * RFC 9266: a third party that relays between two TLS connections has a different value on each.
+ * The channel binding of RFC 9266: an attacker who relays between two TLS connections gets a
+ * different value on each.
  */
 export function channelOf(socket: Duplex): string {
   if (!(socket instanceof TLSSocket)) return '';

@@ -11,7 +11,8 @@ export type LookUpBuffer = (buffer: number, checksum: bigint) => Tensor | undefi
 export interface Received<M> {
   readonly message: M;
   /**
-   * The tensor of the message, its checksum not yet compared; undefined in a message without one.
+   * The message's tensor, whose checksum has not been compared yet; undefined if the message has
+   * none.
    */
   readonly tensor: Tensor | undefined;
 }
@@ -52,5 +53,5 @@ function tensorWith(
   if (buffer === undefined) return tensorOf(frame, free);
   const tensor = frame.body?.byteLength === 0 ? lookUp(buffer, frame.checksum) : undefined;
   if (tensor !== undefined) return tensor;
-  throw new ClusterError('PROTOCOL', 'the peer sent a buffer of shared memory that is not shared');
+  throw new ClusterError('PROTOCOL', 'the peer referred to shared memory that it does not share');
 }

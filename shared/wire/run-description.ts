@@ -3,7 +3,7 @@ import { configurationSchema } from '../configuration.ts';
 import { MAX_CLASSES, MAX_NAME_CHARACTERS, MAX_TEXT_CHARACTERS } from '../limits.ts';
 import { memoryAddress } from './shared-memory.ts';
 
-/** The answer to GET /run: everything that a worker needs before it connects. */
+/** The response to GET /run: everything that a worker needs before it connects. */
 export const runDescriptionSchema = z.object({
   protocol: z.int(),
   arithmetic: z.int(),
@@ -20,7 +20,7 @@ export const runDescriptionSchema = z.object({
 
 export type RunDescription = z.infer<typeof runDescriptionSchema>;
 
-/** The fields that every version has. */
+/** The fields that all versions of mnist-dist have in common. */
 export const versionsSchema = z.object({
   protocol: z.int(),
   arithmetic: z.int(),

@@ -13,19 +13,18 @@ import type { Tensor } from './frame.ts';
 import { MAX_SHARED_MEMORY_BYTES, SHARED_MEMORY_BUFFERS } from '../limits.ts';
 
 /**
- * A faster path for tensors between two processes of one host: a file in memory, written by its
- * owner only, which peers open through /proc. The message still travels over the socket and names
- * the buffer of its tensor. The file has no name, so it disappears with its owner, even after a
- * crash.
+ * A faster path for tensors between two processes on the same host: a file in memory that only its
+ * owner writes and that peers open through /proc. The message itself still travels over the socket,
+ * and says which buffer holds its tensor. The file has no name, so it disappears with its owner,
+ * even after a crash.
  *
  *     32 random bytes | u64 stamp of each buffer | zeros to 4096 | buffer 0 | buffer 1 | ...
  *
- * A buffer is a whole number of pages.
+ * A buffer occupies a whole number of pages.
  *
  * The stamp of a buffer is the checksum of its tensor. It changes before the first byte of the next
- * tensor is written. If a reader finds bytes with another checksum than its message has, the stamp
- * tells why: a changed stamp means that the buffer was reused, the same stamp that the bytes are
- * damaged.
+ * tensor is written. If a reader's copy does not match the checksum in its message, the stamp tells
+ * it why: if the stamp has changed, the buffer was reused; if not, the bytes are damaged.
  */
 const DIRECTORY = '/dev/shm';
 const PAGE_BYTES = 4096;
@@ -54,7 +53,7 @@ export const memoryBuffer = z
 
 export type MemoryAddress = z.infer<typeof memoryAddress>;
 
-/** The file of this process. */
+/** The shared-memory file that this process owns. */
 export class SharedMemory {
   readonly address: MemoryAddress;
   readonly #descriptor: number;
@@ -62,8 +61,8 @@ export class SharedMemory {
   readonly #stamp = Buffer.alloc(STAMP_BYTES);
 
   /**
-   * `bufferBytes` is the size of every tensor. Throws if the file cannot be created: on another
-   * system than Linux, or with too little shared memory.
+   * `bufferBytes` is the size of every tensor. Throws if the file cannot be created, because the
+   * system is not Linux or has too little shared memory.
    */
   constructor(bufferBytes: number) {
     if (process.platform !== 'linux')
@@ -76,7 +75,8 @@ export class SharedMemory {
     this.#descriptor = openSync(DIRECTORY, flags, 0o600);
     const secret = randomBytes(SECRET_BYTES);
     try {
-      // All pages are allocated now, so that a full memory fails here and not during a step.
+      // All pages are allocated now, so that a lack of memory is detected here and not during a
+      // step.
       const zeros = Buffer.alloc(strideBytes(bufferBytes));
       for (let buffer = 0; buffer < SHARED_MEMORY_BUFFERS; buffer++)
         writeWhole(this.#descriptor, zeros, bufferStart(bufferBytes, buffer));
@@ -92,7 +92,7 @@ export class SharedMemory {
     };
   }
 
-  /** `checksum` is that of the message that will name the buffer. */
+  /** `checksum` is that of the message that will refer to the buffer. */
   write(buffer: number, bytes: Uint8Array, checksum: bigint): void {
     this.#stamp.writeBigUInt64LE(checksum);
     writeWhole(this.#descriptor, this.#stamp, stampStart(buffer));
@@ -104,7 +104,7 @@ export class SharedMemory {
   }
 }
 
-/** The file of another process, for reading. */
+/** The shared-memory file of another process, opened for reading. */
 export class PeerMemory {
   readonly #descriptor: number;
   readonly #bufferBytes: number;
@@ -131,17 +131,17 @@ export class PeerMemory {
         throw new Error(`${path} has ${size} bytes, not ${fileBytes(bufferBytes)}`);
       const found = Buffer.alloc(SECRET_BYTES);
       if (!readWhole(this.#descriptor, found, 0) || found.toString('hex') !== secret)
-        throw new Error(`${path} has another secret`);
+        throw new Error(`${path} has a different secret`);
     } catch (error) {
       closeSync(this.#descriptor);
       throw error;
     }
   }
 
-  /** The tensor in a buffer; `checksum` is from the message that named the buffer. */
+  /** The tensor in a buffer; `checksum` is from the message that referred to the buffer. */
   tensor(buffer: number, checksum: bigint): Tensor {
     const byteLength = this.#bufferBytes;
-    // A closed descriptor's number may refer to another file.
+    // The number of a closed descriptor may already refer to a different file.
     const copyTo = (target: Uint8Array) =>
       this.#open &&
       readWhole(this.#descriptor, target.subarray(0, byteLength), bufferStart(byteLength, buffer));
@@ -149,7 +149,7 @@ export class PeerMemory {
   }
 
   #isReused(buffer: number, checksum: bigint): boolean {
-    // Nothing is read after the connection has closed.
+    // Nothing may be read after the connection has closed.
     if (!this.#open) return true;
     const stamp = Buffer.alloc(STAMP_BYTES);
     return (
@@ -157,7 +157,7 @@ export class PeerMemory {
     );
   }
 
-  /** Tensors that were not copied before are lost. */
+  /** Tensors that have not been copied yet are lost. */
   close(): void {
     if (!this.#open) return;
     this.#open = false;
@@ -184,7 +184,7 @@ function fileBytes(bufferBytes: number): number {
 function writeWhole(descriptor: number, bytes: Uint8Array, at: number): void {
   const written = writeSync(descriptor, bytes, 0, bytes.byteLength, at);
   if (written !== bytes.byteLength)
-    throw new Error(`${DIRECTORY} took ${written} of ${bytes.byteLength} bytes`);
+    throw new Error(`${DIRECTORY} accepted only ${written} of ${bytes.byteLength} bytes`);
 }
 
 function readWhole(descriptor: number, into: Uint8Array, at: number): boolean {

@@ -3,10 +3,11 @@
  *
  *     u8 FIN, RSV1-3 and opcode | u8 MASK and length | u16 or u64 length, big-endian | u32 mask
  *
- * The length is one byte up to 125; 126 means that two more bytes have it, 127 eight more.
+ * A length up to 125 takes one byte; 126 means that the next two bytes contain the length, and 127
+ * that the next eight do.
  */
 export const MAX_WEBSOCKET_HEAD_BYTES = 14;
-/** FIN and the opcode of binary data: a message of one frame. */
+/** FIN and the opcode for binary data: a message in a single frame. */
 const WHOLE_BINARY = 0x82;
 const PING = 0x89;
 const PONG = 0x8a;
@@ -26,8 +27,8 @@ export interface WebSocketHead {
 }
 
 /**
- * The head of a binary message, with its length in eight bytes. A client's mask is zero, which does
- * not change the payload.
+ * The header of a binary message, with its length in eight bytes. A client's mask is zero, which
+ * does not change the payload.
  */
 export function largeHead(payloadBytes: number, isClient: boolean): Buffer {
   const head = Buffer.alloc(
@@ -39,14 +40,14 @@ export function largeHead(payloadBytes: number, isClient: boolean): Buffer {
   return head;
 }
 
-/** Whether the payload is a complete message: one frame, binary, not changed by a mask. */
+/** Whether the payload is a complete message: a single binary frame that a mask does not change. */
 export function isPlain({ firstByte, mask }: WebSocketHead): boolean {
   return firstByte === WHOLE_BINARY && (mask ?? 0) === 0;
 }
 
 /**
- * Whether the frame is one that well-behaved peers send before they close: a whole binary message,
- * a ping or a pong.
+ * Whether the frame is of a kind that well-behaved peers send before they close: a whole binary
+ * message, a ping or a pong.
  */
 export function isOrdinary(
   { firstByte, payloadBytes, mask }: WebSocketHead,
@@ -58,7 +59,7 @@ export function isOrdinary(
   return (firstByte === PING || firstByte === PONG) && payloadBytes <= MAX_ONE_BYTE;
 }
 
-/** The head at `at`; undefined if it is incomplete. */
+/** The header at `at`; undefined if it is incomplete. */
 export function readHead(bytes: Buffer, at: number): WebSocketHead | undefined {
   if (bytes.length < at + 2) return undefined;
   const second = bytes.readUInt8(at + 1);

@@ -17,9 +17,9 @@ function nextWeights(w: v128, m: v128, v: v128, rate: v128, epsilon: v128): v128
 }
 
 /**
- * One step of Adam on `count` floats: weights from `from` to `to` (the same, or apart), moments in
- * place. Returns XXH64 of the weights written. The hash runs in the integer units while the SIMD
- * divider, which decides the time, works.
+ * One step of Adam on `count` floats: reads the weights at `from`, writes them to `to` (the same
+ * address, or not overlapping), and updates the moments in place. Returns the XXH64 of the new
+ * weights. The hash runs in the integer units while the SIMD divider, the bottleneck, is busy.
  */
 export function adam(
   from: usize,

@@ -1,15 +1,15 @@
 import { finish, round, START1, START2, START3, START4, STRIPE_BYTES } from './xxh64';
 
-// A WebAssembly function returns one value, and an array for two would have to be allocated. The
-// caller asks for the second value right after.
+// A WebAssembly function returns one value, and returning two in an array would need an allocation.
+// The caller fetches the second value right afterwards.
 let finite: bool = true;
 
-/** Whether all floats of the last `check` were finite. */
+/** Whether all floats in the last `check` were finite. */
 export function lastFinite(): bool {
   return finite;
 }
 
-/** XXH64 of `count` floats, in one pass with the test for `lastFinite`. */
+/** The XXH64 of `count` floats, computed in the same pass as the result of `lastFinite`. */
 export function check(at: usize, count: u32): u64 {
   const length = (<usize>count) << 2;
   const end = at + length;
@@ -17,8 +17,8 @@ export function check(at: usize, count: u32): u64 {
   let b = START2;
   let c = START3;
   let d = START4;
-  // Without its sign, as an integer, a float is not finite from 0x7f800000 on: doubled, from
-  // 0xff000000 on.
+  // As an integer without its sign bit, a float that is not finite is at least 0x7f800000. Doubled,
+  // it is at least 0xff000000.
   let largest = i32x4.splat(0);
   while (at + STRIPE_BYTES <= end) {
     const low = v128.load(at);

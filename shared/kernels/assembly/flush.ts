@@ -1,7 +1,7 @@
 /**
- * Flushes every float with a magnitude below 2^-126 to a zero of its sign; NaN and infinities pass.
- * TensorFlow's graphs flush, WebAssembly does not. The comparison is on integers, because a float
- * comparison may stall on a subnormal operand.
+ * Flushes every float with a magnitude below 2^-126 to a zero of its sign; NaN and infinities pass
+ * unchanged. TensorFlow's graphs flush such floats, but WebAssembly does not. The comparison is on
+ * integers, because a float comparison may stall on a subnormal operand.
  */
 export function flush(x: v128): v128 {
   const tiny = i32x4.eq(v128.and(x, i32x4.splat(0x7f800000)), i32x4.splat(0));

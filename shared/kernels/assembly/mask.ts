@@ -1,5 +1,5 @@
-// Philox4x32-10 (Salmon et al. 2011, Random123), four blocks at once: vector i holds word i of four
-// counters.
+// Philox4x32-10 (Salmon et al. 2011, Random123), four blocks in parallel: vector i holds word i of
+// four counters.
 const MULTIPLIER0: u32 = 0xd2511f53;
 const MULTIPLIER1: u32 = 0xcd9e8d57;
 const WEYL0: u32 = 0x9e3779b9;
@@ -63,8 +63,8 @@ function sixteen(
 }
 
 /**
- * Dropout masks of `rows` rows from `position` of the global batch: `units` floats each, 0 if the
- * unit's random word is below `threshold`, else `keep`.
+ * Writes the dropout masks of `rows` rows, starting at `position` in the global batch: `units`
+ * floats each, 0 if the unit's random word is below `threshold`, else `keep`.
  */
 export function mask(
   out: usize,

@@ -3,8 +3,8 @@ import { flush } from './flush';
 /** into = flush(into + from), `count` floats. */
 export function add(into: usize, from: usize, count: u32): void {
   const end = into + ((<usize>count) << 2);
-  // Four vectors per iteration: the cost of the loop is noticeable beside three memory operations
-  // per vector.
+  // Four vectors per iteration, because the loop's overhead is noticeable next to only three memory
+  // operations per vector.
   while (into + 64 <= end) {
     const a = flush(f32x4.add(v128.load(into), v128.load(from)));
     const b = flush(f32x4.add(v128.load(into, 16), v128.load(from, 16)));
@@ -25,8 +25,8 @@ export function add(into: usize, from: usize, count: u32): void {
 }
 
 /**
- * into = flush(into + 0), `count` floats, which adds the +0 of a shard without rows (-0 becomes
- * +0).
+ * into = flush(into + 0), `count` floats, which adds the +0 that a shard without rows contributes
+ * (-0 becomes +0).
  */
 export function addZero(into: usize, count: u32): void {
   const end = into + ((<usize>count) << 2);

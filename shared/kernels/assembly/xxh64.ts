@@ -1,6 +1,6 @@
-// XXH64 with seed 0: https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md Four
-// accumulators take 8 bytes each of a stripe of 32; a pass that reads floats anyway runs them
-// beside its SIMD.
+// XXH64 with seed 0 (https://github.com/Cyan4973/xxHash/blob/dev/doc/xxhash_spec.md). Four
+// accumulators each take 8 bytes of a 32-byte stripe. A pass that reads floats anyway updates them
+// alongside its SIMD work.
 const PRIME1: u64 = 0x9e3779b185ebca87;
 const PRIME2: u64 = 0xc2b2ae3d27d4eb4f;
 const PRIME3: u64 = 0x165667b19e3779f9;
@@ -24,8 +24,8 @@ function merge(hash: u64, accumulator: u64): u64 {
 }
 
 /**
- * The hash, given the accumulators after all whole stripes; `at` is where the `length % 32` bytes
- * after them begin.
+ * The hash, given the accumulators after all whole stripes; `at` is the address of the remaining
+ * `length % 32` bytes.
  */
 export function finish(a: u64, b: u64, c: u64, d: u64, length: usize, at: usize): u64 {
   let hash: u64 = PRIME5;
@@ -52,7 +52,7 @@ export function finish(a: u64, b: u64, c: u64, d: u64, length: usize, at: usize)
   return hash ^ (hash >> 32);
 }
 
-/** XXH64 of `length` bytes. */
+/** The XXH64 of `length` bytes. */
 export function checksum(at: usize, length: usize): u64 {
   let a = START1;
   let b = START2;

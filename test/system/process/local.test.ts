@@ -75,7 +75,7 @@ describe('local', () => {
       ...newRun(temporaryFolder()),
     ];
     for (const [limit, said] of [
-      ['-n 64', /256 open files are needed, and the limit is 64 \(ulimit -n\)/],
+      ['-n 64', /256 open files are needed, but the limit is 64 \(ulimit -n\)/],
       ['-v 8000000', /there is not enough memory: WebAssembly/],
     ] as const) {
       const shell = spawn('bash', ['-c', `ulimit ${limit}; exec "$@"`, 'bash', ...local]);

@@ -167,8 +167,8 @@ describe('verify', () => {
     for (const [name, bytes] of Object.entries(tinyFiles)) writeFileSync(join(data, name), bytes);
     const { code, output } = await run(['verify', finished, '--data', data]);
     expect(code, output).toBe(errorTable.NOT_REPLAYABLE.exit);
-    expect(output).toMatch(/was trained with dataset .*; this is/);
-    expect(output).toMatch(/name MNIST with --data DIR/);
+    expect(output).toMatch(/was trained on dataset .*; this is/);
+    expect(output).toMatch(/pass the folder of MNIST with --data DIR/);
   });
 
   it('rejects a folder that is not a run', async () => {

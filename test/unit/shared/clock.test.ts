@@ -3,7 +3,9 @@ import { expect, it } from 'vitest';
 import { AwakeClock } from '../../../shared/clock.ts';
 import { SUSPENSION_MILLISECONDS } from '../../../shared/limits.ts';
 
-/** A clock, and a function that advances the elapsed and the processor time in milliseconds. */
+/**
+ * A clock, and a function that advances its elapsed time and its processor time, in milliseconds.
+ */
 function clockOfProcess() {
   let passed = 1_000;
   let used = 300;
@@ -30,7 +32,7 @@ it('a clock stops while its process is suspended, and never runs backwards', () 
   expect(after(10, 10)).toBe(asleep + 10);
 });
 
-it('a clock detects a suspension although many threads have computed before it', () => {
+it('a clock detects a suspension even if many threads were computing before it', () => {
   const { clock, after } = clockOfProcess();
   for (let look = 0; look < 100; look++) after(3, 3 * 16);
   const asleep = clock.now();

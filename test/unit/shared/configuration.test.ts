@@ -12,7 +12,7 @@ import { totalSteps } from '../../../shared/arithmetic/schedule.ts';
 import { configurationFixture } from '../../fixtures/configuration.ts';
 
 describe('the configuration', () => {
-  it('is a schedule and equals what is read back from its record', () => {
+  it('determines the schedule, and survives a round trip through its record', () => {
     expect(totalSteps(configurationSchema.parse(configurationFixture))).toBe(9375);
     for (const configuration of [configurationFixture, { ...configurationFixture, steps: 480 }]) {
       const record = configurationRecordSchema.parse(
@@ -22,7 +22,7 @@ describe('the configuration', () => {
     }
   });
 
-  it('has one text for any order of its fields', () => {
+  it('has the same canonical text for any order of its fields', () => {
     const reversed = configurationSchema.parse(
       Object.fromEntries(Object.entries(configurationFixture).reverse()),
     );
@@ -35,7 +35,7 @@ describe('the configuration', () => {
     );
   });
 
-  it('lists the differing settings of two runs with both values, without their length', () => {
+  it('lists the settings in which two runs differ, with both values but without the length', () => {
     const other = {
       ...configurationFixture,
       dataset: 'cd'.repeat(32),
@@ -92,7 +92,7 @@ describe('the configuration', () => {
     [64, 8],
     [256, 8],
     [4096, 8],
-  ])('cuts a batch of %i into %i shards by default', (batchSize, shards) => {
+  ])('divides a batch of %i into %i shards by default', (batchSize, shards) => {
     expect(defaultVirtualShards(batchSize)).toBe(shards);
   });
 });

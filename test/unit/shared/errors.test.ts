@@ -22,7 +22,7 @@ describe('the table of errors', () => {
     expect(close).toBeLessThan(5000);
   });
 
-  it('reserves exit code 1 for a defect', () => {
+  it('reserves exit code 1 for bugs', () => {
     expect(errorCodeOfExit(1)).toBe('UNEXPECTED');
   });
 });

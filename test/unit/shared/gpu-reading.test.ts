@@ -6,7 +6,7 @@ import { parseMessage, workerMessage } from '../../../shared/wire/messages.ts';
 const devices = (...gpus: object[]) => ({ kind: 'devices', gpus });
 
 describe('the message about GPUs', () => {
-  it('fits a header with the most GPUs and the longest numbers', () => {
+  it('fits in a header with the maximum number of GPUs and the longest numbers', () => {
     const longest = {
       utilization: 1 / 3,
       temperatureCelsius: 1000 / 3,
@@ -37,12 +37,12 @@ describe('the message about GPUs', () => {
     ['a GPU whose number is too high', devices({ index: MAX_GPUS })],
     ['a GPU with a name', devices({ index: 0, name: 'x' })],
     ['a utilization above 1', devices({ index: 0, utilization: 1.01 })],
-    ['a power that is not finite', devices({ index: 0, powerWatts: Infinity })],
+    ['a power draw that is not finite', devices({ index: 0, powerWatts: Infinity })],
     ['a temperature that is not a number', devices({ index: 0, temperatureCelsius: NaN })],
     ['a temperature below absolute zero', devices({ index: 0, temperatureCelsius: -300 })],
-    ['a negative size of memory', devices({ index: 0, memoryUsedBytes: -1 })],
-    ['a text for a number', devices({ index: 0, memorySizeBytes: '1024' })],
-    ['a text for its GPUs', { kind: 'devices', gpus: 'all' }],
+    ['a negative memory size', devices({ index: 0, memoryUsedBytes: -1 })],
+    ['text instead of a number', devices({ index: 0, memorySizeBytes: '1024' })],
+    ['text instead of its GPUs', { kind: 'devices', gpus: 'all' }],
     ['no GPUs at all', { kind: 'devices' }],
   ])('is rejected with %s', (_, message) => {
     expect(() => parseMessage(workerMessage, decodeFrame(encodeHeader(message)).header)).toThrow(

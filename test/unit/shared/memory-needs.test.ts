@@ -13,7 +13,8 @@ const large = { inputs: 784, hidden: [2048, 2048], classes: 10 };
 const deep = { inputs: 784, hidden: Array.from({ length: 8 }, () => 256), classes: 10 };
 
 describe('the memory that a run needs', () => {
-  // Measured: a worker's peak memory above that with a batch of 32 and 8 hidden units.
+  // The measurements: by how much a worker's peak memory exceeds that with a batch of 32 and 8
+  // hidden units.
   it.each([
     ['wasm', { model: small, batchSize: 16_384, virtualShards: 1, dropout: 0 }, 249],
     ['wasm', { model: deep, batchSize: 4096, virtualShards: 1, dropout: 0 }, 336],
@@ -27,7 +28,7 @@ describe('the memory that a run needs', () => {
     ['wasm', { model: wide, batchSize: 16_384, virtualShards: 1, dropout: 0.2 }, 1010],
     ['wasm', { model: large, batchSize: 1024, virtualShards: 8, dropout: 0.2 }, 388],
   ] as const)(
-    'of %s is at least about the measured need, and at most a quarter more',
+    'is for %s at least about what was measured, and at most a quarter more',
     (engine, configuration, measuredMebibytes) => {
       const mebibytes = workerBytes(configuration, engine) / MEBIBYTE;
       expect(mebibytes).toBeGreaterThan(0.95 * measuredMebibytes);
@@ -51,7 +52,7 @@ describe('the memory that a run needs', () => {
       }
   });
 
-  it('of a worker is rejected with the need, the limit and the option', () => {
+  it('is rejected if a worker needs too much, stating the need, the limit and the option', () => {
     const model = { inputs: 784, hidden: Array.from({ length: 16 }, () => 512), classes: 10 };
     const needing = { model, batchSize: 65_536, virtualShards: 1, dropout: 0.2 };
     for (const engine of ['tensorflow', 'wasm', 'reference'] as const)
@@ -65,7 +66,7 @@ describe('the memory that a run needs', () => {
       );
   });
 
-  it('of a coordinator is rejected with the need and the limit', () => {
+  it('is rejected if the coordinator needs too much, stating the need', () => {
     const model = { inputs: 784, hidden: [65_536, 65_536], classes: 10 };
     expect(() => checkCoordinatorMemory({ model, virtualShards: 4 })).toThrow(
       expect.objectContaining({

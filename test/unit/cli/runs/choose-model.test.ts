@@ -231,15 +231,12 @@ describe('rejects, with the name of the file,', () => {
     for (const [bytes, what] of [
       [modelBytes().subarray(0, -4), 'not an intact safetensors file'],
       [new Uint8Array(0), 'not an intact safetensors file'],
-      [encodeTensors({ metadata: {}, tensors }), 'not a model of mnist-dist'],
+      [encodeTensors({ metadata: {}, tensors }), 'not an mnist-dist model'],
       [
         encodeTensors({ metadata: { ...metadata, configuration: '{' }, tensors }),
-        'not a model of mnist-dist',
+        'not an mnist-dist model',
       ],
-      [
-        encodeTensors({ metadata: { ...metadata, step: '0' }, tensors }),
-        'not a model of mnist-dist',
-      ],
+      [encodeTensors({ metadata: { ...metadata, step: '0' }, tensors }), 'not an mnist-dist model'],
       [encodeTensors({ metadata, tensors }), 'does not have the tensors'],
       [
         encodeTensors({ metadata: { ...metadata, configuration: hugeText }, tensors }),

@@ -63,7 +63,7 @@ describe('the board of a run', () => {
     expect(new Board(facts, asItIs).view(status)).toBeUndefined();
   });
 
-  it('shows the records of an earlier coordinator, and takes repeated steps once', () => {
+  it('shows the records from an earlier coordinator, and counts repeated steps once', () => {
     const confusion = [
       [3, 1],
       [0, 4],
@@ -86,11 +86,11 @@ describe('the board of a run', () => {
     expect(view?.events.map(({ message }) => message)).toEqual([
       'evaluated after step 2: accuracy 87.50 %',
     ]);
-    // Only what is new goes to pages that are open.
+    // Open pages get only what is new.
     expect(board.takeUpdate(status).curve?.map(([last]) => last)).toEqual([4]);
   });
 
-  it('sends everything once', () => {
+  it('sends everything exactly once', () => {
     const board = opened();
     board.step(step(1));
     board.step(step(2));
@@ -112,14 +112,14 @@ describe('the board of a run', () => {
     expect(board.takeUpdate(status)).toEqual({ status });
   });
 
-  it('follows workers by all events, even short ones and those of earlier coordinators', () => {
+  it('follows workers through all events, even from earlier coordinators', () => {
     const at = (second: number, event: string, fields: object = {}) =>
       JSON.stringify({ time: `2026-01-01T00:00:0${second}.000Z`, event, worker: 'w0', ...fields });
     const past = [at(1, 'hello'), at(2, 'ready'), at(3, 'first_shard')].join('\n');
     const board = opened([], past);
     board.event('start', { term: 2, step: 3 });
     for (const event of ['hello', 'ready', 'first_shard']) board.event(event, { worker: 'w0' });
-    // Not late: its result was not finite.
+    // The worker is not late: its result was not finite.
     board.event('lease_again', { worker: 'w0' });
     board.event('lease_again', { worker: 'w0', late: true });
     board.event('back', { worker: 'w0' });

@@ -11,14 +11,14 @@ const step = (number: number): CurveStep => ({
 });
 
 describe('the curve of a run', () => {
-  it('has a point for every step while it has room', () => {
+  it('has a point for every step while there is room', () => {
     const curve = new Curve(8);
     for (let i = 1; i <= 8; i++) curve.add(step(i));
     expect(curve.points().map(([last]) => last)).toEqual([1, 2, 3, 4, 5, 6, 7, 8]);
     expect(curve.points()[3]).toEqual([4, 0.25, Number((4 / 11).toPrecision(6)), 5500]);
   });
 
-  it('never has more points than its limit, ends with the last step, and omits no sample', () => {
+  it('never exceeds its limit of points, ends with the last step, and counts every sample', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 3000 }),
@@ -57,7 +57,7 @@ describe('the curve of a run', () => {
     );
   });
 
-  it('takes a step that is computed again only once', () => {
+  it('counts a step only once, even if it is computed again', () => {
     const curve = new Curve(4);
     for (const number of [1, 2, 3, 2, 3, 4]) curve.add(step(number));
     expect(curve.points().map(([last]) => last)).toEqual([1, 2, 3, 4]);
@@ -67,7 +67,7 @@ describe('the curve of a run', () => {
     const curve = new Curve(4);
     expect(curve.take()).toEqual([]);
     for (let i = 1; i <= 5; i++) curve.add(step(i));
-    // One point too many: each two became one.
+    // There was one point too many, so the points were merged in pairs.
     expect(curve.take().map(([last]) => last)).toEqual([2, 4, 5]);
     expect(curve.take()).toEqual([]);
     curve.add(step(6));

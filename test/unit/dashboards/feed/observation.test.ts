@@ -44,7 +44,7 @@ function worker(
   return { name, condition, engine: engineFixture, traffic };
 }
 
-/** A run to be observed, whose input a test may change. */
+/** An observation of a run whose inputs a test may change. */
 function observe(workers: WorkerInspection[] = [worker('w0')], opening: Partial<OpenReport> = {}) {
   const time = { now: 0 };
   const disk = { isFull: false };
@@ -105,7 +105,7 @@ function step(number: number, more: Partial<StepReport> = {}): StepReport {
 }
 
 describe('an observation', () => {
-  it('exports every metric of the catalogue after one event of each kind', async () => {
+  it('exports every metric in the catalogue after one event of each kind', async () => {
     const { observation } = observe();
     observation.event('hello', {});
     observation.result({ worker: 'w0', microseconds: 1000, milliseconds: 3 });
@@ -163,7 +163,7 @@ describe('an observation', () => {
     }
   });
 
-  it('begins with zeros for counts, and without values for which zero is wrong', async () => {
+  it('begins with counts of zero, and without values for which zero would be wrong', async () => {
     const samples = await scrape(observe([]).observation);
     for (const reason of losses)
       expect(samples.get(`worker_losses_total{reason="${reason}"}`)).toBe(0);
@@ -179,7 +179,7 @@ describe('an observation', () => {
       expect(samples.has(`${name}{}`), name).toBe(false);
   });
 
-  it('limits its labels, and counts workers without a label together', async () => {
+  it('limits the number of labels, and counts workers without a label together', async () => {
     const many = Array.from({ length: 100 }, (_, i) => worker(`w${i}`));
     const { observation } = observe(many);
     for (const { name } of many)
@@ -212,7 +212,7 @@ describe('an observation', () => {
     expect(observation.view()?.status).toMatchObject({ lost: 2 });
   });
 
-  it('has the traffic of connections that were closed because the run is over', async () => {
+  it('includes the traffic of connections that were closed because the run had ended', async () => {
     const { observation, inspection } = observe();
     observation.ended({ state: 'finished', code: undefined, message: '' });
     observation.left({ worker: 'w0', cause: 'finished', traffic: worker('w0').traffic });
@@ -224,7 +224,7 @@ describe('an observation', () => {
     ).toEqual(losses.map(() => 0));
   });
 
-  it('reports no worker that left in good order as lost, until it is lost later', async () => {
+  it('reports a worker that shut down as lost only if it returns and is then lost', async () => {
     const { observation, inspection } = observe();
     const { traffic } = worker('w0');
     const up = async () => (await scrape(observation)).get('worker_up{worker="w0"}');
@@ -240,13 +240,13 @@ describe('an observation', () => {
     expect(await up()).toBe(1);
     leave('connection');
     expect(await up()).toBe(0);
-    // A worker that is gone has no measurements.
+    // There are no measurements for a worker that is gone.
     expect(
       (await scrape(observation)).has('worker_heartbeat_round_trip_seconds{worker="w0"}'),
     ).toBe(false);
   });
 
-  it('forgets workers that left long ago or exceed the limit, not those present', async () => {
+  it('forgets workers that left long ago or exceed the limit, but not present ones', async () => {
     const { observation, inspection, time } = observe();
     const present = (...names: string[]) => {
       inspection.now = {
@@ -261,7 +261,7 @@ describe('an observation', () => {
       observation.turn();
     };
     const reading = { index: 0, utilization: 0.5, memoryUsedBytes: 1, memorySizeBytes: 2 };
-    // A worker has another name at each start.
+    // The worker has a different name each time it starts.
     for (let start = 0; start < 2 * MAX_OBSERVED_WORKERS; start++) {
       present(`w${start}`);
       observation.devices(`w${start}`, [{ ...reading, temperatureCelsius: 3, powerWatts: 4 }]);
@@ -285,7 +285,7 @@ describe('an observation', () => {
     expect((await scrape(observation)).get('train_samples_total{worker="w0"}')).toBe(64);
   });
 
-  it('takes no worker for the coordinator because of its name', async () => {
+  it('does not mistake a worker for the coordinator because of its name', async () => {
     const { observation } = observe([worker('coordinator'), worker('w0')]);
     observation.turn();
     const samples = await scrape(observation);
@@ -293,7 +293,7 @@ describe('an observation', () => {
     expect(samples.has('worker_up{worker="coordinator"}')).toBe(false);
   });
 
-  it('begins where a run resumes, and has earlier steps once they are read', async () => {
+  it('begins where a run resumes, and adds earlier steps once they have been read', async () => {
     const formatter = new MetricsFormatter();
     const common = { epoch: 1, samples: 4, loss: 2, correct: 1 };
     const text = [1, 2, 3]
@@ -316,10 +316,10 @@ describe('an observation', () => {
     expect(observation.view()?.evaluations.map(([step]) => step)).toEqual([2]);
   });
 
-  it('reports where a run resumes before its first step', async () => {
+  it('reports where a run resumes, even before its first new step', async () => {
     const event = (name: string, minutes: number) =>
       `${JSON.stringify({ time: new Date(60_000 * minutes).toISOString(), event: name })}\n`;
-    // The run lasted an hour, a day ago.
+    // The run lasted an hour, long ago.
     const events = event('start', 0) + event('checkpoint', 60);
     const { observation, time } = observe([worker('w0')], { step: 100, epoch: 3, events });
     const samples = await scrape(observation);
@@ -331,12 +331,12 @@ describe('an observation', () => {
     const status = observation.turn()?.status;
     expect(status).toMatchObject({ step: 110 });
     expect(status?.seconds).toBe(3601);
-    // Ten steps in a second, not a hundred and ten.
+    // The rate is ten steps a second, not a hundred and ten.
     const { totalSteps } = runFacts(configurationFixture, dataset, '1.2.3', true);
     expect(status?.secondsLeft).toBeCloseTo((totalSteps - 110) / 10);
   });
 
-  it('reports what the run waits for, and then no remaining time', () => {
+  it('reports what the run is waiting for, and no remaining time while it waits', () => {
     const { observation, time, inspection } = observe([
       worker('w0', 'idle'),
       worker('w1', 'preparing'),
@@ -356,7 +356,7 @@ describe('an observation', () => {
     });
   });
 
-  it('reports a problem until it is over: a full disk, a missing checkpoint', () => {
+  it('reports a problem for as long as it lasts: a full disk, or a missing checkpoint', () => {
     const { observation, disk } = observe();
     expect([observation.problem, observation.turn()?.status?.problem]).toEqual([undefined, '']);
     disk.isFull = true;
@@ -369,23 +369,23 @@ describe('an observation', () => {
     expect(observation.problem).toBeUndefined();
   });
 
-  it('asks for the norm of a gradient a few times a second only', () => {
+  it('computes the norm of the gradient only a few times a second', () => {
     const { observation, time } = observe();
-    let panel = 0;
-    const gradientNorm = () => (panel += 1);
+    let computed = 0;
+    const gradientNorm = () => (computed += 1);
     for (let i = 1; i <= 2000; i++) {
       time.now = i;
       observation.step(step(i, { gradientNorm }));
     }
-    expect(panel).toBe(8);
+    expect(computed).toBe(8);
   });
 });
 
 describe('a viewer', () => {
-  it('cannot end a run: one that throws gets no more reports, the others get all', () => {
+  it('cannot end a run: after it throws, only other viewers get reports', () => {
     const seen: number[] = [];
     let calls = 0;
-    const defect = new Error('a defect');
+    const defect = new Error('a bug');
     const failing = {
       ...silentViewer,
       step: () => {
@@ -405,8 +405,8 @@ describe('a viewer', () => {
   });
 });
 
-describe('the update of a page', () => {
-  it('has the most confident mistakes with their pictures, as predicted then', () => {
+describe('an update for a page', () => {
+  it('has the most confident mistakes of the evaluation, with their pictures', () => {
     const { observation } = observe();
     evaluate(observation);
     const update = observation.turn();
@@ -434,7 +434,7 @@ describe('the update of a page', () => {
     expect(observation.turn()?.evaluated).toBeUndefined();
   });
 
-  it('has each change of a worker once', () => {
+  it('has each change in the state of a worker once', () => {
     const { observation, inspection } = observe([worker('w0'), worker('w1', 'preparing')]);
     expect(observation.turn()?.changes?.map(({ worker: name, state }) => [name, state])).toEqual([
       ['w0', 'training'],
@@ -452,7 +452,7 @@ describe('the update of a page', () => {
     ]);
   });
 
-  it('has the end of the run, and its workers as done', async () => {
+  it('reports the end of the run, and its workers as done', async () => {
     const { observation, inspection, time } = observe();
     observation.step(step(3));
     observation.turn();
@@ -473,7 +473,7 @@ describe('the update of a page', () => {
       { name: 'w0', state: 'done', engine: 'reference, cpu' },
     ]);
     expect(after?.changes).toBeUndefined();
-    // Prometheus sees them as gone.
+    // To Prometheus, the workers are gone.
     const samples = await scrape(observation);
     expect(samples.get('worker_up{worker="w0"}')).toBe(0);
     expect(samples.get('training_running{}')).toBe(0);

@@ -2,7 +2,7 @@ import { expect } from 'vitest';
 import type { Observation } from '../../../../dashboards/feed/observation.ts';
 import { METRIC_PREFIX } from '../../../../dashboards/metrics/catalogue.ts';
 
-/** Hands it an evaluation of four images, two of them misclassified. */
+/** Reports an evaluation of four images, two of which are misclassified. */
 export function evaluate(observation: Observation): void {
   observation.evaluation({
     step: 2,
@@ -23,7 +23,7 @@ export function evaluate(observation: Observation): void {
   });
 }
 
-/** `name{labels}` -> value, run_id left out. */
+/** The samples of a scrape: `name{labels}` -> value, without the label run_id. */
 export async function scrape(observation: Observation): Promise<Map<string, number>> {
   const text = (await observation.scrape())?.text ?? '';
   const samples = new Map<string, number>();

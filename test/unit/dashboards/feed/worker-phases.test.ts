@@ -12,7 +12,7 @@ function stepOf(phases: PhaseTimes): WorkerPhases[] {
 }
 
 describe('the phases of a step', () => {
-  it('are, for each worker, its compute time and the rest until its last result', () => {
+  it('are the compute time of each worker, and the rest of the time until its last result', () => {
     const phases = new PhaseTimes();
     phases.result({ worker: 'a', microseconds: 1000, milliseconds: 1.5 });
     phases.result({ worker: 'b', microseconds: 500, milliseconds: 2 });
@@ -32,7 +32,7 @@ describe('the phases of a step', () => {
     expect(stepOf(phases)).toEqual([{ worker: 'liar', compute: 2, exchange: 0 }]);
   });
 
-  it('become shares of the recent time', () => {
+  it('become shares of recent time', () => {
     const shares = new TimeShares();
     for (let turn = 0; turn < 100; turn++) {
       shares.add({ worker: 'a', compute: 3, exchange: 1 });
@@ -50,8 +50,8 @@ describe('the phases of a step', () => {
   });
 });
 
-describe('labels of workers', () => {
-  it('are their names, up to a limit; a name that has one keeps it', () => {
+describe('the labels of workers', () => {
+  it('are their names, up to a limit, and are kept once given', () => {
     const labels = new WorkerLabels();
     for (let i = 0; i < MAX_OBSERVED_WORKERS; i++) expect(labels.of(`w${i}`)).toBe(`w${i}`);
     expect(labels.of('one more')).toBe('other');
@@ -65,7 +65,7 @@ describe('the time that is left', () => {
     expect(stepRate.secondsFor(10, 0)).toBeUndefined();
     for (let second = 0; second <= 100; second++) stepRate.turn(10 * second, 1000 * second);
     expect(stepRate.secondsFor(50, 100_000)).toBeCloseTo(5, 6);
-    // Without new steps, as during an evaluation, it stays for a while, but not forever.
+    // Without new steps, as during an evaluation, the estimate stays for a while, but not forever.
     stepRate.turn(1000, 104_000);
     expect(stepRate.secondsFor(50, 104_000)).toBeCloseTo(5, 6);
     expect(stepRate.secondsFor(50, 106_000)).toBeUndefined();
@@ -77,7 +77,7 @@ describe('the time that is left', () => {
     expect(stepRate.secondsFor(50, 100_000)).toBeCloseTo(100, 6);
   });
 
-  it('is unknown while the run waits for workers, and as before once they have joined', () => {
+  it('is unknown while the run waits for workers, and is the same once they have joined', () => {
     const stepRate = new StepRate();
     for (let second = 0; second <= 100; second++) stepRate.turn(10 * second, 1000 * second);
     stepRate.turn(1000, 101_000, true);

@@ -24,7 +24,7 @@ const queries = dashboards.flatMap(({ title, panels, annotations }) => [
   ...annotations.list.map(({ name, expr }) => ({ where: `${title}: mark ${name}`, expr })),
 ]);
 
-/** Where the options of each kind of panel are described. */
+/** The part of the schema that describes the options of each kind of panel. */
 const optionTypes: Readonly<Record<string, string>> = {
   heatmap: 'heatmap',
   stat: 'stat',
@@ -34,7 +34,7 @@ const optionTypes: Readonly<Record<string, string>> = {
   timeseries: 'timeseries',
   xychart: 'xychart',
 };
-/** Kinds of panel whose fields have options of their own. */
+/** The kinds of panels whose fields have options of their own. */
 const withFields = new Set(['heatmap', 'state-timeline', 'table', 'timeseries', 'xychart']);
 
 describe('the dashboards', () => {
@@ -47,17 +47,17 @@ describe('the dashboards', () => {
     }
   });
 
-  it('are the same bytes each time they are generated', () => {
+  it('have the same bytes each time they are generated', () => {
     expect(dashboardFiles()).toEqual(dashboardFiles());
   });
 
-  it.each(dashboardFiles())("$name has nothing that Grafana's schema lacks", ({ text }) => {
+  it.each(dashboardFiles())("$name contains only what Grafana's schema allows", ({ text }) => {
     const validate = validatorOf('dashboard/x', 'Dashboard');
     validate(JSON.parse(text));
     expect(validate.errors ?? []).toEqual([]);
   });
 
-  it.each(panels)("$dashboard: the options of $title are those of Grafana's schema", (panel) => {
+  it.each(panels)("$dashboard: the options of $title match Grafana's schema", (panel) => {
     const file = `composable/${optionTypes[panel.type]}/panelcfg/x`;
     const validate = validatorOf(file, 'Options');
     validate(panel.options);
@@ -68,7 +68,7 @@ describe('the dashboards', () => {
     expect(validateField.errors ?? []).toEqual([]);
   });
 
-  it('are told apart by uid, and their panels by id', () => {
+  it('have unique uids, and their panels have unique ids', () => {
     expect(new Set(dashboards.map(({ uid }) => uid)).size).toBe(dashboards.length);
     for (const { uid, panels: own } of dashboards) {
       expect(uid).toMatch(/^[a-z-]{8,40}$/);
@@ -100,7 +100,7 @@ describe('the dashboards', () => {
     expect(known.length).toBeGreaterThan(0);
   });
 
-  it('use every metric of the catalogue, with the rules', () => {
+  it('use every metric in the catalogue, together with the rules', () => {
     const rules = readdirSync(rulesFolder).map((name) =>
       readFileSync(join(rulesFolder, name), 'utf8'),
     );

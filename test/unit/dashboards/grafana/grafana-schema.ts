@@ -10,16 +10,14 @@ const types = fileURLToPath(
 );
 const made = new Map<string, ValidateFunction>();
 
-/**
- * A validator made from a type of @grafana/schema, in which a key that the type lacks is an error.
- */
+/** A validator generated from a type in @grafana/schema. A key that the type lacks is an error. */
 export function validatorOf(file: string, type: string): ValidateFunction {
   const key = `${file} ${type}`;
   const known = made.get(key);
   if (known !== undefined) return known;
   const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-schema-'));
   try {
-    // The types must find their own package, as they do where they are imported.
+    // The types must find their own package, as they do when they are imported.
     const tsconfig = join(folder, 'tsconfig.json');
     const compilerOptions = { module: 'nodenext', skipLibCheck: true, strict: true, types: [] };
     writeFileSync(tsconfig, JSON.stringify({ compilerOptions }));
@@ -41,8 +39,8 @@ export function validatorOf(file: string, type: string): ValidateFunction {
 }
 
 /**
- * What the Prometheus data source adds to an annotation, and Grafana to a variable, beyond the
- * types.
+ * Keys that the types lack: those that the Prometheus data source adds to an annotation, and those
+ * that Grafana adds to a variable.
  */
 const extras: Readonly<Record<string, readonly string[]>> = {
   AnnotationQuery: ['expr', 'step', 'textFormat'],

@@ -5,9 +5,7 @@ import {
   type MetricName,
 } from '../../../../dashboards/metrics/catalogue.ts';
 
-/**
- * The metrics that a query uses, and those that it uses though the catalogue has no such series.
- */
+/** The metrics that a query uses: those in the catalogue, and series that the catalogue lacks. */
 export function metricsIn(expr: string): { known: MetricName[]; unknown: string[] } {
   const known = new Set<MetricName>();
   const unknown = new Set<string>();
@@ -20,7 +18,7 @@ export function metricsIn(expr: string): { known: MetricName[]; unknown: string[
   return { known: [...known], unknown: [...unknown] };
 }
 
-/** A histogram has no series of its own name, only parts; all others have no parts. */
+/** A histogram has only parts, and no series with its own name. Other metrics do not have parts. */
 function metricOf(series: string): MetricName | undefined {
   const [, base = series, part] = /^(.*?)(_bucket|_sum|_count)$/.exec(series) ?? [];
   const isPart = part !== undefined && isMetricName(base) && catalogue[base].kind === 'histogram';

@@ -38,7 +38,7 @@ const alertNames = [
 ];
 
 describe('rules', () => {
-  it('are the alerts that alertNames lists', () => {
+  it('include exactly the alerts in alertNames', () => {
     expect(alerts.map(({ alert }) => alert)).toEqual(alertNames);
   });
 
@@ -76,7 +76,7 @@ describe('rules', () => {
     }
   });
 
-  it('use metrics of the catalogue only, and series that other rules record', () => {
+  it('use only metrics in the catalogue, and series that other rules record', () => {
     const recorded = new Set(rules.map(({ record }) => record));
     for (const { expr } of rules) {
       for (const [series] of expr.matchAll(/\w+:[\w:]+/g)) expect(recorded).toContain(series);
@@ -85,7 +85,7 @@ describe('rules', () => {
   });
 });
 
-/** Samples are 15 s apart, as in the default configuration of Prometheus. */
+/** Samples are 15 s apart, as in the configuration file that comes with Prometheus. */
 const STEP_SECONDS = 15;
 const at = 'job="mnist-dist", instance="host:9464"';
 const run = `${at}, run_id="r"`;
@@ -117,7 +117,7 @@ const keys = Object.keys(well);
 const named = (name: string): string =>
   keys.find((key) => key.startsWith(`mnist_dist_${name}{`)) ?? '';
 
-/** A run that is healthy for the minutes, then has its `last` values, and then is gone. */
+/** A run that is healthy for `minutes`, then has its `last` values, and then disappears. */
 function endsAfter(minutes: number, last: Series = {}): Series {
   const count = (60 / STEP_SECONDS) * minutes;
   const ending = keys.map((key) => {
@@ -130,7 +130,7 @@ function endsAfter(minutes: number, last: Series = {}): Series {
 interface Case {
   readonly what: string;
   readonly series: Series;
-  /** The alerts that fire at some minute of the half hour, all of them. */
+  /** All alerts that fire at some time during the half hour. */
   readonly fires: readonly string[];
 }
 
@@ -157,7 +157,7 @@ const cases: readonly Case[] = [
     fires: [],
   },
   {
-    what: 'no step for long',
+    what: 'no step for a long time',
     series: { ...well, [named('train_steps_total')]: '0+1500x40 60000x80' },
     fires: ['TrainingStalled'],
   },
@@ -167,7 +167,7 @@ const cases: readonly Case[] = [
     fires: [],
   },
   {
-    what: 'no step while workers are waited for',
+    what: 'no step while the run waits for workers',
     series: {
       ...well,
       [named('train_steps_total')]: '0+1500x40 60000x80',
@@ -186,7 +186,7 @@ const cases: readonly Case[] = [
     fires: ['LossNotFinite'],
   },
   {
-    what: 'a run that diverges: its last value is one step that was not finite',
+    what: 'a run that diverges: its last values include a step that was not finite',
     series: endsAfter(10, {
       [named('training_running')]: '0',
       [named('nonfinite_steps_total')]: '2',
@@ -255,7 +255,7 @@ const cases: readonly Case[] = [
     fires: ['NoWorkers'],
   },
   {
-    what: 'no checkpoint any more',
+    what: 'no more checkpoints',
     series: { ...well, [named('checkpoint_last_success_timestamp_seconds')]: '0+15x40 600x80' },
     fires: ['CheckpointStale'],
   },
@@ -284,7 +284,7 @@ const cases: readonly Case[] = [
     fires: [],
   },
   {
-    what: 'a coordinator that begins again and has not evaluated yet',
+    what: 'a coordinator that has restarted and has not evaluated yet',
     series: {
       ...well,
       [named('validation_accuracy_ratio')]: '0.97x40 0x10 0.97x70',
@@ -330,7 +330,7 @@ describe.skipIf(missing !== undefined)(
     });
 
     it.each(cases)('$what: $fires', ({ series, fires }) => {
-      // A series that is not overridden by its exact key would be a second one of the same name.
+      // A series that is not overridden by its exact key would be added as a second series.
       for (const key of Object.keys(series)) expect(key).not.toBe('');
       const text = stringify({
         rule_files: files,

@@ -13,7 +13,7 @@ describe('a curve', () => {
     expect(curve.columns().loss.at(-1)).toBe(1 / 60);
   });
 
-  test('grows without copying what is there, until the room doubles', () => {
+  test('grows without copying its points until the capacity doubles', () => {
     const curve = new Curve(10, 100_000);
     curve.append(points(1, 3000));
     const { buffer } = curve.columns().loss;
@@ -23,7 +23,7 @@ describe('a curve', () => {
     expect(curve.length).toBe(100_000);
   });
 
-  test('never has more points than its limit, ends at the newest step and keeps all means', () => {
+  test('never exceeds its limit of points, ends at the newest step and preserves all means', () => {
     const steps = fc.array(
       fc.tuple(fc.integer({ min: 1, max: 9 }), fc.float({ min: 0, max: 8, noNaN: true })),
       {
@@ -51,7 +51,7 @@ describe('a curve', () => {
           column.reduce((all, value, i) => all + value * ((at[i] ?? 0) - (at[i - 1] ?? 0)), 0);
         expect(weighted(loss)).toBeCloseTo(sum, 6);
         expect(weighted(accuracy)).toBeCloseTo(sum / 8, 6);
-        // Speeds are averaged so that their total time is kept.
+        // Speeds are averaged so that their total time is preserved.
         expect(weighted(samplesPerSecond.map((speed) => 1 / speed))).toBeCloseTo(seconds, 6);
       }),
     );
@@ -72,7 +72,7 @@ describe('a curve', () => {
     expect(curve.lastSmoothLoss).toBeLessThan(1.1);
   });
 
-  test('has smooth columns with a memory in steps, at any distance of the points', () => {
+  test('averages its smooth columns over steps, for any distance between points', () => {
     const [fine, coarse] = [new Curve(100), new Curve(100)];
     fine.append(Array.from({ length: 1000 }, (_, i) => [i + 1, i < 500 ? 2 : 1, 0.5, 1]));
     coarse.append(Array.from({ length: 100 }, (_, i) => [(i + 1) * 10, i < 50 ? 2 : 1, 0.5, 1]));

@@ -31,9 +31,9 @@ async function followed(changed: (link: Follower['link']) => void = () => undefi
 
 describe('a follower', () => {
   test('loses and repeats nothing in any interleaving of view and stream', async () => {
-    // The counts are of updates sent before the stream opens, before the view is made, before it
-    // arrives, and later; `early` of those on their way arrive before the view, the others after
-    // it.
+    // `counts` says how many updates are sent before the stream opens, before the view is made,
+    // before it arrives, and later. `early` updates of those in transit arrive before the view, and
+    // the others after it.
     const few = fc.integer({ min: 0, max: 5 });
     const counts = fc.tuple(few, few, few, few);
     await fc.assert(
@@ -70,7 +70,7 @@ describe('a follower', () => {
     );
   });
 
-  test('fetches the view again when the stream says so, and loses nothing meanwhile', async () => {
+  test('fetches the view again when the stream says so, without losing an update', async () => {
     const { server, follower } = await followed();
     server.work(3);
     server.listener?.updated({ isRestated: true });
@@ -108,10 +108,10 @@ describe('a follower', () => {
     expect(follower.link).toBe('live');
     expect([...(follower.state?.curve.columns().step ?? [])]).toEqual(upTo(8));
     server.listener?.broken();
-    expect(server.retry?.wait, 'a connection that stood starts over').toBe(500);
+    expect(server.retry?.wait, 'the pauses start over after a connection').toBe(500);
   });
 
-  test('gives up a stream that falls silent without an end', async () => {
+  test('gives up on a stream that falls silent without closing', async () => {
     const { server, follower } = await followed();
     for (let n = 0; n < 3; n++) {
       server.work(1);
@@ -122,10 +122,10 @@ describe('a follower', () => {
     expect([follower.link, server.isClosed, server.retry?.wait]).toEqual(['lost', true, 500]);
     server.retry = undefined;
     server.look?.();
-    expect(server.retry, 'it is given up once').toBeUndefined();
+    expect(server.retry, 'the follower gives up only once').toBeUndefined();
   });
 
-  test('ignores a late answer of a connection that it has given up', async () => {
+  test('ignores a late response on a connection that it has given up on', async () => {
     const server = new Server();
     const follower = new Follower(server, () => undefined);
     follower.start();
@@ -140,7 +140,7 @@ describe('a follower', () => {
   });
 
   test.each(['finished', 'interrupted', 'failed', 'diverged'] as const)(
-    'closes the stream when the run is %s',
+    'closes the stream when the state of the run is "%s"',
     async (end) => {
       const links: string[] = [];
       const { server, follower } = await followed((link) => links.push(link));
@@ -151,7 +151,7 @@ describe('a follower', () => {
     },
   );
 
-  test('opens no stream for a run that is over or shown from its directory', async () => {
+  test('does not open a stream for a run that has ended or that is recorded', async () => {
     const over = status({ state: 'finished' });
     for (const [change, link] of [
       [{ isLive: false }, 'directory'],
@@ -198,7 +198,7 @@ describe('a run state', () => {
     expect(continued([1, 2, 3], [4], same, 10)).toEqual([1, 2, 3, 4]);
     expect(continued([1, 2, 3], [4], same, 2)).toEqual([3, 4]);
     const known = [1, 2, 3];
-    expect(continued(known, [2], same, 10), 'by identity: nothing to draw').toBe(known);
+    expect(continued(known, [2], same, 10), 'the same list: nothing needs to be drawn').toBe(known);
   });
 });
 
@@ -206,16 +206,16 @@ function upTo(last: number): number[] {
   return Array.from({ length: last }, (_, i) => i + 1);
 }
 
-/** Each step adds one entry of every kind. */
+/** A fake server. Each step adds one entry of every kind. */
 class Server implements Wire {
   step = 0;
   listener: StreamListener | undefined;
   isClosed = false;
   retry: { wait: number; action: () => void } | undefined;
-  /** Checks whether the stream has sent anything lately. */
+  /** Checks whether the stream has sent anything recently. */
   look: (() => void) | undefined;
   readonly #change: Partial<RunView>;
-  #panel: { resolve: (view: RunView) => void; reject: (error: Error) => void } | undefined;
+  #pending: { resolve: (view: RunView) => void; reject: (error: Error) => void } | undefined;
   #isOpen = false;
   #held: Update[] | undefined;
 
@@ -225,7 +225,7 @@ class Server implements Wire {
 
   fetchView = () =>
     new Promise<RunView>((resolve, reject) => {
-      this.#panel = { resolve, reject };
+      this.#pending = { resolve, reject };
     });
 
   openStream = (listener: StreamListener) => {
@@ -247,7 +247,7 @@ class Server implements Wire {
     this.listener?.opened();
   }
 
-  /** Some steps are done, and each is an update for the listener. */
+  /** Completes steps, each of which sends an update to the listener. */
   work(steps: number): void {
     for (let n = 0; n < steps; n++) {
       this.step += 1;
@@ -274,7 +274,7 @@ class Server implements Wire {
     for (const update of this.#held?.splice(0, updates) ?? []) this.listener?.updated(update);
   }
 
-  /** The view of now; it arrives when the result is called. */
+  /** Makes the current view, which arrives when the returned function is called. */
   make(): () => Promise<void> {
     const { step } = this;
     const evaluations = upTo(step).map(evaluation);
@@ -286,9 +286,9 @@ class Server implements Wire {
       changes: upTo(step).map(change),
       ...this.#change,
     });
-    const panel = this.#panel;
+    const pending = this.#pending;
     return async () => {
-      panel?.resolve(made);
+      pending?.resolve(made);
       await settled();
     };
   }
@@ -298,7 +298,7 @@ class Server implements Wire {
   }
 
   async fail(): Promise<void> {
-    this.#panel?.reject(new Error('the server is away'));
+    this.#pending?.reject(new Error('the server is away'));
     await settled();
   }
 }

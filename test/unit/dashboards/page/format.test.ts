@@ -31,13 +31,13 @@ test.each([
   [format.milliseconds(1440), '1,440 ms'],
   [format.counted(1, 'worker'), '1 worker'],
   [format.counted(2, 'worker'), '2 workers'],
-  [format.timeOfDay('no time'), 'no time'],
+  [format.timeOfDay('not a time'), 'not a time'],
   [format.timeOfDay(new Date(2026, 2, 14, 9, 5, 3).toISOString()), '09:05:03'],
 ])('formats %s', (text, expected) => {
   expect(text).toBe(expected);
 });
 
-test('labels round values of a logarithmic axis with any start', () => {
+test('labels round values on a logarithmic axis that starts anywhere', () => {
   expect(format.decades(0.0983, 2.45)).toEqual([0.1, 0.2, 0.5, 1, 2]);
   expect(format.decades(1e-6, 3)).toEqual([1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.1, 1]);
   expect(format.decades(0.3, 0.4)).toEqual([]);

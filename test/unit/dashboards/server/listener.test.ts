@@ -44,7 +44,7 @@ function stage(): Stage {
   return source;
 }
 
-/** Any free port of this machine; a defect fails the test. */
+/** Any free port on this machine; a bug fails the test. */
 const place = {
   host: '127.0.0.1',
   port: 0,
@@ -61,14 +61,14 @@ async function open(source: Source, host = '127.0.0.1', port = 0): Promise<Liste
 }
 
 describe('the observation listener', () => {
-  it('answers only the paths of probes without its token', async () => {
+  it('answers only probes without its token', async () => {
     const token = 'a-token-of-the-tests-0123456789';
     const source = stage();
     const { port } = await Listener.open({ ...place, source, token });
     const basic = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`;
     const answers = async (authorization: string | undefined) => {
       const headers = authorization === undefined ? {} : { authorization };
-      const panel = [
+      const requests = [
         '/',
         '/metrics',
         '/api/run',
@@ -77,7 +77,7 @@ describe('the observation listener', () => {
         '/readyz',
         '/nothing',
       ].map(async (path) => (await ask(port, path, { headers })).status);
-      return await Promise.all(panel);
+      return await Promise.all(requests);
     };
     for (const wrong of [
       undefined,
@@ -104,13 +104,13 @@ describe('the observation listener', () => {
     const listener = await Listener.open({ ...place, source: stage(), tls });
     onTestFinished(() => listener.close(0));
     expect(listener.url).toBe(`https://127.0.0.1:${listener.port}/`);
-    const panel = secure({
+    const request = secure({
       host: '127.0.0.1',
       port: listener.port,
       path: '/metrics',
       ca: authority.pair.certificate,
     });
-    const [response]: IncomingMessage[] = await once(panel, 'response');
+    const [response]: IncomingMessage[] = await once(request, 'response');
     expect(response?.statusCode).toBe(200);
     response?.resume();
     await expect(ask(listener.port, '/metrics')).rejects.toThrow('socket hang up');
@@ -131,7 +131,7 @@ describe('the observation listener', () => {
       expect(await ask(port, path), path).toMatchObject({ status: 404 });
   });
 
-  it('is not ready while there is a problem, which it names, but stays alive', async () => {
+  it('is not ready while there is a problem, which it reports, but stays alive', async () => {
     const source = stage();
     source.problem = 'the disk is full';
     const { port } = await open(source);
@@ -154,7 +154,7 @@ describe('the observation listener', () => {
     expect(await ask(port, '/nothing?x')).toMatchObject({ status: 404 });
   });
 
-  it('answers HEAD like GET without a body, and counts it as no scrape and no page', async () => {
+  it('answers HEAD like GET without a body, and counts neither scrapes nor pages', async () => {
     const { port } = await open(stage());
     for (const path of [
       '/healthz',
@@ -248,7 +248,7 @@ describe('the observation listener', () => {
     );
   });
 
-  it('encodes a view once for all requests before the next look at the run', async () => {
+  it('encodes a view once for all requests until it reads the run again', async () => {
     const source = stage();
     let views = 0;
     source.view = () => {
@@ -296,7 +296,7 @@ describe('the observation listener', () => {
       `GET / HTTP/1.1\r\nX: ${'x'.repeat(10_000)}\r\n\r\n`,
       /^HTTP\/1\.1 431 /,
     ],
-    ['speaks no HTTP', '\u0016\u0003\u0001 hello\r\n\r\n', /^HTTP\/1\.1 400 /],
+    ['does not speak HTTP', '\u0016\u0003\u0001 hello\r\n\r\n', /^HTTP\/1\.1 400 /],
     [
       'sends a body',
       'GET /api/run HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9999999\r\n\r\n',
@@ -315,7 +315,7 @@ describe('the observation listener', () => {
   });
 
   it.each(['/api/run', '/api/stream', '/metrics', '/'])(
-    'closes a connection that asks for %s repeatedly without waiting for an answer',
+    'closes a connection that requests %s repeatedly without waiting for a response',
     async (path) => {
       const source = stage();
       const { port } = await open(source);
@@ -324,13 +324,13 @@ describe('the observation listener', () => {
       socket.on('error', () => undefined).resume();
       socket.write(`GET ${path} HTTP/1.1\r\nHost: localhost\r\n\r\n`.repeat(MAX_PAGES));
       await once(socket, 'close');
-      // No place of another page is taken.
+      // The connection does not take the place of another page.
       expect((await follow(port)).response.statusCode).toBe(200);
       await Promise.all(Array.from({ length: MAX_PAGES - 1 }, () => follow(port)));
     },
   );
 
-  it('bounds the answers on their way, and sends more when they have arrived', async () => {
+  it('limits the size of responses in transit, and sends more when they have arrived', async () => {
     const source = stage();
     const { port } = await open(source);
     const large = 'x'.repeat(MAX_PAGE_ANSWER_BYTES / 4);
@@ -361,7 +361,7 @@ describe('the observation listener', () => {
       onTestFinished(() => listener.close(0));
       const { port } = listener;
       const page = await follow(port);
-      const defect = new Error('a defect');
+      const defect = new Error('a bug');
       source[method] = () => {
         throw defect;
       };
@@ -372,26 +372,26 @@ describe('the observation listener', () => {
         weights: '/api/weights',
       };
       if (method !== 'turn') await ask(port, paths[method]);
-      // The end of its stream tells a page.
+      // A page learns of the failure from the end of its stream.
       expect((await page.events.next()).done).toBe(true);
       for (const path of ['/metrics', '/api/run', '/api/stream', '/readyz'])
         expect(await ask(port, path), path).toMatchObject({ status: 500 });
       for (const path of ['/healthz', '/'])
         expect(await ask(port, path)).toMatchObject({ status: 200 });
-      // The listener waits for no scrape.
+      // The listener does not wait for a scrape.
       await listener.close(3_600_000);
       expect(defects).toEqual([defect]);
     },
   );
 
-  it('has no metrics of a run that is over', async () => {
+  it('does not serve metrics for a recorded run', async () => {
     const source = stage();
     source.scrape = () => Promise.resolve(undefined);
     const { port } = await open(source);
     expect(await ask(port, '/metrics')).toMatchObject({ status: 404 });
   });
 
-  it('answers a link on a page of another site, but no request of that page', async () => {
+  it('answers a link on a page from another site, but not requests from that page', async () => {
     const { port } = await open(stage());
     const from = (mode: string) => ({
       headers: { 'sec-fetch-site': 'cross-site', 'sec-fetch-mode': mode },
@@ -401,7 +401,7 @@ describe('the observation listener', () => {
       expect(await ask(port, path, from('no-cors')), path).toMatchObject({ status: 403 });
   });
 
-  it('ends the connection of a page that does not read', async () => {
+  it('closes the connection of a page that does not read', async () => {
     const source = stage();
     const { port } = await open(source);
     const reader = await follow(port);
@@ -415,15 +415,16 @@ describe('the observation listener', () => {
     const message = 'x'.repeat(MAX_PAGE_QUEUE_BYTES);
     const update: Update = { events: [{ time: '', event: '', level: 'info', message }] };
     source.turn = () => update;
-    // More than the kernel takes for a connection and the queue of the listener together.
+    // This is more than the kernel's buffers for a connection and the listener's queue hold
+    // together.
     for (let received = 0; received < 20; received++)
       expect((await reader.events.next()).value?.events?.[0]?.message.length).toBe(message.length);
-    // A connection that was not ended would read forever.
+    // If the connection had not been closed, it would read forever.
     silent.resume();
     await closed;
   });
 
-  it('sends the last updates and weights at its end, and waits for one more scrape', async () => {
+  it('sends the last updates and weights as it closes, and waits for one more scrape', async () => {
     const source = stage();
     const listener = await Listener.open({ ...place, source });
     const { port } = listener;
@@ -434,7 +435,7 @@ describe('the observation listener', () => {
     const closed = listener.close(60_000);
     expect((await events.next()).value).toEqual({ evaluation: [9, 9, 9] });
     expect(await ask(port, '/api/weights')).toMatchObject({ status: 200 });
-    // These are not the earlier weights.
+    // They are the final weights, not the earlier ones.
     expect(source.weightCopies).toBe(2);
     expect(await ask(port, '/metrics')).toMatchObject({ status: 200 });
     await closed;

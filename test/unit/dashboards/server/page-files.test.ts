@@ -9,7 +9,7 @@ const sources = join(import.meta.dirname, '../../../../dashboards/page');
 const text = (path: string) => page.get(path)?.body.toString('utf8') ?? '';
 
 describe('the files of the page', () => {
-  test('are a fixed list, without any other path', () => {
+  test('are a fixed list, which does not contain any other path', () => {
     expect(page.get('/')?.type).toBe('text/html; charset=utf-8');
     const paths = [
       '',
@@ -24,11 +24,11 @@ describe('the files of the page', () => {
   });
 
   test('contain everything that the page requests', () => {
-    const panel = [...text('/').matchAll(/(?:src|href|"uplot":) ?=?"([^"#]+)"/g)].map(
+    const requested = [...text('/').matchAll(/(?:src|href|"uplot":) ?=?"([^"#]+)"/g)].map(
       ([, path]) => path,
     );
-    expect(panel.length).toBeGreaterThanOrEqual(5);
-    for (const path of panel) expect(page.get(path ?? ''), path).toBeDefined();
+    expect(requested.length).toBeGreaterThanOrEqual(5);
+    for (const path of requested) expect(page.get(path ?? ''), path).toBeDefined();
     for (const name of readdirSync(sources).filter((name) => name.endsWith('.ts'))) {
       const script = text(`/${name.replace(/ts$/, 'js')}`);
       expect(script, name).not.toBe('');
@@ -37,7 +37,7 @@ describe('the files of the page', () => {
     }
   });
 
-  test('have a policy that admits only themselves, and the import map by its digest', () => {
+  test('have a policy that allows only themselves, and the import map by its digest', () => {
     const inline = [...text('/').matchAll(/<script(?! type="module")[^>]*>([^]*?)<\/script>/g)];
     expect(inline).toHaveLength(1);
     const digest = createHash('sha256')
@@ -52,7 +52,7 @@ describe('the files of the page', () => {
     expect(page.headers['X-Content-Type-Options']).toBe('nosniff');
   });
 
-  test('make no markup of text, and have no inline style or handler', () => {
+  test('never turn text into markup, and have no inline styles or handlers', () => {
     const banned = /innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|eval\(/;
     for (const name of readdirSync(sources)) {
       const source = readFileSync(join(sources, name), 'utf8');

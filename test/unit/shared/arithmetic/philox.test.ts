@@ -25,7 +25,7 @@ function words(hex: string): number[] {
 }
 
 test.each(vectors)(
-  'the block of counter %s and key %s is the published one',
+  'philox4x32 computes the published block for counter %s and key %s',
   (counter, key, block) => {
     const [c0 = 0, c1 = 0, c2 = 0, c3 = 0] = words(counter);
     const [k0 = 0, k1 = 0] = words(key);

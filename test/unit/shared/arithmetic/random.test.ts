@@ -14,7 +14,7 @@ import {
 
 const seed = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER });
 
-test('a seed is split into its low and high word', () => {
+test('a seed is split into its low word and its high word', () => {
   expect(seedWords(0)).toEqual({ low: 0, high: 0 });
   expect(seedWords(2 ** 32 + 7)).toEqual({ low: 7, high: 1 });
   expect(seedWords(Number.MAX_SAFE_INTEGER)).toEqual({ low: 0xffffffff, high: 0x1fffff });
@@ -32,7 +32,7 @@ describe('epochOrder', () => {
     );
   });
 
-  test('equals its definition, written here with BigInt and Philox only', () => {
+  test('matches its definition, written here with only BigInt and Philox', () => {
     for (const [s, epoch, samples] of [
       [1, 1, 1000],
       [2 ** 40 + 5, 3, 257],
@@ -57,7 +57,7 @@ describe('epochOrder', () => {
     }
   });
 
-  test('differs by epoch and seed, in the high word too, and is the same for equal ones', () => {
+  test('depends on the epoch and on both words of the seed, and on nothing else', () => {
     const orders = [
       epochOrder(1, 1, 50),
       epochOrder(1, 2, 50),
@@ -85,7 +85,7 @@ describe('epochOrder', () => {
 describe('initialWeights', () => {
   const model = { inputs: 20, hidden: [16, 8], classes: 3 };
 
-  test('kernels are uniform within the Glorot limit, biases 0', () => {
+  test('makes kernels uniform within the Glorot limit, and biases 0', () => {
     const wide = { inputs: 784, hidden: [128], classes: 10 };
     const weights = initialWeights(1, wide);
     expect(weights.length).toBe(parameterCount(wide));
@@ -100,7 +100,7 @@ describe('initialWeights', () => {
     }
   });
 
-  test('weight i of a layer comes from word i of its own stream', () => {
+  test('takes weight i of a layer from word i of a stream for that layer', () => {
     const weights = initialWeights(7, model);
     const block = new Uint32Array(4);
     denseLayers(model).forEach(({ inputs, units, kernelOffset }, layer) => {
@@ -115,7 +115,7 @@ describe('initialWeights', () => {
 });
 
 describe('dropout', () => {
-  test('threshold and scale at known rates', () => {
+  test('has the expected threshold and scale at known rates', () => {
     expect([dropThreshold(0), dropThreshold(0.5), dropThreshold(0.2)]).toEqual([
       0,
       2 ** 31,
@@ -124,7 +124,7 @@ describe('dropout', () => {
     expect([keepScale(0), keepScale(0.5), keepScale(0.2)]).toEqual([1, 2, 1.25]);
   });
 
-  test('a unit is decided by its word of its block at the position of the row', () => {
+  test("decides each unit by one word of a block at the row's position", () => {
     const out = new Float32Array(7);
     maskRow(out, { seed: 2 ** 33 + 5, step: 11, position: 42, layer: 1 }, 0.5);
     const words = new Uint32Array(8);

@@ -36,7 +36,7 @@ describe('the tree', () => {
 describe('the schedule', () => {
   const input = { trainSamples: 60_000, batchSize: 256, virtualShards: 8, epochs: 2 };
 
-  it('trains a short last batch too', () => {
+  it('includes a short last batch', () => {
     expect(stepsPerEpoch(input)).toBe(235);
     expect(totalSteps(input)).toBe(470);
     expect(totalSteps({ ...input, steps: 7 })).toBe(7);

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { knownClassNames, parseClassNames } from '../../../../shared/dataset/class-names.ts';
 
 describe('class names', () => {
-  it('are one per line, with any line ending', () => {
+  it('are read one per line, with any line ending', () => {
     expect(parseClassNames('a\nb c\r\nd\n', 'f')).toEqual(['a', 'b c', 'd']);
     expect(parseClassNames('été\n犬', 'f')).toEqual(['été', '犬']);
   });
@@ -16,11 +16,11 @@ describe('class names', () => {
     ['a\nb\u202e', /f, line 2/],
     [`a\n${'b'.repeat(65)}`, /f, line 2/],
     ['a\nb\na', /lines 1 and 3 are both "a"/],
-  ])('reject %j', (text, message) => {
+  ])('are rejected in the file %j', (text, message) => {
     expect(() => parseClassNames(text, 'f')).toThrow(message);
   });
 
-  it('are known for Fashion-MNIST by its labels', () => {
+  it('are known for Fashion-MNIST, which is identified by its labels', () => {
     const known = knownClassNames(
       '3c21fee794d4e929e970f998d4bd834b9bcc1484fcff27a63c189edbc12937f4',
     );

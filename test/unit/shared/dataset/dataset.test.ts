@@ -9,7 +9,7 @@ function bytesWith(change: Partial<typeof tinyFiles>): Uint8Array {
 }
 
 describe('swappedHalves', () => {
-  it('swaps the training and the test set, with its own bytes', () => {
+  it('swaps the training set and the test set in a copy of the bytes', () => {
     const dataset = parseDataset(tinyBytes, 'abcdefghij'.split(''));
     const swapped = swappedHalves(dataset);
     expect(swapped.test).toEqual(dataset.train);
@@ -21,7 +21,7 @@ describe('swappedHalves', () => {
 });
 
 describe('parseDataset', () => {
-  it('returns images and labels as views of the bytes', () => {
+  it('returns the images and the labels as views into the bytes', () => {
     const dataset = parseDataset(tinyBytes);
     expect(dataset).toMatchObject({ rows: 2, columns: 3, name: undefined });
     expect(dataset.digest).toBe(createHash('sha256').update(tinyBytes).digest('hex'));
@@ -33,7 +33,7 @@ describe('parseDataset', () => {
     expect(dataset.train.images.buffer).toBe(tinyBytes.buffer);
   });
 
-  it('accepts labels above 9 only with names for them', () => {
+  it('accepts labels above 9 only if there are names for them', () => {
     const bytes = bytesWith({ 't10k-labels-idx1-ubyte': labelsFile([1, 10]) });
     expect(() => parseDataset(bytes)).toThrow(
       't10k-labels-idx1-ubyte: label 1 is 10, but the classes are 0 to 9',
@@ -52,7 +52,7 @@ describe('parseDataset', () => {
       /train-images-idx3-ubyte has 3 images, but train-labels-idx1-ubyte has 2 labels/,
     ],
     [
-      'test images of another size',
+      'test images of a different size',
       { 't10k-images-idx3-ubyte': imagesFile(2, 3, 2) },
       /training images have 2 x 3 pixels, but test images have 3 x 2/,
     ],
@@ -65,7 +65,7 @@ describe('parseDataset', () => {
     expect(() => parseDataset(bytesWith(change))).toThrow(message);
   });
 
-  it('rejects every truncation and trailing bytes', () => {
+  it('rejects every truncation, and trailing bytes', () => {
     for (let length = 0; length < tinyBytes.length; length++) {
       expect(() => parseDataset(tinyBytes.subarray(0, length))).toThrow(/is truncated/);
     }

@@ -3,7 +3,7 @@ import { parseIdx } from '../../../../shared/dataset/idx.ts';
 import { concatenate, imagesFile, labelsFile } from '../../../fixtures/dataset/idx-files.ts';
 
 describe('parseIdx', () => {
-  it('reads images and labels, with rows and columns from the header', () => {
+  it('reads images and labels, taking rows and columns from the header', () => {
     const images = parseIdx(imagesFile(2, 2, 3), 'images', 'a');
     expect(images).toMatchObject({
       samples: 2,
@@ -23,7 +23,7 @@ describe('parseIdx', () => {
     expect([...parseIdx(bytes, 'labels', 'b').data]).toEqual([4, 5]);
   });
 
-  it('rejects every truncation with the name of the file', () => {
+  it('rejects every truncation, and names the file', () => {
     const whole = imagesFile(2, 2, 3);
     for (let length = 0; length < whole.length; length++) {
       expect(() => parseIdx(whole.subarray(0, length), 'images', 'some/file')).toThrow(
@@ -40,13 +40,13 @@ describe('parseIdx', () => {
       /f has trailing bytes: .*2 labels, 10 bytes, but the file has 11/,
     ],
     [
-      'labels for images',
+      'labels instead of images',
       labelsFile([1, 2]),
       'images',
       /f has labels \(magic number 0x00000801\), not images/,
     ],
     [
-      'images for labels',
+      'images instead of labels',
       imagesFile(1, 1, 1),
       'labels',
       /f has images \(magic number 0x00000803\), not labels/,

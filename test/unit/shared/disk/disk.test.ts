@@ -7,8 +7,8 @@ import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
 afterEach(() => vi.restoreAllMocks());
 
-describe('the disk of the system', () => {
-  it('opens a folder, but no link to one', async () => {
+describe('the system disk', () => {
+  it('opens a folder, but not a link to one', async () => {
     const root = temporaryFolder();
     mkdirSync(join(root, 'folder'));
     symlinkSync(join(root, 'folder'), join(root, 'link'));
@@ -20,7 +20,7 @@ describe('the disk of the system', () => {
       });
   });
 
-  it('removes in the folder that it opened, also when a link has replaced it', async () => {
+  it('removes files in the folder that it opened, even if a link has replaced it', async () => {
     const root = temporaryFolder();
     for (const name of ['ours', 'theirs']) {
       mkdirSync(join(root, name));
@@ -46,7 +46,7 @@ describe('the disk of the system', () => {
     const prototype: { sync(): Promise<void> } = Object.getPrototypeOf(handle);
     await handle.close();
     const failing = vi.spyOn(prototype, 'sync');
-    // The codes of FUSE and network file systems.
+    // FUSE and network file systems return these codes.
     for (const code of ['EINVAL', 'ENOTSUP', 'EOPNOTSUPP', 'EROFS', 'EBADF', 'ENOSYS']) {
       failing.mockRejectedValueOnce(Object.assign(new Error(code), { code }));
       expect(await systemDisk.syncDirectory(root), code).toBe(false);

@@ -22,7 +22,7 @@ beforeEach(() => {
   path = join(folder, 'entry');
 });
 
-/** Entries that may be in the place of a regular file. */
+/** What may be in the place of a regular file. */
 const intruders: [string, () => unknown, RegExp][] = [
   [
     'a link to an endless device',
@@ -43,7 +43,7 @@ const intruders: [string, () => unknown, RegExp][] = [
 ];
 
 describe('an entry', () => {
-  it.each(intruders)('is rejected where it is %s', async (_, make, message) => {
+  it.each(intruders)('is rejected if it is %s', async (_, make, message) => {
     make();
     const refused = {
       code: 'DATA',
@@ -56,7 +56,7 @@ describe('an entry', () => {
     expect(() => readEntryNow(path, limit)).toThrow(message);
   });
 
-  it('is rejected where it is a socket', async () => {
+  it('is rejected if it is a socket', async () => {
     const server = createServer().listen(path);
     onTestFinished(() => void server.close());
     await expect(readEntry(path, limit)).rejects.toMatchObject({ code: 'DATA', message: /socket/ });
@@ -85,7 +85,7 @@ describe('an entry', () => {
     );
   });
 
-  it('that is missing is a system error', async () => {
+  it('that is missing causes a system error', async () => {
     await expect(readEntry(path)).rejects.toMatchObject({ code: 'ENOENT' });
   });
 });
@@ -106,14 +106,14 @@ describe('a named file', () => {
     }
   });
 
-  it('may be a pipe, which the synchronous read awaits to its end', async () => {
+  it('may be a pipe, which only the synchronous function reads, to its end', async () => {
     execFileSync('mkfifo', [path]);
     spawn('sh', ['-c', `sleep 0.05; (printf one; sleep 0.05; printf two) > ${path}`]);
     expect(readNamedNow(path, limit).bytes.toString()).toBe('onetwo');
     await expect(readNamed(path, limit)).rejects.toThrow('a pipe');
   });
 
-  it('that is a pipe has a limit of bytes and of time', () => {
+  it('that is a pipe is limited in bytes and in time', () => {
     execFileSync('mkfifo', [path]);
     const endless = spawn('sh', ['-c', `exec yes > ${path}`]);
     onTestFinished(() => void endless.kill());
@@ -129,7 +129,7 @@ describe('a named file', () => {
   });
 });
 
-it('a folder may be missing, but not a link', async () => {
+it('a folder may be missing, but must not be a link', async () => {
   expect(await isOwnFolder(path)).toBe(false);
   mkdirSync(path);
   expect(await isOwnFolder(path)).toBe(true);

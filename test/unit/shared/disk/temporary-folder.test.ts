@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
 import { checkTemporaryFolder } from '../../../../shared/disk/temporary-folder.ts';
 
-// On a full file system a folder can often be created, but no file can be written into it.
+// On a full file system, a folder can often still be created, but files cannot be written into it.
 vi.mock(import('node:fs'), async (load) => ({
   ...(await load()),
   writeFileSync: () => {
@@ -12,7 +12,7 @@ vi.mock(import('node:fs'), async (load) => ({
   },
 }));
 
-test('a full file system for temporary files is a DISK error and leaves no file', () => {
+test('the check of the temporary folder throws DISK if it is full, and leaves no files', () => {
   const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-test-'));
   vi.stubEnv('TMPDIR', folder);
   try {

@@ -18,7 +18,7 @@ describe('writeWhole', () => {
     expect(await readdir(folder)).toEqual(['a']);
   });
 
-  it('lets every reader see one of two texts as a whole', async () => {
+  it('always shows readers either the old text or the new one, never a mixture', async () => {
     const texts = ['a'.repeat(1_000_000), 'b'.repeat(1_000_000)];
     const path = join(folder, 'a');
     await writeWhole(path, texts[0] ?? '');

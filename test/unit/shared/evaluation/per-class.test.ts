@@ -4,7 +4,7 @@ import { perClass } from '../../../../shared/evaluation/per-class.ts';
 import { score } from '../../../../shared/evaluation/score.ts';
 
 describe('perClass', () => {
-  it('equals counts by hand', () => {
+  it('matches counts made by hand', () => {
     const confusion = [
       [3, 1, 0],
       [1, 4, 0],
@@ -17,7 +17,7 @@ describe('perClass', () => {
     ]);
   });
 
-  it('is 0 where a ratio would be 0/0', () => {
+  it('returns 0 if a ratio would be 0/0', () => {
     const confusion = [
       [2, 0, 0],
       [1, 0, 0],
@@ -30,7 +30,7 @@ describe('perClass', () => {
     ]);
   });
 
-  it('equals the counts of the predictions themselves', () => {
+  it('matches counts over the predictions themselves', () => {
     const sample = fc.record({ label: fc.nat(3), predicted: fc.nat(3) });
     fc.assert(
       fc.property(fc.array(sample, { minLength: 1 }), (samples) => {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { misclassified, misclassifiedLines } from '../../../../shared/evaluation/misclassified.ts';
 import { score } from '../../../../shared/evaluation/score.ts';
 
-/** Four samples of three classes; the third and the fourth are wrong. */
+/** Predictions for four samples, with three classes; the third and the fourth are wrong. */
 const predictions = {
   values: Float32Array.of(
     0,
@@ -32,7 +32,7 @@ const predictions = {
 };
 
 describe('score', () => {
-  it('equals counts by hand', () => {
+  it('matches counts made by hand', () => {
     expect(score(predictions)).toEqual({
       samples: 4,
       correct: 2,
@@ -53,7 +53,7 @@ describe('score', () => {
     expect(score({ values, labels: new Uint8Array(4), classes: 2 }).loss).toBe(sum / 4);
   });
 
-  it('counts every sample once: rows sum to the true classes, the diagonal to the hits', () => {
+  it('counts every sample once: rows sum to the class counts, the diagonal to the hits', () => {
     const sample = fc.record({ label: fc.nat(4), predicted: fc.nat(4) });
     fc.assert(
       fc.property(fc.array(sample, { minLength: 1 }), (samples) => {

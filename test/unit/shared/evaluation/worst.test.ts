@@ -9,7 +9,7 @@ const mistake = (index: number, predicted: number, probabilities: readonly numbe
   loss: 1,
 });
 
-it('worst returns the most confident mistakes first, and equal ones in their order', () => {
+it('worst returns the most confident mistakes first, and equally confident ones by index', () => {
   const wrong = [
     mistake(6, 1, [0.25, 0.75]),
     mistake(4, 1, [0.1, 0.9]),

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { Chain, firstLink } from '../../../../shared/files/chain.ts';
 import { configurationFixture } from '../../../fixtures/configuration.ts';
 
-/** The documented bytes, written out by hand. */
+/** The hash of the documented bytes, which are written out by hand. */
 function linkOf(previous: string, fields: string): string {
   return createHash('sha256')
     .update(Buffer.from(previous + fields, 'hex'))
@@ -11,7 +11,7 @@ function linkOf(previous: string, fields: string): string {
 }
 
 describe('the chain', () => {
-  it('begins with arithmetic and configuration', () => {
+  it('begins with the version of the arithmetic and the recipe', () => {
     const text =
       `arithmetic 1\n{"batch_size":32,"beta1":0.9,"beta2":0.999,"dataset":"${'ab'.repeat(32)}",` +
       '"dropout":0.2,"epsilon":1e-7,"learning_rate":0.001,' +

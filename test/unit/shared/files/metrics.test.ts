@@ -18,7 +18,7 @@ const step = {
   chain: 'cd'.repeat(32),
 };
 
-/** A few lines of a run. */
+/** The lines of a short run. */
 function someText(): string {
   const formatter = new MetricsFormatter();
   return (
@@ -70,20 +70,20 @@ describe('metrics lines', () => {
     );
   });
 
-  it('continue after a digest', () => {
+  it('continue after a given digest', () => {
     const { lines } = readMetrics(someText());
     const first = new MetricsFormatter().step(step);
     const rest = new MetricsFormatter(lines[0]?.digest).step({ ...step, step: 2 });
     expect(someText().startsWith(first + rest)).toBe(true);
   });
 
-  it('reject a loss that is not finite', () => {
+  it('cannot contain a loss that is not finite', () => {
     expect(() => new MetricsFormatter().step({ ...step, loss: Number.NaN })).toThrow('finite');
   });
 });
 
 describe('readMetrics', () => {
-  it('finds at most one torn line at any truncation of the file', () => {
+  it('finds at most one torn line for any truncation of the file', () => {
     const text = someText();
     for (let length = 0; length <= text.length; length++) {
       const cut = text.slice(0, length);
@@ -98,7 +98,7 @@ describe('readMetrics', () => {
     }
   });
 
-  it('finds every changed byte of a whole line', () => {
+  it('finds every changed byte in a whole line', () => {
     const text = someText();
     for (let at = 0; at < text.length; at++) {
       if (text[at] === '\n') continue;
@@ -118,7 +118,7 @@ describe('readMetrics', () => {
     expect(readMetrics(`${a}\n${b}`).bad?.line).toBe(2);
   });
 
-  it('rejects a line of another form, even with the right digest', () => {
+  it('rejects a line of a different form, even with the right digest', () => {
     const open = '{"kind":"step","step":"x"';
     const digest = createHash('sha256')
       .update(`${'0'.repeat(16)}${open}}`)

@@ -18,11 +18,11 @@ const model = {
 };
 
 describe('a model file', () => {
-  it('is read without another file', () => {
+  it('can be read without any other file', () => {
     expect(readModel(encodeModel(model), 'm')).toEqual(model);
   });
 
-  it('is read to the same model for any order of its tensors', () => {
+  it('contains the same model for any order of its tensors', () => {
     const { metadata, tensors } = decodeTensors(encodeModel(model), 'm');
     const byName = tensors.toSorted((a, b) => (a.name < b.name ? -1 : 1));
     expect(byName).not.toEqual(tensors);
@@ -34,10 +34,10 @@ describe('a model file', () => {
   it.each([
     ['a tensor is missing', (names: readonly string[]) => names.slice(1)],
     [
-      'a tensor has another name',
+      'a tensor has a different name',
       ([first = '', ...names]: readonly string[]) => [`${first}s`, ...names],
     ],
-  ])('is rejected where %s', (_what, change) => {
+  ])('is rejected if %s', (_what, change) => {
     const { metadata, tensors } = decodeTensors(encodeModel(model), 'm');
     const names = change(tensors.map(({ name }) => name));
     const changed = tensors
@@ -50,12 +50,12 @@ describe('a model file', () => {
 
   it.each([
     ['configuration', '{}'],
-    ['configuration', 'no JSON'],
+    ['configuration', 'not JSON'],
     ['configuration', undefined],
     ['step', '-1'],
     ['step', undefined],
     ['chain', 'abc'],
-  ])('is rejected with its name for another %s: %s', (key, value) => {
+  ])('is rejected by name if its %s is %s', (key, value) => {
     const { metadata, tensors } = decodeTensors(encodeModel(model), 'm');
     const { [key]: _, ...others } = metadata;
     const changed = encodeTensors({

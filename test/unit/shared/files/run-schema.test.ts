@@ -36,18 +36,18 @@ describe('run.json', () => {
     ['started', 'yesterday'],
     ['surprise', 1],
     ['configuration', { ...sampleRun.configuration, batch_size: 1, virtual_shards: 2 }],
-  ])('rejects %s = %j with the name of the file', (key, value) => {
+  ])('rejects %s = %j, and names the file', (key, value) => {
     const text = JSON.stringify({ ...sampleRun, [key]: value });
     expect(() => parseRunRecord(text, 'runs/r/run.json')).toThrow(
       /^runs\/r\/run\.json is not a run of format 1/,
     );
   });
 
-  it('rejects a text that is not JSON', () => {
+  it('rejects text that is not JSON', () => {
     expect(() => parseRunRecord('{', 'f')).toThrow('f is not JSON');
   });
 
-  it('has a JSON Schema that requires what the schema requires', () => {
+  it('has a JSON Schema that requires the same fields as the parser', () => {
     const schema = runJsonSchema();
     expect(schema).toMatchObject({ type: 'object', additionalProperties: false });
     const optional = [

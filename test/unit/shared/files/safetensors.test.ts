@@ -4,7 +4,7 @@ import { encodeModel } from '../../../../shared/files/model-file.ts';
 import { decodeTensors, encodeTensors } from '../../../../shared/files/safetensors.ts';
 import { configurationFixture } from '../../../fixtures/configuration.ts';
 
-/** A file of any header text and body, also of those that our writer never writes. */
+/** A file with the given header and body, which our writer might never write. */
 function file(header: string, body: number[] = []): Uint8Array {
   const length = Buffer.alloc(8);
   length.writeBigUInt64LE(BigInt(Buffer.byteLength(header)));
@@ -46,7 +46,7 @@ describe('safetensors', () => {
     );
   });
 
-  it('is read as copies from a small Buffer at any offset', () => {
+  it('is read into copies, even from a small Buffer at any offset', () => {
     const bytes = encodeTensors({
       metadata: {},
       tensors: [{ name: 'x', shape: [2], data: Float32Array.of(1, 2) }],
@@ -59,7 +59,7 @@ describe('safetensors', () => {
     }
   });
 
-  it('rejects every truncation and trailing bytes with the name of the file', () => {
+  it('rejects every truncation and trailing bytes, and names the file', () => {
     const whole = encodeTensors({
       metadata: {},
       tensors: [{ name: 'x', shape: [3], data: Float32Array.of(1, 2, 3) }],
@@ -70,7 +70,7 @@ describe('safetensors', () => {
       );
     }
     expect(() => decodeTensors(Buffer.concat([whole, Buffer.alloc(4)]), 'f')).toThrow(
-      '4 bytes belong to no tensor',
+      '4 bytes do not belong to any tensor',
     );
   });
 
@@ -79,9 +79,9 @@ describe('safetensors', () => {
     ['a huge header', Buffer.from('ffffffffffffff7f', 'hex'), /more than 1048576/],
     ['a header that is not JSON', file('{"x":'), /header/],
     ['a header that is a list', file('[]'), /header/],
-    ['metadata that are no text', file('{"__metadata__":{"a":1}}'), /header/],
+    ['metadata that is not text', file('{"__metadata__":{"a":1}}'), /header/],
     [
-      'another dtype',
+      'a different dtype',
       file('{"x":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}}', Array(8).fill(0)),
       /tensor x: .*F32/s,
     ],
@@ -91,9 +91,9 @@ describe('safetensors', () => {
       /begins at byte 4, but the previous tensor ends at 0/,
     ],
     [
-      'a shape of another size',
+      'a shape that does not fit the data',
       file(x('"shape":[2],"data_offsets":[0,4]'), Array(4).fill(0)),
-      /shape \[2\] takes 4 bytes/,
+      /tensor x has 4 bytes, which does not fit its shape \[2\]/,
     ],
     [
       'a tensor past the end',
@@ -113,7 +113,7 @@ describe('safetensors', () => {
     [
       'a tensor that is a prototype',
       file('{"__proto__":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', Array(4).fill(0)),
-      /4 bytes belong to no tensor/,
+      /4 bytes do not belong to any tensor/,
     ],
   ])('rejects %s', (_what, bytes, message) => {
     expect(() => decodeTensors(bytes, 'f')).toThrow(message);
@@ -121,7 +121,7 @@ describe('safetensors', () => {
 });
 
 describe('model.safetensors', () => {
-  it('has the layers by name, and their configuration, step and chain', () => {
+  it('has the layers by name, and the configuration, the step and the chain', () => {
     const configuration = {
       ...configurationFixture,
       model: { inputs: 3, hidden: [2], classes: 2 },

@@ -7,7 +7,7 @@ import { expectSameBits, floatArrays } from './values.ts';
 
 const settings = { beta1: 0.9, beta2: 0.999, epsilon: 1e-7 };
 
-/** Five arrays as Adam takes them, each followed by guard bytes. */
+/** The five arrays that Adam takes, each followed by guard bytes. */
 function state(kernels: Kernels, count: number) {
   const [from = 0, to = 0, gradient = 0, firstMoment = 0, secondMoment = 0] = Array.from(
     { length: 5 },
@@ -33,13 +33,13 @@ function state(kernels: Kernels, count: number) {
 }
 
 describe('adam', () => {
-  test('equals the reference kernel in every bit and returns the XXH64 of its result', () => {
+  test('matches the reference kernel bit for bit, and returns the XXH64 of its result', () => {
     const rate = fc.constantFrom(0, 1e-3, 0.0316, 1, 1e-30);
     fc.assert(
       fc.property(floatArrays(4), fc.boolean(), rate, (arrays, inPlace, stepRate) => {
         const [w, g, m, v] = arrays.map((array) => array.slice());
         if (w === undefined || g === undefined || m === undefined || v === undefined)
-          throw new Error('four arrays');
+          throw new Error('there must be four arrays');
         const kernels = createKernels(65_536);
         const { addresses, views, guarded } = state(kernels, w.length);
         views.from.set(w);
@@ -71,7 +71,7 @@ describe('adam', () => {
     );
   });
 
-  test('changes each weight by the learning rate in step 1, for any gradient', () => {
+  test('changes each weight by the learning rate in step 1, for any gradient except 0', () => {
     const kernels = createKernels(65_536);
     const { addresses, views } = state(kernels, 5);
     views.from.fill(1);
@@ -90,9 +90,9 @@ describe('adam', () => {
     );
   });
 
-  test('computes a step that was calculated by hand', () => {
+  test('matches a step calculated by hand', () => {
     // b1 = b2 = 0.5, rate 1, epsilon 1: m = (2 + 6)/2 = 4, v = (14 + 36)/2 = 25, w = 10 - 4/(5 +
-    // 1), exact but the last.
+    // 1). All but the last are exact.
     const kernels = createKernels(65_536);
     const { addresses, views } = state(kernels, 1);
     views.from.fill(10);
@@ -104,14 +104,14 @@ describe('adam', () => {
     expect(views.to[0]).toBe(Math.fround(10 - Math.fround(4 / 6)));
   });
 
-  test('flushes weights, and moments before their use', () => {
+  test('flushes weights, and flushes moments before it uses them', () => {
     const kernels = createKernels(65_536);
     const { addresses, views } = state(kernels, 3);
-    // m decays from 2^-126 to a subnormal: flushed to a zero of its sign, so the weight stays where
-    // it is.
+    // m decays from 2^-126 to a subnormal and is flushed to a zero of its sign, so the weight does
+    // not change.
     views.from.set([2 ** -126, 2 ** -126, 2 ** -126]);
     views.firstMoment.set([2 ** -126, -(2 ** -126), 0]);
-    // epsilon 1 and v = 0: the change is rate * m.
+    // With epsilon 1 and v = 0, the change is rate * m.
     kernels.adam({ ...addresses, beta1: 0.5, beta2: 0.5, epsilon: 1, rate: 1 });
     expectSameBits(views.firstMoment, Float32Array.of(0, -0, 0));
     expectSameBits(views.to, Float32Array.of(2 ** -126, 2 ** -126, 2 ** -126));
@@ -121,7 +121,7 @@ describe('adam', () => {
     expectSameBits(views.to, Float32Array.of(0, 2 ** -126, -0));
   });
 
-  test('follows float64 over many steps of a noisy quadratic', () => {
+  test('stays close to float64 over many steps of a noisy quadratic', () => {
     const count = 37;
     const kernels = createKernels(65_536);
     const { addresses, views } = state(kernels, count);
@@ -136,7 +136,7 @@ describe('adam', () => {
         const exact = views.gradient[i] ?? 0;
         const mi = (m[i] = 0.9 * (m[i] ?? 0) + 0.1 * exact);
         const vi = (v[i] = 0.999 * (v[i] ?? 0) + 0.001 * exact * exact);
-        // The published form (Kingma and Ba 2015, end of section 2) with powers by Math.pow:
+        // The published form (Kingma and Ba 2015, end of section 2), with powers by ** and thus
         // independent of adamRate.
         const rate = (0.01 * Math.sqrt(1 - 0.999 ** step)) / (1 - 0.9 ** step);
         w[i] = (w[i] ?? 0) - (rate * mi) / (Math.sqrt(vi) + 1e-7);

@@ -10,7 +10,7 @@ const MEMORY_BYTES = 65_536;
 const GUARD = 0xa5;
 const GUARD_BYTES = 24;
 
-/** An array in the kernels' memory with guard bytes behind it, `shift` bytes off the alignment. */
+/** An array in the kernels' memory, `shift` bytes off the alignment, with guard bytes around it. */
 function place(kernels: Kernels, values: Float32Array, shift = 0) {
   const at = kernels.allocate(shift + values.byteLength + GUARD_BYTES) + shift;
   const view = kernels.floats(at, values.length);
@@ -27,7 +27,7 @@ function place(kernels: Kernels, values: Float32Array, shift = 0) {
 const shift = fc.constantFrom(0, 4, 8, 12);
 
 describe('add', () => {
-  test('equals the reference kernel in every bit and writes only to its arrays', () => {
+  test('matches the reference kernel bit for bit, and writes only to its arrays', () => {
     fc.assert(
       fc.property(
         floatArrays(2),
@@ -65,7 +65,7 @@ describe('add', () => {
 });
 
 describe('addZero', () => {
-  test('equals the reference kernel and an addition of +0', () => {
+  test('matches the reference kernel and an addition of +0', () => {
     fc.assert(
       fc.property(floatArrays(1), shift, ([values = new Float32Array()], off) => {
         const kernels = createKernels(MEMORY_BYTES);
@@ -90,7 +90,7 @@ describe('addZero', () => {
 });
 
 describe('check', () => {
-  test('equals the reference kernel', () => {
+  test('matches the reference kernel', () => {
     fc.assert(
       fc.property(floatArrays(1), shift, ([values = new Float32Array()], off) => {
         const kernels = createKernels(MEMORY_BYTES);
@@ -101,7 +101,7 @@ describe('check', () => {
   });
 
   test.each([NaN, Infinity, -Infinity])(
-    'finds %s at any index, and not behind the last value',
+    'finds %s at any index, but not after the last value',
     (value) => {
       const kernels = createKernels(MEMORY_BYTES);
       for (let count = 0; count <= 19; count++) {
@@ -118,7 +118,7 @@ describe('check', () => {
     },
   );
 
-  test('finds a NaN of any payload and sign', () => {
+  test('finds a NaN with any payload and sign', () => {
     const kernels = createKernels(MEMORY_BYTES);
     const { at } = place(kernels, new Float32Array(9));
     const words = new Uint32Array(kernels.memory.buffer, at, 9);
@@ -132,14 +132,14 @@ describe('check', () => {
 });
 
 describe('memory', () => {
-  test('is allocated as zeros at multiples of 64, without overlap and never at address 0', () => {
+  test('is zeroed and allocated at multiples of 64, without overlap and never at address 0', () => {
     const kernels = createKernels(MEMORY_BYTES);
     const addresses = [1, 64, 65, 0, 7].map((bytes) => kernels.allocate(bytes));
     expect(addresses).toEqual([64, 128, 192, 320, 320]);
     expect(kernels.bytes(64, 320).every((byte) => byte === 0)).toBe(true);
   });
 
-  test('has the requested size, does not grow, and is a LIMIT error when exhausted', () => {
+  test('has the requested size, does not grow, and causes a LIMIT error when exhausted', () => {
     const kernels = createKernels(100_000);
     const size = kernels.memory.buffer.byteLength;
     expect(kernels.allocate(100_000)).toBe(64);
@@ -155,13 +155,13 @@ describe('memory', () => {
     },
   );
 
-  test('is not shared by two kernels', () => {
+  test('is not shared by two instances', () => {
     const [one, other] = [createKernels(1000), createKernels(1000)];
     one.floats(one.allocate(400), 100).fill(1);
     expect(other.floats(other.allocate(400), 100).every((value) => value === 0)).toBe(true);
   });
 
-  test('that was not allocated is rejected as a defect', () => {
+  test('that was not allocated is rejected as a bug', () => {
     const kernels = createKernels(MEMORY_BYTES);
     const at = kernels.allocate(64);
     expect(() => kernels.add(at, at, 17)).toThrow(/not allocated/);
@@ -178,20 +178,20 @@ test('the digest of the kernels is a SHA-256', () => {
 });
 
 describe('adamRate', () => {
-  test('is sqrt(1 - b2) / (1 - b1) of the learning rate in step 1, and converges to it', () => {
+  test('is the learning rate times sqrt(1 - b2) / (1 - b1) in step 1, and converges to it', () => {
     expect(adamRate(0.001, 0.9, 0.999, 1)).toBeCloseTo(0.001 * (Math.sqrt(0.001) / 0.1), 15);
     expect(adamRate(0.001, 0.9, 0.999, 1_000_000)).toBe(0.001);
     expect(adamRate(0.5, 0, 0, 3)).toBe(0.5);
   });
 
   test('multiplies by the squares in the documented order', () => {
-    // 0.9^5 = 0.9 * (0.9^2)^2, and 0.999^5 alike.
+    // 0.9^5 = 0.9 * (0.9^2)^2, and likewise for 0.999^5.
     const powers = [0.9, 0.999].map((base) => base * (base * base * (base * base)));
     const [first = 0, second = 0] = powers;
     expect(adamRate(0.01, 0.9, 0.999, 5)).toBe((0.01 * Math.sqrt(1 - second)) / (1 - first));
   });
 
-  test('equals the closed form up to rounding', () => {
+  test('matches the closed form up to rounding', () => {
     for (const step of [1, 2, 3, 10, 100, 1234, 9375]) {
       const exact = (0.001 * Math.sqrt(1 - 0.999 ** step)) / (1 - 0.9 ** step);
       expect(Math.abs(adamRate(0.001, 0.9, 0.999, step) / exact - 1)).toBeLessThan(1e-12);

@@ -7,7 +7,7 @@ import { expectSameBits } from './values.ts';
 
 const base = { seed: 1, step: 1, position: 0, layer: 0, rows: 8, units: 128, rate: 0.2 };
 
-/** Returns the mask; fails if a byte behind it changed. */
+/** Returns the mask; fails if a byte after it has changed. */
 function draw(change: Partial<MaskArguments>): Float32Array {
   const mask = { ...base, ...change };
   const kernels = createKernels(4 * mask.rows * mask.units + 4096);
@@ -24,7 +24,7 @@ function share(values: Float32Array): number {
 }
 
 describe('mask', () => {
-  test('equals the reference kernel for any key and shape', () => {
+  test('matches the reference kernel for any key and shape', () => {
     const key = fc.record({
       seed: fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER }),
       step: fc.integer({ min: 1, max: 2 ** 31 }),
@@ -42,12 +42,12 @@ describe('mask', () => {
     );
   });
 
-  test('is 0 or float32(1 / (1 - rate)) and keeps the expected share', () => {
+  test('is 0 or float32(1 / (1 - rate)), and keeps the expected share of units', () => {
     for (const rate of [0.1, 0.2, 0.5, 0.9]) {
       const values = draw({ rows: 1000, rate });
       expect(new Set(values)).toEqual(new Set([0, Math.fround(1 / (1 - rate))]));
-      // 128,000 draws: at most 0.0014 of standard deviation; the stream is fixed, so this cannot
-      // flake.
+      // The share of 128,000 draws has a standard deviation of at most 0.0014. The stream is fixed,
+      // so this cannot flake.
       expect(Math.abs(share(values) - (1 - rate))).toBeLessThan(0.006);
     }
   });
@@ -72,7 +72,7 @@ describe('mask', () => {
       expect(draw({ rows: 1, units })).toEqual(wide.subarray(0, units));
   });
 
-  test('is independent for another seed, step, position and layer', () => {
+  test('is independent for a different seed, step, position or layer', () => {
     const first = draw({ rows: 100, rate: 0.5 });
     const changes = [
       { seed: 2 },

@@ -2,8 +2,8 @@ import * as fc from 'fast-check';
 import { expect } from 'vitest';
 
 /**
- * Floats that are edge cases of arithmetic: zeros of both signs, subnormals, the smallest
- * normals, the largest, NaN.
+ * Floats that are edge cases of arithmetic: zeros of both signs, subnormals, the smallest and the
+ * largest normals, infinities, NaN.
  */
 const special = [
   0,
@@ -31,7 +31,7 @@ export const anyFloat = fc.oneof(
   fc.float({ min: -1, max: 1 }),
 );
 
-/** Arrays of one length, 0 .. 300, filled with any floats. */
+/** `count` arrays of the same length, 0 .. 300, filled with any floats. */
 export function floatArrays(count: number): fc.Arbitrary<Float32Array[]> {
   const tuple = fc.tuple(...Array.from({ length: count }, () => anyFloat));
   return fc
@@ -41,7 +41,7 @@ export function floatArrays(count: number): fc.Arbitrary<Float32Array[]> {
     );
 }
 
-/** Equal in every bit, but any NaN equals any other. */
+/** Expects the arrays to be equal bit for bit, except that any NaN equals any other. */
 export function expectSameBits(actual: Float32Array, expected: Float32Array): void {
   expect(bits(actual)).toEqual(bits(expected));
 }

@@ -19,6 +19,6 @@ it.each([
   [duration(83.4), '1:23'],
   [duration(3723), '1:02:03'],
   [duration(NaN), '–'],
-])('writes %s as %s', (text, expected) => {
+])('formats a number as %s', (text, expected) => {
   expect(text).toBe(expected);
 });

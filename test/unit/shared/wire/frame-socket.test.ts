@@ -21,16 +21,19 @@ function tensor(bytes: number, value: number): TensorFrame {
 
 interface Arrival {
   readonly bytes: Buffer;
-  /** Its memory, if the message bypassed ws. */
+  /** The memory of the message, if it bypassed ws. */
   readonly memory: ArrayBufferLike | undefined;
 }
 
-/** Collects the messages of one end; the memory of each is freed once it is copied. */
+/**
+ * Collects the messages that one end receives. Each message's memory is freed once it has been
+ * copied.
+ */
 function receiver(socket: FrameSocket) {
   const messages: Arrival[] = [];
   let wake = (): void => undefined;
   socket.onMessage((data, isBinary, free) => {
-    assert(isBinary && Buffer.isBuffer(data), 'all is bytes');
+    assert(isBinary && Buffer.isBuffer(data), 'every message is bytes');
     messages.push({
       bytes: Buffer.from(data),
       memory: free === undefined ? undefined : data.buffer,
@@ -111,7 +114,7 @@ describe.each([
     await once(client.webSocket, 'close');
   });
 
-  it('closes after the tensor that is being sent, and sends none after it', async () => {
+  it('closes after the tensor that is being sent, without sending another', async () => {
     const { client, server } = await connected(isSecure ? await TestAuthority.make() : undefined);
     const arrived = receiver(client);
     const closed = once(client.webSocket, 'close');
@@ -139,7 +142,7 @@ describe.each([
   it.each([
     ['an unknown opcode', Buffer.of(0xf2, 0x80, 0, 0, 0, 0), 1002],
     ['a frame without a mask', Buffer.of(0x82, 1, 0), 1002],
-    ['a text that is not UTF-8', Buffer.of(0x81, 0x81, 0, 0, 0, 0, 0xff), 1007],
+    ['text that is not UTF-8', Buffer.of(0x81, 0x81, 0, 0, 0, 0, 0xff), 1007],
   ])('delivers nothing after %s, and closes as ws does', async (_what, wrong, code) => {
     const { client, server } = await connected(isSecure ? await TestAuthority.make() : undefined);
     const failed = once(server.webSocket, 'error');
@@ -163,7 +166,7 @@ describe.each([
     expect(arrived.messages).toHaveLength(1);
   });
 
-  it('delivers nothing after the close frame of the peer', async () => {
+  it("delivers nothing after the peer's close frame", async () => {
     const { client, server } = await connected(isSecure ? await TestAuthority.make() : undefined);
     const arrived = receiver(server);
     server.webSocket.on('error', (error) => expect.unreachable(error.message));

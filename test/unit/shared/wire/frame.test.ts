@@ -37,7 +37,7 @@ function bodyFrame(values: number[]): Buffer {
 }
 
 describe('a frame', () => {
-  it('without a body has length, CRC-32 and msgpack', () => {
+  it('without a body consists of a length, a CRC-32 and msgpack', () => {
     expect(encodeHeader({ kind: 'heartbeat' }).toString('hex')).toBe(HEARTBEAT);
     expect(decodeFrame(Buffer.from(HEARTBEAT, 'hex'))).toEqual({
       header: { kind: 'heartbeat' },
@@ -46,7 +46,7 @@ describe('a frame', () => {
     });
   });
 
-  it('with a body is padded to 64 bytes and has raw float32 and the checksum', () => {
+  it('with a body is padded to 64 bytes, then has raw float32 values and a checksum', () => {
     const expected =
       HEARTBEAT + '00'.repeat(64 - 24) + '0000803f' + '000000c0' + 'efcdab8967452301';
     expect(bodyFrame([1, -2]).toString('hex')).toBe(expected);
@@ -75,14 +75,14 @@ describe('a frame', () => {
       // The header alone is a whole frame without a body; the kind of its message rejects it.
       if (length === 24) continue;
       const cut = frame.subarray(0, length);
-      // Truncated in its body, it is a frame with a shorter body and another checksum, which the
-      // length check of the receiver rejects.
+      // Truncated in its body, it is a frame with a shorter body and a different checksum, which
+      // the receiver's length check rejects.
       if (length >= 64 + CHECKSUM_BYTES) expect(decodeFrame(cut).body?.length).not.toBe(12);
       else expect(() => decodeFrame(cut)).toThrow(ClusterError);
     }
   });
 
-  it('with a flipped bit is rejected, or has another body or checksum', () => {
+  it('with a flipped bit is rejected, or has a different body or checksum', () => {
     const frame = bodyFrame([1, 2]);
     for (let bit = 0; bit < 8 * frame.length; bit++) {
       const flipped = Buffer.from(frame);
@@ -106,7 +106,7 @@ describe('a frame', () => {
     expect(() => encodeHeader({ text: 'x'.repeat(MAX_HEADER_BYTES) })).toThrow('MAX_HEADER_BYTES');
   });
 
-  it('has room for the head of a WebSocket message, also before the longest header', () => {
+  it('has room for a WebSocket header, even before the longest frame header', () => {
     const memory = new Uint8Array(64 + frameCapacity(8)).fill(7);
     const buffer = memory.subarray(64);
     const frame = encodeBefore(buffer, { text: 'x'.repeat(MAX_HEADER_BYTES - 9) });
@@ -116,7 +116,7 @@ describe('a frame', () => {
     expect(memory.subarray(0, 64)).toEqual(new Uint8Array(64).fill(7));
   });
 
-  it('of arbitrary bytes throws no error but a ClusterError', () => {
+  it('of arbitrary bytes never throws any error but a ClusterError', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 300 }), (bytes) => {
         try {
@@ -137,10 +137,10 @@ describe('messages', () => {
   it.each([
     ['an unknown kind', { kind: 'shutdown' }],
     ['a missing field', { ...gradientHeader, term: undefined }],
-    ['a field too many', { ...gradientHeader, weights: [] }],
+    ['an extra field', { ...gradientHeader, weights: [] }],
     ['a negative number', { ...gradientHeader, correct: -1 }],
     ['a fraction', { ...gradientHeader, step: 1.5 }],
-    ['a text for a number', { ...gradientHeader, step: '1' }],
+    ['text instead of a number', { ...gradientHeader, step: '1' }],
     [
       'a kind that only the coordinator may send',
       { kind: 'lease', run: 'r', term: 1, step: 1, parts: [1] },
@@ -151,11 +151,11 @@ describe('messages', () => {
     expect(() => parseMessage(workerMessage, header)).toThrow(ClusterError);
   });
 
-  it('of a worker are rejected as those of a coordinator', () => {
+  it('from a worker are rejected if a coordinator is expected to have sent them', () => {
     expect(() => parseMessage(coordinatorMessage, gradientHeader)).toThrow(ClusterError);
   });
 
-  it('fit a header for any size of the cluster', () => {
+  it('fit in a header for a cluster of any size', () => {
     const assignment = Array.from({ length: 256 }, (_, i) => [255, 256 + i]);
     const step = { kind: 'step', run: 'x'.repeat(64), term: 2 ** 31, step: 2 ** 31, assignment };
     expect(parseMessage(coordinatorMessage, step)).toEqual(step);

@@ -4,7 +4,7 @@ import { LargeMessages } from '../../../../shared/wire/large-messages.ts';
 
 const MAX_BYTES = 200;
 
-/** A frame of RFC 6455 with a length of 1, 2 or 8 bytes. */
+/** A WebSocket frame (RFC 6455) whose length takes 1, 2 or 8 bytes. */
 function frame(first: number, lengthBytes: 1 | 2 | 8, payload: Uint8Array, mask?: number): Buffer {
   const head = Buffer.alloc(10);
   const marker = mask === undefined ? 0 : 0x80;
@@ -22,11 +22,11 @@ function frame(first: number, lengthBytes: 1 | 2 | 8, payload: Uint8Array, mask?
 interface Taken {
   readonly passed: Buffer;
   readonly messages: string[];
-  /** The bytes that were passed before ws got the rest; undefined if it did not. */
+  /** How many bytes had been passed to ws when it took over; undefined if it did not. */
   readonly handedOverAt: number | undefined;
 }
 
-/** Feeds bytes of a client in pieces of these sizes; every message is freed at once. */
+/** Feeds bytes from a client in pieces of the given sizes, and frees every message immediately. */
 function take(bytes: Buffer, pieces: readonly number[]): Taken {
   const passed: Buffer[] = [];
   const messages: string[] = [];
@@ -73,7 +73,10 @@ const others = fc.oneof(
   fc.constantFrom<1 | 2 | 8>(1, 2, 8).map((size) => frame(0x82, size, Buffer.alloc(0), 0)),
   fc.tuple(fc.constantFrom(0x89, 0x8a), payload).map(([first, bytes]) => frame(first, 1, bytes, 7)),
 );
-/** Frames for ws: close, text, fragments, extensions, unknown opcodes, no mask, too large. */
+/**
+ * Frames at which ws takes over: close, text, fragments, extensions, unknown opcodes, no mask, too
+ * large.
+ */
 const rest = fc.oneof(
   fc
     .tuple(
@@ -90,7 +93,7 @@ const rest = fc.oneof(
 const pieces = fc.array(fc.integer({ min: 0, max: 40 }), { maxLength: 60 });
 
 describe('large messages', () => {
-  it('are extracted in order from a stream in any pieces, and other bytes are passed on', () => {
+  it('are extracted in order from a stream in any pieces, and other bytes are passed to ws', () => {
     const stream = fc.array(fc.oneof(large, others), { maxLength: 12 });
     fc.assert(
       fc.property(stream, pieces, (parts, sizes) => {
@@ -108,7 +111,7 @@ describe('large messages', () => {
     );
   });
 
-  it('end at the first other frame: ws gets it and all that follows', () => {
+  it('are extracted up to the first unusual frame: ws gets it and everything after it', () => {
     const before = fc.array(fc.oneof(large, others), { maxLength: 4 });
     fc.assert(
       fc.property(
@@ -132,7 +135,7 @@ describe('large messages', () => {
     );
   });
 
-  it('do not include small messages, which ws gets together', () => {
+  it('do not include small messages, which ws gets in one piece', () => {
     const passed: Buffer[] = [];
     const taker = new LargeMessages({
       isFromClient: false,

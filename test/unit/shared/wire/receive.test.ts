@@ -28,7 +28,7 @@ describe('receive', () => {
     expect(tensor).toBeUndefined();
   });
 
-  it('returns the tensor of the frame', () => {
+  it('returns the tensor in the frame', () => {
     const { tensor } = receive(workerMessage, withBody(gradientHeader), true, nothingShared);
     expect(tensor?.byteLength).toBe(8);
   });
@@ -59,11 +59,11 @@ describe('receive', () => {
       'a buffer without shared memory',
       encodePointer({ ...gradientHeader, buffer: 0 }, 5n),
       true,
-      /not shared/,
+      /does not share/,
     ],
-    ['a buffer and a body', withBody({ ...gradientHeader, buffer: 0 }), true, /not shared/],
+    ['a buffer and a body', withBody({ ...gradientHeader, buffer: 0 }), true, /does not share/],
     [
-      'a message that only the peer may receive',
+      'a message that only a coordinator may send',
       encodeHeader({ kind: 'welcome' }),
       true,
       /violates the protocol/,

@@ -41,7 +41,7 @@ describe.skipIf(process.platform !== 'linux')('shared memory', () => {
     memory.write(2, new Uint8Array(BYTES).fill(1), 11n);
     const first = peer.tensor(2, 11n);
     expect(first.isStale()).toBe(false);
-    // The next tensor is announced, but none of its bytes is written yet.
+    // The next tensor has been announced, but none of its bytes have been written yet.
     expect(() => memory.write(2, new Uint8Array(0), 12n)).not.toThrow();
     expect(first.copyTo(read)).toBe(true);
     expect(read.every((byte) => byte === 1)).toBe(true);
@@ -58,10 +58,10 @@ describe.skipIf(process.platform !== 'linux')('shared memory', () => {
     expect(second.isStale()).toBe(true);
   });
 
-  it('is not opened with another secret, another size or another file', () => {
+  it('is not opened with a different secret, a different size or a different file', () => {
     const { address } = share();
     expect(() => new PeerMemory({ ...address, secret: '0'.repeat(64) }, BYTES)).toThrow(
-      'has another secret',
+      'has a different secret',
     );
     expect(() => new PeerMemory(address, 2 * BYTES)).toThrow(`bytes, not`);
     const descriptor = openSync(fileURLToPath(import.meta.url), 'r');
@@ -77,7 +77,7 @@ describe.skipIf(process.platform !== 'linux')('shared memory', () => {
     expect(peer.tensor(0, 0n).copyTo(new Uint8Array(BYTES))).toBe(false);
   });
 
-  it('cannot be read after it was closed', () => {
+  it('cannot be read once it has been closed', () => {
     const memory = share();
     const peer = new PeerMemory(memory.address, BYTES);
     const tensor = peer.tensor(0, 0n);
@@ -92,7 +92,7 @@ describe.skipIf(process.platform !== 'linux')('shared memory', () => {
 });
 
 describe.skipIf(process.platform !== 'linux')('the shared memory of a worker', () => {
-  it('has gradients once the coordinator used its own, in each buffer once per step', () => {
+  it('is used once the coordinator has used its own, each buffer once per step', () => {
     const parameters = 100;
     const coordinator = new SharedMemory(4 * parameters);
     onTestFinished(() => coordinator.close());
