@@ -195,7 +195,9 @@ function usageError(error: CommanderError, argv: readonly string[]): ClusterErro
   switch (error.code) {
     case 'commander.unknownOption': {
       const flag = quoted.split('=')[0] ?? '';
-      const message = `unknown option ${flag}${command === undefined ? '' : ` for ${command}`}`;
+      const message = isSwitchOf(flag, command)
+        ? `${flag} does not take a value`
+        : `unknown option ${flag}${command === undefined ? '' : ` for ${command}`}`;
       return usage(message, `${meaningElsewhere(flag, command)}${helpHint}`);
     }
     case 'commander.unknownCommand':
@@ -227,11 +229,9 @@ function usageError(error: CommanderError, argv: readonly string[]): ClusterErro
 
 /** What an option that the command does not take may have meant, and the commands that take it. */
 function meaningElsewhere(flag: string, command: CommandName | undefined): string {
-  const name = flag.replace(/^--(no-)?/, '');
-  const key = keyOfName(name) ?? optionKeys.find((each) => flag === `-${optionOf(each).short}`);
-  // Commander knows the option but rejects it: a switch with a value, such as --insecure=yes.
-  if (key !== undefined && command !== undefined && takes(command, key))
-    return `${flag} is a switch and does not take a value; --no-${kebab(key)} switches it off. `;
+  const key = keyOf(flag);
+  if (key !== undefined && isSwitchOf(flag, command))
+    return `it is a switch; --no-${kebab(key)} switches it off. `;
   const home = key === undefined ? '' : `${flag} is an option of ${commandsText(key)}. `;
   const synonym = synonymOf(flag, optionSynonyms);
   const ours = synonym === undefined ? undefined : keyOfFlag(synonym);
@@ -247,6 +247,18 @@ function meaningElsewhere(flag: string, command: CommandName | undefined): strin
     `--${normalized(flag)}`,
     [...own, 'help', 'version'].map((each) => `--${each}`),
   );
+}
+
+/** Whether commander knows the option but rejects it: a switch with a value, --insecure=yes. */
+function isSwitchOf(flag: string, command: CommandName | undefined): boolean {
+  const key = keyOf(flag);
+  return key !== undefined && command !== undefined && takes(command, key);
+}
+
+/** The key of a flag as typed, such as "--no-http" or "-n". */
+function keyOf(flag: string): OptionKey | undefined {
+  const name = flag.replace(/^--(no-)?/, '');
+  return keyOfName(name) ?? optionKeys.find((each) => flag === `-${optionOf(each).short}`);
 }
 
 /** The key of a flag with or without a value after it, such as "--device cpu" or "--no-http". */

@@ -87,7 +87,7 @@ export const workerOptions = {
   device: withDefault(device, 'auto', {
     in: engineCommands,
     help:
-      'device for the engine; cuda:N is GPU N of those visible to this process, from 0 ' +
+      'device for the engine; cuda:0 is the first GPU visible to this process ' +
       "(verify: the run's device)",
   }),
   threads: withDefault(integer({ min: 1, max: 1024 }), 1, {
