@@ -159,7 +159,7 @@ function checkResumable(
   const step = checkpoint?.step ?? 0;
   const steps = totalSteps(configuration);
   if (step > steps) {
-    throw new ClusterError('USAGE', `the run has already done ${step} steps, more than ${steps}`, {
+    throw new ClusterError('USAGE', `the run has already done ${step} steps, not just ${steps}`, {
       fix: 'give a higher --steps or --epochs',
     });
   }

@@ -12,7 +12,7 @@ export interface RunningCoordinator extends Pick<
   'port' | 'stop' | 'expect' | 'inspect' | 'weights' | 'unauthorized'
 > {
   readonly directory: string;
-  /** Bytes of buffered lines. */
+  /** The size of the buffered lines, in bytes. */
   waitingBytes(): number;
   /** Whether lines are waiting because the disk is full. */
   isDiskFull(): boolean;

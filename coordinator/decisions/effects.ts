@@ -34,7 +34,7 @@ export type Effect =
       /** Whether to compute its SHA-256 as well. */
       readonly isDigested: boolean;
     }
-  /** Take the received body as the part's accepted result. */
+  /** Accept the received body as the part's result. */
   | { readonly kind: 'accept'; readonly task: Task['kind']; readonly part: number }
   /** node = left + right, or left + 0 if the right subtree has only padding. */
   | { readonly kind: 'combine'; readonly node: Node; readonly rightIsPadding: boolean }

@@ -24,7 +24,7 @@ export function dropProvisionalFingerprint(state: RunState): Next {
 
 /**
  * The workers with a provisional fingerprint, if they have kept a worker with a different one
- * waiting for too long: their first task has missed a deadline and is older than
+ * waiting for too long: a part of their first task has missed a deadline and is older than
  * `provisionalMilliseconds`.
  */
 export function overdueHolders(state: RunState, now: number): WorkerState[] {
@@ -135,6 +135,6 @@ export function checkFingerprint(state: RunState, worker: WorkerState): Next {
 function describe({ engine, fingerprint }: Pick<WorkerState, 'engine' | 'fingerprint'>): string {
   const print = `fingerprint ${fingerprint?.slice(0, 12)}`;
   // The run was killed before its engine was recorded in run.json.
-  if (engine === undefined) return `with an engine that run.json does not name (${print})`;
+  if (engine === undefined) return `with an engine that run.json does not record (${print})`;
   return `with ${engine.library} on ${engine.device}, ${engine.processor} (${print})`;
 }

@@ -174,7 +174,7 @@ export function isBusy(task: Task | undefined, slot: number): boolean {
   return openLeases(task).some((lease) => lease.slot === slot);
 }
 
-/** The times with one more measurement. */
+/** Adds a measurement to the times. */
 export function remember(
   times: ShardTimes,
   kind: Task['kind'],

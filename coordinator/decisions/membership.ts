@@ -173,7 +173,8 @@ function handleHello(
     const full = `the run has its maximum of ${state.settings.maxWorkers} workers (--max-workers)`;
     if (idler === undefined) return close(state, worker.slot, 'FULL', full);
     const seconds = Math.round((now - idler.connectedAt) / 1000);
-    const why = `${full}, and a new worker replaces this one: it was not ready within ${seconds} s`;
+    const why =
+      `${full}, and a new worker replaces this one, ` + `which was not ready within ${seconds} s`;
     return andThen(dismiss(state, idler.slot, 'FULL', why, now), (s) =>
       handleHello(s, worker, hello, now),
     );
@@ -310,7 +311,10 @@ function dismissHolders(state: RunState, now: number): Next {
   );
 }
 
-/** Checks all deadlines: those of leases, of silent workers and of waiting for workers. */
+/**
+ * Checks all deadlines: those of leases, those of silent workers, and the one for gathering
+ * workers.
+ */
 function expire(state: RunState, now: number): Next {
   const { task } = state;
   const missed = new Set(

@@ -23,9 +23,10 @@ import {
 } from './votes.ts';
 
 /**
- * Handles a result as it arrives. A result from another run, term or step is dropped. If the worker
- * was not asked for the result, its connection is closed. The shell reads the bodies of the
- * remaining results only. `claimed` is the checksum that the worker sent with the result.
+ * Handles a result as it arrives. A result from another run or term is dropped. A result for
+ * another step does not count either, but is compared with the accepted one if that is still known.
+ * If the worker was not asked for the result, its connection is closed. The shell reads the bodies
+ * of the remaining results only. `claimed` is the checksum that the worker sent with the result.
  */
 export function takeResult(
   state: RunState,

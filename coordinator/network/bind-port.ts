@@ -17,7 +17,7 @@ export interface ListenAddress {
   readonly descriptor?: number | undefined;
 }
 
-/** The names of the options that set an address, for its errors. */
+/** The names of the options that set an address, for error messages. */
 export interface AddressFlags {
   readonly host: string;
   readonly port: string;

@@ -39,8 +39,8 @@ interface Newcomer {
 
 /**
  * A listener's connections that have not been admitted yet, including TLS handshakes. Their number
- * and their duration are limited. A new connection over the limit closes the oldest one, so that
- * unauthenticated peers cannot keep workers out.
+ * is limited, and so is the time that each may take. A new connection over the limit closes the
+ * oldest one, so that unauthenticated peers cannot keep workers out.
  */
 export class Newcomers {
   /** By the peer's address and port, the oldest first. */

@@ -28,8 +28,8 @@ export class WorkerMemory {
   }
 
   /**
-   * Called after the worker was sent a pointer to weights; releases the weights once the worker has
-   * read them or has left.
+   * Called after a pointer to weights was sent to the worker; releases the weights once the worker
+   * has read them or has left.
    */
   point({ kind, step }: WeightsMessage, release: () => void): void {
     this.#unread.push({ order: orderOf({ kind, step }), release });

@@ -37,7 +37,7 @@ export function recordedCheckpoints(
   return { files, fingerprint };
 }
 
-/** The newest checkpoint not after `step`; undefined if there is none. */
+/** The newest checkpoint at or before `step`; undefined if there is none. */
 export function newestCheckpoint(
   files: readonly CheckpointFile[],
   step: number,

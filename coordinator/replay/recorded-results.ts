@@ -193,8 +193,8 @@ function checkRecord(
 }
 
 /**
- * Checks that each epoch and a finished run end with an evaluation. After the last step, it may be
- * missing unless the run has finished.
+ * Checks that each epoch and a finished run end with an evaluation. An evaluation after the last
+ * step may be missing unless the run has finished.
  */
 function checkEvaluations(
   { directory, record, configuration }: RunContents,

@@ -10,7 +10,7 @@ import {
 import { recordedResults, differs, type RecordedResults } from './recorded-results.ts';
 import type { RunContents } from '../run-directory/run-contents.ts';
 
-/** A run to compute again, and where to start. */
+/** A run to recompute, and where to start. */
 export interface Replay {
   readonly contents: RunContents;
   readonly recorded: RecordedResults;
@@ -27,7 +27,8 @@ export interface Start {
 
 /**
  * Compares a run's files with each other, and chooses where the replay starts: at the newest
- * checkpoint not after step `from`, if given. Throws DIFFERS or NOT_REPLAYABLE.
+ * checkpoint at or before step `from`, or at the beginning without `from`. Throws DIFFERS or
+ * NOT_REPLAYABLE.
  */
 export function planReplay(contents: RunContents, from: number | undefined): Replay {
   const recorded = recordedResults(contents);

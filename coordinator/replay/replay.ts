@@ -9,8 +9,8 @@ export interface ReplaySettings extends Pick<ServeSettings, 'dataset' | 'token' 
 }
 
 /**
- * Listens on a free loopback port and computes the run again with the workers that connect. Rejects
- * as `serve` does.
+ * Listens on a free loopback port and recomputes the run with the workers that connect. Rejects as
+ * `serve` does.
  */
 export function startReplay(
   replay: Replay,

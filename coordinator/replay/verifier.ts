@@ -24,7 +24,7 @@ import type { Resumed, RunState } from '../decisions/state.ts';
 import type { Replay } from './replay-plan.ts';
 import { MODEL_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 
-/** Shows the progress of a replay. */
+/** Shows a replay's progress. */
 export interface ReplayViewer {
   step(step: number): void;
   log(

@@ -23,7 +23,7 @@ export interface AppendOptions {
 const NOTHING = new Uint8Array(0);
 
 /**
- * A file that grows by whole lines. `append` buffers a line; a single write at a time writes all
+ * A file that grows by whole lines. `append` buffers a line; one write at a time writes all
  * buffered lines in order. `appendNow` writes before it returns. A crash leaves whole lines and at
  * most one torn last line.
  *

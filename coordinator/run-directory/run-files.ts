@@ -180,7 +180,7 @@ export class RunFiles {
     });
   }
 
-  /** Whether the disk is full and lines wait for space. */
+  /** Whether the disk is full and lines are waiting for space. */
   get isFull(): boolean {
     return this.#metrics.isFull || this.#events.isFull;
   }
@@ -194,7 +194,7 @@ export class RunFiles {
     return await this.#unlessTakenOver(() => this.#checkpoints.write({ ...checkpoint, lines }));
   }
 
-  /** Bytes of buffered lines. */
+  /** The size of the buffered lines, in bytes. */
   get waitingBytes(): number {
     return this.#metrics.waitingBytes + this.#events.waitingBytes;
   }
@@ -241,7 +241,7 @@ export class RunFiles {
 
   /**
    * Writes a line to events.jsonl before it returns, unless the disk is full. `time` is the time of
-   * day; durations are computed from `elapsed`, the seconds since this coordinator opened the run.
+   * day; compute durations from `elapsed`, the seconds since this coordinator opened the run.
    */
   event(event: string, fields: Readonly<Record<string, unknown>> = {}): void {
     const { clock } = this.#options;

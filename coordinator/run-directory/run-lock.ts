@@ -34,9 +34,9 @@ export type LockStatus = 'held' | 'taken' | 'gone';
 
 /**
  * A run's lock: the staging folder with the highest number and an owner.json. The folder is
- * completed under another name and then renamed to the next number. On every file system only one
- * process can do that, without hard links and without comparing times. A folder is never empty
- * while its number is the highest, so no number is used twice.
+ * completed under another name and then renamed to the next number. Only one process can do that,
+ * on any file system, and it takes neither hard links nor a comparison of times. A folder is never
+ * empty while its number is the highest, so no number is used twice.
  *
  * The folder is also the fence: its owner writes all files there before it renames them, and the
  * next owner removes the folder before it reads anything. An owner that was suspended between any

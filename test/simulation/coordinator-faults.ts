@@ -73,13 +73,13 @@ const faults: readonly Fault[] = [
       );
     },
   },
-  { weight: 1, strike: (world) => (world.intrude(), 'a second coordinator wants the run') },
+  { weight: 1, strike: (world) => (world.intrude(), 'a second coordinator tries to take the run') },
   {
     weight: 1,
     strike: (world, random) => {
       const hours = random.pick([-24, 24]);
       world.setClock(hours * 3_600_000);
-      return `the clock is set ${hours} hours forward`;
+      return `the clock is set ${Math.abs(hours)} hours ${hours < 0 ? 'back' : 'forward'}`;
     },
   },
 ];

@@ -1,6 +1,6 @@
 import { diskGuards } from './disk-guards.ts';
 
-/** A source line that keeps a promise, and its replacement without the guard. */
+/** A source line that upholds a guarantee, and its replacement without the guard. */
 export interface Guard {
   readonly name: string;
   readonly file: string;
@@ -111,7 +111,7 @@ export const guards: readonly Guard[] = [
     test: 'test/unit/shared/clock.test.ts',
   },
   {
-    name: 'a worker that is admitted and cut off again and again gives up',
+    name: 'a worker that is repeatedly admitted and cut off gives up',
     file: 'worker/session.ts',
     line: 'state.failingSince === undefined ? now : state.failingSince + connected;',
     without: 'state.welcomedAt !== undefined ? now : (state.failingSince ?? now);',
@@ -161,7 +161,7 @@ export const guards: readonly Guard[] = [
     test: 'test/unit/coordinator/decisions/training-loop.test.ts',
   },
   {
-    name: 'a provisional fingerprint that other workers wait for expires',
+    name: 'a provisional fingerprint expires if other workers are waiting',
     file: 'coordinator/decisions/membership.ts',
     line: 'if (holders.length === 0) return { state, effects: [] };',
     without: 'if (holders.length >= 0) return { state, effects: [] };',

@@ -83,7 +83,10 @@ export function recordedSteps(disk: SimulatedDisk, expected: ExpectedRun): numbe
     steps += 1;
     assert(line.step === steps, `metrics.jsonl continues with step ${steps}, not ${line.step}`);
     assert(Object.is(line.loss, step?.loss), `the loss of step ${steps} is the undisturbed run's`);
-    assert(line.correct === step?.correct, `the hits of step ${steps} are the undisturbed run's`);
+    assert(
+      line.correct === step?.correct,
+      `the correct rows of step ${steps} are the undisturbed run's`,
+    );
     const isSame = line.weights === checksumText(step.checksum);
     assert(
       isSame && line.chain === expected.chain[steps - 1],

@@ -211,7 +211,7 @@ class Simulation implements Witness, CoordinatorWorld {
     this.#newest = coordinator;
     assert(
       step >= this.#kept,
-      `a checkpoint is found that is not older than the safe one of step ${this.#kept}: ${step}`,
+      `the checkpoint found, step ${step}, is not older than the safe one, step ${this.#kept}`,
     );
     const recorded = recordedSteps(this.#world.disk, this.#expected);
     assert(recorded >= step, `the lines up to step ${step} exist, not only up to ${recorded}`);
@@ -334,8 +334,8 @@ class Simulation implements Witness, CoordinatorWorld {
   }
 
   /**
-   * A coordinator that was taken over checks the lock regularly, so it must not keep workers for a
-   * long time.
+   * Expects a coordinator that was taken over to end: it checks its lock regularly, so it must not
+   * keep its workers for a long time.
    */
   #expectEnd(coordinator: SimulatedCoordinator): void {
     const { process } = coordinator;
@@ -367,7 +367,7 @@ class Simulation implements Witness, CoordinatorWorld {
     const disk = intruder.disk(() => undefined, Infinity);
     const place = { disk, clock: intruder.clock(), processes: intruder.processes() };
     RunLock.take(RUN, false, place).then(
-      () => (this.#crash = new Error('the lock of a living coordinator was taken')),
+      () => (this.#crash = new Error('the lock of a running coordinator was taken')),
       (error: unknown) => {
         if (!isCode(error, 'LOCKED') && !this.#isFull(error)) this.#crash = error;
       },
@@ -451,14 +451,14 @@ class Simulation implements Witness, CoordinatorWorld {
   }
 
   /**
-   * A full disk may end a coordinator at its start and at its end; a stopped coordinator learns of
-   * it once it is resumed.
+   * Whether the disk was full, which may end a coordinator at its start and at its end; a stopped
+   * coordinator learns of it once it is resumed.
    */
   #isFull(error: unknown): boolean {
     return isCode(error, 'DISK') && messageOf(error).includes('ENOSPC');
   }
 
-  /** A coordinator that died after its last write is restarted, and finds the run finished. */
+  /** Whether a restarted coordinator found the run finished: it had died after its last write. */
   #saysFinished(error: unknown): boolean {
     return isCode(error, 'USAGE') && durableRecord(this.#world.disk)?.state === 'finished';
   }

@@ -9,7 +9,7 @@ const FEW_SEEDS = 50;
 
 describe('a simulated cluster', () => {
   it(
-    `trains to an undisturbed run's bytes despite all faults: ${SEEDS} seeds from ${FIRST_SEED}`,
+    `reaches an undisturbed run's bytes despite all faults: ${SEEDS} seeds from ${FIRST_SEED}`,
     { timeout: SEEDS * 1_000 + 60_000 },
     async () => {
       let faults = 0;

@@ -126,7 +126,7 @@ describe('weights that are being sent', () => {
     expect(tensors.update(ROOT, SHARED_MEMORY_BUFFERS)).toBe(1);
   });
 
-  it('are reported as held by the worker that uses the oldest, whichever buffer that is in', () => {
+  it('are traced to the slowest worker, no matter which buffer they are in', () => {
     const tensors = new Tensors(configuration, initial);
     const hold = (slot: number) => {
       const release = tensors.outgoing({ ...message, step: slot + 1 }).hold(slot);

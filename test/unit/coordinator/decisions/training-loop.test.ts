@@ -413,7 +413,7 @@ describe('admission', () => {
     expect(cluster.closed).toContainEqual({ slot: 2, code: 'FULL' });
   });
 
-  it('replaces the worker that has been preparing longest by a new one, but not early', () => {
+  it('replaces the worker that has been preparing longest, but not too early', () => {
     const cluster = new Cluster({ maxWorkers: 3 });
     const hello = {
       kind: 'hello',

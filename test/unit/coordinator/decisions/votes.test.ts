@@ -84,7 +84,7 @@ describe('two workers that differ, without a third', () => {
     expect(cluster.closed).toEqual([]);
   });
 
-  it('cannot be one that rejoins, as its results leave with its connection', () => {
+  it('cannot be a single worker that rejoins, as its results leave with its connection', () => {
     const cluster = clusterOf(3, settings, ({ slot, step }) => slot === 2 && step === 1);
     answer(cluster, 2, 5);
     cluster.leave(2);
@@ -137,7 +137,7 @@ describe('a worker that sends different results for one part', () => {
     expect(cluster.closed).toEqual([{ slot: 0, code: 'DISAGREEMENT' }]);
   });
 
-  it('may send the same result any number of times', () => {
+  it('may still repeat the same result any number of times', () => {
     const cluster = clusterOf(2, { audit });
     const request = requestOf(cluster, 0, 2);
     for (let i = 0; i < 50; i++) cluster.answer(request);

@@ -174,7 +174,7 @@ describe('the listener', () => {
     expect(received.indexOf(Buffer.of(0x89, 0), pings + 1)).toBe(-1);
   });
 
-  it('counts requests without a proof of the token, and logs their address', async () => {
+  it('counts requests without a proof of the token, and logs their addresses', async () => {
     const { port, server, warnings } = await startServer();
     for (const path of ['run', 'worker']) {
       const response = await fetch(`http://127.0.0.1:${port}/${path}`, {

@@ -53,7 +53,7 @@ describe('an unchanged run is verified', () => {
     expect(await verifyMadeUp(resume)).toMatchObject({ ...whole, checkpoints: 2 });
   });
 
-  it('when it was extended, with the evaluation in its middle', async () => {
+  it('when it was extended, with an evaluation in the middle', async () => {
     const resume = await makeUp({ runs });
     await makeUp({ runs, resume, configuration: { ...configuration, steps: 20 }, until: 18 });
     const expected = { steps: 18, evaluations: 4, checkpoints: 2, model: true };
@@ -90,7 +90,7 @@ describe('an unchanged run is verified', () => {
     });
   });
 
-  it('when it resumed before its last lines and was interrupted before their end', async () => {
+  it('when it repeated recorded steps and was interrupted before the last of them', async () => {
     const resume = await makeUp({ runs, until: 5 });
     await makeUp({ runs, resume, until: 8 });
     crash(resume);
@@ -99,7 +99,7 @@ describe('an unchanged run is verified', () => {
     expect(await verifyMadeUp(resume)).toMatchObject({ steps: 8, checkpoints: 2, model: true });
   });
 
-  it('when it was resumed from a checkpoint before the evaluation in its middle', async () => {
+  it('when it was resumed from a checkpoint before the evaluation in the middle', async () => {
     const resume = await makeUp({ runs, until: 7 });
     await makeUp({ runs, resume });
     rmSync(checkpointOf(resume, 12));
@@ -126,7 +126,7 @@ describe('an unchanged run is verified', () => {
 });
 
 describe('--from', () => {
-  it('starts at the newest checkpoint not after the step', async () => {
+  it('starts at the newest checkpoint at or before the step', async () => {
     const resume = await makeUp({ runs, until: 7 });
     await makeUp({ runs, resume });
     expect(await verifyMadeUp(resume, { from: 11 })).toMatchObject({

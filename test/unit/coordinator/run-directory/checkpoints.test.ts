@@ -44,7 +44,7 @@ describe('a checkpoint file', () => {
     expect(Buffer.from(encodeCheckpoint(checkpointOf(7))).equals(bytes)).toBe(true);
   });
 
-  it('decodes to the same values in any order of its tensors', () => {
+  it('decodes to the same values regardless of the order of its tensors', () => {
     const { metadata, tensors } = decodeTensors(encodeCheckpoint(checkpointOf(7)), 'file');
     const turned = encodeTensors({ metadata, tensors: tensors.toReversed() });
     expect(decodeCheckpoint(turned, 'file', configuration)).toEqual(checkpointOf(7));

@@ -23,7 +23,7 @@ const createRunDirectory = (
 const now = new Date('2026-01-02T03:04:05.678Z');
 
 describe('createRunDirectory', () => {
-  it('names a run after the time, with another suffix if the name is taken', async () => {
+  it('names a run after the time, with a different suffix if the name is taken', async () => {
     const draws = [0, 0, 0.99999];
     const random = () => draws.shift() ?? 0;
     expect(await createRunDirectory(runs, undefined, now, random)).toEqual({

@@ -210,7 +210,7 @@ describe("a run's lock", () => {
     await next.release();
   });
 
-  it('is taken when it is released while it is watched', async () => {
+  it('is taken as soon as it is released, even while it is being watched', async () => {
     const folder = temporaryFolder();
     const lock = await take(folder, false);
     let waits = 0;
