@@ -70,6 +70,12 @@ export const MAX_WORKERS = 256;
  * machines that fetch the dataset.
  */
 export const MAX_CONNECTIONS = MAX_WORKERS + 32;
+/** Worker connections that one address may open in quick succession: all workers of a run. */
+export const MAX_UPGRADES_PER_ADDRESS = MAX_CONNECTIONS;
+/** How fast that allowance refills. A connection that floods costs about 8 ms of CPU time. */
+export const UPGRADES_PER_SECOND = 4;
+/** Addresses whose allowance is remembered; only peers that know the token take one. */
+export const MAX_ADDRESSES_WITH_UPGRADES = 1024;
 /**
  * Maximum number of connections to a listener that have not made a valid request yet. At 10,000 new
  * connections a second, each keeps its place for a tenth of a second.

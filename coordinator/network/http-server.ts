@@ -36,7 +36,24 @@ export function createBoundedServer(maxConnections: number, tls?: ServerTls): Bo
   // Disconnects a client that does not read its response.
   http.timeout = limits.REQUEST_LIMIT_MILLISECONDS;
   http.maxConnections = maxConnections;
+  // As Node does without a listener, so that another one can tell why a connection ended.
+  http.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (isMalformedRequest(error) && socket.writable)
+      socket.write(
+        error.code === 'HPE_HEADER_OVERFLOW'
+          ? 'HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\n\r\n'
+          : 'HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n',
+      );
+    else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.writable)
+      socket.write('HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n');
+    socket.destroy(error);
+  });
   return http;
+}
+
+/** Whether a peer that connected sent something that is not HTTP. */
+export function isMalformedRequest(error: NodeJS.ErrnoException): boolean {
+  return error.code?.startsWith('HPE_') === true;
 }
 
 /** A server's port; undefined while the server is not listening. */

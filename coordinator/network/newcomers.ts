@@ -1,9 +1,9 @@
 import type { IncomingMessage } from 'node:http';
 import { Server as SecureServer } from 'node:https';
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
 import { NEWCOMER_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 import { newcomerPlaces } from '../../shared/open-files.ts';
-import type { BoundedServer } from './http-server.ts';
+import { isMalformedRequest, type BoundedServer } from './http-server.ts';
 
 /** Why a connection ended before it was admitted. */
 export type NewcomerEnd =
@@ -66,9 +66,10 @@ export class Newcomers {
       for (const take of takers) Reflect.apply(take, http, [socket]);
       this.#add(socket, socket.remoteAddress);
     });
-    http.on('request', ({ socket }: IncomingMessage) => {
-      const newcomer = this.#waiting.get(keyOf(socket));
-      if (newcomer !== undefined) newcomer.hasAsked = true;
+    http.on('request', ({ socket }: IncomingMessage) => this.#asked(socket));
+    // Before the socket is destroyed: it has no address afterwards.
+    http.prependListener('clientError', (error, socket) => {
+      if (isMalformedRequest(error) && socket instanceof Socket) this.#asked(socket);
     });
     // Received data is read first, so that no peer counts as late because this process was busy or
     // suspended.
@@ -102,6 +103,11 @@ export class Newcomers {
     const [oldest] = this.#waiting;
     if (oldest !== undefined && this.#waiting.size > this.#limits.max)
       this.#cut(...oldest, 'crowded');
+  }
+
+  #asked(socket: Socket): void {
+    const newcomer = this.#waiting.get(keyOf(socket));
+    if (newcomer !== undefined) newcomer.hasAsked = true;
   }
 
   #gone(key: string, newcomer: Newcomer): void {

@@ -13,6 +13,7 @@ import { createBoundedServer, type BoundedServer, type ServerTls } from './http-
 import { newcomerLimits, Newcomers } from './newcomers.ts';
 import type { PeerEvents } from './peer.ts';
 import { Refusals, type Refusal } from './refusals.ts';
+import { UpgradeRate } from './upgrade-rate.ts';
 import type { OpenMemory } from './worker-memory.ts';
 import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 
@@ -79,11 +80,14 @@ export async function listen(
   const proofs = new WeakMap<IncomingMessage, Headers>();
   webSockets.on('headers', (lines, request) => lines.push(...linesOf(proofs.get(request) ?? {})));
   const connections = new Map<number, Connection>();
+  const rate = new UpgradeRate();
   http.on('upgrade', (request, socket, head) => {
     const decision = access.judge(request);
     if (decision.kind !== 'admitted') return hangUp(socket, decision.status, decision.headers);
     const refusal = refuseUpgrade(options, request);
     if (refusal !== undefined) return hangUp(socket, refusal, decision.headers);
+    if (!rate.admits(request.socket.remoteAddress ?? 'unknown', performance.now()))
+      return hangUp(socket, 429, decision.headers);
     // If an upgrade announces a body, Node 26 passes a stream that is not the socket; no worker
     // sends a body.
     if (socket !== request.socket) return hangUp(socket, 400, decision.headers);

@@ -9,4 +9,6 @@ export const ownerSchema = z.object({
   namespace: z.string().max(64).optional(),
   pid: z.int().min(1),
   started: z.string().max(32),
+  /** The inode of the staging folder that contains the record. */
+  inode: z.string().max(20).optional(),
 });

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fateOf, LOOK_MILLISECONDS, nameOf, Watch, WATCH_MILLISECONDS } from '../../bin/owner.mjs';
 import type { Owner, RecordedOwner } from '../../bin/owner.mjs';
 import type { Disk } from '../../shared/disk/disk.ts';
@@ -99,7 +99,8 @@ export class RunLock {
     let path = newStagingPath(directory);
     await disk.makeDirectory(path);
     try {
-      await write(disk, join(path, OWNER), `${JSON.stringify(owner)}\n`);
+      const record: LockOwner = { ...owner, inode: await disk.inode(path) };
+      await write(disk, join(path, OWNER), `${JSON.stringify(record)}\n`);
       await disk.rename(path, lock.staging);
       path = lock.staging;
       // If this process was suspended before the rename, higher numbers may exist by now.
@@ -205,25 +206,30 @@ export async function writerOf(
   disk: Disk,
   processes: Processes,
 ): Promise<string | undefined> {
-  const { owner, path } = await find(directory, disk).catch((error: unknown) => {
+  const found = await find(directory, disk).catch((error: unknown) => {
     // A missing directory has no writer.
-    if (systemCode(error) === 'ENOENT') return { owner: undefined, path: '' };
+    if (systemCode(error) === 'ENOENT') return undefined;
     throw new ClusterError('DATA', `the lock of ${directory} cannot be read: ${messageOf(error)}`, {
       cause: error,
     });
   });
-  if (owner === undefined) return undefined;
+  if (found?.owner === undefined) return undefined;
+  const { owner, path } = found;
   if (owner === 'unknown') return `the owner of ${path}, if it is still running,`;
   const fate = fateOf(owner, processes);
   if (fate === 'gone' || fate === 'rebooted') return undefined;
-  return fate === 'running' ? nameOf(owner) : `${nameOf(owner)}, if it is still running,`;
+  const isCertain = fate === 'running' && !(await isCopy(found, disk));
+  return isCertain ? nameOf(owner) : `${nameOf(owner)}, if it is still running,`;
 }
+
+/** An owner.json. */
+type LockOwner = RecordedOwner & { readonly inode?: string | undefined };
 
 /** A lock as found in a run directory. */
 interface Found {
   readonly highest: number;
   /** Undefined for a free lock; `unknown` if another version wrote a different format. */
-  readonly owner: RecordedOwner | 'unknown' | undefined;
+  readonly owner: LockOwner | 'unknown' | undefined;
   readonly path: string;
   readonly text: string;
 }
@@ -260,8 +266,10 @@ async function mayTake(
 ): Promise<boolean> {
   const { owner, path } = found;
   if (owner === undefined) return true;
-  const { processes } = environment;
-  const fate = owner === 'unknown' ? 'elsewhere' : fateOf(owner, processes);
+  const { disk, processes } = environment;
+  const judged = owner === 'unknown' ? 'elsewhere' : fateOf(owner, processes);
+  const copied = judged === 'running' && (await isCopy(found, disk));
+  const fate = copied ? 'elsewhere' : judged;
   const name = owner === 'unknown' ? 'a process of another version' : nameOf(owner);
   if (fate === 'gone') return true;
   if (fate === 'running')
@@ -285,10 +293,28 @@ async function mayTake(
   throw new ClusterError(
     'LOCKED',
     `${name} has the lock of this run (${path}) and has not renewed it for ` +
-      `${WATCH_MILLISECONDS / 1000} s; this host cannot see whether it is still ` +
-      `running${whereOf(owner, processes.self())}`,
-    { fix: 'if it has ended, give --take-over' },
+      `${WATCH_MILLISECONDS / 1000} s; ` +
+      (copied
+        ? 'this directory seems to be a copy of the one that it uses'
+        : `this host cannot see whether it is still running${whereOf(owner, processes.self())}`),
+    { fix: `if it ${copied ? 'does not use this directory' : 'has ended'}, give --take-over` },
   );
+}
+
+/**
+ * Whether the lock's folder was copied from another run directory, with the record of its owner.
+ * Some file systems change inodes, so the owner may use this folder all the same: its renewals
+ * decide.
+ */
+async function isCopy({ owner, path }: Found, disk: Disk): Promise<boolean> {
+  if (owner === undefined || owner === 'unknown' || owner.inode === undefined) return false;
+  try {
+    return owner.inode !== (await disk.inode(dirname(path)));
+  } catch (error) {
+    // A newer owner has removed the folder.
+    if (systemCode(error) === 'ENOENT') return false;
+    throw error;
+  }
 }
 
 /** Why this process cannot see the owner, although the owner is on this host. */

@@ -1,5 +1,5 @@
 import { constants, writeSync } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, rmdir, unlink, type FileHandle } from 'node:fs/promises';
+import { lstat, mkdir, open, readdir, rename, rm, rmdir, unlink, type FileHandle } from 'node:fs/promises';
 import { isOwnFolder, openEntry, readEntry, type ReadLimit } from './regular-file.ts';
 import { systemCode } from './system-error.ts';
 
@@ -27,6 +27,8 @@ export interface Disk {
    * link or a file.
    */
   isFolder(path: string): Promise<boolean>;
+  /** The number of a file or folder in its file system. A copy has a different one. */
+  inode(path: string): Promise<string>;
   /** The names in a directory. */
   list(path: string): Promise<string[]>;
   /** Opens a directory. Rejects with ENOTDIR for anything else, such as a link to a directory. */
@@ -114,6 +116,7 @@ export const systemDisk: Disk = {
     }
   },
   isFolder: (path) => isOwnFolder(path),
+  inode: async (path) => String((await lstat(path, { bigint: true })).ino),
   list: (path) => readdir(path),
   openFolder: async (path) =>
     new SystemFolder(await open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)),

@@ -28,6 +28,8 @@ export type { File as SimulatedFile };
 export class SimulatedDisk {
   readonly #random: Random;
   readonly #root: Directory = emptyDirectory();
+  readonly #inodes = new WeakMap<Node, string>();
+  #nextInode = 1;
   /** Bytes that can still be written. */
   #space = Infinity;
 
@@ -71,6 +73,14 @@ export class SimulatedDisk {
 
   isFolder(path: string): boolean {
     return this.#find(path)?.kind === 'directory';
+  }
+
+  inode(path: string): string {
+    const node = this.#find(path);
+    if (node === undefined) throw systemError('ENOENT', path);
+    const inode = this.#inodes.get(node) ?? String(this.#nextInode++);
+    this.#inodes.set(node, inode);
+    return inode;
   }
 
   list(path: string): string[] {

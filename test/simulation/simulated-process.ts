@@ -160,6 +160,7 @@ export class SimulatedProcess {
       size: (path) => quick(() => disk.read(path).length),
       cut: (path, length) => slow(() => disk.cut(path, length)),
       isFolder: (path) => quick(() => disk.isFolder(path)),
+      inode: (path) => quick(() => disk.inode(path)),
       list: (path) => quick(() => disk.list(path)),
       openFolder: (path) => quick(() => folder(disk.openFolder(path))),
       makeDirectory: (path) => quick(() => disk.makeDirectory(path)),

@@ -103,6 +103,18 @@ describe('connections that have not been admitted', () => {
     expect(ends).toEqual(['late', 'late', 'late']);
   });
 
+  it('that do not send HTTP over TLS count as unproven, not as a failed handshake', async () => {
+    const authority = await TestAuthority.make();
+    const { port, ends } = await startListener(LONG_MILLISECONDS, await authority.server());
+    const socket = secure({ host: '127.0.0.1', port, ca: authority.pair.certificate });
+    socket.write('SSH-2.0-OpenSSH_9.2\r\n');
+    const [answer] = await once(socket, 'data');
+    expect(String(answer)).toMatch(/^HTTP\/1\.1 400 /);
+    await once(socket, 'close');
+    while (ends.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    expect(ends).toEqual(['unproven']);
+  });
+
   it('count even during the handshake, and a failed handshake is counted separately', async () => {
     const authority = await TestAuthority.make();
     const { port, ends } = await startListener(LONG_MILLISECONDS, await authority.server());

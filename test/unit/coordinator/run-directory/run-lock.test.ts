@@ -1,6 +1,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+} from 'node:fs';
 import { symlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
@@ -77,6 +85,21 @@ describe("a run's lock", () => {
     await (await take(folder, false)).release();
     expect(readdirSync(folder)).toEqual(['.drafts-1', '.drafts-2']);
     expect(readdirSync(lock.staging)).toEqual(['ended.json']);
+  });
+
+  it('of a copied directory belongs to a process that may not use the copy', async () => {
+    const [folder, copy] = [temporaryFolder(), join(temporaryFolder(), 'copy')];
+    const lock = await take(folder, false);
+    cpSync(folder, copy, { recursive: true });
+    await expect(take(copy, false)).rejects.toMatchObject({
+      code: 'LOCKED',
+      message: expect.stringContaining('seems to be a copy of the one that it uses'),
+      fix: 'if it does not use this directory, give --take-over',
+    });
+    await (await take(copy, true)).release();
+    expect(await writer(copy)).toBeUndefined();
+    expect(await lock.status()).toBe('held');
+    await expect(take(folder, true)).rejects.toMatchObject({ code: 'LOCKED' });
   });
 
   it('has one owner even if listings are out of date, as over SFTP', async () => {
