@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
+  copyFileSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readFileSync,
@@ -240,10 +242,27 @@ async function build(say, lease) {
       `undo the last change (see git status), or run: ${installCommand()}`,
     );
   }
+  copyTfjsNode(join(fresh, 'tfjs-node-gpu'));
   writeFileSync(join(fresh, '.stamp'), digest);
   if (existsSync(dist)) renameSync(dist, join(lease.folder, 'old'));
   renameSync(fresh, dist);
   say(`mnist-dist: built in ${seconds(started)} s`);
+}
+
+/**
+ * Copies the parts of tfjs-node-gpu that the engine uses: the sources of its binding, and the
+ * classes of TensorFlow's protocol buffers. The package itself depends on 240 MB of packages that
+ * are never loaded, so it is needed only to build.
+ */
+function copyTfjsNode(target) {
+  const source = join(root, 'node_modules', '@tensorflow', 'tfjs-node-gpu');
+  cpSync(join(source, 'binding'), join(target, 'binding'), { recursive: true });
+  copyFileSync(join(source, 'dist', 'proto', 'api_pb.js'), join(target, 'api_pb.js'));
+  const { name, version, license, repository, binary } = JSON.parse(
+    readFileSync(join(source, 'package.json'), 'utf8'),
+  );
+  const description = { name, version, license, repository, binary, type: 'commonjs' };
+  writeFileSync(join(target, 'package.json'), `${JSON.stringify(description, undefined, 2)}\n`);
 }
 
 // --- helpers

@@ -1,4 +1,4 @@
-import type { Binding } from './binding.ts';
+import type { Binding } from '../native/binding.ts';
 import type { Graph } from './graph.ts';
 import type { Support } from '../native/support.ts';
 import { SAVED_MODEL_TAG, withSavedModel } from './saved-model.ts';

@@ -3,6 +3,7 @@ import { makeTemporaryFolder, temporaryFileError } from '../../shared/disk/tempo
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { unreachable } from '../../shared/errors.ts';
+import { tfjsPackage } from '../native/places.ts';
 import type { Attribute, ConstantTensor, ElementType, Graph, GraphNode } from './graph.ts';
 
 /** The tag by which a SavedModel is loaded. */
@@ -85,9 +86,7 @@ export function withSavedModel<T>(graph: Graph, load: (directory: string) => T):
 
 function serialize(graph: Graph): Uint8Array {
   // Parsing outside input: the package's own generated classes.
-  const pb = createRequire(import.meta.url)(
-    '@tensorflow/tfjs-node-gpu/dist/proto/api_pb.js',
-  ) as Protobuf;
+  const pb = createRequire(import.meta.url)(tfjsPackage().protobuf) as Protobuf;
   const versions = new pb.VersionDef();
   versions.setProducer(GRAPH_PRODUCER);
   const definition = new pb.GraphDef();

@@ -2,8 +2,8 @@ import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import { loadTensorFlow } from '../native/load.ts';
 import { loadSupport, type Support } from '../native/support.ts';
-import { bindingOf } from './binding.ts';
-import type { Binding } from './binding.ts';
+import type { Binding } from '../native/binding.ts';
+import { tfjsPackage } from '../native/places.ts';
 import { describeDevice } from './device.ts';
 import {
   argmax,
@@ -25,8 +25,7 @@ import type { Feed, GraphSession } from './graph-session.ts';
  * or the device is not available.
  */
 export function createTensorFlowEngine(shape: EngineShape, options: EngineOptions): Engine {
-  const tensorflow = loadTensorFlow();
-  const binding = bindingOf(tensorflow);
+  const binding = loadTensorFlow();
   const support = loadSupport();
   const device = describeDevice(options.device, binding.isUsingGpuDevice());
   const gradients = new Map(
@@ -36,8 +35,7 @@ export function createTensorFlowEngine(shape: EngineShape, options: EngineOption
   return {
     description: {
       kind: 'tensorflow',
-      library:
-        `TensorFlow ${binding.TF_Version} ` + `(tfjs-node-gpu ${tensorflow.version['tfjs-node']})`,
+      library: `TensorFlow ${binding.TF_Version} (tfjs-node-gpu ${tfjsPackage().version})`,
       device,
       processor: processorName(),
       threads: options.threads,

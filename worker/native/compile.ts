@@ -47,10 +47,10 @@ export async function requireCompiler(): Promise<Compiler> {
 
 /** Digest of everything that goes into the binding, except the library. */
 export function sourcesDigest(): string {
-  const { directory, nodeApi } = tfjsPackage();
+  const { bindingSources, nodeApi } = tfjsPackage();
   const hash = createHash('sha256').update(`${process.arch} ${nodeApi}\n`);
-  for (const name of readdirSync(join(directory, 'binding')).toSorted()) {
-    hash.update(name).update(readFileSync(join(directory, 'binding', name)));
+  for (const name of readdirSync(bindingSources).toSorted()) {
+    hash.update(name).update(readFileSync(join(bindingSources, name)));
   }
   return hash.update(readFileSync(supportSource())).digest('hex');
 }
@@ -65,7 +65,7 @@ export async function compileBinding(
   library: string,
   output: string,
 ): Promise<void> {
-  const { directory, nodeApi, moduleFile } = tfjsPackage();
+  const { bindingSources, nodeApi, moduleFile } = tfjsPackage();
   const common = [
     ...compiler.command,
     '-std=gnu++17',
@@ -76,7 +76,7 @@ export async function compileBinding(
     `-I${nodeApiHeaders()}`,
   ];
   const sources = ['tfjs_backend.cc', 'tfjs_binding.cc'].map((name) =>
-    join(directory, 'binding', name),
+    join(bindingSources, name),
   );
   await compile([
     ...common,

@@ -18,41 +18,37 @@ export const SUPPORT_FILE = 'support.node';
 
 const packageSchema = z.object({
   version: z.string(),
-  binary: z.object({
-    module_name: z.string(),
-    module_path: z.string(),
-    napi_versions: z.array(z.int()).min(1),
-  }),
+  binary: z.object({ module_name: z.string(), napi_versions: z.array(z.int()).min(1) }),
 });
 
+/** The parts of @tensorflow/tfjs-node-gpu that the engine uses; the build copies them to dist/. */
 export interface TfjsPackage {
-  readonly directory: string;
   readonly version: string;
+  /** The folder with the C++ sources of the binding. */
+  readonly bindingSources: string;
+  /** The classes of TensorFlow's protocol buffers, as CommonJS. */
+  readonly protobuf: string;
   /** The Node-API level of the binding: the highest that both the package and this Node support. */
   readonly nodeApi: number;
-  /** The folder in which the package looks for its binding; we make it a link into the cache. */
+  /** The link to the folder in the cache that contains the compiled binding. */
   readonly moduleDirectory: string;
   readonly moduleFile: string;
 }
 
-/**
- * The tfjs-node-gpu that npm installed; throws if it is missing. The paths follow the rule of
- * `find` in node-pre-gyp.
- */
-export function tfjsPackage(root: string = packageRoot): TfjsPackage {
-  const file = createRequire(join(root, 'package.json')).resolve(
-    '@tensorflow/tfjs-node-gpu/package.json',
+/** Throws if the build is missing. */
+export function tfjsPackage(): TfjsPackage {
+  const directory = join(packageRoot, 'dist', 'tfjs-node-gpu');
+  const { version, binary } = packageSchema.parse(
+    JSON.parse(readFileSync(join(directory, 'package.json'), 'utf8')),
   );
-  const { version, binary } = packageSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
   const ours = Number(process.versions['napi'] ?? '8');
   const nodeApi = Math.max(...binary.napi_versions.filter((level) => level <= ours));
-  const directory = dirname(file);
-  const path = binary.module_path.replace('{napi_build_version}', String(nodeApi));
   return {
-    directory,
     version,
+    bindingSources: join(directory, 'binding'),
+    protobuf: join(directory, 'api_pb.js'),
     nodeApi,
-    moduleDirectory: join(directory, path),
+    moduleDirectory: join(packageRoot, '.mnist-dist', `tensorflow-napi-v${nodeApi}`),
     moduleFile: `${binary.module_name}.node`,
   };
 }
@@ -67,8 +63,8 @@ export function ownLink(moduleDirectory: string): string {
 }
 
 /** The folder with the Node-API headers, from npm. */
-export function nodeApiHeaders(root: string = packageRoot): string {
-  const file = createRequire(join(root, 'package.json')).resolve('node-api-headers/package.json');
+export function nodeApiHeaders(): string {
+  const file = createRequire(import.meta.url).resolve('node-api-headers/package.json');
   return join(dirname(file), 'include');
 }
 

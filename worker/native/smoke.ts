@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { ClusterError } from '../../shared/errors.ts';
 import { lastLines, runChild } from './run-program.ts';
-import { packageRoot } from './places.ts';
 import { SMOKE_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 
 const smokeSchema = z.object({
@@ -11,23 +10,22 @@ const smokeSchema = z.object({
 });
 export type SmokeResult = Pick<z.infer<typeof smokeSchema>, 'version' | 'gpu'>;
 
-// Runs with `node -e`, so that it needs no built file. The binding under test is not yet where the
-// package looks for it, hence the replaced `find`; the two utilities are the same as in load.ts.
+// Runs with `node -e`, so that it needs no built file.
 const script = `
-const { createRequire } = require('node:module');
-const [, root, binding] = process.argv;
-const util = require('node:util');
-util.isNullOrUndefined ??= (value) => value === null || value === undefined;
-util.isArray ??= Array.isArray;
-const project = createRequire(root + '/package.json');
-const inner = createRequire(project.resolve('@tensorflow/tfjs-node-gpu/package.json'));
-inner('@mapbox/node-pre-gyp/lib/pre-binding').find = () => binding;
-const tf = project('@tensorflow/tfjs-node-gpu');
-const product = tf.matMul(tf.tensor2d([1, 2, 3, 4], [2, 2]), tf.tensor2d([5, 6, 7, 8], [2, 2]));
-const backend = tf.backend();
-const version = backend.binding.TF_Version;
-const gpu = backend.isUsingGpuDevice;
-console.log(JSON.stringify({ version, gpu, product: [...product.dataSync()] }));
+const [, path] = process.argv;
+const binding = require(path);
+const { TF_FLOAT, TF_ATTR_BOOL, TF_ATTR_TYPE } = binding;
+const matrix = (...values) => binding.createTensor([2, 2], TF_FLOAT, Float32Array.from(values));
+const attributes = [
+  { name: 'transpose_a', type: TF_ATTR_BOOL, value: false },
+  { name: 'transpose_b', type: TF_ATTR_BOOL, value: false },
+  { name: 'T', type: TF_ATTR_TYPE, value: TF_FLOAT },
+];
+const factors = [matrix(1, 2, 3, 4), matrix(5, 6, 7, 8)];
+const [{ id }] = binding.executeOp('MatMul', attributes, factors, 1);
+const product = [...binding.tensorDataSync(id)];
+const gpu = binding.isUsingGpuDevice();
+console.log(JSON.stringify({ version: binding.TF_Version, gpu, product }));
 `;
 
 /**
@@ -38,7 +36,7 @@ export async function smokeTest(
   binding: string,
   environment: Readonly<Record<string, string>>,
 ): Promise<SmokeResult> {
-  const result = await runChild([process.execPath, '-e', script, packageRoot, binding], {
+  const result = await runChild([process.execPath, '-e', script, binding], {
     environment: { ...process.env, TF_CPP_MIN_LOG_LEVEL: '2', ...environment },
     limitMilliseconds: SMOKE_LIMIT_MILLISECONDS,
   });

@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import type { Binding } from '../../../../worker/engines/binding.ts';
+import type { Binding } from '../../../../worker/native/binding.ts';
 import { GraphBuilder } from '../../../../worker/engines/graph.ts';
 import { loadGraph } from '../../../../worker/engines/graph-session.ts';
 import type { Support } from '../../../../worker/native/support.ts';

@@ -1,6 +1,3 @@
-import { ClusterError } from '../../shared/errors.ts';
-import type { TensorFlowModule } from '../native/load.ts';
-
 /**
  * The functions of tfjs-node's native binding that we use. They are called directly, because the
  * bookkeeping of tfjs's engine takes longer than a small graph, and its disposeData stops freeing
@@ -42,20 +39,10 @@ const methods = [
   'runSavedModel',
 ];
 
-/**
- * The native binding of the package's backend. Throws ENGINE if it lacks a function or constant
- * that we use.
- */
-export function bindingOf(tensorflow: TensorFlowModule): Binding {
-  const binding: unknown = Reflect.get(tensorflow.backend(), 'binding');
+/** Checks a loaded binding. Throws if it lacks a function or constant that we use. */
+export function parseBinding(binding: unknown): Binding {
   if (isBinding(binding)) return binding;
-  throw new ClusterError(
-    'ENGINE',
-    "tfjs-node's native binding lacks functions that mnist-dist needs",
-    {
-      fix: 'run `npm ci` to install the version of @tensorflow/tfjs-node-gpu that mnist-dist needs',
-    },
-  );
+  throw new Error('its native binding lacks functions that mnist-dist needs');
 }
 
 function isBinding(value: unknown): value is Binding {
