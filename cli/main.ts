@@ -7,7 +7,7 @@ import { explain, say } from './terminal/explain.ts';
 import { rememberStart } from './options/invocation.ts';
 import { linesOf, stderr, stdout } from './terminal/output.ts';
 import { version } from './package.ts';
-import { packageRoot } from '../worker/native/places.ts';
+import { packageRoot } from '../shared/package-root.ts';
 import { parseCommand, type Print } from './program.ts';
 import { onIgnored, watchSignals } from './processes/signals.ts';
 

@@ -1,11 +1,18 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
-import { packageRoot } from '../worker/native/places.ts';
+import { assert } from '../shared/errors.ts';
+import { packageRoot } from '../shared/package-root.ts';
 
-export const version = z
-  .object({ version: z.string() })
-  .parse(JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8'))).version;
+export const version: string = readVersion();
 
 /** The script that a child process runs: the compiled program. */
 export const executable = join(packageRoot, 'dist', 'cli', 'entry.js');
+
+/** Without a schema: every command reads it, and most of them need no library for schemas. */
+function readVersion(): string {
+  const description: unknown = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8'));
+  assert(typeof description === 'object' && description !== null, 'package.json is an object');
+  const found: unknown = Reflect.get(description, 'version');
+  assert(typeof found === 'string', 'package.json has a version');
+  return found;
+}

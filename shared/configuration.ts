@@ -164,20 +164,6 @@ function canonicalJson(record: object): string {
   });
 }
 
-/**
- * The largest power of two up to 8 that leaves at least 8 samples per shard; 1 for tiny batches.
- */
-export function defaultVirtualShards(batchSize: number): number {
-  let shards = 1;
-  while (
-    2 * shards <= limits.MAX_DEFAULT_VIRTUAL_SHARDS &&
-    2 * shards * limits.MIN_DEFAULT_SHARD_ROWS <= batchSize
-  ) {
-    shards *= 2;
-  }
-  return shards;
-}
-
 /** Parses a configuration from a file's JSON. Returns undefined if it is invalid. */
 export function parseConfiguration(text: string): Configuration | undefined {
   try {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { foreignText } from './printable.ts';
+import { foreignText } from './schema.ts';
 
 export const engineKinds = ['tensorflow', 'wasm', 'reference'] as const;
 export type EngineKind = (typeof engineKinds)[number];

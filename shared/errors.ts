@@ -1,5 +1,3 @@
-import { z } from 'zod';
-
 /**
  * Every error code, each with one meaning:
  *
@@ -226,11 +224,6 @@ export class ClusterError extends Error {
   get exitCode(): number {
     return errorTable[this.code].exit;
   }
-}
-
-/** The issues of a failed parse, on one line. */
-export function issuesOf(error: z.ZodError): string {
-  return z.prettifyError(error).replaceAll(/\s+/g, ' ');
 }
 
 /** The error code that corresponds to a WebSocket close code. */

@@ -1,5 +1,3 @@
-import { z } from 'zod';
-
 /**
  * Characters that control a terminal or that a reader cannot see: control characters (C0, DEL, C1),
  * line and paragraph separators, direction marks and overrides, zero-width and other invisible
@@ -40,12 +38,6 @@ export function printableJson(json: string): string {
 export function visible(text: string): string {
   return text.replace(UNPRINTABLE, '\ufffd');
 }
-
-/**
- * The schema of a text from a peer. Such a text is logged and shown in many places, so its
- * unprintable characters are replaced when it is parsed.
- */
-export const foreignText = (max: number) => z.string().max(max).overwrite(visible);
 
 /** `value` as JSON, with `visible` applied to its strings. */
 export function visibleJson(value: unknown): string {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { extname } from 'node:path';
 import { Readable } from 'node:stream';
 import { z } from 'zod';
-import { ClusterError, messageOf, issuesOf } from '../../shared/errors.ts';
+import { ClusterError, messageOf } from '../../shared/errors.ts';
 import {
   MAX_MANIFEST_BYTES,
   MAX_STORED_FILE_BYTES,
@@ -11,6 +11,7 @@ import {
 import { runRecordSchema } from '../../shared/files/run-schema.ts';
 import { isStoreName } from './store-names.ts';
 import type { Content, Store } from './store.ts';
+import { issuesOf } from '../../shared/schema.ts';
 
 /** Lists all files of a run in a store. Written last: a run without it is incomplete. */
 export const MANIFEST = 'manifest.json';

@@ -1,6 +1,6 @@
 import { createKernels } from '../../shared/kernels/kernels.ts';
 import { loadDataset } from '../../shared/dataset/load-dataset.ts';
-import { defaultVirtualShards } from '../../shared/configuration.ts';
+import { defaultVirtualShards } from '../../shared/arithmetic/virtual-shards.ts';
 import { EVALUATION_CHUNK_ROWS } from '../../shared/limits.ts';
 import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import { epochOrder, initialWeights } from '../../shared/arithmetic/random.ts';

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { argumentsFor } from '../processes/child-arguments.ts';
 import { Child } from '../processes/child-process.ts';
 import { ClusterError } from '../../shared/errors.ts';
-import { defaultVirtualShards } from '../../shared/configuration.ts';
+import { defaultVirtualShards } from '../../shared/arithmetic/virtual-shards.ts';
 import { BENCH_RUN_LIMIT_MILLISECONDS, BENCH_RUN_MILLISECONDS } from '../../shared/limits.ts';
 import { readMetrics } from '../../shared/files/metrics.ts';
 import { parseRunRecord } from '../../shared/files/run-schema.ts';

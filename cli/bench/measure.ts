@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { version } from '../package.ts';
 import { BENCH_PIECE_MILLISECONDS, BENCH_WIRE_MILLISECONDS } from '../../shared/limits.ts';
 import { assert } from '../../shared/errors.ts';
-import { defaultVirtualShards } from '../../shared/configuration.ts';
+import { defaultVirtualShards } from '../../shared/arithmetic/virtual-shards.ts';
 import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import type { EngineKind } from '../../shared/engine-identity.ts';
 import { exchangeCell } from './exchange-bench.ts';

@@ -1,5 +1,5 @@
 import { assignStep } from '../../coordinator/decisions/plan.ts';
-import { defaultVirtualShards } from '../../shared/configuration.ts';
+import { defaultVirtualShards } from '../../shared/arithmetic/virtual-shards.ts';
 import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
 import { shardCount } from '../../shared/arithmetic/tree.ts';
 

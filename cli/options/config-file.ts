@@ -1,4 +1,4 @@
-import { LineCounter, isMap, isScalar, isSeq, parseDocument } from 'yaml';
+import { libraries } from '../libraries.ts';
 import { readNamedNow } from '../../shared/disk/regular-file.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { MAX_CONFIG_FILE_BYTES } from '../../shared/limits.ts';
@@ -21,6 +21,7 @@ export function readConfigFile(file: string): Map<OptionKey, Given> {
 
 /** Parses the text of a configuration file; `file` is its name in errors. */
 export function parseConfig(text: string, file: string): Map<OptionKey, Given> {
+  const { LineCounter, isMap, isScalar, parseDocument } = libraries.yaml();
   const lines = new LineCounter();
   const document = parseDocument(text, {
     lineCounter: lines,
@@ -89,12 +90,12 @@ function optionNamed(name: string, at: string): OptionKey {
 }
 
 function valueText(node: unknown, name: string, at: string): string {
-  const items = isSeq(node) ? node.items : [node];
+  const items = libraries.yaml().isSeq(node) ? node.items : [node];
   return items.map((item) => scalarText(item, name, at)).join(',');
 }
 
 function scalarText(node: unknown, name: string, at: string): string {
-  if (!isScalar(node)) {
+  if (!libraries.yaml().isScalar(node)) {
     throw refused(
       at,
       `the value of ${name} is nested or is an alias`,

@@ -1,4 +1,4 @@
-import { pino } from 'pino';
+import { libraries } from '../libraries.ts';
 import { typable } from '../options/invocation.ts';
 import type { Output } from './output.ts';
 
@@ -34,6 +34,7 @@ export function createLogger(options: LoggerOptions): Log {
   const { level, format, fields = {}, clock = () => new Date() } = options;
   const { destination } = options;
   if (format === 'text') return textLogger({ level, fields, clock, destination });
+  const { pino } = libraries.pino();
   const logger = pino(
     {
       level,

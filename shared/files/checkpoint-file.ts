@@ -1,12 +1,13 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { canonicalRecipe, type Configuration } from '../configuration.ts';
-import { ClusterError, issuesOf, messageOf } from '../errors.ts';
+import { ClusterError, messageOf } from '../errors.ts';
 import { MAX_NAME_CHARACTERS, MAX_STEPS, MAX_WORKERS } from '../limits.ts';
 import type { LinePosition } from './metrics.ts';
 import { namedTensors, parameterCount } from '../arithmetic/model-shape.ts';
 import { decodeTensors, encodeTensors, tensorsLike, type Tensor } from './safetensors.ts';
 import { ARITHMETIC } from '../arithmetic/version.ts';
+import { issuesOf } from '../schema.ts';
 
 /**
  * Everything that training resumes from: the weights after a step, Adam's moments, and the progress

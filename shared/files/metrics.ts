@@ -1,7 +1,8 @@
 import { hash } from 'node:crypto';
 import { z } from 'zod';
-import { assert, issuesOf, messageOf } from '../errors.ts';
+import { assert, messageOf } from '../errors.ts';
 import { MAX_METRICS_LINE_BYTES, MAX_STEPS } from '../limits.ts';
+import { issuesOf } from '../schema.ts';
 
 /**
  * The lines of metrics.jsonl. Each has a `digest`: the first 16 hexadecimal digits of SHA-256 over

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { configurationRecordSchema } from '../configuration.ts';
-import { ClusterError, errorCodes, messageOf, issuesOf } from '../errors.ts';
+import { ClusterError, errorCodes, messageOf } from '../errors.ts';
 import {
   MAX_CLASSES,
   MAX_NAME_CHARACTERS,
@@ -11,6 +11,7 @@ import {
 import { engineIdentity } from '../engine-identity.ts';
 import { ARITHMETIC } from '../arithmetic/version.ts';
 import { RUN_ID } from './run-layout.ts';
+import { issuesOf } from '../schema.ts';
 
 /** The format of run.json, which is rewritten as a whole whenever the run's state changes. */
 export const RUN_FORMAT = 1;

@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import { assert, ClusterError, issuesOf, messageOf } from '../errors.ts';
+import { assert, ClusterError, messageOf } from '../errors.ts';
 import { MAX_TENSOR_FILE_HEADER_BYTES } from '../limits.ts';
+import { issuesOf } from '../schema.ts';
 
 /**
  * The safetensors format (https://github.com/huggingface/safetensors), float32 only, little-endian:

@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { engineIdentity } from '../engine-identity.ts';
-import { ClusterError, errorCodes, issuesOf } from '../errors.ts';
+import { ClusterError, errorCodes } from '../errors.ts';
 import { gpuReading } from '../gpu-reading.ts';
 import * as limits from '../limits.ts';
-import { foreignText as text } from '../printable.ts';
 import { memoryAddress, memoryBuffer } from './shared-memory.ts';
+import { issuesOf, foreignText as text } from '../schema.ts';
 
 /**
  * The protocol between a worker and the coordinator. Every message is one frame (frame.ts): its

@@ -3,7 +3,8 @@ import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ClusterError } from '../../shared/errors.ts';
 import { lastLines, onPath, runChild } from './run-program.ts';
-import { SUPPORT_FILE, nodeApiHeaders, packageRoot, tfjsPackage } from './places.ts';
+import { packageRoot } from '../../shared/package-root.ts';
+import { SUPPORT_FILE, nodeApiHeaders, tfjsPackage } from './places.ts';
 import { PROGRAM_ANSWER_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 
 export const COMPILER_FIX = 'install a C++ compiler: sudo apt-get install -y g++';
@@ -75,9 +76,7 @@ export async function compileBinding(
     `-DNAPI_VERSION=${nodeApi}`,
     `-I${nodeApiHeaders()}`,
   ];
-  const sources = ['tfjs_backend.cc', 'tfjs_binding.cc'].map((name) =>
-    join(bindingSources, name),
-  );
+  const sources = ['tfjs_backend.cc', 'tfjs_binding.cc'].map((name) => join(bindingSources, name));
   await compile([
     ...common,
     `-I${join(library, 'include')}`,

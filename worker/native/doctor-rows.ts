@@ -11,7 +11,7 @@ import { requireLoadable } from './loadable.ts';
 import { readyTensorFlow } from './engine-manifest.ts';
 import type { NativeEngine } from './engine-manifest.ts';
 import { PIP_FIX, findPip } from './pip.ts';
-import { packageRoot } from './places.ts';
+import { packageRoot } from '../../shared/package-root.ts';
 import { cacheDirectory } from '../../shared/disk/cache-directory.ts';
 import { smokeTest } from './smoke.ts';
 import { findUsableGpus, howMany } from './usable-gpus.ts';

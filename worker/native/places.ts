@@ -1,19 +1,14 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 import { cacheDirectory } from '../../shared/disk/cache-directory.ts';
+import { packageRoot } from '../../shared/package-root.ts';
 
 /** The paths that set-up uses. The functions in this file read only package.json files. */
 
-/**
- * The checkout (or the installed package): the nearest parent folder that contains a package.json.
- */
-export const packageRoot: string = findPackageRoot(dirname(fileURLToPath(import.meta.url)));
-
-/** The addon compiled from support.cc, stored next to the binding. */
+/** The addon compiled from support.cc, stored beside the binding. */
 export const SUPPORT_FILE = 'support.node';
 
 const packageSchema = z.object({
@@ -66,14 +61,4 @@ export function ownLink(moduleDirectory: string): string {
 export function nodeApiHeaders(): string {
   const file = createRequire(import.meta.url).resolve('node-api-headers/package.json');
   return join(dirname(file), 'include');
-}
-
-function findPackageRoot(start: string): string {
-  let directory = start;
-  while (!existsSync(join(directory, 'package.json'))) {
-    const parent = dirname(directory);
-    if (parent === directory) throw new Error(`no package.json above ${start}`);
-    directory = parent;
-  }
-  return directory;
 }

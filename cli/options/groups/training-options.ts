@@ -1,4 +1,4 @@
-import { defaultVirtualShards } from '../../../shared/configuration.ts';
+import { defaultVirtualShards } from '../../../shared/arithmetic/virtual-shards.ts';
 import * as limits from '../../../shared/limits.ts';
 import {
   described,

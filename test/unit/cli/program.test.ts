@@ -6,7 +6,7 @@ import { argumentsFor } from '../../../cli/processes/child-arguments.ts';
 import { commandNames } from '../../../cli/command-table.ts';
 import { flagOf, keysOf, optionKeys, optionOf } from '../../../cli/options/options.ts';
 import { parseCommand } from '../../../cli/program.ts';
-import { defaultVirtualShards } from '../../../shared/configuration.ts';
+import { defaultVirtualShards } from '../../../shared/arithmetic/virtual-shards.ts';
 import { ClusterError, errorTable } from '../../../shared/errors.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-cli-'));

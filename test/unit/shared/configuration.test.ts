@@ -5,9 +5,9 @@ import {
   configurationRecord,
   configurationRecordSchema,
   configurationSchema,
-  defaultVirtualShards,
   differingSettings,
 } from '../../../shared/configuration.ts';
+import { defaultVirtualShards } from '../../../shared/arithmetic/virtual-shards.ts';
 import { totalSteps } from '../../../shared/arithmetic/schedule.ts';
 import { configurationFixture } from '../../fixtures/configuration.ts';
 

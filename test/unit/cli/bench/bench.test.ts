@@ -7,7 +7,7 @@ import { kernelNames } from '../../../../cli/bench/kernel-timing.ts';
 import { phaseNames } from '../../../../cli/bench/step-phases.ts';
 import { transports } from '../../../../cli/bench/exchange-bench.ts';
 import { benchReportSchema } from '../../../../cli/bench/bench-report.ts';
-import { packageRoot } from '../../../../worker/native/places.ts';
+import { packageRoot } from '../../../../shared/package-root.ts';
 
 const temporary = mkdtempSync(join(tmpdir(), 'mnist-dist-test-bench-'));
 afterAll(() => rmSync(temporary, { recursive: true, force: true }));
