@@ -27,7 +27,7 @@ export const SETUP_EXIT_CODE = 10;
 
 const work = join(root, '.mnist-dist');
 const dist = join(root, 'dist');
-const settings = ['tsconfig.json', 'package-lock.json'];
+const settings = ['tsconfig.json', 'npm-shrinkwrap.json'];
 
 /** An error with a fix, printed without a stack trace. */
 export class SetupError extends Error {
@@ -42,6 +42,7 @@ export class SetupError extends Error {
  * nothing is. `say` receives one line for each long step. Throws SetupError.
  */
 export async function prepare(say = print) {
+  if (isPackage()) return requireDist();
   if (isInstalled() && isBuilt()) return;
   const sayWaiting = (line) => say(`mnist-dist: ${line}`);
   try {
@@ -68,11 +69,24 @@ async function installAndBuild(say, lease) {
   if (!isBuilt()) await build(say, lease);
 }
 
+/** Whether this is an installed package: it has the build, but no sources. */
+function isPackage() {
+  return !existsSync(join(root, 'tsconfig.json'));
+}
+
+function requireDist() {
+  if (existsSync(join(dist, 'cli', 'start.js'))) return;
+  throw new SetupError(
+    `${dist} is missing: the package was packed without its build, or is damaged`,
+    'Install it again. In a clone, `npm pack --ignore-scripts=false` builds before it packs.',
+  );
+}
+
 // --- npm packages
 
 function lockDigest() {
   return createHash('sha256')
-    .update(readFileSync(join(root, 'package-lock.json')))
+    .update(readFileSync(join(root, 'npm-shrinkwrap.json')))
     .digest('hex');
 }
 
@@ -96,7 +110,7 @@ function isInstalledByHand() {
   const record = readText(join(root, 'node_modules', '.package-lock.json'));
   if (record === undefined) return false;
   const installed = JSON.parse(record).packages;
-  const wanted = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')).packages;
+  const wanted = JSON.parse(readFileSync(join(root, 'npm-shrinkwrap.json'), 'utf8')).packages;
   return Object.entries(wanted).every(
     ([path, { version, optional }]) =>
       path === '' || optional || installed[path]?.version === version,

@@ -70,8 +70,8 @@ export const MAX_WORKERS = 256;
  * machines that fetch the dataset.
  */
 export const MAX_CONNECTIONS = MAX_WORKERS + 32;
-/** Worker connections that one address may open in quick succession: all workers of a run. */
-export const MAX_UPGRADES_PER_ADDRESS = MAX_CONNECTIONS;
+/** Worker connections that one address may open in quick succession: more than a run has. */
+export const MAX_UPGRADES_PER_ADDRESS = 300;
 /** How fast that allowance refills. A connection that floods costs about 8 ms of CPU time. */
 export const UPGRADES_PER_SECOND = 4;
 /** Addresses whose allowance is remembered; only peers that know the token take one. */

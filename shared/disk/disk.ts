@@ -1,5 +1,15 @@
 import { constants, writeSync } from 'node:fs';
-import { lstat, mkdir, open, readdir, rename, rm, rmdir, unlink, type FileHandle } from 'node:fs/promises';
+import {
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rm,
+  rmdir,
+  unlink,
+  type FileHandle,
+} from 'node:fs/promises';
 import { isOwnFolder, openEntry, readEntry, type ReadLimit } from './regular-file.ts';
 import { systemCode } from './system-error.ts';
 

@@ -25,7 +25,7 @@ let checkout: string;
 beforeEach(() => {
   checkout = mkdtempSync(join(tmpdir(), 'mnist-dist-checkout-'));
   cpSync(join(import.meta.dirname, '../../../bin'), join(checkout, 'bin'), { recursive: true });
-  write('package-lock.json', '{"packages":{"":{}}}');
+  write('npm-shrinkwrap.json', '{"packages":{"":{}}}');
   write('tsconfig.json', '{"include":["cli","dashboards"]}');
   write('cli/main.ts', 'one');
   write('dashboards/page/main.ts', 'page');
@@ -37,7 +37,8 @@ beforeEach(() => {
     `#!/bin/sh
 echo npm >> calls; [ "$(cat fail)" = npm ] && { echo "npm error code ENOTFOUND" >&2; exit 1; }
 while [ "$(cat fail)" = slow ]; do sleep 0.05; done
-mkdir -p node_modules/typescript/bin node_modules/assemblyscript/bin
+mkdir -p node_modules/typescript/bin node_modules/assemblyscript/bin node_modules/@tensorflow
+cp -r tools/tfjs-node-gpu node_modules/@tensorflow/
 cp tools/tsc node_modules/typescript/bin/tsc; ` +
       'cp tools/asc.js node_modules/assemblyscript/bin/asc.js',
   );
@@ -57,6 +58,10 @@ cp tools/tsc node_modules/typescript/bin/tsc; ` +
       "fs.writeFileSync(out + '/cli/start.js', 'export async function start(argv) { " +
       "console.log(' + JSON.stringify(source) + ', argv.join()); return 7; }');",
   );
+  const tfjs = 'tools/tfjs-node-gpu';
+  write(`${tfjs}/package.json`, '{"name":"@tensorflow/tfjs-node-gpu","version":"4.22.0"}');
+  write(`${tfjs}/binding/tfjs_binding.cc`, 'source');
+  write(`${tfjs}/dist/proto/api_pb.js`, 'classes');
   write('tools/asc.js', `${common} call('asc'); fs.writeFileSync(out, 'wasm');`);
   chmodSync(join(checkout, 'path/npm'), 0o755);
 });
@@ -136,7 +141,7 @@ describe('a checkout', () => {
     write('cli/main.ts', 'another');
     expect((await start()).stdout).toBe('another \n');
     expect(calls().filter((name) => name === 'npm')).toHaveLength(1);
-    write('package-lock.json', '{"packages":{"":{},"node_modules/new":{"version":"1.0.0"}}}');
+    write('npm-shrinkwrap.json', '{"packages":{"":{},"node_modules/new":{"version":"1.0.0"}}}');
     await start();
     expect(calls().filter((name) => name === 'npm')).toHaveLength(2);
   });

@@ -1,0 +1,218 @@
+import { execFile, spawn } from 'node:child_process';
+import { chmodSync, copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { cacheDirectory } from '../../../shared/disk/cache-directory.ts';
+import { readRun } from '../../fixtures/processes/finished-run.ts';
+import { QUICK_RECIPE } from '../../fixtures/processes/options.ts';
+import { follow } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
+import { startRegistry } from './registry.ts';
+
+const root = fileURLToPath(new URL('../../..', import.meta.url));
+const MAX_TARBALL_BYTES = 1.5e6;
+const MAX_INSTALLED_BYTES = 260e6;
+/** A user that may read the installation, but not write to it. */
+const OTHER_USER = 65_534;
+const asRoot = process.getuid?.() === 0;
+/** What a build needs and a run does not. */
+const buildTools = ['typescript', 'assemblyscript', 'binaryen', 'vitest', 'prettier', 'oxlint'];
+
+let folder: string;
+let tarball: string;
+/** A global installation: a user's prefix whose path has a space and a letter beyond ASCII. */
+let prefix: string;
+let installed: string;
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'mnist-dist-package-'));
+  chmodSync(folder, 0o755);
+  await npm(root, 'pack', '--ignore-scripts=false', '--pack-destination', folder);
+  tarball = join(folder, readdirSync(folder).find((name) => name.endsWith('.tgz')) ?? '');
+  prefix = join(folder, 'préfix of a user');
+  mkdirSync(prefix);
+  const description = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  const upstream = (await npm(root, 'config', 'get', 'registry')).trim();
+  const { url, server } = await startRegistry(tarball, description, upstream);
+  await npm(folder, 'install', '--global', '--prefix', prefix, '--registry', url, 'mnist-dist');
+  server.close();
+  installed = join(prefix, 'lib', 'node_modules', 'mnist-dist');
+}, 300_000);
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }), 60_000);
+
+/** Runs npm as on a fresh machine: an empty home, and a production environment. */
+async function npm(cwd: string, ...args: string[]): Promise<string> {
+  const home = join(folder, 'home');
+  mkdirSync(home, { recursive: true });
+  const { stdout } = await promisify(execFile)('npm', [...args, '--no-audit', '--no-fund'], {
+    cwd,
+    env: { ...withoutNpm(), HOME: home, NODE_ENV: 'production' },
+  });
+  return stdout;
+}
+
+/** Variables of an npm that runs these tests would configure the npm under test. */
+function withoutNpm(): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    Object.entries(process.env).filter(([name]) => !name.startsWith('npm_')),
+  );
+}
+
+/** Runs an installed mnist-dist in a folder of its own; TensorFlow is in the cache of the tests. */
+function runInstalled(program: string, args: readonly string[], options: object = {}) {
+  const cwd = temporaryFolder();
+  chmodSync(cwd, 0o777);
+  const env = {
+    ...withoutNpm(),
+    HOME: cwd,
+    NODE_ENV: 'production',
+    MNIST_DIST_CACHE: cacheDirectory(),
+    MNIST_DIST_PICTURES: 'no',
+  };
+  const child = spawn(program, args, { cwd, env, stdio: ['pipe', 'pipe', 'pipe'], ...options });
+  return { ...follow(child), cwd };
+}
+
+function filesBelow(directory: string): string[] {
+  return readdirSync(directory, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
+}
+
+const modelDigest = (folder: string) => readRun(join(folder, 'runs', 'r')).modelSha256;
+
+const bytesBelow = (directory: string) =>
+  filesBelow(directory).reduce((sum, file) => sum + statSync(file).size, 0);
+
+describe('the package', () => {
+  it('is small, and has the build, but no sources, tests and pictures', () => {
+    expect(statSync(tarball).size).toBeLessThan(MAX_TARBALL_BYTES);
+    expect(bytesBelow(installed)).toBeLessThan(MAX_INSTALLED_BYTES);
+    const names = readdirSync(installed);
+    for (const name of ['test', 'cli', 'tsconfig.json', '.ci']) expect(names).not.toContain(name);
+    const own = filesBelow(installed).filter(
+      (file) => !file.includes('/node_modules/mnist-dist/n'),
+    );
+    expect(own.filter((file) => /\.(png|map|ts|tgz)$/.test(file))).toEqual([]);
+    for (const tool of buildTools)
+      expect(existsSync(join(installed, 'node_modules', tool)), tool).toBe(false);
+  });
+
+  it('has the same build as the clone', () => {
+    const built = filesBelow(join(root, 'dist')).filter((file) => !/\.(stamp|map)$/.test(file));
+    const path = (file: string) => file.slice(join(root, 'dist').length);
+    const packed = filesBelow(join(installed, 'dist'));
+    expect(packed.length).toBe(built.length);
+    for (const file of built)
+      expect(readFileSync(file).equals(readFileSync(join(installed, 'dist', path(file))))).toBe(
+        true,
+      );
+  });
+
+  it('installs only versions of the lock file', () => {
+    const lock = JSON.parse(readFileSync(join(root, 'npm-shrinkwrap.json'), 'utf8'));
+    // npm may place a package elsewhere in the tree when the development packages are left out.
+    const pinned = new Set(
+      Object.entries<{ version: string }>(lock.packages).map(
+        ([path, { version }]) => `${path.replace(/^.*node_modules\//, '')}@${version}`,
+      ),
+    );
+    const found = filesBelow(join(installed, 'node_modules')).filter((file) =>
+      /\/node_modules\/(@[^/]+\/)?[^/]+\/package\.json$/.test(file),
+    );
+    expect(found.length).toBeGreaterThan(100);
+    const others = found
+      .map((file) => JSON.parse(readFileSync(file, 'utf8')))
+      .map(({ name, version }) => `${name}@${version}`)
+      .filter((each) => !pinned.has(each));
+    expect(others).toEqual([]);
+  });
+
+  it.skipIf(!asRoot)(
+    'trains for a user who may not write to it, from any folder, with TensorFlow or without',
+    async () => {
+      const program = join(prefix, 'bin', 'mnist-dist');
+      const cache = temporaryFolder();
+      chmodSync(cache, 0o777);
+      const trained = runInstalled(
+        program,
+        ['local', '-n', '2', '--steps', '20', '--engine', 'wasm', '--no-http', '--run-id', 'r'],
+        {
+          uid: OTHER_USER,
+          gid: OTHER_USER,
+          env: { PATH: process.env['PATH'], HOME: cache, MNIST_DIST_PICTURES: 'no' },
+        },
+      );
+      expect(await trained.exited, trained.output()).toBe(0);
+      expect(existsSync(join(trained.cwd, 'runs', 'r', 'model.safetensors'))).toBe(true);
+    },
+  );
+
+  it('trains to the same bytes as the clone, and a worker of it joins over TLS', async () => {
+    const program = join(prefix, 'bin', 'mnist-dist');
+    const recipe = ['--steps', '40', '--no-http', '--run-id', 'r', ...QUICK_RECIPE];
+    const local = runInstalled(program, ['local', '-n', '2', ...recipe]);
+    expect(await local.exited, local.output()).toBe(0);
+
+    const clone = runInstalled(process.execPath, [
+      join(root, 'bin', 'mnist-dist.mjs'),
+      'local',
+      '-n',
+      '1',
+      ...recipe,
+    ]);
+    expect(await clone.exited, clone.output()).toBe(0);
+    const digest = modelDigest(local.cwd);
+    expect(modelDigest(clone.cwd)).toBe(digest);
+
+    const certs = runInstalled(program, ['certs', '127.0.0.1']);
+    expect(await certs.exited, certs.output()).toBe(0);
+    const file = (name: string) => join(certs.cwd, 'certs', name);
+    const coordinator = runInstalled(program, [
+      'coordinator',
+      '--port',
+      '0',
+      '--ssl-certfile',
+      file('coordinator.crt'),
+      '--ssl-keyfile',
+      file('coordinator.key'),
+      ...recipe,
+    ]);
+    await coordinator.says(/waiting for a worker/);
+    const joinString = readFileSync(join(coordinator.cwd, 'runs', 'r', 'join'), 'utf8').trim();
+    const worker = spawn(program, ['worker', '--join', '-'], {
+      cwd: coordinator.cwd,
+      env: { ...withoutNpm(), MNIST_DIST_CACHE: cacheDirectory() },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
+    const joined = follow(worker, joinString);
+    expect(await coordinator.exited, coordinator.output() + joined.output()).toBe(0);
+    expect(await joined.exited).toBe(0);
+    expect(modelDigest(coordinator.cwd)).toBe(digest);
+  });
+
+  it('works as a dependency of a project', async () => {
+    const project = temporaryFolder();
+    writeFileSync(join(project, 'package.json'), '{"name":"p","private":true}');
+    await npm(project, 'install', '--ignore-scripts', '--prefer-offline', tarball);
+    const program = join(project, 'node_modules', '.bin', 'mnist-dist');
+    const trained = runInstalled(program, ['local', '--steps', '20', '--no-http', '-n', '1']);
+    expect(await trained.exited, trained.output()).toBe(0);
+    const doctor = runInstalled(program, ['doctor']);
+    expect(await doctor.exited, doctor.output()).toBe(0);
+  });
+
+  it('says that its build is missing when it was packed without one', async () => {
+    const empty = temporaryFolder();
+    cpSync(join(installed, 'bin'), join(empty, 'bin'), { recursive: true });
+    copyFileSync(join(installed, 'package.json'), join(empty, 'package.json'));
+    const started = runInstalled(process.execPath, [join(empty, 'bin', 'mnist-dist.mjs'), 'local']);
+    expect(await started.exited).toBe(10);
+    expect(started.output()).toMatch(/packed without its build, or is damaged\n {2}fix: Install/);
+  });
+});
