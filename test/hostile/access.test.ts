@@ -6,16 +6,16 @@ import { TOKEN } from './honest.ts';
 import { expectUnharmed, startTarget } from './target.ts';
 
 const WRONG = [
-  ['another token', 'b'.repeat(TOKEN.length)],
+  ['a wrong token', 'b'.repeat(TOKEN.length)],
   ['the beginning of the token', TOKEN.slice(0, -1)],
-  ['more than the token', `${TOKEN}0`],
+  ['the token and one more character', `${TOKEN}0`],
   ['a token of 4,000 characters', 'x'.repeat(4000)],
 ] as const;
 const PATHS = ['/run', '/data/0', '/worker', '/worker/r', '/', '/%2e%2e/etc/passwd'];
 const PROOF = `MnistDist nonce="${'0'.repeat(64)}", proof="${'0'.repeat(64)}"`;
 
 describe('a peer without the token', () => {
-  it.each(WRONG)('learns nothing but 401 with %s, and its connection ends', async (_, token) => {
+  it.each(WRONG)('learns nothing but 401 with %s, and is disconnected', async (_, token) => {
     const target = await startTarget();
     await expectBoundedMemory(async () => {
       for (const path of PATHS) {
@@ -28,7 +28,7 @@ describe('a peer without the token', () => {
 
   it.each([
     ['no proof', ''],
-    ['a token itself', `Authorization: Bearer ${'b'.repeat(TOKEN.length)}\r\n`],
+    ['a token instead of a proof', `Authorization: Bearer ${'b'.repeat(TOKEN.length)}\r\n`],
     ['an empty token', 'Authorization: Bearer \r\n'],
     ['a proof before it was challenged', `Authorization: ${PROOF}\r\n`],
     ['an invalid answer', 'Authorization: MnistDist nonce="0", proof="0"\r\n'],
@@ -37,7 +37,7 @@ describe('a peer without the token', () => {
     const target = await startTarget();
     for (const path of PATHS) {
       const plain = new Attacker(target.port);
-      // Twice: a connection is challenged once.
+      // Sent twice: a connection is challenged only once.
       plain.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n${headers}\r\n`.repeat(2));
       expectNothingLearnt(await plain.ended);
       const upgrading = new Attacker(target.port);

@@ -18,11 +18,11 @@ const PROBE_MILLISECONDS = 10;
 
 /** How the coordinator ended a connection. */
 export interface Ending {
-  /** The status of its HTTP answer. */
+  /** The status of its HTTP response. */
   readonly status: number | undefined;
   /** The code of its WebSocket close frame. */
   readonly close: number | undefined;
-  /** Everything it sent before it upgraded, or instead. */
+  /** Everything it sent before the upgrade, or instead of one. */
   readonly text: string;
 }
 
@@ -45,14 +45,14 @@ interface Options {
   readonly localAddress?: string;
 }
 
-/** A bare TCP connection that sends any bytes and parses the answers. */
+/** A raw TCP connection that sends any bytes and parses the responses. */
 export class Attacker {
-  /** Resolves when the coordinator has ended the connection. */
+  /** Resolves when the coordinator has closed the connection. */
   readonly ended: Promise<Ending>;
   readonly received: Received<CoordinatorMessage>[] = [];
   /**
-   * Its reply to a close frame: it answers and closes its half, keeps its half open, or resets the
-   * connection, which leaves no port in TIME_WAIT.
+   * What it does on a close frame: it answers and closes its half, keeps its half open, or resets
+   * the connection, which leaves no port in TIME_WAIT.
    */
   manners: 'polite' | 'rude' | 'resets' = 'polite';
   readonly #socket: Socket;
@@ -75,7 +75,7 @@ export class Attacker {
     }).setNoDelay();
     this.#socket.on('data', (chunk) => this.#read(chunk));
     this.#socket.on('error', () => undefined);
-    // Its half stays open: only after the peer has gone are its writes answered by a reset.
+    // Its own half stays open. Its writes are answered with a reset only once the peer is gone.
     this.#socket.once('end', () => {
       if (this.#socket.writable) probe = setInterval(() => this.write('?'), PROBE_MILLISECONDS);
     });
@@ -89,7 +89,7 @@ export class Attacker {
     });
   }
 
-  /** Requests the upgrade with a proof of the token; bytes that are written meanwhile follow it. */
+  /** Requests the upgrade with a proof of the token; bytes written in the meantime follow it. */
   static upgrade(
     port: number,
     { token = TOKEN, path = WORKER_PATH, headers = '', first, localAddress }: Options = {},
@@ -101,7 +101,7 @@ export class Attacker {
     return attacker;
   }
 
-  /** Requests this path `times` times, with a proof of the token before the first request. */
+  /** Requests this path `times` times, each time with the same proof of the token. */
   static get(port: number, path: string, token = TOKEN, times = 1): Attacker {
     const attacker = new Attacker(port);
     attacker.#prove(path, token, (answer) => plainRequest(path, answer).repeat(times));
@@ -116,7 +116,7 @@ export class Attacker {
     };
   }
 
-  /** Authenticated and welcomed, and with the run's fingerprint also ready for work. */
+  /** Connects and waits to be welcomed; with the run's fingerprint, it is also ready for work. */
   static async join(port: number, fingerprint?: string): Promise<Attacker> {
     const attacker = Attacker.upgrade(port, { first: introduction(fingerprint) });
     await attacker.welcomed();
@@ -128,7 +128,7 @@ export class Attacker {
     else this.#waiting.push(bytes);
   }
 
-  /** Each piece is read before the next one is written. */
+  /** Writes the bytes in pieces, each of which is read before the next one is written. */
   async writeInPieces(bytes: Uint8Array, pieceBytes: number): Promise<void> {
     for (let at = 0; at < bytes.length && !this.#isGone; at += pieceBytes)
       await new Promise((resolve) =>
@@ -144,16 +144,21 @@ export class Attacker {
     this.send(encodeHeader(message));
   }
 
-  /** Resolves with what `find` returns for the first message, earlier or later, that it accepts. */
+  /**
+   * Resolves with the result of `find` for the first message that it accepts, whether that has
+   * already arrived or not.
+   */
   async hears<T>(find: (heard: Received<CoordinatorMessage>) => T | undefined): Promise<T> {
     let found: T | undefined;
     const look = () => {
       found = this.received.map(find).find((answer) => answer !== undefined);
       return found !== undefined || this.#isGone;
     };
-    await until(look, () => 'it was never told what it waits for');
+    await until(look, () => 'the expected message did not arrive');
     if (found === undefined)
-      throw new Error(`it ended (${this.#close ?? this.#status}) before it was told`);
+      throw new Error(
+        `it was disconnected (${this.#close ?? this.#status}) before the expected message`,
+      );
     return found;
   }
 
@@ -177,7 +182,7 @@ export class Attacker {
     });
   }
 
-  /** Whether it has sent everything that a challenge asks for. */
+  /** Whether it has answered its challenge. */
   get isProven(): boolean {
     return this.#answer === undefined;
   }
@@ -187,7 +192,7 @@ export class Attacker {
     this.#socket.pause();
   }
 
-  /** Whether written bytes wait because the coordinator does not read them. */
+  /** Whether written bytes are waiting because the coordinator does not read them. */
   get isBacklogged(): boolean {
     return this.#socket.writableNeedDrain;
   }
@@ -215,15 +220,15 @@ export class Attacker {
     if (this.#status === 101) this.#unread = this.#unread.subarray(end + 4);
   }
 
-  /** Answers the challenge once it has arrived completely. */
+  /** Answers the challenge once all of it has arrived. */
   #follow(headBytes: number): void {
     const bytes = headBytes + Number(/^content-length: (\d+)/im.exec(this.#text)?.[1]);
     const request = this.#answer?.(this.#text);
-    if (request === undefined) throw new Error(`this is no challenge: ${this.#text}`);
+    if (request === undefined) throw new Error(`this is not a challenge: ${this.#text}`);
     if (this.#unread.length < bytes) return;
     this.#unread = this.#unread.subarray(bytes);
     this.#answer = undefined;
-    // In one write, as far as the bytes are known.
+    // In one write, together with the bytes that are waiting.
     this.write(
       Buffer.concat([request, ...this.#waiting.splice(0)].map((part) => Buffer.from(part))),
     );

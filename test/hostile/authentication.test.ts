@@ -64,7 +64,7 @@ function startListener(
   );
 }
 
-/** A bare connection: each call writes bytes and resolves with the next answer. */
+/** A raw connection: each call writes bytes and resolves with the next response. */
 function conversation(port: number): (bytes: string) => Promise<string> {
   const socket = dial(port, '127.0.0.1').on('error', () => undefined);
   onTestFinished(() => void socket.destroy());
@@ -79,7 +79,7 @@ const answered = (head: string, target: string, token = TOKEN): string =>
   answerTo(head, token, target) ?? '';
 
 describe('a coordinator', () => {
-  it('takes a proof once, on the connection of its challenge, and proves its token', async () => {
+  it("accepts a proof only once, on its challenge's connection, and proves itself", async () => {
     const port = await startServer();
     const first = conversation(port);
     const answer = answered(await first(plainRequest('/run')), 'GET /run');
@@ -92,7 +92,7 @@ describe('a coordinator', () => {
     expect(await conversation(port)(plainRequest('/run', answer))).toMatch(/^HTTP\/1\.1 401 /);
   });
 
-  it('challenges a connection once', async () => {
+  it('challenges a connection only once', async () => {
     const port = await startServer();
     const wrong = conversation(port);
     const head = await wrong(plainRequest('/run'));
@@ -105,7 +105,7 @@ describe('a coordinator', () => {
     expect(await asked(plainRequest('/run'))).not.toContain('nonce=');
   });
 
-  it('takes no proof for another path or method, and not its own proof', async () => {
+  it('rejects a proof for another path or method, and its own proof', async () => {
     const port = await startServer();
     for (const target of ['GET /data/0', 'POST /run', 'GET /worker/r', 'GET /run?']) {
       const say = conversation(port);
@@ -124,7 +124,7 @@ describe('a coordinator', () => {
     );
   });
 
-  it('upgrades for the run of the proof, and for no other', async () => {
+  it('upgrades only for the run for which the proof was made', async () => {
     const port = await startServer();
     for (const [path, status] of [
       [WORKER_PATH, 101],
@@ -159,8 +159,8 @@ function dialOf(url: string, trust: Trust = { kind: 'system' }): DialOptions {
 }
 
 /**
- * Lets a worker dial a server that is not its coordinator; resolves with its error and with
- * everything that it sent.
+ * Lets a worker dial a server that is not its coordinator; resolves with the worker's error and
+ * with everything that it sent.
  */
 async function faced(
   impostor: RequestListener,
@@ -210,25 +210,25 @@ const described = (response: ServerResponse, info?: string): void => {
   response.end(JSON.stringify(description));
 };
 
-describe('a worker believes and tells nothing', () => {
+describe('a worker neither trusts nor gives the token to', () => {
   it.each<[string, RequestListener]>([
-    ['to a process that wants no proof', (_, response) => described(response)],
+    ['a process that does not ask for a proof', (_, response) => described(response)],
     [
-      'to a process that asks for the token itself',
+      'a process that asks for the token itself',
       (_, response) => void response.writeHead(401, { 'WWW-Authenticate': 'Bearer' }).end(),
     ],
     [
-      'to a process that asks for a password',
+      'a process that asks for a password',
       (_, response) =>
         void response.writeHead(401, { 'WWW-Authenticate': 'Basic realm="x"' }).end(),
     ],
     [
-      'to a challenge without an end',
+      'a process whose challenge never ends',
       (_, response) => void response.writeHead(401).end(Buffer.alloc(1e6)),
     ],
-    ['to a process that takes every proof', impostor((_, response) => described(response))],
+    ['a process that accepts every proof', impostor((_, response) => described(response))],
     [
-      'to a process that gives its own proof back',
+      "a process that returns the worker's own proof",
       impostor((request, response) =>
         described(
           response,
@@ -237,15 +237,15 @@ describe('a worker believes and tells nothing', () => {
       ),
     ],
     [
-      'to a process that invents a proof',
+      'a process that invents a proof',
       impostor((_, response) => described(response, confirmationHeader('0'.repeat(64)))),
     ],
     [
-      'to a process that refuses its proof',
+      'a process that rejects its proof',
       impostor((_, response) => void response.writeHead(401).end()),
     ],
     [
-      'to a process that says that it is not ready',
+      'a process that claims not to be ready',
       impostor((_, response) => void response.writeHead(503).end()),
     ],
   ])('%s', async (_, listener) => {
@@ -254,7 +254,7 @@ describe('a worker believes and tells nothing', () => {
       (options: DialOptions) => connect(options, description),
     ]) {
       const { error, heard } = await faced(listener, join);
-      if (!(error instanceof ClusterError)) throw new Error(`it was believed: ${String(error)}`);
+      if (!(error instanceof ClusterError)) throw new Error(`it was trusted: ${String(error)}`);
       expect(['UNAUTHORIZED', 'VERSION', 'PROTOCOL']).toContain(error.code);
       expect(heard).not.toContain(TOKEN);
       expect(heard).not.toMatch(/Bearer|Basic/);
@@ -264,13 +264,13 @@ describe('a worker believes and tells nothing', () => {
   it.each([
     ['before its proof', () => switchProtocols],
     ['after its proof', () => impostor(switchProtocols)],
-  ])('to a process that switches protocols unasked, %s', async (_, listener) => {
+  ])('a process that switches protocols unasked, %s', async (_, listener) => {
     const { error, heard } = await faced(listener(), fetchDescription);
     expect(error).toMatchObject({ code: 'UNREACHABLE' });
     expect(heard).not.toContain(TOKEN);
   });
 
-  it('to a process that challenges it, when it has no token', async () => {
+  it('a process that challenges it while it has no token', async () => {
     const { error, heard } = await faced(
       impostor(() => undefined),
       (options) => fetchDescription({ ...options, token: () => '' }),
@@ -282,11 +282,11 @@ describe('a worker believes and tells nothing', () => {
     expect(heard).not.toContain('Authorization');
   });
 
-  it('through a relay between two TLS connections, whose certificate it trusts', async () => {
+  it('a relay between two TLS connections, even if it trusts its certificate', async () => {
     const tls = await authority.server();
     const port = await startServer(tls);
     const { certificate: ca } = authority.pair;
-    // One connection to the coordinator, as the worker has one to the relay.
+    // One connection to the coordinator, just as the worker has one to the relay.
     const agent = new Agent({ keepAlive: true, maxSockets: 1, ca });
     const relay: RequestListener = (request, response) => {
       const headers =
@@ -316,7 +316,7 @@ describe('a worker believes and tells nothing', () => {
   });
 });
 
-it('a worker that dials first finds the token that a listening coordinator stores', async () => {
+it('a worker that dials before the coordinator stores its token still finds it', async () => {
   let token = '';
   let dialled: Promise<unknown> | undefined;
   const server = await startListener({

@@ -4,10 +4,12 @@ import { expect } from 'vitest';
 
 const MAX_RESIDENT_BYTES = 64 * 1024 ** 2;
 const MAX_MESSAGE_MICROSECONDS = 20_000;
-/** Load of other processes makes some attempts expensive; an expensive attack always is. */
+/**
+ * Load from other processes makes some attempts expensive; an expensive attack is always expensive.
+ */
 const TRIES = 5;
 
-/** Resident memory after a garbage collection, that of the attackers included. */
+/** Resident memory after a garbage collection, including the memory of the attackers. */
 function residentBytes(): number {
   setFlagsFromString('--expose-gc');
   const collect: unknown = runInNewContext('gc');
@@ -30,8 +32,8 @@ export async function expectBoundedMemory(attack: () => Promise<void>): Promise<
 }
 
 /**
- * Expects little processor time of the whole process, sending and training included, in the best of
- * a few attempts.
+ * Expects the whole process, including sending and training, to use little processor time in the
+ * best of a few attempts.
  */
 export async function expectCheap(attack: () => Promise<void>): Promise<void> {
   let least = Infinity;

@@ -45,7 +45,7 @@ export const WELCOME = encodeHeader({
   session: '0'.repeat(32),
 });
 
-/** Where the fake coordinator differs from an honest one. */
+/** How the fake coordinator differs from an honest one. */
 export interface Lies {
   readonly run?: (response: ServerResponse) => void;
   readonly data?: (response: ServerResponse) => void;
@@ -56,7 +56,7 @@ export interface Lies {
 }
 
 /**
- * Connects a worker to a fake coordinator and resolves with the error with which it ended;
+ * Connects a worker to a fake coordinator and resolves with the error that ended the worker;
  * undefined if it was told that the run is finished.
  */
 export async function endOfWorker(

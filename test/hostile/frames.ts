@@ -14,7 +14,7 @@ export const hello = {
   version: '0',
   name: 'mallory',
 };
-/** Opcodes of RFC 6455, section 5.2, with the bit that says "this is the last fragment". */
+/** Opcodes from RFC 6455, section 5.2, with the FIN bit set. */
 export const TEXT = 0x81;
 export const BINARY = 0x82;
 export const CLOSE = 0x88;
@@ -25,7 +25,7 @@ const ROOM_BYTES = 128 * 1024;
 const kernels = createKernels(ROOM_BYTES);
 const scratch = kernels.allocate(ROOM_BYTES);
 
-/** A frame with a body; its checksum is right unless another one is given. */
+/** A frame with a body; its checksum is correct unless a different one is given. */
 export function tensorFrame(
   header: object,
   values: Float32Array,
@@ -39,7 +39,7 @@ export function checksumOf(bytes: Uint8Array): bigint {
   return kernels.checksum(scratch, bytes.length);
 }
 
-/** A frame whose header is these bytes, with the right CRC. */
+/** A frame whose header is these bytes, with the correct CRC. */
 export function packedFrame(packed: Uint8Array): Buffer {
   const prefix = Buffer.alloc(8);
   prefix.writeUInt32LE(packed.length, 0);
@@ -47,7 +47,9 @@ export function packedFrame(packed: Uint8Array): Buffer {
   return Buffer.concat([prefix, packed]);
 }
 
-/** A masked WebSocket message (RFC 6455, section 5.2), with a mask of zeros; `length` may lie. */
+/**
+ * A masked WebSocket message (RFC 6455, section 5.2), with a mask of zeros; `length` may be wrong.
+ */
 export function webSocketFrame(
   payload: Uint8Array,
   first = BINARY,
@@ -60,12 +62,12 @@ export function webSocketFrame(
   return Buffer.concat([head, payload]);
 }
 
-/** A control frame has its length in seven bits. */
+/** A control frame, which has its length in seven bits. */
 export function controlFrame(first: number, payload: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from([first, 0x80 | payload.length, 0, 0, 0, 0]), payload]);
 }
 
-/** The first messages of a worker: hello and, with a fingerprint, ready. */
+/** A worker's first messages: hello and, if it has a fingerprint, ready. */
 export function introduction(fingerprint?: string): Buffer {
   const ready = { kind: 'ready', fingerprint, engine };
   return Buffer.concat(
@@ -75,10 +77,10 @@ export function introduction(fingerprint?: string): Buffer {
   );
 }
 
-/** The path of the upgrade to the run of a target. */
+/** The path at which a target's run accepts upgrades. */
 export const WORKER_PATH = '/worker/r';
 
-/** The upgrade request of a worker with its answer to the challenge; null for no proof. */
+/** A worker's upgrade request with its answer to the challenge; null for no proof. */
 export function upgradeRequest(answer: string | null, path = WORKER_PATH, headers = ''): string {
   const key = Buffer.alloc(16, 7).toString('base64');
   const authorization = answer === null ? '' : `Authorization: ${answer}\r\n`;
@@ -88,7 +90,7 @@ export function upgradeRequest(answer: string | null, path = WORKER_PATH, header
   );
 }
 
-/** A plain request; null for no proof. */
+/** A plain request with an answer to the challenge; null for no proof. */
 export function plainRequest(path: string, answer: string | null = null): string {
   const authorization = answer === null ? '' : `Authorization: ${answer}\r\n`;
   return `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n${authorization}\r\n`;

@@ -7,10 +7,10 @@ import { Anchor } from '../../worker/trust.ts';
 import type { Computation } from '../../worker/computation.ts';
 
 export const TOKEN = 'a-token-of-the-tests-0123456789';
-/** The limit for waits on events that may never come. */
+/** Time limit for events that may never occur. */
 export const PATIENCE_MILLISECONDS = 60_000;
 /**
- * The delay of the honest worker's bytes in each direction: training continues, and leaves the
+ * Delay of the honest worker's bytes in each direction, so that training continues but leaves the
  * processor to the attack.
  */
 const DELAY_MILLISECONDS = 2;
@@ -18,7 +18,7 @@ const DELAY_MILLISECONDS = 2;
 /** Registers a task that runs after a test, or a group of tests. */
 export type Later = (task: () => void | Promise<void>) => void;
 
-/** Starts a real worker; tests of the coordinator do not check why it ends. */
+/** Starts a real worker. Tests of the coordinator do not check why it ends. */
 export function startHonest(
   port: number,
   name: string,
@@ -60,7 +60,7 @@ export function startHonest(
   return client;
 }
 
-/** Starts a proxy to a port that delays all bytes; resolves with its own port. */
+/** Starts a proxy that delays all bytes to and from a port; resolves with its own port. */
 export async function slowPath(port: number, later: Later): Promise<number> {
   const server = createServer((near) => {
     const far = connect(port, '127.0.0.1').setNoDelay();
@@ -80,7 +80,9 @@ export async function slowPath(port: number, later: Later): Promise<number> {
   return (server.address() as AddressInfo).port;
 }
 
-/** Waits until `isSo` returns true; throws `orElse` after PATIENCE_MILLISECONDS. */
+/**
+ * Waits until `isSo` returns true; rejects with the text from `orElse` after PATIENCE_MILLISECONDS.
+ */
 export async function until(isSo: () => boolean, orElse: () => string): Promise<void> {
   const end = performance.now() + PATIENCE_MILLISECONDS;
   while (!isSo()) {

@@ -24,38 +24,42 @@ const ready = ({ fingerprint }: Target) => ({ kind: 'ready', fingerprint, engine
 const devices = (...gpus: object[]) => ({ kind: 'devices', gpus });
 const manyGpus = Array.from({ length: MAX_GPUS + 1 }, () => ({ index: 0 }));
 
-describe('an authenticated worker out of turn', () => {
+describe('an authenticated worker', () => {
   const memory = { process: process.pid, descriptor: 0, secret: '0'.repeat(64) };
   it.each<[string, keyof typeof errorTable, (target: Target) => object[]]>([
     ['prepares before hello', 'PROTOCOL', () => [{ kind: 'preparing', limitMilliseconds: 1 }]],
     ['reports its GPUs before hello', 'PROTOCOL', () => [devices({ index: 0 })]],
-    ['has more GPUs than there may be', 'PROTOCOL', () => [hello, devices(...manyGpus)]],
-    ['has a GPU with too large an index', 'PROTOCOL', () => [hello, devices({ index: 2 ** 30 })]],
+    ['reports more GPUs than are allowed', 'PROTOCOL', () => [hello, devices(...manyGpus)]],
     [
-      'has a GPU with a utilization above 1',
+      'reports a GPU with too large an index',
+      'PROTOCOL',
+      () => [hello, devices({ index: 2 ** 30 })],
+    ],
+    [
+      'reports a GPU with a utilization above 1',
       'PROTOCOL',
       () => [hello, devices({ index: 0, utilization: 2 })],
     ],
     [
-      'has a GPU with an unknown field',
+      'reports a GPU with an unknown field',
       'PROTOCOL',
       () => [hello, devices({ index: 0, serial: 'x' })],
     ],
     ['sends hello twice', 'PROTOCOL', () => [hello, hello]],
     ['is ready before hello', 'PROTOCOL', (target) => [ready(target)]],
     [
-      'prepares after it was ready',
+      'prepares after being ready',
       'PROTOCOL',
       (target) => [hello, ready(target), { kind: 'preparing', limitMilliseconds: 1 }],
     ],
-    ['speaks another protocol', 'VERSION', () => [{ ...hello, protocol: PROTOCOL + 1 }]],
+    ['speaks a different protocol', 'VERSION', () => [{ ...hello, protocol: PROTOCOL + 1 }]],
     [
-      'computes other bytes',
+      'computes different bytes',
       'FINGERPRINT',
       () => [hello, { kind: 'ready', fingerprint: '0'.repeat(64), engine }],
     ],
     [
-      'names memory that is not shared',
+      'offers memory that is not shared',
       'FINGERPRINT',
       () => [hello, { kind: 'ready', fingerprint: '0'.repeat(64), engine, memory }],
     ],
@@ -66,12 +70,12 @@ describe('an authenticated worker out of turn', () => {
       () => [{ ...hello, name: 'n'.repeat(1000) }],
     ],
     [
-      'prepares for ever',
+      'announces that it prepares forever',
       'PROTOCOL',
       () => [hello, { kind: 'preparing', limitMilliseconds: 2 ** 40 }],
     ],
-    ['sends a message of a coordinator', 'PROTOCOL', () => [hello, { kind: 'welcome' }]],
-  ])('is closed when it %s', async (_, code, messagesOf) => {
+    ['sends a coordinator message', 'PROTOCOL', () => [hello, { kind: 'welcome' }]],
+  ])('is disconnected when it %s', async (_, code, messagesOf) => {
     const target = await startTarget();
     const attacker = Attacker.upgrade(target.port);
     for (const message of messagesOf(target)) attacker.say(message);
@@ -79,7 +83,7 @@ describe('an authenticated worker out of turn', () => {
     await expectUnharmed(target);
   });
 
-  it('gets frames when it offers memory to a run without shared memory', async () => {
+  it('gets frames if it offers memory to a run without shared memory', async () => {
     const target = await startTarget(undefined, onTestFinished, { sharedMemory: false });
     const own = new SharedMemory(4 * target.floats);
     onTestFinished(() => own.close());
@@ -89,7 +93,7 @@ describe('an authenticated worker out of turn', () => {
     await expectUnharmed(target);
   });
 
-  it('is closed when it sends a gradient before it is ready', async () => {
+  it('is disconnected when it sends a gradient before it is ready', async () => {
     const target = await startTarget();
     const attacker = await Attacker.join(target.port);
     const work = { fence: { run: 'r', term: 1, step: target.step() + 1 }, part: 1 };
@@ -104,13 +108,13 @@ describe('an authenticated worker out of turn', () => {
   });
 });
 
-it('a flood of GPU reports is passed on once a second', async () => {
+it('a flood of GPU reports is passed on at most once a second', async () => {
   const target = await startTarget();
   const attacker = await Attacker.join(target.port, target.fingerprint);
   const longest = Array.from({ length: MAX_GPUS }, (_, index) => ({ index, powerWatts: 1 / 3 }));
   const started = performance.now();
   for (let i = 0; i < MAX_SMALL_MESSAGES / 2; i++) attacker.say(devices(...longest));
-  // Messages of a connection are handled in order: its end comes after the flood.
+  // Messages on a connection are handled in order, so it is closed after the flood.
   attacker.say(hello);
   expect((await attacker.ended).close).toBe(errorTable.PROTOCOL.close);
   const seconds = (performance.now() - started) / 1000;
@@ -125,10 +129,10 @@ it.each<[string, Buffer]>([
   ['reports of its GPUs', webSocketFrame(encodeHeader(devices({ index: 0 })))],
   ['pings', controlFrame(PING, Buffer.alloc(0))],
   ['pongs', controlFrame(PONG, Buffer.alloc(0))],
-])('a flood of %s ends its connection with LIMIT', async (_, frame) => {
+])('a worker that sends a flood of %s is disconnected with LIMIT', async (_, frame) => {
   const target = await startTarget();
   const attacker = await Attacker.join(target.port, target.fingerprint);
-  // ws itself ends a connection whose pings all come at once.
+  // ws itself closes a connection on which all pings arrive together.
   await attacker.writeInPieces(
     Buffer.concat(Array.from({ length: FLOOD }, () => frame)),
     frame.length,
@@ -139,11 +143,11 @@ it.each<[string, Buffer]>([
 
 describe('a result', () => {
   it.each<[string, (work: Work) => object]>([
-    ['another run', () => ({ run: 'q' })],
+    ['a different run', () => ({ run: 'q' })],
     ['a later term', ({ fence }) => ({ term: fence.term + 1 })],
     ['an earlier term', ({ fence }) => ({ term: fence.term - 1 })],
-    ['the step before', ({ fence }) => ({ step: fence.step - 1 })],
-    ['the step after', ({ fence }) => ({ step: fence.step + 1 })],
+    ['the previous step', ({ fence }) => ({ step: fence.step - 1 })],
+    ['the next step', ({ fence }) => ({ step: fence.step + 1 })],
     ['an evaluation', () => ({ kind: 'predictions', correct: undefined })],
   ])('of %s is dropped', async (_, changesOf) => {
     const target = await startTarget();
@@ -166,26 +170,29 @@ describe('a result', () => {
       "for another worker's lease",
       (work, floats) => gradient({ ...work, part: work.othersPart }, floats),
     ],
-    ['for a part outside of the tree', (work, floats) => gradient({ ...work, part: 1000 }, floats)],
+    ['for a part outside the tree', (work, floats) => gradient({ ...work, part: 1000 }, floats)],
     ['for part 0', (work, floats) => gradient({ ...work, part: 0 }, floats)],
-    ['that is a float short', (work, floats) => gradient(work, floats - 1)],
-    ['that is a float long', (work, floats) => gradient(work, floats + 1)],
-    ['without a float', (work) => gradient(work, 0)],
+    ['that is one float too short', (work, floats) => gradient(work, floats - 1)],
+    ['that is one float too long', (work, floats) => gradient(work, floats + 1)],
+    ['without any floats', (work) => gradient(work, 0)],
     [
-      'with another checksum',
+      'with a wrong checksum',
       (work, floats) => tensorFrame(gradientHeader(work), new Float32Array(floats), 1n),
     ],
     [
-      'with more right rows than there are',
+      'with more correct rows than there are',
       (work, floats) => gradient(work, floats, { correct: 1000 }),
     ],
-    ['with a fraction of a row', (work, floats) => gradient(work, floats, { correct: 0.5 })],
+    [
+      'with a fraction of a correct row',
+      (work, floats) => gradient(work, floats, { correct: 0.5 }),
+    ],
     [
       'in memory that is not shared',
       (work) => encodePointer(gradientHeader(work, { buffer: 0 }), 0n),
     ],
     ['in an unknown buffer', (work) => encodePointer(gradientHeader(work, { buffer: 4 }), 0n)],
-  ])('%s ends its sender', async (_, frameOf) => {
+  ])('%s disconnects its sender', async (_, frameOf) => {
     const target = await startTarget();
     const attacker = await Attacker.join(target.port, target.fingerprint);
     attacker.send(frameOf(await attacker.leased(), target.floats));
@@ -193,7 +200,7 @@ describe('a result', () => {
     await expectUnharmed(target);
   });
 
-  it.each([NaN, Infinity, -Infinity])('with %d is computed by another worker', async (value) => {
+  it.each([NaN, Infinity, -Infinity])('with %d is recomputed by another worker', async (value) => {
     const target = await startTarget();
     for (const at of [0, target.floats - 1]) {
       const attacker = await Attacker.join(target.port, target.fingerprint);
@@ -207,7 +214,7 @@ describe('a result', () => {
     await expectUnharmed(target);
   });
 
-  it('counts once, however often and in any order it arrives', async () => {
+  it('counts once, however often it arrives and in any order', async () => {
     const target = await startTarget();
     const attacker = await Attacker.join(target.port, target.fingerprint);
     const computation = await computationOf(target.configuration);

@@ -13,7 +13,7 @@ const FRAMES = Number(process.env['MNIST_DIST_HOSTILE_FRAMES'] ?? 20_000);
 const SEED = Number(process.env['MNIST_DIST_HOSTILE_SEED'] ?? 1);
 const AT_ONCE = 32;
 const PREFIX_BYTES = 8;
-/** With one shard there is one lease, and the honest worker, which came first, has it. */
+/** With one shard there is one lease, and the honest worker, which joined first, has it. */
 const ONE_SHARD = 1;
 /** A part that is never leased: if the honest worker is late, an attacker might get its lease. */
 const NO_PART = 2;
@@ -46,7 +46,7 @@ function validFrame({ fingerprint, floats, step }: Target, random: Random): Buff
 /** A copy in which a few bytes are changed, removed or added. */
 function mutated(frame: Buffer, random: Random): Buffer {
   const bytes = Buffer.from(frame);
-  // Otherwise small frames and headers would be hit too seldom.
+  // Otherwise small frames and headers would be hit too rarely.
   const reach = random.chance(0.5) ? Math.min(bytes.length, 120) : bytes.length;
   const flips = 1 + random.below(4);
   for (let i = 0; i < flips; i++) {
@@ -60,7 +60,7 @@ function mutated(frame: Buffer, random: Random): Buffer {
 }
 
 /**
- * A copy with the right header length, header CRC and body checksum, as far as there is room for
+ * A copy with the correct header length, header CRC and body checksum, as far as there is room for
  * them.
  */
 function repaired(frame: Buffer, headerBytes: number): Buffer {
@@ -78,8 +78,8 @@ function repaired(frame: Buffer, headerBytes: number): Buffer {
 }
 
 /**
- * One connection sends none, a part or all of the introduction, then the mutated frame, then a
- * second hello, which always ends it.
+ * One connection sends none, part or all of the introduction, then the mutated frame, then two
+ * hellos, the second of which always ends the connection.
  */
 async function attack(target: Target, random: Random, isRepaired: boolean): Promise<void> {
   const valid = validFrame(target, random);
@@ -100,7 +100,7 @@ describe('mutated frames', () => {
   it.each([
     ['whose checksums do not match', false],
     ['whose checksums were repaired', true],
-  ])('%s change no weight', { timeout: 120_000 + 10 * FRAMES }, async (_, isRepaired) => {
+  ])('%s do not change any weight', { timeout: 120_000 + 10 * FRAMES }, async (_, isRepaired) => {
     const target = await startTarget(configurationOf(ONE_SHARD));
     let left = 0;
     const attackers = Array.from({ length: AT_ONCE }, (__, i) => new Random(SEED + i));

@@ -22,16 +22,14 @@ import { expectUnharmed, startTarget, type Target } from './target.ts';
 const CROWD = 1000;
 const TIMEOUT = { status: 101, close: errorTable.TIMEOUT.close };
 const FLOOD_MILLISECONDS = 20;
-/** So slow that the timeout ends the connection, not the limit on pieces. */
+/** So slow that the timeout closes the connection, not the limit on pieces. */
 const DRIP_MILLISECONDS = 250;
-/** More than the system buffers of a connection hold. */
+/** More than the system buffers for a connection hold. */
 const DOWNLOADS = 100;
 const PINGS = 200;
 const TRIES = 20;
 
-/**
- * Writes these bytes one by one, and the last one again and again, until the connection is gone.
- */
+/** Writes these bytes one by one until the connection is gone. */
 async function drip(attacker: Attacker, bytes: Uint8Array): Promise<void> {
   for (let at = 0; !attacker.isGone; at++) {
     attacker.write(bytes.subarray(at, at + 1));
@@ -39,7 +37,7 @@ async function drip(attacker: Attacker, bytes: Uint8Array): Promise<void> {
   }
 }
 
-/** Writes the same bytes again and again, and reads no answer. */
+/** Writes the same bytes repeatedly, without reading any answer. */
 async function flood(attacker: Attacker, bytes: Uint8Array): Promise<void> {
   attacker.stopReading();
   while (!attacker.isGone) {
@@ -48,7 +46,7 @@ async function flood(attacker: Attacker, bytes: Uint8Array): Promise<void> {
   }
 }
 
-/** The same from an attacker that must read its challenge first. */
+/** The same for an attacker that must first read its challenge. */
 async function floodOnceProven(attacker: Attacker, bytes: Uint8Array): Promise<void> {
   await until(
     () => attacker.isProven || attacker.isGone,
@@ -58,8 +56,8 @@ async function floodOnceProven(attacker: Attacker, bytes: Uint8Array): Promise<v
 }
 
 /**
- * Ways to keep the coordinator waiting, each with the expected ending, which an attacker that does
- * not read never learns.
+ * Ways to keep the coordinator waiting, each with the ending that the attacker sees. An attacker
+ * that does not read never sees one.
  */
 const ways: [string, object, (target: Target) => Attacker][] = [
   ['says nothing', { status: undefined }, ({ port }) => new Attacker(port)],
@@ -126,7 +124,7 @@ const ways: [string, object, (target: Target) => Attacker][] = [
   ],
 ];
 
-// The tests run one after the other: they measure how much this process grows.
+// The tests run one after another, because they measure how much this process grows.
 describe('a coordinator', () => {
   it('closes every connection that keeps it waiting', async () => {
     const target = await startTarget();
@@ -145,7 +143,7 @@ describe('a coordinator', () => {
   it.for<[string, (port: number) => Attacker]>([
     ['without a token', (port) => new Attacker(port)],
     ['with a token', (port) => Attacker.upgrade(port)],
-  ])('bears a thousand idle connections %s, and lets the next worker in', async ([, begin]) => {
+  ])('survives a thousand idle connections %s, and admits the next worker', async ([, begin]) => {
     const target = await startTarget();
     let tries = 0;
     await expectBoundedMemory(async () => {
@@ -154,7 +152,7 @@ describe('a coordinator', () => {
       const present = () => crowd.filter(({ isGone }) => !isGone).length;
       await until(
         () => present() < MAX_CONNECTIONS,
-        () => `${present()} are there`,
+        () => `${present()} connections are open`,
       );
       await target.advances(20);
       await target.joinedBy(`newcomer ${tries}`);
@@ -177,7 +175,7 @@ describe('a coordinator', () => {
         await attacker.ended;
       }
     };
-    // More than there are places, so that they displace each other.
+    // More than there are places, so that they displace one another.
     const crowd = Array.from({ length: MAX_NEWCOMERS + 76 }, redial);
     await until(
       () => dials > 2 * MAX_NEWCOMERS,

@@ -15,7 +15,7 @@ import {
 } from './frames.ts';
 import { expectUnharmed, startTarget, type Target } from './target.ts';
 
-/** Codes of RFC 6455, section 7.4.1, with which ws ends invalid messages. */
+/** Close codes from RFC 6455, section 7.4.1, that ws sends for invalid messages. */
 const PROTOCOL_ERROR = 1002;
 const NOT_UTF8 = 1007;
 const POLICY = 1008;
@@ -34,25 +34,25 @@ const headers: [string, Buffer][] = [
   ['claims 4 GiB', Buffer.from([255, 255, 255, 255, 0, 0, 0, 0])],
   ['is longer than its frame', encodeHeader(hello).subarray(0, -1)],
   ['is longer than 4,096 bytes', packed([0xde, 1, 44], ...Array.from({ length: 300 }, () => pair))],
-  ['has another CRC', Buffer.from([1, 0, 0, 0, 0, 0, 0, 0, 0xc0])],
+  ['has a wrong CRC', Buffer.from([1, 0, 0, 0, 0, 0, 0, 0, 0xc0])],
   ['is empty', packed()],
-  ['is no frame', Buffer.from([1, 2, 3])],
-  ['is an array in an array, 4,000 times', packed(fill(4000, 0x91), [0xc0])],
-  ['is a map in a map, 1,300 times', packed(fill(1300, 0x81, 0xa1, 0x61), [0xc0])],
-  ['is an array of 4,000', packed([0xdc, 0x0f, 0xa0], fill(4000, 0xc0))],
+  ['is not a frame', Buffer.from([1, 2, 3])],
+  ['is 4,000 nested arrays', packed(fill(4000, 0x91), [0xc0])],
+  ['is 1,300 nested maps', packed(fill(1300, 0x81, 0xa1, 0x61), [0xc0])],
+  ['is an array of 4,000 items', packed([0xdc, 0x0f, 0xa0], fill(4000, 0xc0))],
   [
-    'is a map of 1,000',
+    'is a map of 1,000 entries',
     packed(
       [0xde, 0x03, 0xe8],
       ...Array.from({ length: 1000 }, (_, i) => [0xcd, i >> 8, i & 255, 0xc0]),
     ),
   ],
-  ['claims an array of 4 Gi', packed([0xdd, 255, 255, 255, 255])],
+  ['claims an array of 4 Gi items', packed([0xdd, 255, 255, 255, 255])],
   [
-    'claims nested arrays of 4,000',
+    'claims nested arrays of 4,000 items',
     packed(...Array.from({ length: 1300 }, () => [0xdc, 0x0f, 0xa0])),
   ],
-  ['claims a map of 4 Gi', packed([0xdf, 255, 255, 255, 255])],
+  ['claims a map of 4 Gi entries', packed([0xdf, 255, 255, 255, 255])],
   ['claims a text of 4 GiB', packed([0xdb, 255, 255, 255, 255])],
   ['claims bytes of 4 GiB', packed([0xc6, 255, 255, 255, 255])],
   [
@@ -78,7 +78,10 @@ const headers: [string, Buffer][] = [
     'is a regular expression',
     packed([0xd4, 0x78, 0, 0x92, 0xda, 0x0f, 0x00], fill(0xf00, 0x28), [0xa0]),
   ],
-  ['is an error', packed([0xd4, 0x65, 0, 0x93, 0xa5], Buffer.from('Error'), [0xa1, 0x61, 0xc0])],
+  [
+    'is an Error object',
+    packed([0xd4, 0x65, 0, 0x93, 0xa5], Buffer.from('Error'), [0xa1, 0x61, 0xc0]),
+  ],
   ['refers to itself', packed([0xd6, 0x69, 0, 0, 0, 1, 0x91, 0xd6, 0x70, 0, 0, 0, 1])],
   [
     'sets its prototype',
@@ -123,7 +126,7 @@ const messages: [string, number, Buffer][] = [
   ['the largest frame in pieces of 10 bytes', POLICY, webSocketFrame(Buffer.alloc(20_000))],
 ];
 
-/** One run for all tests of this file. */
+/** One run for all tests in this file. */
 let target: Target;
 beforeAll(async () => {
   const tasks: (() => void | Promise<void>)[] = [];
@@ -134,7 +137,7 @@ beforeAll(async () => {
 });
 
 describe('a header', () => {
-  it.each(headers)('that %s ends its sender', async (_, frame) => {
+  it.each(headers)('that %s disconnects its sender', async (_, frame) => {
     await expectBoundedMemory(() =>
       expectCheap(async () => {
         const attacker = await Attacker.join(target.port);
@@ -147,7 +150,7 @@ describe('a header', () => {
 });
 
 describe('a message', () => {
-  it.each(messages)('that is %s ends its sender', async (what, code, bytes) => {
+  it.each(messages)('that is %s disconnects its sender', async (what, code, bytes) => {
     await expectBoundedMemory(() =>
       expectCheap(async () => {
         const attacker = await Attacker.join(target.port);
@@ -171,7 +174,7 @@ describe('a message', () => {
 
   // ws alone would wait for 30 s.
   it(
-    'that breaks the rules ends its sender even if it never answers',
+    'that breaks the rules disconnects its sender even if the sender never answers',
     { timeout: 20_000 },
     async () => {
       const attacker = await Attacker.join(target.port);

@@ -55,7 +55,7 @@ export function configurationOf(virtualShards = defaultVirtualShards(16)): Confi
   };
 }
 
-/** A coordinator whose honest worker trains for as long as the test wants. */
+/** A coordinator whose honest worker trains for as long as the test needs. */
 export interface Target {
   readonly port: number;
   readonly configuration: Configuration;
@@ -66,13 +66,13 @@ export interface Target {
   readonly later: Later;
   /** GPU reports that were passed on, oldest first. */
   readonly devices: readonly { readonly worker: string; readonly gpus: readonly GpuReading[] }[];
-  /** The last step that is done. */
+  /** The last step that has been completed. */
   step(): number;
-  /** The number of connections on which a worker of this name has delivered. */
+  /** Number of connections on which a worker with this name has delivered results. */
   deliveries(name: string): number;
-  /** Resolves when `steps` more steps are done. */
+  /** Resolves when `steps` more steps have been completed. */
   advances(steps: number): Promise<void>;
-  /** Another honest worker; resolves when it has delivered. */
+  /** Starts another honest worker; resolves once it has delivered a result. */
   joinedBy(name: string): Promise<void>;
   /** Ends the run. */
   finish(): Promise<RunRecord>;
@@ -90,7 +90,8 @@ export async function startTarget(
   ways: Ways = {},
 ): Promise<Target> {
   let step = 0;
-  // Only the last lines are kept: the memory that is measured is the coordinator's, not this log's.
+  // Only the last lines are kept: the measured memory should be the coordinator's, not that of this
+  // log.
   const log: string[] = [];
   const delivered = new Map<string, number>();
   const deliveries = (name: string) => delivered.get(name) ?? 0;
@@ -117,7 +118,7 @@ export async function startTarget(
     startHonest(await slowPath(run.port, later), name, await computationOf(configuration), later);
     await until(
       () => deliveries(name) > 0,
-      () => `${name} did not get in`,
+      () => `${name} did not join`,
     );
   };
   let ended: Promise<RunRecord> | undefined;
@@ -140,7 +141,9 @@ export async function startTarget(
   };
 }
 
-/** Expects that training has continued, continues, and has the chain of a run without attacks. */
+/**
+ * Expects that training still makes progress, and that its chain is that of a run without attacks.
+ */
 export async function expectUnharmed(target: Target): Promise<void> {
   await target.advances(5);
   const { state, step, chain } = await target.finish();

@@ -42,7 +42,7 @@ async function startServer(): Promise<{
   return { server, port: server.port, ca: authority.pair.certificate, warnings };
 }
 
-/** Everything that a listener answers to these bytes until it ends the connection. */
+/** Everything that a server answers to these bytes until it closes the connection. */
 async function answerTo(port: number, bytes: string): Promise<string> {
   const socket = connect(port, '127.0.0.1');
   onTestFinished(() => void socket.destroy());
@@ -53,7 +53,7 @@ async function answerTo(port: number, bytes: string): Promise<string> {
   return Buffer.concat(parts).toString('latin1');
 }
 
-/** The description of the run, or the reason why there is none. */
+/** The status of the response with the description of the run, or the code of the error. */
 async function ask(port: number, ca: string, token: string): Promise<unknown> {
   const signal = AbortSignal.timeout(60_000);
   const secure = { ca, allowPartialTrustChain: true, minVersion: 'TLSv1.3' } as const;
@@ -75,22 +75,22 @@ async function ask(port: number, ca: string, token: string): Promise<unknown> {
 }
 
 describe('a coordinator that speaks TLS', () => {
-  it('has no answer in the clear to any bytes, with the token or without', async () => {
+  it('never answers in cleartext, with or without the token', async () => {
     const { port } = await startServer();
     for (const bytes of [
       `GET /run HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${TOKEN}\r\n\r\n`,
-      // A client hello of TLS 1.3 with a wrong length, and noise.
+      // A TLS 1.3 client hello with a wrong length, and noise.
       '\x16\x03\x01\xff\xff' + 'x'.repeat(2000),
       '\0'.repeat(100),
     ]) {
       const said = await answerTo(port, bytes);
       expect(said).not.toMatch(/HTTP|secret/);
-      // An alert of TLS, or nothing.
+      // A TLS alert, or nothing.
       expect(said === '' || said.startsWith('\x15\x03'), said).toBe(true);
     }
   });
 
-  it('answers only peers with the token, and speaks nothing older than TLS 1.3', async () => {
+  it('answers only peers with the token, and accepts nothing older than TLS 1.3', async () => {
     const { port, ca, server, warnings } = await startServer();
     expect(await ask(port, ca, `${TOKEN}x`)).toBe('UNAUTHORIZED');
     expect(server.unauthorized).toBe(1);

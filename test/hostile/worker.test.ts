@@ -32,18 +32,18 @@ function endless(response: ServerResponse): void {
   write();
 }
 
-/** Breaks the connection once the worker has the beginning of an answer. */
+/** Breaks the connection once the worker has the beginning of a response. */
 function breakOff(response: ServerResponse): void {
   response.write('{', () => setImmediate(() => response.destroy()));
 }
 
-/** Sends a byte now and then. */
+/** Sends a byte every 20 ms. */
 function trickle(response: ServerResponse): void {
   const timer = setInterval(() => response.write('x'), 20);
   response.once('close', () => clearInterval(timer));
 }
 
-/** Sends one step after the other until the worker has gone, and reads no answer. */
+/** Sends one step after another until the worker is gone, and does not read its results. */
 function sendOnAndOn(socket: WebSocket): void {
   socket.pause();
   const next = (number: number): void => {
@@ -57,18 +57,18 @@ function sendOnAndOn(socket: WebSocket): void {
 const LAYERS = Array.from({ length: 16 }, () => 300);
 const bomb = gzipSync(Buffer.alloc(100 * MEBIBYTE));
 const runs: [string, ErrorCode, (response: ServerResponse) => void][] = [
-  ['no JSON', 'PROTOCOL', answer('{')],
+  ['invalid JSON', 'PROTOCOL', answer('{')],
   ['nothing', 'PROTOCOL', answer('')],
   ['a list', 'PROTOCOL', answer([])],
-  ['30,000 lists in each other', 'PROTOCOL', answer('['.repeat(30_000) + ']'.repeat(30_000))],
+  ['30,000 nested lists', 'PROTOCOL', answer('['.repeat(30_000) + ']'.repeat(30_000))],
   ['a megabyte', 'LIMIT', answer({ ...description, more: 'x'.repeat(MEBIBYTE) })],
-  ['no end', 'LIMIT', endless],
+  ['an endless response', 'LIMIT', endless],
   [
     '100 MiB of zeros in 100 KiB',
     'LIMIT',
     (response) => void response.writeHead(200, { 'Content-Encoding': 'gzip' }).end(bomb),
   ],
-  ['another version', 'VERSION', answer({ ...description, arithmetic: 99 })],
+  ['a different version', 'VERSION', answer({ ...description, arithmetic: 99 })],
   [
     'a redirect',
     'PROTOCOL',
@@ -76,14 +76,14 @@ const runs: [string, ErrorCode, (response: ServerResponse) => void][] = [
   ],
   ['an error', 'PROTOCOL', (response) => void response.writeHead(500).end()],
   ['401', 'UNAUTHORIZED', (response) => void response.writeHead(401).end()],
-  ['a connection that breaks', 'UNREACHABLE', (response) => void response.destroy()],
-  ['half of an answer', 'UNREACHABLE', breakOff],
+  ['a broken connection', 'UNREACHABLE', (response) => void response.destroy()],
+  ['half a response', 'UNREACHABLE', breakOff],
   ['a terabyte of frames', 'LIMIT', answer({ ...description, frame_bytes: 1e12 })],
   ['a terabyte of data', 'LIMIT', answer({ ...description, data_bytes: 1e12 })],
   ['a negative size', 'PROTOCOL', answer({ ...description, frame_bytes: -1 })],
   ['a model that is larger than its frames', 'LIMIT', answer(withModel([60_000, 1000]))],
   [
-    'batches that need more memory than it may take',
+    'batches that need more memory than the worker may use',
     'LIMIT',
     answer(
       withConfiguration({
@@ -94,7 +94,7 @@ const runs: [string, ErrorCode, (response: ServerResponse) => void][] = [
     ),
   ],
   [
-    'more layers than there may be',
+    'more layers than are allowed',
     'PROTOCOL',
     answer(withModel(Array.from({ length: 1000 }, () => 1))),
   ],
@@ -108,7 +108,7 @@ const runs: [string, ErrorCode, (response: ServerResponse) => void][] = [
     'DATA',
     answer(withConfiguration({ testSamples: 2 ** 31 })),
   ],
-  ['other images than its dataset has', 'DATA', answer(withModel([8], 784))],
+  ['a different image size than its dataset has', 'DATA', answer(withModel([8], 784))],
   ['fewer names than classes', 'DATA', answer({ ...description, class_names: ['0'] })],
 ];
 
@@ -122,7 +122,7 @@ function withModel(hidden: readonly number[], inputs = 4): object {
 
 const datasets: [string, ErrorCode, (response: ServerResponse) => void][] = [
   [
-    'has other bytes',
+    'has different bytes',
     'DATA',
     (response) => void response.end(Buffer.alloc(description.data_bytes)),
   ],
@@ -136,21 +136,21 @@ const step = (changes: object, floats = PARAMETERS) =>
 const evaluate = (assignment: number[][]) =>
   tensorFrame({ kind: 'evaluate', ...fence, assignment }, ones(PARAMETERS));
 const words: [string, ErrorCode, Buffer[]][] = [
-  ['no frame', 'PROTOCOL', [Buffer.from('hello')]],
+  ['bytes that are not a frame', 'PROTOCOL', [Buffer.from('hello')]],
   ['a header of 4 GiB', 'PROTOCOL', [Buffer.from([255, 255, 255, 255, 0, 0, 0, 0])]],
   ['a worker message', 'PROTOCOL', [encodeHeader({ kind: 'preparing', limitMilliseconds: 1 })]],
-  ['welcome again', 'PROTOCOL', [WELCOME]],
+  ['a second welcome', 'PROTOCOL', [WELCOME]],
   [
     'a step without weights',
     'PROTOCOL',
     [encodeHeader({ kind: 'step', ...fence, assignment: [] })],
   ],
-  ['a step of another run', 'PROTOCOL', [step({ run: 'q' })]],
-  ['a step of another term', 'PROTOCOL', [step({ term: 2 })]],
-  ['weights that are a float short', 'PROTOCOL', [step({}, PARAMETERS - 1)]],
-  ['weights that are a float long', 'PROTOCOL', [step({}, PARAMETERS + 1)]],
+  ['a step for a different run', 'PROTOCOL', [step({ run: 'q' })]],
+  ['a step for a different term', 'PROTOCOL', [step({ term: 2 })]],
+  ['weights that are one float too short', 'PROTOCOL', [step({}, PARAMETERS - 1)]],
+  ['weights that are one float too long', 'PROTOCOL', [step({}, PARAMETERS + 1)]],
   [
-    'weights with another checksum',
+    'weights with a wrong checksum',
     'PROTOCOL',
     [tensorFrame({ kind: 'step', ...fence, assignment: [[0, 1]] }, ones(PARAMETERS), 1n)],
   ],
@@ -159,23 +159,23 @@ const words: [string, ErrorCode, Buffer[]][] = [
     'PROTOCOL',
     [encodePointer({ kind: 'step', ...fence, buffer: 0, assignment: [[0, 1]] }, 0n)],
   ],
-  ['a node outside of the tree', 'PROTOCOL', [step({ assignment: [[0, 1000]] })]],
+  ['a node outside the tree', 'PROTOCOL', [step({ assignment: [[0, 1000]] })]],
   ['node 0', 'PROTOCOL', [step({ assignment: [[0, 0]] })]],
   ['a step after the last one', 'PROTOCOL', [step({ step: 1_000_001 })]],
   ['step 0', 'PROTOCOL', [step({ step: 0 })]],
-  ['chunks outside of the test set', 'PROTOCOL', [evaluate([[0, 1000, 1]])]],
+  ['chunks outside the test set', 'PROTOCOL', [evaluate([[0, 1000, 1]])]],
   [
     'sixteen million chunks',
     'PROTOCOL',
     [evaluate(Array.from({ length: 256 }, () => [0, 0, 65_536]))],
   ],
   [
-    'a lease on a step it never sent',
+    'a lease for a step that was never sent',
     'PROTOCOL',
     [encodeHeader({ kind: 'lease', ...fence, parts: [1] })],
   ],
   [
-    'a lease on a node outside of the tree',
+    'a lease for a node outside the tree',
     'PROTOCOL',
     [step({}), encodeHeader({ kind: 'lease', ...fence, parts: [1000] })],
   ],
@@ -210,13 +210,13 @@ describe('a worker ends', () => {
 });
 
 describe('a worker ends', () => {
-  it('when it gets more and more steps and its answers are not read', async () => {
+  it('when it gets more and more steps and its results are not read', async () => {
     await expectEnd('LIMIT', { ready: sendOnAndOn });
   });
 });
 
 describe('a worker dials again', () => {
-  it('when the dataset never comes to its end', async () => {
+  it('when the dataset never ends', async () => {
     let dials = 0;
     const run = (response: ServerResponse) => {
       dials += 1;
@@ -232,12 +232,12 @@ describe('a worker dials again', () => {
 
   it.each<[string, (response: ServerResponse) => void]>([
     ['is empty', (response) => void response.end()],
-    ['breaks off at its beginning', (response) => void response.destroy()],
+    ['breaks off at the start', (response) => void response.destroy()],
     [
       'breaks off after its headers',
       (response) => response.write('', () => setImmediate(() => response.destroy())),
     ],
-    ['comes in a byte a connection', (response) => void response.end('x')],
+    ['arrives one byte per connection', (response) => void response.end('x')],
   ])('when the dataset %s', async (_, lie) => {
     let dials = 0;
     const run = (response: ServerResponse) => {
@@ -266,7 +266,7 @@ describe('a worker dials again', () => {
       (socket) => [false, true].forEach((fin) => socket.send(Buffer.alloc(9), { fin })),
     ],
     ['is sent a close code that does not exist', (socket) => socket.close(4999)],
-    ['is cut off', (socket) => socket.terminate()],
+    ['is disconnected', (socket) => socket.terminate()],
   ])('when it %s', async (_, lie) => {
     await expectBoundedMemory(async () => {
       let times = 0;
