@@ -1,5 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
+// Vitest leaves one processor free: on two, it would run one file at a time.
+const maxWorkers = '100%';
+
 // Timeouts guard against hanging; they do not measure speed.
 export default defineConfig({
   test: {
@@ -13,6 +16,7 @@ export default defineConfig({
           include: ['test/*.test.ts', 'test/unit/**/*.test.ts'],
           exclude: ['test/unit/**/{tensorflow,bench}.test.ts'],
           testTimeout: 120_000,
+          maxWorkers,
         },
       },
       {
@@ -22,6 +26,7 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: ['test/*.test.ts', 'test/unit/**/!(tensorflow|bench).test.ts', 'test/system/**'],
           testTimeout: 120_000,
+          maxWorkers,
         },
       },
       {

@@ -98,7 +98,12 @@ function isInstalled() {
   const digest = lockDigest();
   if (readText(stampFile()) === digest) return true;
   if (!isInstalledByHand()) return false;
-  writeFileSync(stampFile(), digest);
+  try {
+    writeFileSync(stampFile(), digest);
+  } catch (error) {
+    // A user who may not write here compares the packages again at the next start.
+    if (!['EACCES', 'EPERM', 'EROFS'].includes(error.code)) throw error;
+  }
   return true;
 }
 

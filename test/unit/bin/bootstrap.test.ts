@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import {
   chmodSync,
   cpSync,
@@ -174,6 +174,22 @@ describe('a checkout', () => {
     await start();
     expect(calls().filter((name) => name === 'npm')).toHaveLength(1);
   });
+
+  test.skipIf(process.getuid?.() !== 0)(
+    'that was installed by hand starts for a user who may not write to it',
+    async () => {
+      await start();
+      write('node_modules/.package-lock.json', '{"packages":{}}');
+      rmSync(join(checkout, 'node_modules', '.mnist-dist-stamp'));
+      chmodSync(checkout, 0o755);
+      const { status, stderr } = spawnSync(
+        process.execPath,
+        [join(checkout, 'bin/mnist-dist.mjs')],
+        { uid: 54_321, gid: 54_321, encoding: 'utf8' },
+      );
+      expect({ status, stderr }).toEqual({ status: 7, stderr: '' });
+    },
+  );
 
   test('gains only the work folder, node_modules and dist', async () => {
     const before = readdirSync(checkout);
