@@ -341,10 +341,10 @@ describe('admission', () => {
     'does not exclude other workers because of a forged fingerprint with %i results',
     (deliver) => {
       const cluster = new Cluster({ startWorkers: 2 });
-      cluster.join(0, 'made up');
-      cluster.join(1, 'made up');
+      cluster.join(0, 'forged');
+      cluster.join(1, 'forged');
       cluster.join(2, 'honest');
-      expect(cluster.state.fingerprint).toBe('made up');
+      expect(cluster.state.fingerprint).toBe('forged');
       for (const request of cluster.requests.slice(0, deliver)) cluster.answer(request);
       cluster.leave(0);
       cluster.leave(1);
@@ -360,8 +360,8 @@ describe('admission', () => {
 
   it('does not let workers with a forged fingerprint hold up a run with heartbeats', () => {
     const cluster = new Cluster({ startWorkers: 2 });
-    cluster.join(0, 'made up');
-    cluster.join(1, 'made up');
+    cluster.join(0, 'forged');
+    cluster.join(1, 'forged');
     beat(cluster, 2 * CLAIM_LIMIT_MILLISECONDS);
     expect(cluster.closed).toEqual([]);
     cluster.requests = [];
@@ -374,8 +374,8 @@ describe('admission', () => {
       { slot: 1, code: 'TIMEOUT' },
     ]);
     // They rejoin immediately, and contest the honest fingerprint.
-    cluster.join(3, 'made up');
-    cluster.join(4, 'made up');
+    cluster.join(3, 'forged');
+    cluster.join(4, 'forged');
     beat(cluster, CLAIM_LIMIT_MILLISECONDS);
     expect(cluster.state.fingerprint).toBe('honest');
     cluster.finish();

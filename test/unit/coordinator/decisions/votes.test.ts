@@ -33,7 +33,7 @@ describe('two workers that differ, without a third', () => {
 
   it("differ even if one has forged the other's checksum", () => {
     const cluster = clusterOf(2, settings);
-    cluster.digestOf = ({ slot }, checksum) => (slot === 1 ? 'made up' : `${checksum}`);
+    cluster.digestOf = ({ slot }, checksum) => (slot === 1 ? 'forged' : `${checksum}`);
     // The two are not asked again endlessly.
     for (let i = 0; i < 50 && cluster.requests[0] !== undefined; i++)
       cluster.answer(cluster.requests[0]);
