@@ -243,7 +243,7 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
       'the address is known only behind a NAT',
       ['--advertise', '192.0.2.1'],
       () => undefined,
-      /firewall of 192\.0\.2\.1, or dial .*\(--advertise of the coordinator\)/,
+      /firewall of 192\.0\.2\.1, or dial .*\(see the coordinator's --advertise\)/,
     ],
     [
       'its host is off',
