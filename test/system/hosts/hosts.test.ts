@@ -169,7 +169,7 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
         address,
       ]);
       expectSame(finished, undisturbed);
-      for (const stream of streams) expect(() => checkTls(stream)).toThrow('no record of TLS');
+      for (const stream of streams) expect(() => checkTls(stream)).toThrow('not a TLS record');
       expect(wordsIn(streams, [token, ...words])).toEqual(words);
       expect(windowsIn(streams, windows).size).toBe(windows.size);
     });

@@ -31,10 +31,7 @@ if (command === 'certs') {
     after('--ssl-keyfile'),
     after('--ssl-certfile')?.replace('coordinator.crt', 'ca.key'),
   ];
-  note({ command, args, said, there: files.map((file) => existsSync(file ?? '')) });
-  if (command === 'worker') writeFileSync('r/join', said + 'I');
-  writeFileSync('codes.json', JSON.stringify(codes.slice(1)));
-  process.exitCode = codes[0];
+  // The test may send SIGTERM as soon as it reads the note.
   if (codes.length === 0) {
     const life = setInterval(() => undefined, 1000);
     process.on('SIGTERM', () => setTimeout(() => {
@@ -43,6 +40,10 @@ if (command === 'certs') {
       process.exitCode = 143;
     }, 200));
   }
+  note({ command, args, said, there: files.map((file) => existsSync(file ?? '')) });
+  if (command === 'worker') writeFileSync('r/join', said + 'I');
+  writeFileSync('codes.json', JSON.stringify(codes.slice(1)));
+  process.exitCode = codes[0];
 }
 `;
 
