@@ -24,7 +24,7 @@ const buildTools = ['typescript', 'assemblyscript', 'binaryen', 'vitest', 'prett
 
 let folder: string;
 let tarball: string;
-/** A global installation: a user's prefix whose path has a space and a letter beyond ASCII. */
+/** A global installation, under a prefix whose path contains spaces and a non-ASCII letter. */
 let prefix: string;
 let installed: string;
 
@@ -45,7 +45,7 @@ beforeAll(async () => {
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }), 60_000);
 
-/** Runs npm as on a fresh machine: an empty home, and a production environment. */
+/** Runs npm as on a fresh machine: with an empty home and a production environment. */
 async function npm(cwd: string, ...args: string[]): Promise<string> {
   const home = join(folder, 'home');
   mkdirSync(home, { recursive: true });
@@ -56,14 +56,14 @@ async function npm(cwd: string, ...args: string[]): Promise<string> {
   return stdout;
 }
 
-/** Variables of an npm that runs these tests would configure the npm under test. */
+/** The environment without npm's variables: an npm that runs these tests would pass them on. */
 function withoutNpm(): NodeJS.ProcessEnv {
   return Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith('npm_')),
   );
 }
 
-/** Runs an installed mnist-dist in a folder of its own; TensorFlow is in the cache of the tests. */
+/** Runs an installed mnist-dist in a new folder; TensorFlow is in the tests' cache. */
 function runInstalled(program: string, args: readonly string[], options: object = {}) {
   const cwd = temporaryFolder();
   chmodSync(cwd, 0o777);
@@ -90,7 +90,7 @@ const bytesBelow = (directory: string) =>
   filesBelow(directory).reduce((sum, file) => sum + statSync(file).size, 0);
 
 describe('the package', () => {
-  it('is small, and has the build, but no sources, tests and pictures', () => {
+  it('is small, and contains the build but no sources, tests or pictures', () => {
     expect(statSync(tarball).size).toBeLessThan(MAX_TARBALL_BYTES);
     expect(bytesBelow(installed)).toBeLessThan(MAX_INSTALLED_BYTES);
     const names = readdirSync(installed);
@@ -114,7 +114,7 @@ describe('the package', () => {
       );
   });
 
-  it('installs only versions of the lock file', () => {
+  it('installs only versions from the lock file', () => {
     const lock = JSON.parse(readFileSync(join(root, 'npm-shrinkwrap.json'), 'utf8'));
     // npm may place a package elsewhere in the tree when the development packages are left out.
     const pinned = new Set(
@@ -134,7 +134,7 @@ describe('the package', () => {
   });
 
   it.skipIf(!asRoot)(
-    'trains for a user who may not write to it, from any folder, with TensorFlow or without',
+    'trains with wasm for a user who may not write to it, from any folder',
     async () => {
       const program = join(prefix, 'bin', 'mnist-dist');
       const cache = temporaryFolder();
@@ -153,7 +153,7 @@ describe('the package', () => {
     },
   );
 
-  it('trains to the same bytes as the clone, and a worker of it joins over TLS', async () => {
+  it('trains to the same bytes as the clone, and its workers join over TLS', async () => {
     const program = join(prefix, 'bin', 'mnist-dist');
     const recipe = ['--steps', '40', '--no-http', '--run-id', 'r', ...QUICK_RECIPE];
     const local = runInstalled(program, ['local', '-n', '2', ...recipe]);

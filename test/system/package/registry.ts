@@ -4,9 +4,9 @@ import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
 
 /**
- * A registry of npm on loopback that has one package, as if it were published there, and redirects
- * every other request to the real registry. npm uses the npm-shrinkwrap.json of a package only when
- * it comes from a registry.
+ * An npm registry on loopback that serves one package, as if it were published there, and redirects
+ * every other request to the real registry. npm uses a package's npm-shrinkwrap.json only if the
+ * package comes from a registry.
  */
 export async function startRegistry(
   tarball: string,
