@@ -36,7 +36,8 @@ export function createBoundedServer(maxConnections: number, tls?: ServerTls): Bo
   // Disconnects a client that does not read its response.
   http.timeout = limits.REQUEST_LIMIT_MILLISECONDS;
   http.maxConnections = maxConnections;
-  // As Node does without a listener, so that another one can tell why a connection ended.
+  // Does what Node does without a listener, so that other listeners can tell why a connection
+  // ended.
   http.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (isMalformedRequest(error) && socket.writable)
       socket.write(
@@ -51,7 +52,7 @@ export function createBoundedServer(maxConnections: number, tls?: ServerTls): Bo
   return http;
 }
 
-/** Whether a peer that connected sent something that is not HTTP. */
+/** Whether the error means that a peer sent something other than HTTP. */
 export function isMalformedRequest(error: NodeJS.ErrnoException): boolean {
   return error.code?.startsWith('HPE_') === true;
 }

@@ -67,7 +67,7 @@ export class Newcomers {
       this.#add(socket, socket.remoteAddress);
     });
     http.on('request', ({ socket }: IncomingMessage) => this.#asked(socket));
-    // Before the socket is destroyed: it has no address afterwards.
+    // Runs before the socket is destroyed, because it has no address afterwards.
     http.prependListener('clientError', (error, socket) => {
       if (isMalformedRequest(error) && socket instanceof Socket) this.#asked(socket);
     });

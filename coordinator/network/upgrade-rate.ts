@@ -12,11 +12,11 @@ interface Allowance {
 
 /**
  * Limits how often one address may open a worker connection. A peer that knows the token could
- * otherwise be disconnected and dial again hundreds of times a second, and each connection costs
- * the training milliseconds.
+ * otherwise be disconnected and dial again hundreds of times a second, and each connection takes
+ * milliseconds from training.
  */
 export class UpgradeRate {
-  /** The least recent upgrade first. */
+  /** The address with the least recent upgrade first. */
   readonly #allowances = new Map<string, Allowance>();
 
   /** Whether this address may upgrade a connection now; counts the upgrade if so. */

@@ -222,7 +222,7 @@ export async function writerOf(
   return isCertain ? nameOf(owner) : `${nameOf(owner)}, if it is still running,`;
 }
 
-/** An owner.json. */
+/** The content of owner.json. */
 type LockOwner = RecordedOwner & { readonly inode?: string | undefined };
 
 /** A lock as found in a run directory. */
@@ -295,16 +295,18 @@ async function mayTake(
     `${name} has the lock of this run (${path}) and has not renewed it for ` +
       `${WATCH_MILLISECONDS / 1000} s; ` +
       (copied
-        ? 'this directory seems to be a copy of the one that it uses'
+        ? 'this directory seems to be a copy of the one in use'
         : `this host cannot see whether it is still running${whereOf(owner, processes.self())}`),
-    { fix: `if it ${copied ? 'does not use this directory' : 'has ended'}, give --take-over` },
+    {
+      fix: `if that process ${copied ? 'does not use it' : 'has ended'}, give --take-over`,
+    },
   );
 }
 
 /**
- * Whether the lock's folder was copied from another run directory, with the record of its owner.
- * Some file systems change inodes, so the owner may use this folder all the same: its renewals
- * decide.
+ * Whether the lock's folder seems to be a copy from another run directory, including its owner's
+ * record. Some file systems change inodes, so the owner may be using this folder after all; its
+ * renewals decide.
  */
 async function isCopy({ owner, path }: Found, disk: Disk): Promise<boolean> {
   if (owner === undefined || owner === 'unknown' || owner.inode === undefined) return false;

@@ -103,7 +103,7 @@ describe('connections that have not been admitted', () => {
     expect(ends).toEqual(['late', 'late', 'late']);
   });
 
-  it('that do not send HTTP over TLS count as unproven, not as a failed handshake', async () => {
+  it('count as unproven, not as failed handshakes, if they do not send HTTP over TLS', async () => {
     const authority = await TestAuthority.make();
     const { port, ends } = await startListener(LONG_MILLISECONDS, await authority.server());
     const socket = secure({ host: '127.0.0.1', port, ca: authority.pair.certificate });

@@ -12,12 +12,12 @@ function admitted(rate: UpgradeRate, address: string, tries: number, now: number
   return Array.from({ length: tries }, () => rate.admits(address, now)).filter(Boolean).length;
 }
 
-describe('the rate of upgrades', () => {
+describe('the upgrade limit', () => {
   it('admits all workers of a run that start on one host at the same time', () => {
     expect(admitted(new UpgradeRate(), 'a', MAX_WORKERS, 0)).toBe(MAX_WORKERS);
   });
 
-  it('admits an address that used its allowance only UPGRADES_PER_SECOND times a second', () => {
+  it('admits an address without allowance only UPGRADES_PER_SECOND times a second', () => {
     const rate = new UpgradeRate();
     expect(admitted(rate, 'a', 10_000, 0)).toBe(MAX_UPGRADES_PER_ADDRESS);
     expect(admitted(rate, 'a', 10_000, 1_000)).toBe(UPGRADES_PER_SECOND);
@@ -25,13 +25,13 @@ describe('the rate of upgrades', () => {
     expect(admitted(rate, 'a', 10_000, 1e9)).toBe(MAX_UPGRADES_PER_ADDRESS);
   });
 
-  it('limits each address separately', () => {
+  it('applies to each address separately', () => {
     const rate = new UpgradeRate();
     admitted(rate, 'a', 10_000, 0);
     expect(rate.admits('b', 0)).toBe(true);
   });
 
-  it('keeps the allowance of a limited number of addresses', () => {
+  it('remembers the allowances of a limited number of addresses', () => {
     const rate = new UpgradeRate();
     admitted(rate, 'a', 10_000, 0);
     for (let i = 0; i < MAX_ADDRESSES_WITH_UPGRADES; i++) rate.admits(`other ${i}`, 0);

@@ -94,7 +94,7 @@ describe('a checkpoint file', () => {
   it('is rejected for a different configuration, but not for a different length', () => {
     const bytes = encodeCheckpoint(checkpointOf(7));
     expect(() => decodeCheckpoint(bytes, 'file', { ...configuration, seed: 99 })).toThrow(
-      /another configuration/,
+      /a different configuration/,
     );
     expect(decodeCheckpoint(bytes, 'file', { ...configuration, epochs: 99 }).step).toBe(7);
   });

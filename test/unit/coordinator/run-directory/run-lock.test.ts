@@ -87,14 +87,14 @@ describe("a run's lock", () => {
     expect(readdirSync(lock.staging)).toEqual(['ended.json']);
   });
 
-  it('of a copied directory belongs to a process that may not use the copy', async () => {
+  it('is taken from a copied directory only on request', async () => {
     const [folder, copy] = [temporaryFolder(), join(temporaryFolder(), 'copy')];
     const lock = await take(folder, false);
     cpSync(folder, copy, { recursive: true });
     await expect(take(copy, false)).rejects.toMatchObject({
       code: 'LOCKED',
-      message: expect.stringContaining('seems to be a copy of the one that it uses'),
-      fix: 'if it does not use this directory, give --take-over',
+      message: expect.stringContaining('seems to be a copy of the one in use'),
+      fix: 'if that process does not use it, give --take-over',
     });
     await (await take(copy, true)).release();
     expect(await writer(copy)).toBeUndefined();
