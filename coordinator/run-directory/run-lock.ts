@@ -298,7 +298,7 @@ async function mayTake(
         ? 'this directory seems to be a copy of the one in use'
         : `this host cannot see whether it is still running${whereOf(owner, processes.self())}`),
     {
-      fix: `if that process ${copied ? 'does not use it' : 'has ended'}, give --take-over`,
+      fix: `if that process ${copied ? 'does not use this copy' : 'has ended'}, give --take-over`,
     },
   );
 }
