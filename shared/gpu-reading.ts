@@ -10,7 +10,7 @@ export const gpuReading = z.strictObject({
     .int()
     .min(0)
     .max(MAX_GPUS - 1),
-  /** Fraction of the last sample period in which the GPU was busy. */
+  /** Fraction of the last sample period during which the GPU was busy. */
   utilization: z.number().min(0).max(1).optional(),
   memoryUsedBytes: bytes,
   memorySizeBytes: bytes,

@@ -34,11 +34,11 @@ export const MAX_TEXT_CHARACTERS = 1024;
 export const MAX_LEASED_PARTS = 256;
 /** Maximum number of chunks in an evaluation. */
 export const MAX_EVALUATION_CHUNKS = 65_536;
-/** Images in one chunk of an evaluation. */
+/** Number of images in one chunk of an evaluation. */
 export const EVALUATION_CHUNK_ROWS = 500;
 /**
- * Requests that a worker makes for one dataset before it gives up on a download that keeps breaking
- * off.
+ * Number of requests that a worker makes for a dataset before it gives up on a download that keeps
+ * breaking off.
  */
 export const MAX_DATA_REQUESTS = 32;
 /**
@@ -55,9 +55,12 @@ export const SMALL_MESSAGES_PER_SECOND = 16;
 export const MAX_WAITING_MESSAGES = 1024;
 /** Maximum number of unprocessed messages with weights that a worker queues. */
 export const MAX_WAITING_WEIGHTS = 8;
-/** Frames into which a worker writes its results in turn. */
+/** Number of frames into which a worker writes its results in turn. */
 export const RESULT_FRAMES = 4;
-/** Tensors in a shared memory, and versions of the weights that may be in transit together. */
+/**
+ * Number of tensors in a shared memory, and of versions of the weights that may be in transit at
+ * the same time.
+ */
 export const SHARED_MEMORY_BUFFERS = 4;
 /** Maximum size of the file behind a shared memory. */
 export const MAX_SHARED_MEMORY_BYTES = 64 * 1024 ** 2;
@@ -84,8 +87,8 @@ export const MAX_NEWCOMERS = 1024;
 /** Lower bound of MAX_NEWCOMERS in a process that may open only a few files. */
 export const MIN_NEWCOMERS = 16;
 /**
- * Connections that the system queues until they are accepted; a full queue delays a peer by a
- * second.
+ * Number of connections that the system queues until they are accepted; a full queue delays a peer
+ * by a second.
  */
 export const LISTEN_BACKLOG = 4096;
 /**
@@ -119,7 +122,7 @@ export const FIRST_REDIAL_MILLISECONDS = 100;
 export const MAX_REDIAL_MILLISECONDS = 5_000;
 /** How long a worker keeps retrying without --max-wait-time. */
 export const DEFAULT_MAX_WAIT_SECONDS = 300;
-/** Ports tried in turn when the default port is in use. */
+/** Number of ports that are tried in turn when the default port is in use. */
 export const MAX_PORT_TRIES = 100;
 
 // Tokens and certificates.
@@ -163,7 +166,7 @@ export const MAX_HIDDEN_LAYERS = 16;
 export const MAX_LAYER_UNITS = 65_536;
 /** Maximum number of classes in a dataset. */
 export const MAX_CLASSES = 256;
-/** Maximum number of pixels in an image of a dataset. */
+/** Maximum number of pixels in a dataset image. */
 export const MAX_INPUTS = 65_536;
 /**
  * Maximum number of shards in one TensorFlow graph. More shards would save little time, because a
@@ -207,16 +210,17 @@ export const REMEMBERED_TIMES = 32;
  */
 export const CLAIM_LIMIT_MILLISECONDS = 60_000;
 /**
- * Missed leases and bad results that a worker may have before it is set aside; each good result
+ * How many missed leases and bad results a worker may have before it is set aside; each good result
  * subtracts a tenth.
  */
 export const MAX_FAILURES = 3;
-/** How long a worker that was set aside is given no parts. */
+/** How long a worker that was set aside does not get any parts. */
 export const SET_ASIDE_MILLISECONDS = 30_000;
 /** How long a measured speed of a worker remains valid. */
 export const PACE_MEMORY_MILLISECONDS = 10_000;
 /**
- * Steps between two reviews of the assignment, which adapt it to workers whose speed has changed.
+ * Number of steps between two reviews of the assignment, which adapt it to workers whose speed has
+ * changed.
  */
 export const PLAN_REVIEW_STEPS = 64;
 /** Number of recent steps whose results are kept, to compare late results with them. */
@@ -231,7 +235,7 @@ export const MAX_SUSPECTS = 64;
 /** Interval between two ticks of the coordinator's clock. */
 export const TICK_MILLISECONDS = 50;
 
-// Files of a run and their readers.
+// A run's files and their readers.
 /** Maximum size of a file without tensors that is read whole, such as run.json. */
 export const MAX_RUN_FILE_BYTES = 16 * 1024 ** 2;
 /** Maximum size of a line of metrics.jsonl; real lines have about 300 bytes. */
@@ -272,10 +276,12 @@ export const EVENT_INTERVAL_MILLISECONDS = 60_000;
 export const MAX_RENEWALS_BYTES = 4096;
 /** Run ids tried for the same second before giving up. */
 export const MAX_RUN_ID_TRIES = 16;
-/** Attempts to take a lock that other coordinators are taking at the same time. */
+/**
+ * Number of attempts to take a lock that other coordinators are trying to take at the same time.
+ */
 export const MAX_LOCK_TRIES = 16;
 
-// Files that users give.
+// Files that users provide.
 /** Maximum size of a configuration file. */
 export const MAX_CONFIG_FILE_BYTES = 64 * 1024;
 /** Maximum size of a file with class names. */
@@ -307,17 +313,20 @@ export const DEFAULT_MAX_WORKER_MEMORY_BYTES = 2 * 1024 ** 3;
 /** Old-generation garbage that triggers a collection. */
 export const MAX_GARBAGE_BYTES = 12 * 1024 ** 2;
 /**
- * WebAssembly memories that a worker holds together: the engine's, the kernels', and two for the
- * fingerprint.
+ * Number of WebAssembly memories that a worker has at the same time: the engine's, the kernels',
+ * and two for the fingerprint.
  */
 export const MEMORIES_OF_A_WORKER = 4;
-/** Files that a process must be able to open; Node opens 112 together to load the program. */
+/**
+ * How many files a process must be able to have open; Node alone opens 112 while it loads the
+ * program.
+ */
 export const MIN_OPEN_FILES = 256;
-/** Pipes and sockets per worker, in the process that has most of them. */
+/** Number of pipes and sockets per worker, in the process that has most of them. */
 export const FILES_OF_A_WORKER = 4;
 /** Number of workers that `local` starts without -n. */
 export const DEFAULT_WORKERS = 2;
-/** Maximum number of restarts of each process of `local` without --max-restarts. */
+/** Maximum number of restarts per process of `local` without --max-restarts. */
 export const DEFAULT_MAX_RESTARTS = 100;
 /**
  * First pause before a crashed process of `local` is restarted; each further pause is twice as
@@ -333,7 +342,7 @@ export const STABLE_MILLISECONDS = 10_000;
  * longer restarted.
  */
 export const MAX_FAILED_STARTS = 3;
-/** Number of last lines of output that are shown when a process of `local` fails. */
+/** Number of recent output lines that are shown when a process of `local` fails. */
 export const MAX_REMEMBERED_LINES = 20;
 /** Deadline for a process to exit by itself after its parent has exited. */
 export const ORPHAN_LIMIT_MILLISECONDS = 2_000;
@@ -344,14 +353,14 @@ export const SUSPENSION_MILLISECONDS = 2_000;
 /** Minimum interval between two readings of the processor time. */
 export const PROCESSOR_LOOK_MILLISECONDS = 20;
 
-// Set-up of the engine and GPUs.
+// Engine set-up and GPUs.
 /** Output kept from a program that set-up runs. */
 export const MAX_PROGRAM_OUTPUT_CHARACTERS = 1024 ** 2;
 /** Deadline for a program to print its version or a list of GPUs. */
 export const PROGRAM_ANSWER_LIMIT_MILLISECONDS = 30_000;
 /** Deadline for the first computation after TensorFlow has been set up. */
 export const SMOKE_LIMIT_MILLISECONDS = 300_000;
-/** Interval between two readings of the progress of a pip download. */
+/** Interval between two readings of a pip download's progress. */
 export const DOWNLOAD_LOOK_MILLISECONDS = 500;
 /** Maximum size of nvidia-smi's output for all GPUs. */
 export const MAX_GPU_ANSWER_BYTES = 64 * 1024;
@@ -423,7 +432,7 @@ export const MAX_UPDATE_POINTS = 64;
 export const MAX_SHOWN_EVALUATIONS = 1000;
 /** Maximum number of events on the page. */
 export const MAX_SHOWN_EVENTS = 200;
-/** Maximum number of changes in the number of workers on the page. */
+/** Maximum number of workers' state changes on the page. */
 export const MAX_SHOWN_CHANGES = 1000;
 /** Maximum number of misclassified images on the page and in the report. */
 export const MAX_SHOWN_MISTAKES = 48;
@@ -432,7 +441,7 @@ export const MAX_SHOWN_MISTAKES = 48;
  * time that reading the piece took.
  */
 export const PAST_PAUSE_RATIO = 4;
-/** Maximum number of pages that are open together. */
+/** Maximum number of pages that are open at the same time. */
 export const MAX_PAGES = 256;
 /** Size of the updates queued for a page above which its connection is closed. */
 export const MAX_PAGE_QUEUE_BYTES = 1024 ** 2;
@@ -456,7 +465,7 @@ export const PAGE_FAREWELL_MILLISECONDS = 1_000;
 /** Maximum time to serve the page after the end of a run. */
 export const MAX_HTTP_LINGER_SECONDS = 3_600;
 
-// Images and report of a run.
+// A run's images and report.
 /** Maximum number of points in a training curve, each the mean over equally many steps. */
 export const MAX_DRAWN_POINTS = 512;
 /**

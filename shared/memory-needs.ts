@@ -18,12 +18,12 @@ export type Needing = Pick<Configuration, 'virtualShards' | 'batchSize' | 'dropo
 };
 
 interface Copies {
-  /** Copies of the inputs and dropout masks of all shards that are computed together. */
+  /** Copies of the inputs and the dropout masks of all shards that are computed together. */
   readonly fed: number;
   /** Copies of one shard's inputs and of its activations. */
   readonly inputs: number;
   readonly activations: number;
-  /** Copies of the parameters for each shard that is computed together with others. */
+  /** Copies of the parameters, per shard that is computed together with others. */
   readonly parameters: number;
 }
 

@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { MAX_NEWCOMERS, MIN_NEWCOMERS, MIN_OPEN_FILES } from './limits.ts';
 
-/** Why this process cannot have `count` files open at once, and a fix; undefined if it can. */
+/**
+ * Why this process cannot have `count` files open at the same time, and a fix; undefined if it can.
+ */
 export function tooFewFiles(
   count: number,
 ): { readonly message: string; readonly fix: string } | undefined {

@@ -20,7 +20,7 @@ export function printable(text: string): string {
 }
 
 /**
- * Equivalent JSON text with these characters escaped in JSON's way, as in `\u001b`. Line breaks are
+ * Equivalent JSON text with these characters escaped as JSON does it: `\u001b`. Line breaks are
  * kept.
  */
 export function printableJson(json: string): string {

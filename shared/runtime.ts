@@ -30,8 +30,8 @@ let oldBytesKept = 0;
 
 /**
  * Collects garbage if enough has accumulated, which takes a few tens of milliseconds. Call it when
- * no process waits for a step. Each step leaves 2 to 3 KB of old objects, which no minor collection
- * frees; a collection at every evaluation would cost as much as a dozen steps.
+ * no process is waiting for a step. Each step leaves 2 to 3 KB of old objects, which no minor
+ * collection frees; a collection at every evaluation would cost as much as a dozen steps.
  */
 export function collectGarbage(): void {
   if (oldBytes() - oldBytesKept < MAX_GARBAGE_BYTES) return;

@@ -81,7 +81,7 @@ export interface Status {
   readonly problem: string;
   /** The time of this status, in Unix milliseconds of the coordinator's clock. */
   readonly at: number;
-  /** How many seconds coordinators have run it, and how many are left by estimate. */
+  /** How many seconds coordinators have run it, and an estimate of how many are left. */
   readonly seconds: number;
   readonly secondsLeft: number | undefined;
   readonly workers: readonly WorkerStatus[];

@@ -143,7 +143,7 @@ export class Board {
     return this.#states;
   }
 
-  /** Drops a worker; its label may be given to a different worker. */
+  /** Drops a worker; its label may then be given to a different worker. */
   forget(worker: string): void {
     this.#states.delete(worker);
   }
@@ -199,7 +199,7 @@ export class Board {
       this.state(this.#labelOf(worker), state, at);
   }
 
-  /** Restores the matrix only: the pictures needed the earlier coordinator's predictions. */
+  /** Restores only the matrix: pictures would need the earlier coordinator's predictions. */
   #restoreConfusion(fields: unknown): void {
     const parsed = confusionSchema.safeParse(fields);
     if (parsed.success) this.#evaluated = { ...parsed.data, mistakes: [] };

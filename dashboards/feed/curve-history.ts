@@ -121,7 +121,7 @@ function pointOf({ last, samples, loss, correct, milliseconds }: Bucket): CurveP
   return [last, round(loss / samples), round(correct / samples), Math.round(rate)];
 }
 
-/** Six digits are more than the chart shows, and take half the bytes of all digits. */
+/** Six digits are more than the chart shows, and need half the bytes of the full number. */
 function round(value: number): number {
   return Number(value.toPrecision(6));
 }

@@ -4,7 +4,7 @@ import type { WorkerStateName } from '../metrics/catalogue.ts';
 import type { WorkerLabels } from '../metrics/worker-labels.ts';
 import type { TimeShares } from './time-shares.ts';
 
-/** If several workers share a label, the first of these states that one of them has is shown. */
+/** If several workers share a label, it gets the first of these states that any of them is in. */
 const ranks: readonly WorkerStateName[] = [
   ...(['training', 'late', 'set_aside', 'idle', 'preparing', 'connected', 'lost'] as const),
 ];

@@ -14,7 +14,7 @@ const lineSchema = z.object({
 });
 
 /**
- * Mistakes from a misclassified.jsonl that include the worst ones, which are shown. Invalid lines
+ * Mistakes from a misclassified.jsonl, among them the worst ones, which are shown. Invalid lines
  * are skipped.
  */
 export function worstIn(pieces: Iterable<Uint8Array>): Misclassified[] {

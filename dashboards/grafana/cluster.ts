@@ -29,10 +29,10 @@ const alarm: FieldJson = {
 };
 
 type LinesPanel = Parameters<typeof lines>[0];
-/** What panels of the same kind differ in. */
+/** The properties in which panels of the same kind differ. */
 type Differences = Omit<LinesPanel, 'width' | 'height' | 'queries' | 'overrides'>;
 
-/** A line per worker, in half of the width. */
+/** One line per worker, at half the width. */
 function byWorker(expr: string, panel: Differences): PanelSource {
   return lines({
     width: 12,
@@ -44,7 +44,7 @@ function byWorker(expr: string, panel: Differences): PanelSource {
   });
 }
 
-/** One line in this colour, in a quarter of the width. */
+/** One line in `color`, at a quarter of the width. */
 function quarter(query: Query, color: string, panel: Differences): PanelSource {
   return lines({
     width: 6,
@@ -284,7 +284,7 @@ const disk: readonly PanelSource[] = [
     title: 'Waiting for the disk',
     unit: 'bytes',
     description:
-      'Bytes of metrics.jsonl and events.jsonl that are not written yet. A growing line ' +
+      'Bytes of metrics.jsonl and events.jsonl that have not been written yet. A growing line ' +
       'means that the disk is full or too slow.',
   }),
 ];

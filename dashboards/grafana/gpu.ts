@@ -7,7 +7,7 @@ import { of, range, valueBy, type Query } from './queries.ts';
 const by = 'worker, gpu';
 const perGpu = (name: MetricName): Query => range('{{worker}} GPU {{gpu}}', valueBy(by, name));
 
-/** Lines in the colours of the workers, in half of the width. */
+/** Lines in the workers' colours, at half the width. */
 function byGpu(panel: Omit<Parameters<typeof lines>[0], 'width' | 'height'>): PanelSource {
   return lines({ width: 12, height: 9, field: { min: 0 }, overrides: workerColors, ...panel });
 }
@@ -18,8 +18,8 @@ const panels: readonly PanelSource[] = [
     unit: 'percentunit',
     field: { min: 0, max: 1 },
     description:
-      'Share of the time that the GPU was busy, as nvidia-smi reports it. MNIST leaves a large ' +
-      'GPU mostly idle; a larger batch size uses more of it.',
+      'Share of time during which the GPU was busy, as nvidia-smi reports it. MNIST leaves a ' +
+      'large GPU mostly idle; a larger batch size uses more of it.',
     queries: [perGpu('gpu_utilization_ratio')],
   }),
   byGpu({

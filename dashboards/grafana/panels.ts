@@ -33,7 +33,7 @@ import { target, type Query } from './queries.ts';
  */
 const PLUGIN_VERSION = '12.0.0';
 
-/** The size of every panel with a number: six fill a row. */
+/** The size of every stat panel: six fill a row. */
 const STAT_SIZE = { width: 4, height: 4 };
 
 /** A panel for the generator's Row, which calls generate(). */

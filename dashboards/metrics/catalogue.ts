@@ -154,7 +154,7 @@ export const catalogue = {
     'worker',
   ),
   worker_send_queue_bytes: gauge('Bytes queued for a worker.', 'worker'),
-  worker_joins_total: counter('Workers that joined, including those that joined again.'),
+  worker_joins_total: counter('Workers that joined, including those that rejoined.'),
   worker_losses_total: counter('Workers that were lost.', 'reason'),
   shard_reassignments_total: counter(
     'Parts of steps and evaluations that were reassigned to a different worker.',
@@ -163,14 +163,16 @@ export const catalogue = {
   rejected_messages_total: counter('Rejected messages and requests.', 'reason'),
   nonfinite_steps_total: counter('Steps in which a result was not finite and was computed again.'),
   checkpoint_last_success_timestamp_seconds: gauge(
-    'Time of the last checkpoint in Unix time; 0 before the first.',
+    'Unix time of the last checkpoint; 0 before the first.',
   ),
   checkpoint_size_bytes: gauge('Size of the last checkpoint.'),
   checkpoint_duration_seconds: gauge('Time taken to write the last checkpoint.'),
   checkpoint_failures_total: counter('Checkpoints that could not be written.'),
-  record_queue_bytes: gauge('Bytes of metrics.jsonl and events.jsonl that are not written yet.'),
+  record_queue_bytes: gauge(
+    'Bytes of metrics.jsonl and events.jsonl that have not been written yet.',
+  ),
   gpu_utilization_ratio: gauge(
-    'Share of the time that the GPU was busy, as nvidia-smi reports it.',
+    'Share of time during which the GPU was busy, as nvidia-smi reports it.',
     'worker',
     'gpu',
   ),

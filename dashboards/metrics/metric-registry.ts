@@ -18,7 +18,7 @@ type HistogramName = NamesOf<'histogram'>;
 
 type Labels = Readonly<Record<string, string>>;
 
-/** The metrics of the catalogue in a prom-client registry. */
+/** The catalogue's metrics in a prom-client registry. */
 export class MetricRegistry {
   readonly #prometheus = new Registry();
   readonly #gauges = new Map<MetricName, Gauge>();
@@ -52,7 +52,7 @@ export class MetricRegistry {
     }
   }
 
-  /** Sets the label `run_id` of all samples. */
+  /** Sets the label `run_id` on all samples. */
   setRun(run: string): void {
     this.#prometheus.setDefaultLabels({ run_id: run });
   }

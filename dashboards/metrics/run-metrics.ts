@@ -148,7 +148,7 @@ export class RunMetrics {
     return this.#registry.text();
   }
 
-  /** Drops a worker; its label may be given to a different worker. */
+  /** Drops a worker; its label may then be given to a different worker. */
   forget(worker: string): void {
     this.workers.forget(worker);
     const { compute, exchange } = this.#workerPhases.get(worker) ?? {};

@@ -76,7 +76,7 @@ export function paintPicture(canvas: HTMLCanvasElement, { rows, columns, pixels 
   canvas.getContext('2d')?.putImageData(image, 0, 0);
 }
 
-/** The colours of style.css, for canvases. */
+/** The colours in style.css, for use in canvases. */
 export type Colour =
   | 'paper'
   | 'ink'

@@ -52,7 +52,7 @@ export function mountDrawing(weights: WeightSource): Drawing {
     bars.show(found, best);
     setText(
       parts.note,
-      `Prediction with the weights after step ${count(current.step)}, computed in this page.`,
+      `Prediction with the weights after step ${count(current.step)}, computed in this browser.`,
     );
     // The probability is left out, because screen readers announce every change.
     setText(parts.answer, `The model reads ${classNames[best] ?? best}`);

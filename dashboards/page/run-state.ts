@@ -111,7 +111,7 @@ export function continued<T>(
   return rest.length === 0 ? known : [...known, ...rest].slice(-limit);
 }
 
-/** Compares two entries by these fields. */
+/** Compares two entries by the given fields. */
 function sameIn<T>(...fields: readonly (keyof T)[]): (a: T, b: T) => boolean {
   return (a, b) => fields.every((field) => a[field] === b[field]);
 }

@@ -146,7 +146,7 @@ export class Listener {
     }, this.#pages.pause).unref();
   }
 
-  /** Stops reading the run after a bug was hit: the dashboards must never stop the training. */
+  /** Stops reading the run after hitting a bug: the dashboards must never stop the training. */
   fail(error: unknown): void {
     if (this.#isBroken) return;
     this.#isBroken = true;

@@ -54,8 +54,8 @@ export function epochOrder(seed: number, epoch: number, samples: number): Uint32
 
 /**
  * The parameters before step 1, in the layout of model-shape.ts. Kernels are uniform in [-limit,
- * limit) with limit = sqrt(6 / (inputs + units)) (Glorot and Bengio 2010, the default of Keras);
- * biases are 0. Weight i of a kernel is float32((2u - 1) * limit) with u = (word i >>> 8) * 2^-24,
+ * limit) with limit = sqrt(6 / (inputs + units)) (Glorot and Bengio 2010; Keras's default). Biases
+ * are 0. Weight i of a kernel is float32((2u - 1) * limit) with u = (word i >>> 8) * 2^-24,
  * computed in float64.
  */
 export function initialWeights(seed: number, model: ModelShape): Float32Array {

@@ -100,7 +100,7 @@ export function otherDataset(
   );
 }
 
-/** The dataset in a folder, or the reason why it is not the run's dataset. */
+/** The dataset in a folder, or the reason it is not the run's dataset. */
 async function loadFrom(folder: string | undefined, own: OwnDataset): Promise<Dataset | string> {
   if (folder === undefined) return 'its folder is not recorded';
   try {

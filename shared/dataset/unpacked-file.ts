@@ -120,7 +120,7 @@ async function readAt(handle: FileHandle, target: Uint8Array, from: number): Pro
 function unreadable(path: string, error: unknown): ClusterError {
   if (error instanceof ClusterError) return error;
   return new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, {
-    fix: 'check that it exists and may be read',
+    fix: 'check that it exists and is readable',
     cause: error,
   });
 }

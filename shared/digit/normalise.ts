@@ -101,7 +101,8 @@ function shrink(
 }
 
 /**
- * Mean ink in the square of side `side` at (top, left); pixels that it covers partly count partly.
+ * Mean ink in the square of side `side` at (top, left); pixels that it covers only in part count in
+ * proportion.
  */
 function mean({ rows, columns, pixels }: Picture, top: number, left: number, side: number): number {
   let sum = 0;

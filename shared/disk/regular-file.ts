@@ -74,7 +74,7 @@ export async function readEntry(path: string, limit = runFileLimit): Promise<Buf
   }
 }
 
-/** The same, synchronously. */
+/** Like `readEntry`, but synchronous. */
 export function readEntryNow(path: string, limit = runFileLimit): Buffer {
   try {
     return readNow(path, ENTRY_FLAGS, limit);

@@ -32,7 +32,7 @@ export function checkTemporaryFolder(): void {
 export function temporaryFileError(error: unknown): ClusterError {
   return new ClusterError(
     'DISK',
-    `no temporary file can be written to ${tmpdir()}: ${messageOf(error)}`,
+    `temporary files cannot be written to ${tmpdir()}: ${messageOf(error)}`,
     {
       fix: 'set TMPDIR to a writable folder with free space',
       cause: error,

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { ClusterError } from '../errors.ts';
 
-// TypeScript declares WebAssembly in its `dom` library only; these are the parts that are used
+// TypeScript declares WebAssembly only in its `dom` library; these are the parts that are used
 // here.
 declare namespace WebAssembly {
   export class Memory {
@@ -19,7 +19,7 @@ declare namespace WebAssembly {
   }
 }
 
-/** The page size of WebAssembly. */
+/** WebAssembly's page size. */
 export const PAGE_BYTES = 65_536;
 
 /** The exports of assembly/index.ts. Addresses are in bytes; 64-bit results are signed BigInts. */
@@ -73,7 +73,7 @@ export function kernelDigest(): string {
 
 /**
  * Instantiates the kernels on a new memory of `pages` pages that cannot grow. Throws SETUP if the
- * kernels were not built.
+ * kernels have not been built.
  */
 export function instantiate(pages: number): { memory: WebAssembly.Memory; exports: KernelExports } {
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });

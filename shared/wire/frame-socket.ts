@@ -9,8 +9,8 @@ import { largeHead } from './websocket-head.ts';
 
 /**
  * Size of the first write of a large message over TLS: six TLS records. Node's TLS encrypts an
- * entire write before it sends the first byte, so a single write would keep the peer waiting. It
- * would copy three or more writes into one buffer.
+ * entire write before it sends the first byte, so a single write would keep the peer waiting. Three
+ * or more writes would be copied into one buffer.
  */
 export const FIRST_WRITE_BYTES = 6 * 16 * 1024;
 

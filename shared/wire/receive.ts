@@ -28,7 +28,7 @@ export function receive<M extends Message>(
   if (!isBinary || !Buffer.isBuffer(data))
     throw new ClusterError(
       'PROTOCOL',
-      'the peer sent a text message; every message is one binary frame',
+      'the peer sent a text message; every message must be one binary frame',
     );
   const frame = decodeFrame(data);
   const message = parseMessage(schema, frame.header);

@@ -6,7 +6,7 @@ import {
   errorTable,
 } from '../../../shared/errors.ts';
 
-describe('the table of errors', () => {
+describe('the error table', () => {
   it.each(errorCodes)('has a unique exit code for %s, from 1 to 255', (code) => {
     const { exit } = errorTable[code];
     expect(errorCodeOfExit(exit)).toBe(code);

@@ -18,7 +18,7 @@ test('a machine that can train passes all checks, and doctor shows each of them'
 test('without a temporary folder, TensorFlow cannot run but wasm can', () => {
   vi.stubEnv('TMPDIR', '/nowhere');
   expect(() => checkMachine(2, 'tensorflow')).toThrow(
-    /no temporary file can be written to \/nowhere/,
+    /temporary files cannot be written to \/nowhere/,
   );
   expect(() => checkMachine(2, 'wasm')).not.toThrow();
   const rowOf = (engine: 'tensorflow' | 'wasm') => machineChecks(2, engine).map(machineRow)[2];

@@ -58,7 +58,7 @@ function opened(lines: readonly MetricsLine[] = [], events = ''): Board {
   return board;
 }
 
-describe('the board of a run', () => {
+describe("a run's board", () => {
   it('has nothing to show before the run is open', () => {
     expect(new Board(facts, asItIs).view(status)).toBeUndefined();
   });

@@ -10,7 +10,7 @@ const step = (number: number): CurveStep => ({
   milliseconds: 2,
 });
 
-describe('the curve of a run', () => {
+describe("a run's curve", () => {
   it('has a point for every step while there is room', () => {
     const curve = new Curve(8);
     for (let i = 1; i <= 8; i++) curve.add(step(i));

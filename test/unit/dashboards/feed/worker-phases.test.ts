@@ -50,8 +50,8 @@ describe('the phases of a step', () => {
   });
 });
 
-describe('the labels of workers', () => {
-  it('are their names, up to a limit, and are kept once given', () => {
+describe('worker labels', () => {
+  it("are the workers' names, up to a limit, and are kept once given", () => {
     const labels = new WorkerLabels();
     for (let i = 0; i < MAX_OBSERVED_WORKERS; i++) expect(labels.of(`w${i}`)).toBe(`w${i}`);
     expect(labels.of('one more')).toBe('other');
@@ -59,7 +59,7 @@ describe('the labels of workers', () => {
   });
 });
 
-describe('the time that is left', () => {
+describe('the remaining time', () => {
   it('follows the recent step rate', () => {
     const stepRate = new StepRate();
     expect(stepRate.secondsFor(10, 0)).toBeUndefined();

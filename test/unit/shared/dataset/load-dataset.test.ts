@@ -57,7 +57,7 @@ const image = 'train-images-idx3-ubyte';
 const whole = tinyFiles[image];
 
 describe('a folder', () => {
-  it('loads to the same bytes from plain, gzipped or mixed files', async () => {
+  it('yields the same bytes from plain, gzipped or mixed files', async () => {
     await put(tinyFiles);
     const plain = await loadDataset(folder);
     expect(Buffer.compare(plain.bytes, tinyBytes)).toBe(0);

@@ -101,7 +101,7 @@ test('a run with the embedded MNIST does not need a folder', async () => {
   });
 });
 
-test('the folder is undefined if the run record lacks it or has a relative one', () => {
+test('the folder is undefined if the run record lacks a folder or has a relative one', () => {
   for (const launch of [{}, { data: null }, { data: '../data' }])
     expect(datasetOfRun('r', { ...sampleRun, launch }).folder).toBeUndefined();
 });

@@ -16,7 +16,7 @@ describe('a drawn digit', () => {
         const [height, width] = extent(picture);
         expect(Math.max(height, width)).toBe(20);
         const { row, column } = centreOfMass(picture);
-        // It is moved by whole pixels, and never over the edge.
+        // The digit is moved by whole pixels, and never over the edge.
         const [down, across] = [row - 14, column - 14];
         const [top, bottom, left, right] = edges(picture);
         if (top > 0 && bottom < 28) expect(Math.abs(down)).toBeLessThanOrEqual(0.5);

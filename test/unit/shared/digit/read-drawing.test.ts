@@ -32,7 +32,7 @@ function apart(a: Float32Array, b: Float32Array): number {
   return a.reduce((most, value, at) => Math.max(most, Math.abs(value - (b[at] ?? 9))), 0);
 }
 
-describe('the drawing of a picture', () => {
+describe('the drawing in a picture', () => {
   test('equals the ink drawn on the page, for any two clearly different colours', () => {
     fc.assert(
       fc.property(colour, colour, (ink, paper) => {

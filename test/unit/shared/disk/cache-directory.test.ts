@@ -16,7 +16,7 @@ afterEach(() => rm(cache, { recursive: true, force: true }));
 
 const digest = datasetDigest(tinyBytes);
 
-describe('the cache of datasets', () => {
+describe('the dataset cache', () => {
   it('returns what was stored, and nothing else', async () => {
     expect(await cachedDataset(digest, cache)).toBeUndefined();
     await storeDataset(digest, tinyBytes, cache);

@@ -91,7 +91,7 @@ describe.skipIf(process.platform !== 'linux')('shared memory', () => {
   });
 });
 
-describe.skipIf(process.platform !== 'linux')('the shared memory of a worker', () => {
+describe.skipIf(process.platform !== 'linux')("a worker's shared memory", () => {
   it('is used once the coordinator has used its own, each buffer once per step', () => {
     const parameters = 100;
     const coordinator = new SharedMemory(4 * parameters);
