@@ -181,7 +181,7 @@ export class Computation {
 
   /**
    * Computes and sends the predictions for these chunks of the test set. Yields after each chunk,
-   * so that the socket can send it.
+   * so that the socket can send the result.
    */
   async predictions(fence: Fence, chunks: readonly number[], send: SendResult): Promise<void> {
     collectGarbage();
@@ -208,7 +208,7 @@ export class Computation {
   }
 
   /**
-   * Builds the batches of a later step in advance, for those of these subtrees that have only real
+   * Builds the batches of a later step in advance, for each of these subtrees that has only real
    * shards.
    */
   prefetch(step: number, nodes: readonly number[]): void {

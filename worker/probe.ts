@@ -47,10 +47,10 @@ const TINY_SCALE = 2 ** -123;
 class Disagreement extends Error {}
 
 /**
- * Fingerprints an engine on the run's first batch and initial weights: every size of subtree, a
- * shard with one real row, gradients near 1e-38, and one evaluation chunk. Everything is computed
- * twice, and each of the engine's sums is compared with the kernel's sum of the shards. If they
- * differ, the engine is probed again with the kernel's sums. Throws ENGINE if that fails as well.
+ * Fingerprints an engine on the run's first batch and initial weights: every subtree size, a shard
+ * with one real row, gradients near 1e-38, and one evaluation chunk. Everything is computed twice,
+ * and each of the engine's sums is compared with the kernel's sum of the shards. If they differ,
+ * the engine is probed again with the kernel's sums. Throws ENGINE if that fails as well.
  */
 export function fingerprint(input: ProbeInput): Probed {
   try {
@@ -122,7 +122,7 @@ class ProbedSums {
 
   /**
    * Compares the largest subtree on the left edge of the tree that has only real shards, and every
-   * smaller subtree on that edge. They cover all sizes of subtree that the run uses.
+   * smaller subtree on that edge. They cover all subtree sizes that the run uses.
    */
   compare(what: string, batchOf: (node: Node) => Batch, realShards: number): void {
     let top = ROOT;

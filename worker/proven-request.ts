@@ -174,8 +174,8 @@ function refusalOf(
     case 429:
       return new ClusterError(
         'UNREACHABLE',
-        `the coordinator at ${at} accepts no connection from this address now: it has ` +
-          'reached its maximum number of connections, or this address dialled too often',
+        `the coordinator at ${at} does not accept a connection from this address now: it has ` +
+          'reached its maximum number of connections, or this address has dialled too often',
       );
     case 503:
       return new ClusterError(

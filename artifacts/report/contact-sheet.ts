@@ -10,7 +10,7 @@ import type { Evaluation } from './subject.ts';
 import { FONT } from './vega.ts';
 
 const COLUMNS = 10;
-/** Side of the square for a digit, in pixels. PITCH is the distance from one digit to the next. */
+/** Side of a digit's square, in pixels. PITCH is the distance from one digit to the next. */
 const SIDE = 84;
 const PITCH = { x: 102, y: 142 } as const;
 const FONT_SIZE = 12;

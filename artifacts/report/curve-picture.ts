@@ -6,7 +6,10 @@ export type Quantity = 'loss' | 'accuracy';
 
 const SIZE = { width: 560, height: 260 } as const;
 const PADDING = { left: 64, top: 38, right: 24, bottom: 48 } as const;
-/** Fraction of the steps, at the start, that the range of the accuracy axis ignores. */
+/**
+ * Fraction of the steps, counted from the start, that does not affect the range of the accuracy
+ * axis.
+ */
 const START = 0.04;
 
 interface Axis {

@@ -8,8 +8,8 @@ export interface Digit {
 }
 
 /**
- * Greyscale PNGs, ink on paper, one pixel per pixel of the sample. They are not compressed, because
- * the output of zlib differs between Node versions and they are small anyway.
+ * Greyscale PNGs, ink on paper, with one pixel per sample pixel. They are not compressed, because
+ * zlib's output differs between Node versions and the files are small anyway.
  */
 export async function digitPngs(digits: readonly Digit[]): Promise<Buffer[]> {
   const { PNG } = await import('pngjs');

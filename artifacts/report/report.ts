@@ -23,12 +23,12 @@ interface Tables {
 }
 
 /**
- * Maximum number of classes for which the matrix is next to the table; with more classes, it takes
- * the full width of the page.
+ * Maximum number of classes for a matrix next to the table; a larger matrix takes the full width of
+ * the page.
  */
 const MAX_PAIRED_CLASSES = 16;
 
-/** Number of classes from which the matrix scrolls instead of becoming too small to read. */
+/** Minimum number of classes for a matrix that scrolls instead of becoming too small to read. */
 const MIN_SCROLLED_CLASSES = 8;
 
 /** The report runs no scripts and fetches nothing, regardless of the text in it. */

@@ -21,8 +21,8 @@ export interface PlannedPush {
 /**
  * Checks, before a run begins, whether it can be pushed to a store when it ends. Changes nothing
  * and does not retry. Resolves with a transient failure, such as a server that does not answer,
- * since it may have passed when the run ends. Rejects with a permanent failure: USAGE, STORE, or
- * RUN_EXISTS if the store has a different run with this id.
+ * since that may have passed by the time the run ends. Rejects with a permanent failure: USAGE,
+ * STORE, or RUN_EXISTS if the store has a different run with this id.
  */
 export async function checkDestination(
   address: StoreAddress,

@@ -123,7 +123,7 @@ export class FileStore implements Store {
   }
 }
 
-/** Returns undefined if the file does not exist; throws any other error again. */
+/** Returns undefined if the file does not exist; rethrows any other error. */
 function ifThere(error: unknown): undefined {
   if (systemCode(error) === 'ENOENT') return undefined;
   throw error;

@@ -91,8 +91,8 @@ export async function readManifestText(store: Store): Promise<string | undefined
 }
 
 /**
- * A stored file as text, without a check of its digest; undefined if it does not exist. Rejects
- * with STORE if it has more than `limit` bytes.
+ * A stored file as text, without checking its digest; undefined if it does not exist. Rejects with
+ * STORE if it has more than `limit` bytes.
  */
 export async function readText(
   store: Store,
@@ -131,7 +131,7 @@ export function parseManifest(text: string, store: Store): Manifest {
   throw notAManifest(store, issuesOf(parsed.error));
 }
 
-/** The same, but undefined for an invalid manifest. */
+/** Like parseManifest, but returns undefined for an invalid manifest. */
 export function manifestIn(text: string, store: Store): Manifest | undefined {
   try {
     return parseManifest(text, store);

@@ -23,7 +23,7 @@ export async function streamPlain(path: string, size: number): Promise<Readable>
 /** Rejects with STORE if the file cannot be opened or is larger than a store accepts. */
 export async function digestPlain(path: string): Promise<Digest> {
   const { handle, size } = await openEntry(path, 'STORE');
-  // Reads up to one byte more than the limit, to notice a file that grows beyond it in the
+  // Reads up to one byte more than the limit, to detect a file that grows beyond it in the
   // meantime.
   const digest = await digestOf(
     handle.createReadStream({ end: size > MAX_STORED_FILE_BYTES ? 0 : MAX_STORED_FILE_BYTES }),

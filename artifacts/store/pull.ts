@@ -22,7 +22,8 @@ export interface Pulled extends TransferTotals {
 }
 
 /**
- * The directory for the pulled run, or a folder of runs that gets a directory named after its id.
+ * The directory for the pulled run, or a folder of runs in which the pull creates a directory named
+ * after the run id.
  */
 export type PullTarget = { readonly directory: string } | { readonly runs: string };
 
@@ -30,8 +31,8 @@ export type PullTarget = { readonly directory: string } | { readonly runs: strin
  * Fetches the run at an address and compares each file with the manifest. Files arrive in a hidden
  * folder next to the destination, which is renamed when all of them are complete; a later pull
  * reuses the complete files in it. A directory that already has the same files is left unchanged.
- * Rejects with STORE, with RUN_EXISTS if the destination has other files, and with DISK if it
- * cannot be written.
+ * Rejects with STORE, with RUN_EXISTS if the destination contains different files, and with DISK if
+ * it cannot be written.
  */
 export async function pullRun(
   address: StoreAddress,

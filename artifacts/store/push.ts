@@ -30,7 +30,7 @@ export interface Pushed extends TransferTotals {
 }
 
 /**
- * Puts a run's results into a folder of the store that is named after the run's id. Files that the
+ * Puts a run's results into a folder in the store that is named after the run id. Files that the
  * store already has are not sent; each file is read back and compared by its SHA-256.
  * artifacts/manifest.json follows the other files, and manifest.json, which lists all files with
  * size, SHA-256 and type, comes last.

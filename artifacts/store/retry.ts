@@ -17,7 +17,7 @@ export interface RetryPolicy {
   readonly wait: (milliseconds: number, signal: AbortSignal) => Promise<void>;
 }
 
-/** The policy with the clock and the random numbers of this machine. */
+/** The policy with the system's clock and random numbers. */
 export function systemRetryPolicy(
   signal: AbortSignal,
   onRetry: RetryPolicy['onRetry'],

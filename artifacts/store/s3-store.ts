@@ -211,14 +211,14 @@ function unread(uri: string, reason: unknown): ClusterError {
     'STORE',
     `${uri} was not sent: the local file could not be read: ${messageOf(reason)}`,
     {
-      fix: 'check the disk of this machine, then retry',
+      fix: "check this machine's disk, then retry",
       cause: reason,
     },
   );
 }
 
 function ignore(): void {
-  // Silences the logger of the client.
+  // Silences the client's logger.
 }
 
 /** Returns undefined for a missing object; a missing bucket is an error. */

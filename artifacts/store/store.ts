@@ -21,8 +21,8 @@ export interface Found {
 
 /**
  * Files by name. A reader of a name gets all bytes of one `put`, never a part of them. Transient
- * failures are retried as the RetryPolicy defines. Methods reject with STORE, including for a name
- * that `isStoreName` rejects.
+ * failures are retried according to the RetryPolicy. Methods reject with STORE, including for a
+ * name that `isStoreName` rejects.
  */
 export interface Store {
   /** The URI of the store, or of a file in it. */
@@ -36,6 +36,6 @@ export interface Store {
   get<T>(name: string, use: (found: Found) => Promise<T>): Promise<T | undefined>;
   /** Resolves even if the file is missing. */
   remove(name: string): Promise<void>;
-  /** Names of the top-level folders; possibly not all, if there are very many. */
+  /** Names of the top-level folders. The list may be incomplete if there are very many. */
   folders(): Promise<string[]>;
 }

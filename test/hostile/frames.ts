@@ -62,7 +62,7 @@ export function webSocketFrame(
   return Buffer.concat([head, payload]);
 }
 
-/** A control frame, which has its length in seven bits. */
+/** A control frame; its length fits in seven bits. */
 export function controlFrame(first: number, payload: Uint8Array): Buffer {
   return Buffer.concat([Buffer.from([first, 0x80 | payload.length, 0, 0, 0, 0]), payload]);
 }

@@ -46,7 +46,7 @@ describe('an authenticated worker', () => {
       () => [hello, devices({ index: 0, serial: 'x' })],
     ],
     ['sends hello twice', 'PROTOCOL', () => [hello, hello]],
-    ['is ready before hello', 'PROTOCOL', (target) => [ready(target)]],
+    ['sends ready before hello', 'PROTOCOL', (target) => [ready(target)]],
     [
       'prepares after being ready',
       'PROTOCOL',
@@ -126,7 +126,7 @@ it('a flood of GPU reports is passed on at most once a second', async () => {
 
 it.each<[string, Buffer]>([
   ['heartbeats', webSocketFrame(encodeHeader({ kind: 'heartbeat' }))],
-  ['reports of its GPUs', webSocketFrame(encodeHeader(devices({ index: 0 })))],
+  ['GPU reports', webSocketFrame(encodeHeader(devices({ index: 0 })))],
   ['pings', controlFrame(PING, Buffer.alloc(0))],
   ['pongs', controlFrame(PONG, Buffer.alloc(0))],
 ])('a worker that sends a flood of %s is disconnected with LIMIT', async (_, frame) => {
@@ -149,7 +149,7 @@ describe('a result', () => {
     ['the previous step', ({ fence }) => ({ step: fence.step - 1 })],
     ['the next step', ({ fence }) => ({ step: fence.step + 1 })],
     ['an evaluation', () => ({ kind: 'predictions', correct: undefined })],
-  ])('of %s is dropped', async (_, changesOf) => {
+  ])('for %s is dropped', async (_, changesOf) => {
     const target = await startTarget();
     const attacker = await Attacker.join(target.port, target.fingerprint);
     const work = await attacker.leased();

@@ -142,7 +142,8 @@ export async function startTarget(
 }
 
 /**
- * Expects that training still makes progress, and that its chain is that of a run without attacks.
+ * Expects that training still makes progress, and that its chain equals that of a run without
+ * attacks.
  */
 export async function expectUnharmed(target: Target): Promise<void> {
   await target.advances(5);

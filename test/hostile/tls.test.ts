@@ -42,7 +42,7 @@ async function startServer(): Promise<{
   return { server, port: server.port, ca: authority.pair.certificate, warnings };
 }
 
-/** Everything that a server answers to these bytes until it closes the connection. */
+/** Everything that a server sends in response to these bytes until it closes the connection. */
 async function answerTo(port: number, bytes: string): Promise<string> {
   const socket = connect(port, '127.0.0.1');
   onTestFinished(() => void socket.destroy());

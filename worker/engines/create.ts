@@ -11,9 +11,9 @@ import { summedByKernel, summedByKernelBytes } from './summed-by-kernel.ts';
 import type { SummedSizes } from './summed-by-kernel.ts';
 
 /**
- * Creates an engine whose graphs are built and warmed up for all sizes of subtree in `shape`.
- * Throws ENGINE if the engine cannot run on this device. Each library is imported only for its own
- * engine, because a process must not load both: they share a registry of backends.
+ * Creates an engine whose graphs are built and warmed up for all subtree sizes in `shape`. Throws
+ * ENGINE if the engine cannot run on this device. Each library is imported only for its own engine,
+ * because a process must not load both: they share a registry of backends.
  */
 export async function createEngine(
   kind: EngineKind,
@@ -43,7 +43,7 @@ export async function createEngine(
 
 /**
  * The same engine, but computing single shards that the kernel sums; undefined if it already does
- * that. It is for a TensorFlow whose sums differ from the kernel's (a GPU may keep subnormals).
+ * that. Needed if TensorFlow's sums differ from the kernel's (a GPU may keep subnormals).
  */
 export function summedByShard(
   engine: Engine,

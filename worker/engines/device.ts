@@ -38,7 +38,7 @@ export function describeDevice(asked: string, isGpu: boolean): string {
 }
 
 /**
- * The model name of the GPU with this UUID, or the one that all GPUs of this host share; empty if
+ * The model name of the GPU with this UUID, or the one that all GPUs on this host share; empty if
  * it is unknown or the models differ.
  */
 function gpuModel(uuid: string): string {

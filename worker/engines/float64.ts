@@ -28,7 +28,7 @@ export interface Float64Model {
 export function createFloat64Model(model: ModelShape): Float64Model {
   const layers = denseLayers(model);
   const widths = [model.inputs, ...model.hidden, model.classes];
-  // values[l] is the input of layer l, and the last entry holds the logits; deltas[l] is the
+  // values[l] is the input to layer l, and the last entry holds the logits; deltas[l] is the
   // gradient with respect to values[l].
   const values = widths.map((width) => new Float64Array(width));
   const deltas = widths.map((width) => new Float64Array(width));

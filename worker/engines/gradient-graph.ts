@@ -164,7 +164,7 @@ function addShard(
 /** The fixed tree: left + right in float32, level by level. */
 function addTree(graph: GraphBuilder, shards: readonly Value[]): Value {
   if (shards.length === 1) return item(shards, 0);
-  assert(shards.length % 2 === 0, `a tree over ${shards.length} shards`);
+  assert(shards.length % 2 === 0, `a tree has an even number of shards, not ${shards.length}`);
   const half = shards.length / 2;
   return graph.binary(
     'AddV2',

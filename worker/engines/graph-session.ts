@@ -45,8 +45,8 @@ export function loadGraph(
         for (let i = 0; i < feeds.length; i++) {
           inputs.push(binding.createTensor(item(feeds, i).shape, item(types, i), item(values, i)));
         }
-        // The graph runs in this thread (see device-environment.ts), and JavaScript needs
-        // subnormals in it afterwards.
+        // The graph runs on this thread (see device-environment.ts), where JavaScript needs
+        // subnormals again afterwards.
         support.flushSubnormals(true);
         try {
           outputs = binding.runSavedModel(session, inputs, inputNames, outputNames);

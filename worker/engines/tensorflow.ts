@@ -20,9 +20,9 @@ import { loadGraph } from './graph-session.ts';
 import type { Feed, GraphSession } from './graph-session.ts';
 
 /**
- * TensorFlow through tfjs-node's binding, with one graph per size of subtree and one call per
- * partial sum. All graphs are built and warmed up before it returns. Throws ENGINE if the library
- * or the device is not available.
+ * TensorFlow through tfjs-node's binding, with one graph per subtree size and one call per partial
+ * sum. All graphs are built and warmed up before it returns. Throws ENGINE if the library or the
+ * device is not available.
  */
 export function createTensorFlowEngine(shape: EngineShape, options: EngineOptions): Engine {
   const binding = loadTensorFlow();
@@ -135,7 +135,7 @@ function runPrediction(
 
 /**
  * Runs the graph once on zeros. The first call optimizes the graph and allocates memory, so it can
- * fail for reasons that no later call has.
+ * fail in ways that later calls cannot.
  */
 function warmed(session: GraphSession, feeds: readonly Feed[]): GraphSession {
   const zeros = feeds.map(({ type, shape }) => {

@@ -31,8 +31,8 @@ export function cudaLibraryPath(library: string): string | undefined {
   return directories.length === 0 ? undefined : directories.join(':');
 }
 
-// dlopen fails for any library that is not an addon, but only if it could not load the library does
-// the message come from the linker.
+// dlopen always fails, because these libraries are not addons. The message comes from the linker
+// only if the library could not be loaded.
 const script = `
 const { dlopen } = require('node:os').constants;
 const missing = {};

@@ -25,8 +25,8 @@ export const allocatorEnvironment = {
 } as const;
 
 /**
- * The variable with the UUID of a worker's GPU, for gpu-telemetry.ts; empty if the UUID is unknown
- * or the worker computes on the CPU.
+ * Name of the variable that holds the UUID of a worker's GPU, for gpu-telemetry.ts. It is empty if
+ * the UUID is unknown or the worker computes on the CPU.
  */
 export const OWN_GPU = 'MNIST_DIST_INTERNAL_GPU';
 

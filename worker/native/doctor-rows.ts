@@ -241,8 +241,8 @@ function portRow(host: string, port: number): Promise<Row> {
 }
 
 /**
- * Rows for the locks that a set-up would wait for, not for those that it would take over
- * immediately.
+ * Rows for the locks that a set-up would wait for. Locks that it would take over immediately are
+ * omitted.
  */
 async function lockRows(locks: readonly string[]): Promise<readonly Row[]> {
   const rows = locks.map(async (lock): Promise<readonly Row[]> => {

@@ -33,7 +33,10 @@ const manifestSchema = z.object({
 export type Manifest = z.infer<typeof manifestSchema>;
 
 export interface NativeEngine {
-  /** The folder in which tfjs-node-gpu looks for its binding, or its replacement in the cache. */
+  /**
+   * The link to the folder that contains the binding: in this checkout, or this user's own link in
+   * the cache.
+   */
   readonly moduleDirectory: string;
   readonly binding: string;
   readonly version: string;
@@ -45,8 +48,8 @@ export interface NativeEngine {
 
 /**
  * The engine that is set up for this checkout, if any. It reads a few small files and the sizes of
- * four files, which takes a few milliseconds, and does not start a process. `link` is the folder
- * where tfjs-node-gpu looks for its binding.
+ * four files, which takes a few milliseconds, and does not start a process. `link` replaces this
+ * checkout's link to the binding.
  */
 export function readyTensorFlow(link?: string): NativeEngine | undefined {
   try {

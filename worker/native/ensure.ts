@@ -40,10 +40,7 @@ export interface SetupOptions {
   /** If undefined, CUDA is chosen if this process may use an NVIDIA GPU. */
   readonly device?: 'gpu' | 'cpu' | undefined;
   readonly offline?: boolean | undefined;
-  /**
-   * Where the link to the binding goes; by default, where this checkout's tfjs-node-gpu looks for
-   * it.
-   */
+  /** Where the link to the binding goes; by default, into this checkout. */
   readonly link?: string | undefined;
 }
 

@@ -4,8 +4,8 @@ import { MAX_GPUS } from '../../shared/limits.ts';
 const MEBIBYTE = 1024 ** 2;
 
 /**
- * The fields that nvidia-smi is queried for, besides the index of the GPU: their names in
- * nvidia-smi, our names for them, and the conversion of their units.
+ * The fields that nvidia-smi is queried for, besides the GPU index: their names in nvidia-smi, our
+ * names for them, and the conversion of their units.
  */
 const questions = [
   ['utilization.gpu', 'utilization', (percent: number) => percent / 100],

@@ -85,8 +85,8 @@ export function parseInstances(list: string): ReadonlyMap<number, readonly strin
 }
 
 /**
- * The GPUs in the list of the kernel driver. A device cgroup does not shorten that list, so each
- * device is opened to find out whether this process may use it.
+ * The GPUs that the kernel driver lists. A device cgroup does not shorten that list, so each device
+ * is opened to find out whether this process may use it.
  */
 function kernelGpus({ gpus, devices }: DriverPlaces): Gpu[] {
   return namesIn(gpus)

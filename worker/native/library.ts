@@ -32,7 +32,7 @@ export interface Library {
   readonly source: string;
   readonly device: 'cpu' | 'cuda';
   readonly environment: Readonly<Record<string, string>>;
-  /** Different for any two libraries. */
+  /** A value that no other library has. */
   readonly identity: string;
 }
 

@@ -44,7 +44,7 @@ async function tryToLoad({ binding, environment }: NativeEngine): Promise<void> 
 }
 
 function notLoadable(why: string, cause?: unknown): ClusterError {
-  return new ClusterError('ENGINE', `TensorFlow cannot be loaded here: ${why}`, {
+  return new ClusterError('ENGINE', `TensorFlow cannot be loaded on this machine: ${why}`, {
     fix: FIX,
     cause,
   });

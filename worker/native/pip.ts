@@ -70,7 +70,7 @@ export async function fetchWheel(
     clearInterval(timer);
   }
   const downloaded = join(temporary, wheel.file);
-  const sha256 = existsSync(downloaded) ? await sha256OfFile(downloaded) : 'no such file';
+  const sha256 = existsSync(downloaded) ? await sha256OfFile(downloaded) : 'no file';
   if (sha256 !== wheel.sha256) throw wrongHash(wheel, sha256);
   renameSync(downloaded, target);
   rmSync(temporary, { recursive: true, force: true });
@@ -104,8 +104,8 @@ async function pipDownload(
       '--requirement',
       requirements,
     ],
-    // pip keeps partial downloads in TMPDIR. With our folder, they can be measured, and they are
-    // removed with the folder.
+    // pip keeps partial downloads in TMPDIR. This is our folder, so that they can be measured and
+    // are removed with it.
     { environment: { ...process.env, TMPDIR: temporary } },
   );
   if (result.status === 0) return;

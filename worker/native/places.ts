@@ -8,7 +8,7 @@ import { packageRoot } from '../../shared/package-root.ts';
 
 /** The paths that set-up uses. The functions in this file read only package.json files. */
 
-/** The addon compiled from support.cc, stored beside the binding. */
+/** The addon compiled from support.cc, stored next to the binding. */
 export const SUPPORT_FILE = 'support.node';
 
 const packageSchema = z.object({

@@ -26,7 +26,7 @@ export function runChild(
   options: ChildOptions = {},
 ): Promise<ChildResult> {
   const [program, ...rest] = command;
-  if (program === undefined) throw new Error('an empty command');
+  if (program === undefined) throw new Error('the command is empty');
   return new Promise((resolve, reject) => {
     const child = spawn(program, rest, {
       env: options.environment ?? process.env,

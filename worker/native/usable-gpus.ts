@@ -5,7 +5,7 @@ import { listGpus, type Gpu } from './gpu-list.ts';
 export interface UsableGpu {
   /** The value of CUDA_VISIBLE_DEVICES with which CUDA shows only this GPU. */
   readonly identifier: string;
-  /** The CUDA_DEVICE_ORDER by which a numeric identifier counts. */
+  /** The CUDA_DEVICE_ORDER in which a numeric identifier counts. */
   readonly order: DeviceOrder;
   /**
    * The GPU or, for an instance, the GPU that it belongs to. Undefined if CUDA's order may differ
@@ -143,7 +143,7 @@ function byUuid(entry: string, machine: readonly Gpu[]): Entry {
   if (gpu !== undefined && found.length === 1 && wanted.startsWith('gpu-'))
     return deviceOf(gpu, entry);
   const why =
-    found.length > 1 ? `matches the UUIDs of ${found.length} GPUs` : 'matches no UUID of a GPU';
+    found.length > 1 ? `matches the UUIDs of ${found.length} GPUs` : "matches no GPU's UUID";
   return { end: `"${entry}" ${why}, ${IGNORED}` };
 }
 

@@ -58,7 +58,7 @@ function altered(
   };
 }
 
-/** Replaces a value by the next float32 away from 0. */
+/** Replaces a value with the next float32 away from 0. */
 function nudge(out: Float32Array, index: number): void {
   const bits = new Uint32Array(out.buffer, out.byteOffset, out.length);
   bits[index] = (bits[index] ?? 0) + 1;

@@ -296,7 +296,7 @@ describe('a session', () => {
     },
   );
 
-  it('gives the reason only for the first of several equal failures', () => {
+  it('gives the reason only for the first of several identical failures', () => {
     const full: SessionEvent[] = [
       { kind: 'opened', now: 1 },
       { kind: 'message', message: { kind: 'bye', code: 'FULL', message: 'no room' }, now: 2 },

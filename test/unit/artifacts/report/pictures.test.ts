@@ -146,8 +146,8 @@ describe('the contact sheet', () => {
     const { evaluation } = madeUpEvaluation(digitNames);
     const [worst] = evaluation.wrong.toSorted((a, b) => confidence(b) - confidence(a));
     const { data, width } = decode(await toPng(await contactSheetSvg(evaluation)));
-    // 84 x 84 at (16, 64) for 6 rows of 5 pixels: 14 each, centred. The PNG has twice as many
-    // pixels.
+    // 84 x 84 at (16, 64) for 6 rows of 5 pixels: 14 each, centred. The PNG has twice the
+    // resolution.
     const seen = Array.from({ length: 30 }, (_, at) => {
       const [x, y] = [16 + 7 + 14 * (at % 5) + 7, 64 + 14 * Math.floor(at / 5) + 7];
       return 255 - (data[4 * (2 * y * width + 2 * x)] ?? 0);
@@ -167,7 +167,7 @@ describe('the contact sheet', () => {
     expect(textsOf(await contactSheetSvg({ ...evaluation, wrong: [] }))[0]).toBe('No mistakes');
   });
 
-  it('cuts only the names that do not fit', () => {
+  it('shortens only names that do not fit', () => {
     expect(shortened('Ankle boot', 8)).toBe('Ankle boot');
     expect(shortened('x'.repeat(64), 8)).toMatch(/^x{5,12}…$/);
     expect(widthOf(shortened('W'.repeat(64), 8))).toBeLessThanOrEqual(8);

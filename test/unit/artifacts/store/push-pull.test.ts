@@ -151,7 +151,7 @@ describe('push', () => {
     ['artifacts/loss.svg', 'model.safetensors'],
     ['model.safetensors', '../../secret'],
     ['run.json', '../../secret'],
-  ])('sends nothing through a link: %s', async (name, target) => {
+  ])('does not send a file through a link: %s', async (name, target) => {
     writeFileSync(join(folder, 'secret'), resultsOfRun['run.json'] ?? '');
     rmSync(join(run, name));
     symlinkSync(target, join(run, name));

@@ -10,7 +10,7 @@ import {
 import { isStoreName } from '../../../../artifacts/store/store-names.ts';
 import { badNames } from '../../../fixtures/store/store-contract.ts';
 
-describe('the address of a store', () => {
+describe('parseStoreUri', () => {
   it.each([
     ['file:/srv/store', '/srv/store'],
     ['file:results', resolve('results')],
@@ -19,7 +19,7 @@ describe('the address of a store', () => {
     ['file:../up', resolve('../up')],
     ['file:///srv/a%20b', '/srv/a b'],
     ['FILE:/x', '/x'],
-  ])('is a folder for %s', (uri, directory) => {
+  ])('parses %s as a folder', (uri, directory) => {
     expect(parseStoreUri(uri)).toEqual({ kind: 'file', directory });
   });
 
@@ -29,7 +29,7 @@ describe('the address of a store', () => {
     ['s3://my.bucket-1/a/b', 'my.bucket-1', 'a/b'],
     ['s3://bucket/a/', 'bucket', 'a'],
     ['S3://bucket/A b', 'bucket', 'A b'],
-  ])('is a bucket and a prefix for %s', (uri, bucket, prefix) => {
+  ])('parses %s as a bucket and a prefix', (uri, bucket, prefix) => {
     expect(parseStoreUri(uri)).toEqual({ kind: 's3', bucket, prefix });
   });
 
@@ -59,7 +59,7 @@ describe('the address of a store', () => {
       'must not contain a control character',
     ]),
     [`s3://bucket/${'x'.repeat(513)}`, 'at most 512 bytes'],
-  ])('is rejected if it is %j', (uri = '', why = '') => {
+  ])('rejects %j', (uri = '', why = '') => {
     let said = '';
     try {
       parseStoreUri(uri);
@@ -82,7 +82,7 @@ describe('the address of a store', () => {
     'https://AKIA:hunter2@host/bucket',
     'file://AKIA:hunter2@host/x',
     `s3://AKIA:hunter2${'x'.repeat(300)}@bucket`,
-  ])('is rejected without repeating the text before the "@" in %s', (uri) => {
+  ])('rejects %s without repeating the text before the "@"', (uri) => {
     let said = '';
     try {
       parseStoreUri(uri);
@@ -98,7 +98,7 @@ describe('the address of a store', () => {
     expect(said).not.toMatch(/hunt|AKIA/i);
   });
 
-  it('may contain an "@" in a name', () => {
+  it('accepts an "@" in a name', () => {
     for (const uri of ['file:/srv/a@b', 's3://bucket/a@b'])
       expect(uriOf(parseStoreUri(uri))).toBe(uri);
     expect(() => parseStoreUri('s3://user@bucket/x')).toThrow(
@@ -106,7 +106,7 @@ describe('the address of a store', () => {
     );
   });
 
-  it('is unchanged after it has been formatted and parsed', () => {
+  it('parses what uriOf formats', () => {
     for (const uri of ['file:/srv/store', 's3://bucket', 's3://bucket/a/b'])
       expect(uriOf(parseStoreUri(uri))).toBe(uri);
     expect(uriOf(folderIn(parseStoreUri('s3://bucket'), 'run'), 'run.json')).toBe(
@@ -119,8 +119,8 @@ describe('the address of a store', () => {
 });
 
 describe('names in a store', () => {
-  it.each(badNames)('%j is invalid', (name) => expect(isStoreName(name)).toBe(false));
-  it.each(['run.json', 'artifacts/loss.svg', 'a/b/c/d/e', '-x', '_'])('%j is valid', (name) =>
+  it.each(badNames)('must not be %j', (name) => expect(isStoreName(name)).toBe(false));
+  it.each(['run.json', 'artifacts/loss.svg', 'a/b/c/d/e', '-x', '_'])('may be %j', (name) =>
     expect(isStoreName(name)).toBe(true),
   );
 

@@ -27,12 +27,12 @@ describe('a TensorFlow', () => {
     [
       'whose addon is not a library',
       { support: 'x'.repeat(100) },
-      /cannot be loaded here: .*(ELF|file too short)/,
+      /cannot be loaded on this machine: .*(ELF|file too short)/,
     ],
     [
       'whose binding is missing',
       { isTried: false },
-      /cannot be loaded here: .*does not work \(exit 1\)/,
+      /cannot be loaded on this machine: .*does not work \(exit 1\)/,
     ],
   ])(
     '%s is an error if the user chose it, and is replaced by wasm otherwise',
@@ -47,7 +47,7 @@ describe('a TensorFlow', () => {
       const lines: string[] = [];
       expect(await choose('auto', lines)).toMatchObject({ engine: 'wasm' });
       expect(lines).toEqual([
-        expect.stringMatching(/using the slower wasm engine: TensorFlow cannot be loaded here/),
+        expect.stringMatching(/using the slower wasm engine: TensorFlow cannot be loaded on this/),
       ]);
       if ('isTried' in wishes) expect(existsSync(join(cache, 'trials'))).toBe(false);
     },
@@ -59,7 +59,7 @@ describe('a TensorFlow', () => {
   });
 });
 
-it('the innermost mount of a path counts, and the last one at the same mount point', () => {
+it('mountOf returns the innermost mount of a path, and the last of several at one point', () => {
   const folder = temporaryFolder();
   const mounts = join(folder, 'mountinfo');
   const line = (point: string, options: string) =>

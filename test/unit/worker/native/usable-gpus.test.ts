@@ -151,7 +151,7 @@ describe('the GPUs that a process may use', () => {
       'this process may use no GPU (the driver shows 4; CUDA_VISIBLE_DEVICES=GPU-aaaa; ' +
         '"GPU-aaaa" matches the UUIDs of 2 GPUs, so CUDA ignores it and everything after it)',
     ],
-  ])('are counted in words for CUDA_VISIBLE_DEVICES=%s', (value, words) => {
+  ])('are described in words for CUDA_VISIBLE_DEVICES=%s', (value, words) => {
     expect(howMany(usableGpus(four, { CUDA_VISIBLE_DEVICES: value }))).toBe(words);
   });
 });
@@ -287,7 +287,7 @@ describe('`local -n`', () => {
     ],
     [1, '-1', [['auto', '-1']]],
   ] as const)(
-    '%s gives GPUs to workers by CUDA_VISIBLE_DEVICES=%s',
+    '%s assigns GPUs to workers with CUDA_VISIBLE_DEVICES=%s',
     async (count, visible, expected) => {
       lines.length = 0;
       expect(await plan(count, visible)).toEqual(expected);
