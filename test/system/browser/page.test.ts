@@ -319,7 +319,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
-  test('lists workers by name, and shows after the end which were done or lost', async () => {
+  test('lists workers by name, and after the end shows which were done or lost', async () => {
     const workers = [
       worker('w10'),
       worker('w2', { state: 'lost' }),

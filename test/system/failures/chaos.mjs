@@ -27,7 +27,8 @@ const { values, positionals } = parseArgs({
     'worker-kills': { type: 'string', default: '20' },
     'coordinator-kills': { type: 'string', default: '5' },
     /**
-     * Seconds between two kills of workers, and from a term's first step to its coordinator's end.
+     * Seconds between two kills of workers, and between a term's first step and the kill of its
+     * coordinator.
      */
     every: { type: 'string', default: '2' },
     'coordinator-after': { type: 'string', default: '5' },
@@ -68,7 +69,7 @@ async function main() {
 
 // --- disturbances
 
-/** Kills until enough processes have died; resolves with the kills when the run has ended. */
+/** Kills processes until enough have died; resolves with the kills when the run has ended. */
 async function kill(local) {
   const kills = [];
   const next = { worker: undefined, coordinator: undefined };
