@@ -132,6 +132,6 @@ export function answer(json: unknown): (response: ServerResponse) => void {
 }
 
 function heard(bytes: unknown): WorkerMessage {
-  if (!Buffer.isBuffer(bytes)) throw new Error('a worker sends whole frames');
+  if (!Buffer.isBuffer(bytes)) throw new Error('the worker did not send a whole frame');
   return parseMessage(workerMessage, decodeFrame(bytes).header);
 }

@@ -52,7 +52,7 @@ export function startHonest(
   });
   const done = client.done.catch(() => undefined);
   later(async () => {
-    client.leave(new ClusterError('TERMINATED', 'the test is over'));
+    client.leave(new ClusterError('TERMINATED', 'the test has ended'));
     stopping.abort();
     await done;
   });
