@@ -105,6 +105,12 @@ export const errorTable = {
     retry: true,
     meaning: 'No coordinator answered within --max-wait-time.',
   },
+  AMBIGUOUS: {
+    exit: 37,
+    close: undefined,
+    retry: false,
+    meaning: 'worker: several coordinators announce themselves.',
+  },
   UNAUTHORIZED: { exit: 17, close: 4401, retry: false, meaning: 'The token is missing or wrong.' },
   TLS: {
     exit: 33,

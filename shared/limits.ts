@@ -1,7 +1,8 @@
 /**
  * Every limit of the cluster. The last word of a name is the unit; a name without a unit is a
- * count. Options declare their own ranges (cli/options/option-table.ts), and bin/owner.mjs declares
- * what locks need before anything is built. An error about a limit contains its name, its value,
+ * count. Options declare their own ranges (cli/options/option-table.ts), bin/owner.mjs declares
+ * what locks need before anything is built, and shared/wire/announcement-limits.ts declares the
+ * limits of announcements. An error about a limit contains its name, its value,
  * and the flag that changes it, if there is one.
  */
 

@@ -85,7 +85,7 @@ describe.each(documents)('%s', (document) => {
     )) {
       if (!isCommandName(command)) continue;
       const known = [...keysOf(command).flatMap(namesOf), 'help'];
-      for (const [, flag = ''] of line.matchAll(/ --(?:no-)?([a-z][a-z-]+)/g))
+      for (const [, flag = ''] of line.matchAll(/ --(?:no-)?([a-z][a-z0-9-]+)/g))
         expect(known, line).toContain(flag);
     }
     for (const [, name = ''] of text.matchAll(/\bMNIST_DIST_([A-Z][A-Z_]*[A-Z])\b/g))

@@ -86,11 +86,11 @@ async function findCertificate(
       'TLS',
       `the coordinator at ${coordinator.href} presents ` +
         `${chain.map(({ subject }) => `"${subject.replaceAll('\n', ', ')}"`).join(', ')}, ` +
-        'not the certificate in the join string',
+        'not the certificate in the join string or in --ssl-ca-sha256',
       {
         fix:
-          'copy the join string again; if it has not changed, check which process listens at ' +
-          'this address',
+          'copy the join string or the SHA-256 again; if it has not changed, check which process ' +
+          'listens at this address',
       },
     );
   } finally {

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { announceRun } from '../discovery/announce-run.ts';
 import { inheritedListener } from '../processes/child-process.ts';
 import { silentViewer, viewers, type RunViewer } from '../../coordinator/viewer.ts';
 import { drawingOf, hasReport } from '../runs/artifact-files.ts';
@@ -144,7 +145,9 @@ async function train(training: Training): Promise<number> {
   const removeJoinFile = await openOrStop(run, () =>
     publishJoin(training, run, token, ownToken === undefined),
   );
+  let stopAnnouncing = (): void => undefined;
   try {
+    if (options.announce) stopAnnouncing = await announceRun(options, certificate, run, log);
     const { outcome, record } = await run.done
       .finally(() => (isOver = true))
       .catch((error: unknown) => {
@@ -162,6 +165,7 @@ async function train(training: Training): Promise<number> {
     if (options.pictures && !isDrawn) throw notDrawn(run.directory);
     return 0;
   } finally {
+    stopAnnouncing();
     removeJoinFile();
     const { httpLinger } = options;
     if (observed !== undefined && httpLinger > 0)

@@ -21,7 +21,8 @@ import { createLogger } from '../terminal/log.ts';
 import type { CommandLine, WorkerOptions } from '../options/options.ts';
 import { stderr } from '../terminal/output.ts';
 import { version } from '../package.ts';
-import { onStop, tell } from '../processes/supervised.ts';
+import { findCoordinator } from '../discovery/find-coordinator.ts';
+import { onStop, StopRequest, tell } from '../processes/supervised.ts';
 import { workerConnection } from '../secrets/worker-connection.ts';
 
 /** `mnist-dist worker`: dials a coordinator and computes until the run is over. */
@@ -55,9 +56,14 @@ export async function worker(
   preloadEngine(engine);
 
   const stopping = new AbortController();
+  const stop = new StopRequest();
+  stop.listen((code) => stopping.abort(new ClusterError(code, 'this worker was stopped')));
+  onStop((code) => stop.stop(code));
+  const found = await findCoordinator(options, explicit, process.env, log, stopping.signal);
   const dial: DialOptions = {
     signal: stopping.signal,
     ...connection,
+    ...found,
     maxModelBytes: options.maxModelBytes,
     maxDataBytes: options.maxDataBytes,
     maxMemoryBytes: options.maxMemoryBytes,
@@ -94,7 +100,7 @@ export async function worker(
     random: Math.random,
     clock: systemClock.now,
   });
-  onStop((code) => {
+  stop.listen((code) => {
     client.leave(new ClusterError(code, 'this worker was stopped'));
     stopping.abort();
   });

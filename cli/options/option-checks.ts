@@ -111,8 +111,12 @@ export function checkOut(
 }
 
 export function checkWorkerOptions(options: WorkerOptions, given: GivenOf): void {
-  const { coordinator, join, insecure } = options;
+  const { coordinator, join, insecure, sslCaCertfile, sslCaSha256 } = options;
   checkToken(options, given);
+  if (sslCaCertfile !== undefined && sslCaSha256 !== undefined) {
+    const why = `together with ${given('sslCaCertfile').shown}`;
+    throw notAllowed('sslCaSha256', given('sslCaSha256'), 'keep one of them', why);
+  }
   const { protocol, hostname } = new URL(coordinator);
   if (join !== undefined || protocol === 'wss:' || isLoopback(hostname) || insecure) return;
   const fix =

@@ -147,6 +147,18 @@ export function secret(metavar: string): ValueType<string> {
   };
 }
 
+/** A SHA-256; the text may be in capitals and have colons, as openssl prints it. */
+export const sha256: ValueType<string> = {
+  metavar: 'SHA256',
+  allowed: '64 hexadecimal digits, with or without colons',
+  words: [],
+  parse(text) {
+    const digits = text.replaceAll(':', '').toLowerCase();
+    return /^[0-9a-f]{64}$/.test(digits) ? digits : undefined;
+  },
+  format: String,
+};
+
 /** A number of steps, "500", or a duration, "10s". */
 export function stepsOrDuration({
   min,

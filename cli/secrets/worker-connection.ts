@@ -25,7 +25,12 @@ export interface WorkerConnection {
 const HANDED_ON = 'MNIST_DIST_INTERNAL_JOIN';
 
 /** Options whose values a join string contains. */
-const joinOptions: readonly OptionKey[] = ['coordinator', 'tokenFile', 'sslCaCertfile'];
+const joinOptions: readonly OptionKey[] = [
+  'coordinator',
+  'tokenFile',
+  'sslCaCertfile',
+  'sslCaSha256',
+];
 
 /**
  * Takes the connection from the join string, or from the options. Rejects with USAGE if any of them
@@ -85,8 +90,12 @@ async function joinOf(
   return parseJoin(join);
 }
 
-function trustOf(join: Join | undefined, { sslCaCertfile }: WorkerOptions): Trust {
-  if (join?.ca !== undefined) return { kind: 'digest', sha256: join.ca };
+function trustOf(
+  join: Join | undefined,
+  { sslCaCertfile, sslCaSha256 }: Pick<WorkerOptions, 'sslCaCertfile' | 'sslCaSha256'>,
+): Trust {
+  const sha256 = join?.ca ?? sslCaSha256;
+  if (sha256 !== undefined) return { kind: 'digest', sha256 };
   if (sslCaCertfile === undefined) return { kind: 'system' };
   return {
     kind: 'certificates',

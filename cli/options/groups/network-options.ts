@@ -9,6 +9,7 @@ import {
   path,
   port,
   secret,
+  sha256,
   WEEK_SECONDS,
 } from '../value-types.ts';
 
@@ -31,7 +32,9 @@ export const networkOptions = {
   coordinator: withDefault(endpoint, `ws://127.0.0.1:${DEFAULT_PORT}`, {
     in: ['worker'],
     alias: 'rdzv-endpoint',
-    help: "the coordinator's address; wss:// connects with TLS",
+    help:
+      "the coordinator's address; wss:// connects with TLS (not set: if nothing listens at the " +
+      'default, look for a coordinator that announces itself)',
   }),
   join: withoutDefault(secret('STRING|-'), {
     in: ['worker'],
@@ -44,6 +47,12 @@ export const networkOptions = {
     help:
       'host name or address at which workers reach this machine ' +
       '(default: --host, or the first name in the certificate)',
+  }),
+  announce: withDefault(flag, false, {
+    in: ['coordinator'],
+    help:
+      "announce this run's address on the network (mDNS), so that workers find it without one; " +
+      'they still need the token and the certificate',
   }),
   sslCertfile: withoutDefault(path('FILE', 'a PEM file with a certificate and its chain'), {
     in: tlsListeners,
@@ -58,6 +67,12 @@ export const networkOptions = {
     help:
       'CA certificates to trust (default: the certificate in the join string, ' +
       'or those that this machine trusts)',
+  }),
+  sslCaSha256: withoutDefault(sha256, {
+    in: ['worker'],
+    help:
+      'trust only the CA certificate with this SHA-256, which the coordinator presents; ' +
+      'the join string contains it',
   }),
   tokenFile: withoutDefault(
     path('FILE', `a readable file of at most ${limits.MAX_TOKEN_FILE_BYTES} bytes`),

@@ -1,0 +1,145 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { systemClock } from '../../shared/clock.ts';
+import { ClusterError } from '../../shared/errors.ts';
+import {
+  DISCOVERY_PAUSE_MILLISECONDS,
+  LOCAL_PROBE_INTERVAL_MILLISECONDS,
+  LOCAL_PROBE_MILLISECONDS,
+  MAX_LOGGED_ANNOUNCEMENTS,
+} from '../../shared/wire/announcement-limits.ts';
+import type { Announcement } from '../../shared/wire/announcement.ts';
+import { isLoopback } from '../../shared/wire/address.ts';
+import {
+  chooseCoordinator,
+  type Choice,
+  type Credentials,
+} from '../../worker/choose-coordinator.ts';
+import type { Environment } from '../options/environment.ts';
+import type { OptionKey, WorkerOptions } from '../options/options.ts';
+import { givenToken, workerToken } from '../secrets/token.ts';
+import type { Log } from '../terminal/log.ts';
+
+/** The address of an announced coordinator, and its token. */
+export interface Found {
+  readonly coordinator: URL;
+  readonly token: () => string;
+}
+
+/**
+ * Finds a coordinator for a worker without an address: the one that listens at the default address,
+ * as soon as there is one, or else the only one on the network that announces itself and that this
+ * worker could join. Returns undefined for the default address, and for a worker with an address.
+ * Rejects with AMBIGUOUS if there are several, with UNREACHABLE after --max-wait-time, or with the
+ * signal's reason.
+ */
+export async function findCoordinator(
+  options: WorkerOptions,
+  explicit: ReadonlySet<OptionKey>,
+  environment: Environment,
+  log: Log,
+  signal: AbortSignal,
+): Promise<Found | undefined> {
+  if (options.join !== undefined || explicit.has('coordinator')) return undefined;
+  const local = new URL(options.coordinator);
+  const { maxWaitTime, maxRetries } = options;
+  const deadline = systemClock.now() + 1000 * maxWaitTime;
+  const credentials = credentialsOf(options, environment);
+  const logged = new Set<string>();
+  for (let nextLook: number | undefined; ;) {
+    // A worker that was given a certificate to check does not connect without TLS.
+    if (!credentials.hasAuthority && (await listens(local, signal))) return undefined;
+    if (nextLook === undefined)
+      log.info({}, 'no coordinator yet; looking for one that announces itself on this network');
+    if (nextLook === undefined || systemClock.now() >= nextLook) {
+      const { discover } = await import('../../worker/discovery.ts');
+      const choice = chooseCoordinator(await discover(signal), credentials);
+      const announcement = chosen(choice, log, logged);
+      if (announcement !== undefined) {
+        const coordinator = new URL(announcement.coordinator);
+        log.info({ coordinator: coordinator.href }, `found ${described(announcement)}`);
+        return { coordinator, token: workerToken(options.tokenFile, coordinator, environment) };
+      }
+      nextLook = systemClock.now() + DISCOVERY_PAUSE_MILLISECONDS;
+    }
+    // A worker with a limited number of attempts looks once, and then dials the default address.
+    if (maxRetries !== undefined) return undefined;
+    if (systemClock.now() >= deadline) throw notFound(local, maxWaitTime);
+    await sleep(LOCAL_PROBE_INTERVAL_MILLISECONDS, undefined, { signal }).catch(() =>
+      signal.throwIfAborted(),
+    );
+  }
+}
+
+/** Whether a process accepts connections at this address of this machine. */
+async function listens({ hostname, port }: URL, signal: AbortSignal): Promise<boolean> {
+  const socket = connect({ host: hostname, port: Number(port) });
+  const limit = AbortSignal.timeout(LOCAL_PROBE_MILLISECONDS);
+  try {
+    await once(socket, 'connect', { signal: AbortSignal.any([signal, limit]) });
+    return true;
+  } catch {
+    signal.throwIfAborted();
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
+
+function credentialsOf(options: WorkerOptions, environment: Environment): Credentials {
+  const { tokenFile, sslCaCertfile, sslCaSha256, insecure } = options;
+  return {
+    // The token files of the coordinators on this machine are for loopback addresses only.
+    hasToken: (coordinator) =>
+      isLoopback(coordinator.hostname)
+        ? workerToken(tokenFile, coordinator, environment)() !== ''
+        : givenToken(tokenFile, environment) !== undefined,
+    sha256: sslCaSha256,
+    hasAuthority: (sslCaSha256 ?? sslCaCertfile) !== undefined,
+    isInsecure: insecure,
+  };
+}
+
+/**
+ * The announcement to join; undefined if there is none yet. Logs once why the worker cannot join a
+ * coordinator. Throws AMBIGUOUS.
+ */
+function chosen(choice: Choice, log: Log, logged: Set<string>): Announcement | undefined {
+  switch (choice.kind) {
+    case 'join':
+      return choice.announcement;
+    case 'ambiguous':
+      throw new ClusterError(
+        'AMBIGUOUS',
+        `found ${choice.announcements.length} coordinators, and this worker joins none: ` +
+          choice.announcements.map(described).join('; '),
+        { fix: 'choose one with --coordinator URL, or with its join string (--join -)' },
+      );
+    case 'none':
+      for (const { announcement, why } of choice.obstacles) {
+        const line = `found ${described(announcement)}, but ${why}`;
+        if (logged.has(line) || logged.size >= MAX_LOGGED_ANNOUNCEMENTS) continue;
+        logged.add(line);
+        log.warn({}, line);
+      }
+      return undefined;
+  }
+}
+
+function described({ coordinator, run, version }: Announcement): string {
+  return `the coordinator at ${coordinator} (run ${run}, mnist-dist ${version})`;
+}
+
+function notFound(local: URL, maxWaitTime: number): ClusterError {
+  return new ClusterError(
+    'UNREACHABLE',
+    `no coordinator that this worker could join listened at ${local.href} or announced itself ` +
+      `on this network within ${maxWaitTime} s (--max-wait-time)`,
+    {
+      fix:
+        'start one with `mnist-dist coordinator`, on another machine with --announce, or pass ' +
+        'its address with --coordinator or --join',
+    },
+  );
+}

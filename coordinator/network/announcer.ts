@@ -1,0 +1,84 @@
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { ANSWERS_PER_SECOND } from '../../shared/wire/announcement-limits.ts';
+import { isLoopback, isWildcard } from '../../shared/wire/address.ts';
+import {
+  encodeAnswer,
+  idOfQuestion,
+  mayBeQuestion,
+  MDNS_ADDRESS,
+  MDNS_PORT,
+  type Announcement,
+} from '../../shared/wire/announcement.ts';
+import { ownNetworks, type OwnNetwork } from '../../shared/wire/own-networks.ts';
+
+export interface Announcer {
+  /** This machine's addresses in the networks where the coordinator is announced. */
+  readonly addresses: readonly string[];
+  close(): void;
+}
+
+/** The networks from which a listener on `host` can be reached. */
+export function networksOf(host: string, networks: readonly OwnNetwork[]): OwnNetwork[] {
+  if (isLoopback(host)) return networks.filter((network) => network.isLoopback);
+  const named = networks.filter(({ address }) => address === host);
+  if (named.length > 0 && !isWildcard(host)) return named;
+  return networks.filter((network) => !network.isLoopback);
+}
+
+/**
+ * Answers the questions of workers in the networks of `host`, with the announcement for each
+ * network. Rejects with the system's error, or with LIMIT if the announcement is too long.
+ */
+export async function startAnnouncer(
+  host: string,
+  announcementIn: (network: OwnNetwork) => Announcement,
+): Promise<Announcer> {
+  const networks = networksOf(host, ownNetworks());
+  for (const network of networks) encodeAnswer(announcementIn(network), 0);
+  // Other programs, and other coordinators on this machine, answer at the same port.
+  const socket = createSocket({ type: 'udp4', reuseAddr: true });
+  const limit = new AnswerLimit();
+  socket.on('message', (datagram, source) => {
+    const network = networks.find((each) => each.has(source.address));
+    if (network === undefined || !mayBeQuestion(datagram)) return;
+    if (!limit.admits(performance.now())) return;
+    const id = idOfQuestion(datagram);
+    if (id === undefined) return;
+    // A lost answer is no error: the worker asks again.
+    const answer = encodeAnswer(announcementIn(network), id);
+    socket.send(answer, source.port, source.address, () => undefined);
+  });
+  const bound = once(socket, 'listening');
+  socket.bind(MDNS_PORT);
+  await bound;
+  socket.on('error', () => undefined);
+  const addresses = networks.map(({ address }) => address).filter((address) => join(address));
+  return { addresses, close: () => socket.close() };
+
+  /** Whether this network's multicasts will arrive. Its second address cannot be joined again. */
+  function join(address: string): boolean {
+    try {
+      socket.addMembership(MDNS_ADDRESS, address);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+}
+
+/** Limits the questions that are read in one second. */
+export class AnswerLimit {
+  #since = -Infinity;
+  #left = 0;
+
+  admits(now: number): boolean {
+    if (now - this.#since >= 1000) {
+      this.#since = now;
+      this.#left = ANSWERS_PER_SECOND;
+    }
+    if (this.#left === 0) return false;
+    this.#left -= 1;
+    return true;
+  }
+}

@@ -1,0 +1,32 @@
+import { describe, expect, it } from 'vitest';
+import { AnswerLimit, networksOf } from '../../../../coordinator/network/announcer.ts';
+import { ANSWERS_PER_SECOND } from '../../../../shared/wire/announcement-limits.ts';
+import type { OwnNetwork } from '../../../../shared/wire/own-networks.ts';
+
+function network(address: string, isLoopback = false): OwnNetwork {
+  return { address, isLoopback, has: () => true };
+}
+
+const networks = [network('127.0.0.1', true), network('10.77.0.1'), network('192.0.2.1')];
+
+describe('an announcer', () => {
+  it.each([
+    ['127.0.0.1', ['127.0.0.1']],
+    ['localhost', ['127.0.0.1']],
+    ['10.77.0.1', ['10.77.0.1']],
+    ['0.0.0.0', ['10.77.0.1', '192.0.2.1']],
+    ['::', ['10.77.0.1', '192.0.2.1']],
+    ['gpu0.example', ['10.77.0.1', '192.0.2.1']],
+  ])('for a listener on %s answers only where workers can reach it', (host, addresses) => {
+    expect(networksOf(host, networks).map(({ address }) => address)).toEqual(addresses);
+  });
+
+  it('reads a bounded number of questions a second', () => {
+    const limit = new AnswerLimit();
+    const admitted = (now: number) =>
+      Array.from({ length: 2 * ANSWERS_PER_SECOND }, () => limit.admits(now)).filter(Boolean);
+    expect(admitted(0).length).toBe(ANSWERS_PER_SECOND);
+    expect(admitted(999)).toEqual([]);
+    expect(admitted(1000).length).toBe(ANSWERS_PER_SECOND);
+  });
+});

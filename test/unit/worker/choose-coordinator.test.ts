@@ -1,0 +1,67 @@
+import { describe, expect, it } from 'vitest';
+import type { Announcement } from '../../../shared/wire/announcement.ts';
+import { PROTOCOL } from '../../../shared/wire/messages.ts';
+import { chooseCoordinator, type Credentials } from '../../../worker/choose-coordinator.ts';
+
+const CA = 'ab'.repeat(32);
+const secure: Announcement = {
+  coordinator: 'wss://10.77.0.1:29400',
+  run: 'first',
+  protocol: PROTOCOL,
+  version: '0.2.0',
+  ca: CA,
+};
+const plain = { ...secure, coordinator: 'ws://10.77.0.2:29400', run: 'plain', ca: undefined };
+const loopback = { ...plain, coordinator: 'ws://127.0.0.1:40000' };
+const given: Credentials = {
+  hasToken: () => true,
+  sha256: CA,
+  hasAuthority: true,
+  isInsecure: false,
+};
+const noAuthority = { ...given, sha256: undefined, hasAuthority: false };
+
+describe('a worker without an address', () => {
+  it.each<[string, Announcement, Partial<Credentials>]>([
+    ['whose authority it was given by SHA-256', secure, given],
+    ['whose authority may be in its file', secure, { ...given, sha256: undefined }],
+    ['without TLS, if it is --insecure', plain, { ...noAuthority, isInsecure: true }],
+    ['without TLS on this machine', loopback, noAuthority],
+  ])('joins the only coordinator, %s', (_which, announcement, credentials) => {
+    expect(chooseCoordinator([announcement], { ...given, ...credentials })).toEqual({
+      kind: 'join',
+      announcement,
+    });
+  });
+
+  it.each<[string, Announcement, Partial<Credentials>, RegExp]>([
+    ['whose certificate it cannot check', secure, noAuthority, /nothing to check/],
+    ['with TLS, even if it is --insecure', secure, { ...noAuthority, isInsecure: true }, /nothing/],
+    ['of another authority', { ...secure, ca: 'cd'.repeat(32) }, {}, /SHA-256 cdcd/],
+    ['without TLS', plain, noAuthority, /only with --insecure/],
+    ['without TLS, if it can check one', plain, { isInsecure: true }, /without TLS/],
+    ['without TLS on this machine, if it can check one', loopback, {}, /without TLS/],
+    ['for which it has no token', secure, { hasToken: () => false }, /no token/],
+    ['with another protocol', { ...secure, protocol: PROTOCOL + 1 }, {}, /same version/],
+  ])('does not join a coordinator %s', (_which, announcement, credentials, why) => {
+    const choice = chooseCoordinator([announcement], { ...given, ...credentials });
+    expect(choice).toEqual({
+      kind: 'none',
+      obstacles: [{ announcement, why: expect.stringMatching(why) }],
+    });
+  });
+
+  it('joins none of two that it could join', () => {
+    const announcements = [secure, { ...secure, run: 'second' }];
+    expect(chooseCoordinator(announcements, given)).toEqual({ kind: 'ambiguous', announcements });
+  });
+
+  it('joins one although it could not join others', () => {
+    const others = [plain, { ...secure, ca: 'cd'.repeat(32) }];
+    expect(chooseCoordinator([...others, secure], given)).toMatchObject({ announcement: secure });
+  });
+
+  it('waits if there is none', () => {
+    expect(chooseCoordinator([], given)).toEqual({ kind: 'none', obstacles: [] });
+  });
+});

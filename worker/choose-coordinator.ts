@@ -1,0 +1,76 @@
+import { isLoopback } from '../shared/wire/address.ts';
+import type { Announcement } from '../shared/wire/announcement.ts';
+import { PROTOCOL } from '../shared/wire/messages.ts';
+
+/** What this worker has for joining a coordinator, none of it from an announcement. */
+export interface Credentials {
+  /** Whether the worker has a token for this address. */
+  readonly hasToken: (coordinator: URL) => boolean;
+  /** The trusted authority's SHA-256, if the worker was given one. */
+  readonly sha256: string | undefined;
+  /** Whether the worker was given certificates, or the SHA-256 of one. */
+  readonly hasAuthority: boolean;
+  /** Whether connections to other machines may be without TLS. */
+  readonly isInsecure: boolean;
+}
+
+/** What a worker does with the announcements that it found. */
+export type Choice =
+  | { readonly kind: 'join'; readonly announcement: Announcement }
+  /** More than one that it could join. */
+  | { readonly kind: 'ambiguous'; readonly announcements: readonly Announcement[] }
+  /** None that it could join; `obstacles` says why. */
+  | {
+      readonly kind: 'none';
+      readonly obstacles: readonly { announcement: Announcement; why: string }[];
+    };
+
+/** Chooses the only coordinator that the worker could join. */
+export function chooseCoordinator(
+  found: readonly Announcement[],
+  credentials: Credentials,
+): Choice {
+  const judged = found.map((announcement) => ({
+    announcement,
+    why: obstacle(announcement, credentials),
+  }));
+  const announcements = judged.flatMap((each) =>
+    each.why === undefined ? [each.announcement] : [],
+  );
+  const [announcement] = announcements;
+  if (announcement === undefined)
+    return {
+      kind: 'none',
+      obstacles: judged.map(({ why = '', ...each }) => ({ ...each, why })),
+    };
+  return announcements.length === 1
+    ? { kind: 'join', announcement }
+    : { kind: 'ambiguous', announcements };
+}
+
+/**
+ * Why this worker cannot join; undefined if it may try. An announcement can only exclude itself:
+ * the connection checks the certificate and the token in any case.
+ */
+function obstacle(
+  { coordinator, protocol, version, ca }: Announcement,
+  { hasToken, sha256, hasAuthority, isInsecure }: Credentials,
+): string | undefined {
+  const url = new URL(coordinator);
+  if (protocol !== PROTOCOL)
+    return (
+      `it has protocol ${protocol} (mnist-dist ${version}), this worker has protocol ` +
+      `${PROTOCOL}: install the same version on both machines`
+    );
+  if (ca === undefined && hasAuthority)
+    return 'it is without TLS, and this worker was given a certificate to check';
+  if (ca === undefined && !isLoopback(url.hostname) && !isInsecure)
+    return 'it is without TLS, which this worker accepts only with --insecure';
+  // The certificates that this machine trusts vouch for any name, so for any announced name.
+  if (ca !== undefined && !hasAuthority)
+    return 'this worker has nothing to check its certificate: --ssl-ca-sha256, --ssl-ca-certfile';
+  if (ca !== undefined && sha256 !== undefined && ca !== sha256)
+    return `its authority has the SHA-256 ${ca}, not the one in --ssl-ca-sha256`;
+  if (!hasToken(url)) return 'this worker has no token for it: --token-file or MNIST_DIST_TOKEN';
+  return undefined;
+}

@@ -1,0 +1,81 @@
+import { randomInt } from 'node:crypto';
+import { createSocket, type Socket } from 'node:dgram';
+import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  DISCOVERY_MILLISECONDS,
+  MAX_ANNOUNCEMENTS,
+  MAX_DISCOVERY_DATAGRAMS,
+  QUESTION_INTERVAL_MILLISECONDS,
+} from '../shared/wire/announcement-limits.ts';
+import {
+  encodeQuestion,
+  MDNS_ADDRESS,
+  MDNS_PORT,
+  parseAnswer,
+  type Announcement,
+} from '../shared/wire/announcement.ts';
+import { ownNetworks, type OwnNetwork } from '../shared/wire/own-networks.ts';
+
+/** Different announcements, at most MAX_ANNOUNCEMENTS of them. */
+export class Announcements {
+  readonly #found = new Map<string, Announcement>();
+
+  add(announcement: Announcement): void {
+    if (this.#found.size < MAX_ANNOUNCEMENTS)
+      this.#found.set(JSON.stringify(announcement), announcement);
+  }
+
+  get all(): Announcement[] {
+    return [...this.#found.values()];
+  }
+}
+
+/**
+ * Asks for coordinators on all networks of this machine and returns their announcements, which
+ * nothing proves. Rejects with the signal's reason.
+ */
+export async function discover(signal: AbortSignal): Promise<Announcement[]> {
+  const id = randomInt(1, 0x1_0000);
+  const found = new Announcements();
+  const sockets = ownNetworks().map((network) => ask(network, id, found));
+  try {
+    await sleep(DISCOVERY_MILLISECONDS, undefined, { signal }).catch(() => signal.throwIfAborted());
+    return found.all;
+  } finally {
+    for (const close of sockets) close();
+  }
+}
+
+/** Asks on one network, repeatedly; returns a function that stops it. */
+function ask(network: OwnNetwork, id: number, found: Announcements): () => void {
+  const socket = createSocket('udp4');
+  let datagrams = 0;
+  let timer: NodeJS.Timeout | undefined;
+  let isOpen = true;
+  const close = (): void => {
+    clearInterval(timer);
+    if (isOpen) socket.close();
+    isOpen = false;
+  };
+  socket.on('message', (datagram, { address }) => {
+    datagrams += 1;
+    if (datagrams > MAX_DISCOVERY_DATAGRAMS) return close();
+    // Nothing outside this network is an announcement in it (RFC 6762, section 11).
+    if (!network.has(address)) return;
+    const announcement = parseAnswer(datagram, id, address);
+    if (announcement !== undefined) found.add(announcement);
+  });
+  // A network without multicast has no announcements.
+  socket.on('error', close);
+  socket.bind(0, network.address, () => {
+    if (!isOpen) return;
+    send(socket, network, id);
+    timer = setInterval(() => send(socket, network, id), QUESTION_INTERVAL_MILLISECONDS);
+  });
+  return close;
+}
+
+function send(socket: Socket, { address }: OwnNetwork, id: number): void {
+  socket.setMulticastInterface(address);
+  socket.send(encodeQuestion(id), MDNS_PORT, MDNS_ADDRESS, () => undefined);
+}
