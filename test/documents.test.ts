@@ -20,7 +20,13 @@ import {
   MAX_FRAME_HEAD_BYTES,
   frameCapacity,
 } from '../shared/wire/frame.ts';
-import { coordinatorMessage, parseMessage, workerMessage } from '../shared/wire/messages.ts';
+import {
+  coordinatorMessage,
+  parseMessage,
+  PROTOCOL,
+  workerMessage,
+} from '../shared/wire/messages.ts';
+import { ARITHMETIC } from '../shared/arithmetic/version.ts';
 import { referencePages } from './fixtures/reference-pages.ts';
 import { epochOrder, initialWeights, maskRow } from '../shared/arithmetic/random.ts';
 
@@ -30,8 +36,9 @@ const documents = execFileSync('git', ['ls-files', '--cached', '*.md'], { cwd: r
   .trim()
   .split('\n')
   .filter((file) => existsSync(join(root, file)));
-const { scripts, dependencies, devDependencies } = z
+const { version, scripts, dependencies, devDependencies } = z
   .object({
+    version: z.string(),
     scripts: z.record(z.string(), z.string()),
     dependencies: z.record(z.string(), z.string()),
     devDependencies: z.record(z.string(), z.string()),
@@ -154,6 +161,17 @@ describe('docs/spec', () => {
     expect(new Set(mask)).toEqual(new Set([0, 1.25]));
     expect(text).toContain(`${adamRate(0.001, 0.9, 0.999, 1)} at step 1`);
     expect(text).toContain(`${adamRate(0.001, 0.9, 0.999, 1000)} at step 1000`);
+  });
+
+  it('lists the protocol and the arithmetic of every version', () => {
+    const versions = between(
+      read('docs/spec/compatibility.md')
+        .replace('| mnist-dist | protocol', '<!-- versions -->')
+        .replace('If they differ', '<!-- /versions -->'),
+      'versions',
+    );
+    const [minor = ''] = /^\d+\.\d+/.exec(version) ?? [];
+    expect(versions.split('\n').at(-1)).toBe(`| ${minor} | ${PROTOCOL} | ${ARITHMETIC} |`);
   });
 
   it('shows frames as they are sent, byte by byte', () => {

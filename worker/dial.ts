@@ -8,11 +8,13 @@ import * as limits from '../shared/limits.ts';
 import { checkWorkerMemory } from '../shared/memory-needs.ts';
 import { PROTOCOL } from '../shared/wire/messages.ts';
 import { parameterCount } from '../shared/arithmetic/model-shape.ts';
+import { updateFix } from '../shared/wire/other-version.ts';
 import { workerPath } from '../shared/wire/proof.ts';
 import {
   runDescriptionSchema,
   versionsSchema,
   type RunDescription,
+  type Versions,
 } from '../shared/wire/run-description.ts';
 import { getOver, prepareRequest, type ProvenRequestOptions } from './proven-request.ts';
 import type { Anchor } from './trust.ts';
@@ -20,6 +22,8 @@ import { connectionError } from './connection-errors.ts';
 import { ARITHMETIC } from '../shared/arithmetic/version.ts';
 
 export interface DialOptions {
+  /** This worker's version of mnist-dist. */
+  readonly version: string;
   /** The coordinator's ws:// or wss:// address. */
   readonly coordinator: URL;
   /** The certificates to trust over TLS. */
@@ -63,7 +67,7 @@ export async function fetchDescription(options: DialOptions): Promise<RunDescrip
       'PROTOCOL',
       `${options.coordinator.href}run does not describe a run; is this a coordinator?`,
     );
-  checkVersions(versions.data);
+  checkVersions(versions.data, options.version);
   const description = runDescriptionSchema.safeParse(json);
   if (!description.success)
     throw new ClusterError(
@@ -74,14 +78,14 @@ export async function fetchDescription(options: DialOptions): Promise<RunDescrip
   return description.data;
 }
 
-function checkVersions(theirs: { protocol: number; arithmetic: number; version: string }): void {
+function checkVersions(theirs: Versions, version: string): void {
   if (theirs.protocol === PROTOCOL && theirs.arithmetic === ARITHMETIC) return;
   const ours = `protocol ${PROTOCOL}, arithmetic ${ARITHMETIC}`;
   const message =
     `the coordinator (mnist-dist ${theirs.version}) has protocol ${theirs.protocol}, ` +
-    `arithmetic ${theirs.arithmetic}; this worker has ${ours}`;
+    `arithmetic ${theirs.arithmetic}; this worker (mnist-dist ${version}) has ${ours}`;
   throw new ClusterError('VERSION', message, {
-    fix: 'install the same version of mnist-dist on both machines',
+    fix: updateFix('worker', theirs.version),
   });
 }
 
@@ -231,7 +235,7 @@ async function request(
 }
 
 async function requestOf(
-  { coordinator, anchor, signal, token }: DialOptions,
+  { version, coordinator, anchor, signal, token }: DialOptions,
   path: string,
   limit: AbortSignal,
 ): Promise<ProvenRequestOptions> {
@@ -239,7 +243,8 @@ async function requestOf(
     // Undefined without TLS.
     const secure =
       coordinator.protocol === 'wss:' ? await anchor.options(coordinator, signal) : undefined;
-    return { coordinator, path, token, secure, signal: AbortSignal.any([signal, limit]) };
+    const either = AbortSignal.any([signal, limit]);
+    return { version, coordinator, path, token, secure, signal: either };
   } catch (error) {
     throw connectionError(coordinator, error);
   }

@@ -11,10 +11,14 @@ import {
   proofOf,
   proofOfConfirmation,
 } from '../shared/wire/proof.ts';
+import { PROTOCOL } from '../shared/wire/messages.ts';
+import { updateFix } from '../shared/wire/other-version.ts';
 import type { SecureOptions } from './trust.ts';
 import { connectionError } from './connection-errors.ts';
 
 export interface ProvenRequestOptions {
+  /** This worker's version of mnist-dist. */
+  readonly version: string;
   readonly coordinator: URL;
   readonly path: string;
   /**
@@ -56,7 +60,7 @@ export async function prepareRequest(options: ProvenRequestOptions): Promise<Pro
     await readText(response, coordinator);
     const coordinatorNonce = nonceOfChallenge(response.headers['www-authenticate']);
     if (response.statusCode !== 401 || coordinatorNonce === undefined)
-      throw strangerOf(response, url);
+      throw strangerOf(response, url, options.version);
     const token = options.token();
     if (token === '') throw missingToken(coordinator);
     const exchange = {
@@ -206,13 +210,17 @@ function missingToken(coordinator: URL): ClusterError {
 }
 
 /** The error for a peer that does not send a challenge. */
-function strangerOf({ statusCode = 0, headers }: IncomingMessage, url: URL): ClusterError {
+function strangerOf(
+  { statusCode = 0, headers }: IncomingMessage,
+  url: URL,
+  version: string,
+): ClusterError {
   if (statusCode === 401 && headers['www-authenticate'] === 'Bearer')
     return new ClusterError(
       'VERSION',
-      `${url.origin} asks for the token itself (protocol 2 or older), which this worker ` +
-        `never sends`,
-      { fix: 'install the same version of mnist-dist on both machines' },
+      `${url.origin} asks for the token itself (mnist-dist 0.1, protocol 2 or older), which this ` +
+        `worker (mnist-dist ${version}, protocol ${PROTOCOL}) never sends`,
+      { fix: updateFix('coordinator', version) },
     );
   return new ClusterError('PROTOCOL', `${url.href} answered ${statusCode}; is this a coordinator?`);
 }

@@ -10,6 +10,7 @@ import { coordinatorMessage, type WorkerMessage } from '../../shared/wire/messag
 import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import { receive } from '../../shared/wire/receive.ts';
 import { connect, fetchDescription, type DialOptions } from '../../worker/dial.ts';
+import { version } from '../package.ts';
 import { Anchor } from '../../worker/trust.ts';
 
 /**
@@ -28,6 +29,7 @@ export async function exchange({
   ca?: string | undefined;
 }): Promise<number> {
   const dial: DialOptions = {
+    version,
     anchor: new Anchor(ca === undefined ? { kind: 'system' } : { kind: 'certificates', pem: ca }),
     coordinator: new URL(`${ca === undefined ? 'ws' : 'wss'}://127.0.0.1:${port}`),
     token: () => token,

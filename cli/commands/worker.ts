@@ -64,6 +64,7 @@ export async function worker(
     signal: stopping.signal,
     ...connection,
     ...found,
+    version,
     maxModelBytes: options.maxModelBytes,
     maxDataBytes: options.maxDataBytes,
     maxMemoryBytes: options.maxMemoryBytes,

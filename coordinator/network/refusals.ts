@@ -3,16 +3,16 @@ import {
   MAX_REFUSED_ADDRESSES,
   REFUSAL_INTERVAL_MILLISECONDS,
 } from '../../shared/limits.ts';
+import { PROTOCOL } from '../../shared/wire/messages.ts';
+import { updateFix } from '../../shared/wire/other-version.ts';
 
 /** Why a connection was refused. */
 export type Refusal = 'token' | 'outdated' | 'handshake' | 'crowded' | 'late';
 
-const meanings: Readonly<Record<Refusal, string>> = {
+const meanings: Readonly<Record<Exclude<Refusal, 'outdated'>, string>> = {
   token:
     "no proof of the token, or a wrong one; a worker needs this run's token or join string; a " +
     'worker that merely timed out will dial again',
-  outdated:
-    'an older mnist-dist, which sends the token itself; install the same version on that machine',
   handshake:
     'closed during or right after the TLS handshake; the peer does not trust this ' +
     "coordinator's certificate, dialled a name that is not in the certificate, or does " +
@@ -36,6 +36,12 @@ interface RefusalCount {
  */
 export class Refusals {
   readonly #counts = new Map<string, RefusalCount>();
+  readonly #meanings: Readonly<Record<Refusal, string>>;
+
+  /** @param version the coordinator's version of mnist-dist */
+  constructor(version: string) {
+    this.#meanings = { ...meanings, outdated: outdatedMeaning(version) };
+  }
 
   /** Counts a refusal; returns a line to log now, if any. */
   add(address: string, refusal: Refusal, now: number): string | undefined {
@@ -53,7 +59,7 @@ export class Refusals {
     const isUnclear = refusal === 'handshake';
     const due = now + (isUnclear ? HANDSHAKE_DOUBT_MILLISECONDS : REFUSAL_INTERVAL_MILLISECONDS);
     this.#counts.set(key, { address: where, refusal, count: isUnclear ? 1 : 0, due });
-    return isUnclear ? undefined : lineOf(where, refusal, 1);
+    return isUnclear ? undefined : this.#lineOf(where, refusal, 1);
   }
 
   /** A worker at this address was admitted, so one of its ended handshakes is not reported. */
@@ -71,15 +77,22 @@ export class Refusals {
     for (const [key, counted] of this.#counts) {
       if (counted.due > now) continue;
       if (counted.count === 0) this.#counts.delete(key);
-      else lines.push(lineOf(counted.address, counted.refusal, counted.count));
+      else lines.push(this.#lineOf(counted.address, counted.refusal, counted.count));
       counted.due = now + REFUSAL_INTERVAL_MILLISECONDS;
       counted.count = 0;
     }
     return lines;
   }
+
+  #lineOf(address: string, refusal: Refusal, count: number): string {
+    const noun = count === 1 ? 'connection' : 'connections';
+    return `refused ${count} ${noun} from ${address}: ${this.#meanings[refusal]}`;
+  }
 }
 
-function lineOf(address: string, refusal: Refusal, count: number): string {
-  const noun = count === 1 ? 'connection' : 'connections';
-  return `refused ${count} ${noun} from ${address}: ${meanings[refusal]}`;
+function outdatedMeaning(version: string): string {
+  return (
+    `an older mnist-dist (0.1, protocol 2 or older), which sends the token itself; this ` +
+    `coordinator is mnist-dist ${version}, protocol ${PROTOCOL}; ${updateFix('worker', version)}`
+  );
 }

@@ -145,12 +145,13 @@ class AccessControl {
   unauthorized = 0;
   readonly #authenticator: Authenticator;
   readonly #newcomers: Newcomers;
-  readonly #refusals = new Refusals();
+  readonly #refusals: Refusals;
   readonly #options: ServerOptions;
   #admitted = 0;
 
   constructor(http: BoundedServer, options: ServerOptions) {
     this.#options = options;
+    this.#refusals = new Refusals(options.version);
     this.#authenticator = new Authenticator(options.token);
     this.#newcomers = new Newcomers(http, newcomerLimits(), (address, end) =>
       this.#refuse(address, end === 'unproven' ? 'token' : end),

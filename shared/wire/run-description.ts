@@ -26,3 +26,5 @@ export const versionsSchema = z.object({
   arithmetic: z.int(),
   version: z.string().max(32),
 });
+
+export type Versions = z.infer<typeof versionsSchema>;

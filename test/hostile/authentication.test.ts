@@ -146,6 +146,7 @@ beforeAll(async () => {
 
 function dialOf(url: string, trust: Trust = { kind: 'system' }): DialOptions {
   return {
+    version: '0.2.0',
     coordinator: new URL(url),
     anchor: new Anchor(trust),
     token: () => TOKEN,

@@ -68,6 +68,7 @@ export async function endOfWorker(
   const stopping = new AbortController();
   const coordinator = new URL(`ws://127.0.0.1:${await startLiar(lies)}`);
   const dial: DialOptions = {
+    version: '0.2.0',
     coordinator,
     token: () => TOKEN,
     anchor: new Anchor({ kind: 'system' }),

@@ -28,6 +28,7 @@ export function startHonest(
   const stopping = new AbortController();
   const client = new Client({
     dial: {
+      version: '0.2.0',
       coordinator: new URL(`ws://127.0.0.1:${port}`),
       token: () => TOKEN,
       signal: stopping.signal,

@@ -58,6 +58,7 @@ async function ask(port: number, ca: string, token: string): Promise<unknown> {
   const signal = AbortSignal.timeout(60_000);
   const secure = { ca, allowPartialTrustChain: true, minVersion: 'TLSv1.3' } as const;
   const request = {
+    version: '0.2.0',
     coordinator: new URL(`wss://127.0.0.1:${port}`),
     path: '/run',
     token: () => token,

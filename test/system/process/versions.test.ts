@@ -59,12 +59,12 @@ describe('a worker whose coordinator has another version', () => {
     [
       'protocol',
       { ...description, protocol: 42 },
-      /has protocol 42, arithmetic 1; this worker has protocol 3/,
+      /has protocol 42, arithmetic 1; this worker \(mnist-dist \d\S+\) has protocol 3/,
     ],
     [
       'arithmetic',
       { ...description, arithmetic: 42 },
-      /has protocol 3, arithmetic 42; this worker has protocol 3/,
+      /has protocol 3, arithmetic 42; this worker \(mnist-dist \d\S+\) has protocol 3/,
     ],
     [
       'protocol, and a run it cannot read',
@@ -76,7 +76,9 @@ describe('a worker whose coordinator has another version', () => {
     const { code, output } = await join(url);
     expect(code, output).toBe(errorTable.VERSION.exit);
     expect(output).toMatch(says);
-    expect(output).toMatch(/install the same version of mnist-dist/);
+    expect(output).toMatch(
+      /install the same version of mnist-dist .* npm install --global mnist-dist@9\.9\.9,/,
+    );
     expect(hellos).toEqual([]);
   });
 
@@ -96,7 +98,10 @@ describe('a worker whose coordinator has another version', () => {
     });
     const { code, output } = await join(`ws://127.0.0.1:${await listening(http)}`);
     expect(code, output).toBe(errorTable.VERSION.exit);
-    expect(output).toMatch(/asks for the token itself \(protocol 2 or older\)/);
+    expect(output).toMatch(
+      /\(mnist-dist 0\.1, protocol 2 or older\), which this worker \(mnist-dist/,
+    );
+    expect(output).toMatch(/on the coordinator's: npm install --global mnist-dist@\d/);
     expect(heard).toEqual([undefined]);
   });
 

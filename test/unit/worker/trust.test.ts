@@ -44,6 +44,7 @@ async function listen(tls: ServerTls | undefined): Promise<{ port: number; heard
 
 function dialOf(port: number, trust: Trust, scheme = 'wss', host = '127.0.0.1'): DialOptions {
   return {
+    version: '0.2.0',
     coordinator: new URL(`${scheme}://${host}:${port}`),
     anchor: new Anchor(trust),
     token: () => TOKEN,

@@ -8,7 +8,7 @@ import {
 
 describe('the log of refused connections', () => {
   it('has a line for the first one from an address, then one with the count per interval', () => {
-    const refusals = new Refusals();
+    const refusals = new Refusals('0.2.0');
     expect(refusals.add('10.0.0.7', 'token', 0)).toMatch(
       /^refused 1 connection from 10\.0\.0\.7: no proof/,
     );
@@ -25,14 +25,14 @@ describe('the log of refused connections', () => {
   });
 
   it('counts each address and reason separately', () => {
-    const refusals = new Refusals();
+    const refusals = new Refusals('0.2.0');
     expect(refusals.add('a', 'token', 0)).toContain('from a: no proof of the token');
     expect(refusals.add('b', 'token', 0)).toContain('from b');
     expect(refusals.add('a', 'crowded', 0)).toContain('to make room');
   });
 
   it('reports an untrusted certificate, unless the address is admitted right afterwards', () => {
-    const refusals = new Refusals();
+    const refusals = new Refusals('0.2.0');
     for (const address of ['reader', 'doubter'])
       expect(refusals.add(address, 'handshake', 0)).toBeUndefined();
     refusals.admitted('reader');
@@ -42,7 +42,7 @@ describe('the log of refused connections', () => {
   });
 
   it('reports a certificate that only one of two processes at an address trusts', () => {
-    const refusals = new Refusals();
+    const refusals = new Refusals('0.2.0');
     for (let i = 0; i < 3; i++) refusals.add('shared', 'handshake', i);
     refusals.admitted('shared');
     expect(refusals.due(HANDSHAKE_DOUBT_MILLISECONDS)).toEqual([
@@ -51,7 +51,7 @@ describe('the log of refused connections', () => {
   });
 
   it('remembers a bounded number of addresses', () => {
-    const refusals = new Refusals();
+    const refusals = new Refusals('0.2.0');
     const lines = Array.from({ length: 10_000 }, (_, i) =>
       refusals.add(`address ${i}`, 'token', 0),
     );

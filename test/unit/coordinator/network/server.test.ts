@@ -47,7 +47,7 @@ async function startServer(bytes = new Uint8Array(1)) {
       maxFrameBytes: MAX_FRAME_BYTES,
       dataset: { digest: '0'.repeat(64), bytes },
       description: () => ({ run: 'r' }),
-      version: '0',
+      version: '0.2.0',
       openMemory: () => undefined,
       warn: (line) => warnings.push(line),
     },
@@ -204,9 +204,14 @@ describe('the listener', () => {
       const response = await fetch(`http://127.0.0.1:${port}/run`, { headers });
       return { status: response.status, text: await response.text() };
     };
-    const versions = { protocol: PROTOCOL, arithmetic: ARITHMETIC, version: '0' };
+    const versions = { protocol: PROTOCOL, arithmetic: ARITHMETIC, version: '0.2.0' };
     expect(await ask(TOKEN)).toEqual({ status: 200, text: JSON.stringify(versions) });
-    expect(warnings).toEqual([expect.stringContaining('an older mnist-dist')]);
+    expect(warnings).toEqual([
+      expect.stringMatching(
+        /an older mnist-dist \(0\.1, .*; this coordinator is mnist-dist 0\.2\.0,/,
+      ),
+    ]);
+    expect(warnings[0]).toContain('npm install --global mnist-dist@0.2.0');
     expect((await ask(`${TOKEN}x`)).status).toBe(401);
   });
 
