@@ -171,7 +171,9 @@ describe('docs/spec', () => {
       'versions',
     );
     const [minor = ''] = /^\d+\.\d+/.exec(version) ?? [];
-    expect(versions.split('\n').at(-1)).toBe(`| ${minor} | ${PROTOCOL} | ${ARITHMETIC} |`);
+    const rows = versions.split('\n');
+    expect(rows.at(-1)).toMatch(new RegExp(`^\\| \\S+ \\| ${PROTOCOL} \\| ${ARITHMETIC} \\|$`));
+    expect(rows.map((row) => row.split(' ')[1])).toContain(minor);
   });
 
   it('shows frames as they are sent, byte by byte', () => {

@@ -103,6 +103,19 @@ describe('the package', () => {
       expect(existsSync(join(installed, 'node_modules', tool)), tool).toBe(false);
   });
 
+  it.each([
+    ['publint', ['--strict']],
+    // Without types in the tarball, attw finds nothing. The package has ES modules only, which
+    // require() loads in Node 20.19.
+    ['attw', ['--profile', 'esm-only']],
+  ])('passes %s', async (program, args) => {
+    const { stdout } = await promisify(execFile)(join(root, 'node_modules', '.bin', program), [
+      tarball,
+      ...args,
+    ]);
+    expect(stdout).toMatch(/All good!|does not contain types/);
+  });
+
   it('has the same build as the clone', () => {
     const built = filesBelow(join(root, 'dist')).filter((file) => !/\.(stamp|map)$/.test(file));
     const path = (file: string) => file.slice(join(root, 'dist').length);

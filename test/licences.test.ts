@@ -1,0 +1,57 @@
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, it } from 'vitest';
+import { foundLicences } from '../.ci/licences.mjs';
+import { copiedPackage, shippedPackages, shippedPlaces } from './fixtures/shipped-packages.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+/**
+ * Licences under which a program with the MIT licence may bring a package. All but MPL-2.0 are
+ * permissive; MPL-2.0 obliges only those who change the package's own files.
+ */
+const allowed = [
+  '(BSD-3-Clause AND Apache-2.0)',
+  '0BSD',
+  'Apache-2.0',
+  'BSD-2-Clause',
+  'BSD-3-Clause',
+  'Bitstream-Vera',
+  'ISC',
+  'MIT',
+  'MPL-2.0',
+  'Unlicense',
+];
+
+it('ships only what may be shipped with the MIT licence', () => {
+  const shipped = [...shippedPackages(), copiedPackage()];
+  expect(shipped.length).toBeGreaterThan(100);
+  expect(shipped.filter(({ licence }) => !allowed.includes(licence))).toEqual([]);
+});
+
+it('reads in each installed package the licence that the lock file names', () => {
+  const installed = shippedPlaces.filter((place) => existsSync(join(root, place, 'package.json')));
+  expect(installed.length).toBeGreaterThan(100);
+  const licences = new Map(shippedPackages().map(({ name, licence }) => [name, licence]));
+  for (const place of installed) {
+    const { name, license } = JSON.parse(readFileSync(join(root, place, 'package.json'), 'utf8'));
+    if (foundLicences[name] === undefined) expect(licences.get(name), name).toBe(license);
+  }
+});
+
+it('knows why a package without a clear licence may be shipped', () => {
+  const read = (file: string) => readFileSync(join(root, 'node_modules', file), 'utf8');
+  expect(Object.keys(foundLicences)).toEqual(['dejavu-fonts-ttf', 'error']);
+  expect(read('dejavu-fonts-ttf/LICENSE')).toMatch(
+    /Bitstream Vera[^]*DejaVu changes are in public/,
+  );
+  expect(JSON.parse(read('error/package.json')).licenses).toMatchObject([{ type: 'MIT' }]);
+});
+
+it('ships the licence of the copied parts of tfjs-node-gpu', () => {
+  const { files } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
+  expect(files).toContain('worker/native/tfjs-node-gpu.LICENSE');
+  expect(readFileSync(join(root, 'worker/native/tfjs-node-gpu.LICENSE'), 'utf8')).toMatch(
+    /Apache License\s+Version 2\.0/,
+  );
+});
