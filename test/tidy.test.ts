@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -63,6 +63,35 @@ describe('the source tree', () => {
         counts.set(parentPath, (counts.get(parentPath) ?? 0) + 1);
     }
     expect([...counts].filter(([, count]) => count > 25)).toEqual([]);
+  });
+
+  it('has scripts that import and run only files that exist, or that the build makes', () => {
+    const scripts = [...folders, 'bin', 'deploy', '.ci'].flatMap((top) =>
+      readdirSync(join(root, top), { recursive: true, encoding: 'utf8' })
+        .map((file) => join(top, file))
+        .filter((file) => /\.(mjs|sh)$/.test(file)),
+    );
+    const isThere = (path: string) => {
+      const source = path.replace(/^dist\//, '');
+      return [path, source, source.replace(/\.js$/, '.ts')].some((each) =>
+        existsSync(join(root, each)),
+      );
+    };
+    const missing = scripts.flatMap((file) => {
+      const text = readFileSync(join(root, file), 'utf8');
+      const imports = [...text.matchAll(/(?:from|import\() ?['`](\.[^'`]+)['`]/g)].map(
+        ([, target = '']) => join(dirname(file), target),
+      );
+      const folder = /cd "\$\(dirname "\$0"\)\/([./]+)"/.exec(text)?.[1];
+      const programs =
+        folder === undefined
+          ? []
+          : [...text.matchAll(/^(test\/\S+\.sh)/gm)].map(([, program = '']) =>
+              join(dirname(file), folder, program),
+            );
+      return [...imports, ...programs].filter((path) => !isThere(path)).map((p) => `${file}: ${p}`);
+    });
+    expect(missing).toEqual([]);
   });
 
   it('has TensorFlow in worker/engines and worker/native only', () => {

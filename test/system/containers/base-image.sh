@@ -4,7 +4,7 @@
 # variables say where its storage is.
 set -eu
 scratch=$1
-cd "$(dirname "$0")/../.."
+cd "$(dirname "$0")/../../.."
 
 test/install-nodes.sh
 node=$PWD/.mnist-dist/nodes/22/node_modules/node-linux-$(node -p process.arch)/bin/node

@@ -35,7 +35,7 @@ async function testContainers() {
   const status = await main(['setup']);
   if (status !== 0) return status;
   const vitest = join(root, 'node_modules', '.bin', 'vitest');
-  const config = join('test', 'containers', 'vitest.config.ts');
+  const config = join('test', 'system', 'containers', 'vitest.config.ts');
   return (
     spawnSync(vitest, ['run', '--config', config], { cwd: root, stdio: 'inherit' }).status ?? 1
   );

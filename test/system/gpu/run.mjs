@@ -13,8 +13,7 @@ const isReady = await prepare().then(
 if (isReady) process.exitCode = await testGpu();
 
 async function testGpu() {
-  const native = (name) => import(`../../../dist/worker/native/${name}.js`);
-  const { listGpus } = await native('devices');
+  const { listGpus } = await import('../../../dist/worker/native/gpu-list.js');
   const gpus = await listGpus();
   if (gpus.length === 0) {
     process.stdout.write('skipped: nvidia-smi lists no GPU on this machine\n');
@@ -23,10 +22,10 @@ async function testGpu() {
   const { main } = await import('../../../dist/cli/main.js');
   const status = await main(['setup', '--gpu']);
   if (status !== 0) return status;
-  const { ensureTensorFlow } = await native('ensure');
-  const { workerEnvironment } = await native('environment');
+  const { ensureTensorFlow } = await import('../../../dist/worker/native/ensure.js');
+  const { workerEnvironment } = await import('../../../dist/worker/native/device-environment.js');
   const engine = await ensureTensorFlow({ device: 'gpu' }, () => undefined);
-  const { findUsableGpus } = await native('usable-gpus');
+  const { findUsableGpus } = await import('../../../dist/worker/native/usable-gpus.js');
   const environment = workerEnvironment(
     engine,
     { threads: 1, device: 'cuda:0' },
