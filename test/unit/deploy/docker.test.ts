@@ -167,7 +167,7 @@ describe('deploy/docker/Dockerfile', () => {
       '"/opt/mnist-dist/healthy.mjs"',
       '"/opt/mnist-dist/health.mjs"',
     ],
-    ['a missing file', 'COPY worker/native/support.cc', 'COPY worker/native/supports.cc'],
+    ['a missing file', 'COPY deploy/docker/healthy.mjs', 'COPY deploy/docker/healthi.mjs'],
     ['a misspelt variable', 'MNIST_DIST_RUNS_DIR', 'MNIST_DIST_RUN_DIR'],
     ['a misspelt command', ' setup ', ' setups '],
     ['a misspelt flag', '--offline', '--off-line'],
