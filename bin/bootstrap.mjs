@@ -7,7 +7,6 @@ import {
   mkdirSync,
   readFileSync,
   readdirSync,
-  renameSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
@@ -263,8 +262,7 @@ async function build(say, lease) {
   }
   copyTfjsNode(join(fresh, 'tfjs-node-gpu'));
   writeFileSync(join(fresh, '.stamp'), digest);
-  if (existsSync(dist)) renameSync(dist, join(lease.folder, 'old'));
-  renameSync(fresh, dist);
+  lease.replace(fresh, dist);
   say(`mnist-dist: built in ${seconds(started)} s`);
 }
 

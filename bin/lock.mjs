@@ -102,6 +102,26 @@ class Lease {
     if (!this.isHeld) throw new Error(`${this.#directory} was taken over by another process`);
   }
 
+  /**
+   * Moves a folder from the owner's folder to `target`, and what was there into the owner's folder.
+   * Throws if another process has taken the lock.
+   * @param {string} fresh
+   * @param {string} target
+   */
+  replace(fresh, target) {
+    this.check();
+    if (existsSync(target)) {
+      try {
+        renameSync(target, join(this.folder, 'old'));
+      } catch (error) {
+        // overlayfs cannot rename a folder of a lower layer, such as one in a container's image.
+        if (codeOf(error) !== 'EXDEV') throw error;
+        rmSync(target, { recursive: true });
+      }
+    }
+    renameSync(fresh, target);
+  }
+
   renew() {
     try {
       appendFileSync(join(this.folder, RENEWALS_FILE), '.');
@@ -121,7 +141,7 @@ class Lease {
  * takeovers. Throws LockError if the lock cannot be acquired.
  * @template T
  * @param {string} directory
- * @param {(lease: Pick<Lease, 'folder' | 'check'>) => Promise<T>} action
+ * @param {(lease: Pick<Lease, 'folder' | 'check' | 'replace'>) => Promise<T>} action
  * @param {(line: string) => void} say
  * @param {Time} time
  * @returns {Promise<T>}

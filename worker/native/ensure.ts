@@ -110,13 +110,7 @@ async function setUp(
   );
   const bindings = join(places.cache, 'bindings', key.digest('hex').slice(0, 16));
   if (readManifest(bindings) === undefined) {
-    await buildBinding(
-      early ?? (await requireCompiler()),
-      library,
-      bindings,
-      places.temporary,
-      report,
-    );
+    await buildBinding(early ?? (await requireCompiler()), library, bindings, lease, report);
   }
   await requireGpuIfNamed(options, library);
   lease.check();
@@ -172,10 +166,10 @@ async function buildBinding(
   compiler: Compiler,
   library: Library,
   target: string,
-  temporary: string,
+  lease: Lease,
   report: Report,
 ): Promise<void> {
-  const output = join(temporary, 'binding');
+  const output = join(lease.folder, 'binding');
   mkdirSync(output, { recursive: true });
   report({ text: `compiling TensorFlow's binding (${compiler.version})` });
   await compileBinding(compiler, library.directory, output);
@@ -206,9 +200,7 @@ async function buildBinding(
   };
   writeFileSync(join(output, MANIFEST_FILE), `${JSON.stringify(manifest, undefined, 2)}\n`);
   mkdirSync(dirname(target), { recursive: true });
-  // Both renames fail if another process has taken over the lock, and with it this folder.
-  if (existsSync(target)) renameSync(target, join(temporary, 'old'));
-  renameSync(output, target);
+  lease.replace(output, target);
 }
 
 /** Checks what `--gpu` requires: without a CUDA library, TensorFlow would silently use the CPU. */

@@ -55,6 +55,16 @@ const cache = join(folder, 'cache');
 await Promise.all([1, 2, 3].map(() => withLock(join(cache, 'lock'), setUp)));
 assert.deepEqual(readdirSync(cache), []);
 
+// Set-up replaces a folder that was there before; on overlay, it is in a lower layer.
+const installed = join(process.argv[2], 'installed');
+await withLock(join(folder, 'lock'), async (lease) => {
+  const fresh = join(lease.folder, 'fresh');
+  mkdirSync(fresh);
+  writeFileSync(join(fresh, 'new'), '');
+  lease.replace(fresh, installed);
+});
+assert.deepEqual(readdirSync(installed), ['new']);
+
 const hasLinks = () => {
   try {
     linkSync(join(run, 'run.json'), join(run, 'link'));

@@ -55,7 +55,7 @@ async function locksOn(mount: string, folder: string): Promise<string> {
   const commands = [
     `mount -t tmpfs none ${folder}; cd ${folder}`,
     `trap 'cd /; umount -R ${folder}' EXIT`,
-    `mkdir m a b w; (${mount}) > /dev/null 2>&1; echo ${MOUNTED}`,
+    `mkdir -p m a/installed/old b w; (${mount}) > /dev/null 2>&1; echo ${MOUNTED}`,
     `"${process.execPath}" "${script}" m`,
   ];
   return await new Promise((resolve) => {
