@@ -7,9 +7,10 @@ import { setupProgress } from '../terminal/setup-progress.ts';
 export async function setup({ tensorflow, gpu, cpu, offline }: SetupOptions): Promise<number> {
   const device = gpu ? 'gpu' : cpu ? 'cpu' : undefined;
   const progress = setupProgress(stderr);
-  const native = await ensureTensorFlow({ tensorflow, device, offline }, progress.report).finally(
-    progress.end,
-  );
+  const native = await ensureTensorFlow(
+    { tensorflow, device, offline, isTested: true },
+    progress.report,
+  ).finally(progress.end);
   stdout.write(`TensorFlow ${native.version} (${native.device}): ${native.library}`);
   return 0;
 }

@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Disk } from '../../shared/disk/disk.ts';
 import { systemCode } from '../../shared/disk/system-error.ts';
 import { diskError } from '../../shared/disk/whole-file.ts';
 import { ClusterError } from '../../shared/errors.ts';
+import { MAX_LOCK_TRIES } from '../../shared/limits.ts';
 
 /**
  * Staging folders: each coordinator of a run writes files to its own folder and then renames them
@@ -67,10 +68,11 @@ export function nextNumber(highest: number, directory: string): number {
 
 /**
  * Removes a folder with its files, including files that are added in the meantime. Leaves anything
- * else in place, such as a link to a folder. Rejects with DISK.
+ * else in place, such as a link to a folder. A folder that cannot be emptied only loses its number:
+ * FUSE keeps a removed file under another name while a process has it open. Rejects with DISK.
  */
 export async function removeFolder(path: string, disk: Disk): Promise<void> {
-  for (;;) {
+  for (let attempt = 0; attempt < MAX_LOCK_TRIES; attempt++) {
     try {
       const folder = await disk.openFolder(path);
       try {
@@ -82,8 +84,15 @@ export async function removeFolder(path: string, disk: Disk): Promise<void> {
     } catch (error) {
       const code = systemCode(error);
       if (code === 'ENOENT' || code === 'ENOTDIR') return;
-      if (code !== 'ENOTEMPTY') throw diskError(path, error);
+      // NFS reports EBUSY for a removed file that a process has open.
+      if (code !== 'ENOTEMPTY' && code !== 'EBUSY') throw diskError(path, error);
     }
+  }
+  if (NEW.test(basename(path))) return;
+  try {
+    await disk.rename(path, newStagingPath(dirname(path)));
+  } catch (error) {
+    if (systemCode(error) !== 'ENOENT') throw diskError(path, error);
   }
 }
 

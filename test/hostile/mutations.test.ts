@@ -77,6 +77,13 @@ function repaired(frame: Buffer, headerBytes: number): Buffer {
   return bytes;
 }
 
+let dialled = 0;
+/** One address may open only a limited number of worker connections in quick succession. */
+function nextAddress(): string {
+  const block = 2 + Math.floor(dialled++ / 100);
+  return `127.${block >> 16}.${(block >> 8) & 255}.${block & 255}`;
+}
+
 /**
  * One connection sends none, part or all of the introduction, then the mutated frame, then two
  * hellos, the second of which always ends the connection.
@@ -89,7 +96,7 @@ async function attack(target: Target, random: Random, isRepaired: boolean): Prom
   const before = random.pick([[], [introduction()], [introduction(target.fingerprint)]]);
   const last = [hello, hello].map((message) => webSocketFrame(encodeHeader(message)));
   const first = Buffer.concat([...before, webSocketFrame(frame), ...last]);
-  const attacker = Attacker.upgrade(target.port, { first });
+  const attacker = Attacker.upgrade(target.port, { first, localAddress: nextAddress() });
   attacker.manners = 'resets';
   const { close } = await attacker.ended;
   expect(CLOSE_CODES).toContain(close);

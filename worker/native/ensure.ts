@@ -42,6 +42,8 @@ export interface SetupOptions {
   readonly offline?: boolean | undefined;
   /** Where the link to the binding goes; by default, into this checkout. */
   readonly link?: string | undefined;
+  /** Whether to test a binding that looks complete, and to rebuild it if it does not work. */
+  readonly isTested?: boolean | undefined;
 }
 
 /**
@@ -55,18 +57,22 @@ export async function ensureTensorFlow(
   report: Report,
 ): Promise<NativeEngine> {
   const ready = readyTensorFlow(options.link);
-  if (ready !== undefined && suits(ready, options)) return ready;
+  const suitable = ready !== undefined && suits(ready, options) ? ready : undefined;
+  const damage = options.isTested === true ? await damageOf(suitable) : undefined;
+  if (suitable !== undefined && damage === undefined) return suitable;
+  if (damage !== undefined) report({ text: `rebuilding TensorFlow's binding: ${damage}` });
   const cache = cacheDirectory();
   createCache(cache);
   requireExecutable(cache);
   const say = (text: string): void => report({ text });
   const action = async (lease: Lease): Promise<NativeEngine> => {
     // Another process may have completed the set-up while this one waited for the lock.
-    const meanwhile = readyTensorFlow(options.link);
+    const meanwhile = damage === undefined ? readyTensorFlow(options.link) : undefined;
     if (meanwhile !== undefined && suits(meanwhile, options)) return meanwhile;
     // Older versions used this folder.
     rmSync(join(cache, 'tmp'), { recursive: true, force: true });
-    return await setUp(options, { cache, temporary: lease.folder }, lease, report);
+    const places = { cache, temporary: lease.folder };
+    return await setUp(options, places, lease, damage !== undefined, report);
   };
   return await withLock(join(cache, 'lock'), action, say).catch((error: unknown) => {
     if (error instanceof LockError)
@@ -88,6 +94,17 @@ function notWritten(cache: string, error: unknown): ClusterError {
   );
 }
 
+/** Why the binding of a complete set-up does not work; undefined if it works. */
+async function damageOf(ready: NativeEngine | undefined): Promise<string | undefined> {
+  if (ready === undefined) return undefined;
+  try {
+    await smokeTest(ready.binding, ready.environment);
+    return undefined;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
+
 function suits(ready: NativeEngine, options: SetupOptions): boolean {
   if (options.tensorflow !== undefined) return false;
   return options.device === undefined || (options.device === 'gpu') === (ready.device === 'cuda');
@@ -97,6 +114,7 @@ async function setUp(
   options: SetupOptions,
   places: LibraryPlaces,
   lease: Lease,
+  isDamaged: boolean,
   report: Report,
 ): Promise<NativeEngine> {
   // Reports a missing compiler before 274 MB are downloaded.
@@ -109,7 +127,7 @@ async function setUp(
     `${BINDING_FORMAT} ${library.identity} ${library.directory} ${sourcesDigest()}`,
   );
   const bindings = join(places.cache, 'bindings', key.digest('hex').slice(0, 16));
-  if (readManifest(bindings) === undefined) {
+  if (isDamaged || readManifest(bindings) === undefined) {
     await buildBinding(early ?? (await requireCompiler()), library, bindings, lease, report);
   }
   await requireGpuIfNamed(options, library);

@@ -1,7 +1,8 @@
 // Uses both locks on a folder's file system, as their owners and successors would. Prints what the
 // file system supports; fails if a lock fails.
 import assert from 'node:assert/strict';
-import { linkSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, linkSync, mkdirSync, openSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { withLock } from '../../../../dist/bin/lock.mjs';
 import { systemProcesses } from '../../../../dist/coordinator/run-directory/processes.js';
@@ -31,9 +32,12 @@ await first.renew();
 await writeWhole(join(run, 'run.json'), 'first', systemDisk, first.staging);
 
 // Another host takes the run over. The first host then resumes, but cannot write anything.
+// Another process reads a file of the first one; FUSE then keeps the file under another name.
+const reader = openSync(join(first.staging, 'owner.json'));
 const second = await RunLock.take(run, true, place(elsewhere));
 await second.removeOlderStaging();
 assert.equal(await first.status(), 'taken');
+closeSync(reader);
 await assert.rejects(writeWhole(join(run, 'run.json'), 'late', systemDisk, first.staging));
 await assert.rejects(first.renew());
 await first.release();

@@ -19,7 +19,7 @@ import {
   type Processes,
 } from '../../../../coordinator/run-directory/processes.ts';
 import { RunLock, writerOf } from '../../../../coordinator/run-directory/run-lock.ts';
-import { systemDisk } from '../../../../shared/disk/disk.ts';
+import { systemDisk, type Disk } from '../../../../shared/disk/disk.ts';
 import { systemClock, type Clock } from '../../../../shared/clock.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
@@ -350,6 +350,34 @@ describe("a run's lock", () => {
     mkdirSync(folder);
     expect(await lock.status()).toBe('gone');
     await lock.release();
+  });
+
+  it('fences off a folder that FUSE does not empty while a file in it is open', async () => {
+    const folder = temporaryFolder();
+    const suspended = await take(folder, false, processesOf({ host: 'elsewhere' }));
+    const next = await take(folder, true);
+    const disk: Disk = {
+      ...systemDisk,
+      // FUSE renames a removed file that a process has open to a hidden name in the same folder.
+      openFolder: async (path) => {
+        const opened = await systemDisk.openFolder(path);
+        return {
+          list: () => opened.list(),
+          remove: () => Promise.resolve(),
+          close: () => opened.close(),
+        };
+      },
+    };
+    const fenced = await RunLock.take(folder, true, {
+      disk,
+      clock: quickClock(),
+      processes: processesOf({ host: 'a third one' }),
+    });
+    await fenced.removeOlderStaging();
+    expect(existsSync(suspended.staging)).toBe(false);
+    expect(existsSync(next.staging)).toBe(false);
+    expect(await next.status()).toBe('taken');
+    expect(await fenced.status()).toBe('held');
   });
 
   it('never follows a link with the name of a staging folder', async () => {

@@ -116,6 +116,15 @@ describe.skipIf(installed === undefined)(
       expect(steps.filter((text) => text.startsWith('compiling'))).toHaveLength(2);
       expect(readFileSync(join(link, 'manifest.json'), 'utf8')).toContain(first.version);
 
+      // The size stays the same, so only a test of the binding notices it.
+      const working = readFileSync(first.binding);
+      writeFileSync(first.binding, Buffer.alloc(working.length));
+      const tested = { link, isTested: true, offline: true };
+      await expect(ensureTensorFlow(tested, report)).rejects.toThrow(/offline/);
+      expect(steps).toContainEqual(expect.stringMatching(/^rebuilding TensorFlow's binding: /));
+      writeFileSync(first.binding, working);
+      expect(await ensureTensorFlow(tested, report)).toEqual(first);
+
       await expect(ensureTensorFlow({ ...options, device: 'gpu' }, ignore)).rejects.toThrow(
         /--gpu/,
       );
