@@ -26,7 +26,9 @@ export default defineConfig({
           include: ['test/**/*.test.ts'],
           exclude: ['test/*.test.ts', 'test/unit/**/!(tensorflow|bench).test.ts', 'test/system/**'],
           testTimeout: 120_000,
-          maxWorkers,
+          // One file at a time: some tests measure CPU time or memory.
+          fileParallelism: false,
+          sequence: { groupOrder: 1 },
         },
       },
       {
@@ -38,7 +40,7 @@ export default defineConfig({
           testTimeout: 300_000,
           // Each file uses the whole machine.
           fileParallelism: false,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
         },
       },
       {
@@ -47,7 +49,7 @@ export default defineConfig({
           include: ['test/system/gpu/**/*.test.ts'],
           testTimeout: 600_000,
           fileParallelism: false,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
     ],

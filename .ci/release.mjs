@@ -127,7 +127,7 @@ async function checkTag(version) {
   const { version: current } = packageOf(root);
   if (tags.includes(`v${version}`) && current === version) return;
   throw new ReleaseError(
-    `HEAD is not the release ${version}: its tags are "${tags.join(' ')}", and package.json has ` +
+    `HEAD is not release ${version}: its tags are "${tags.join(' ')}", and package.json has ` +
       `version ${current}`,
     `check out v${version}, which npm run release -- ${version} makes`,
   );

@@ -29,7 +29,7 @@ export const MAX_CHALLENGE_TEXT_BYTES = 1024;
 export const DATA_PIECE_BYTES = 1024 ** 2;
 /** Maximum length of the name of a run or a worker. */
 export const MAX_NAME_CHARACTERS = 64;
-/** Maximum length of a text from a peer, such as the reason for closing a connection. */
+/** Maximum length of a string from a peer, such as the reason for closing a connection. */
 export const MAX_TEXT_CHARACTERS = 1024;
 /** Maximum number of parts (shards or chunks) in one lease message. */
 export const MAX_LEASED_PARTS = 256;
@@ -103,11 +103,11 @@ export const REFUSAL_INTERVAL_MILLISECONDS = 60_000;
  * Delay before a failed TLS handshake is logged: the peer may have wanted only the certificates.
  */
 export const HANDSHAKE_DOUBT_MILLISECONDS = 5_000;
-/** Deadline for a new connection to prove that it knows the token, TLS handshake included. */
+/** Time limit for a new connection to prove that it knows the token, TLS handshake included. */
 export const NEWCOMER_LIMIT_MILLISECONDS = 5_000;
-/** Deadline for the worker's hello after the upgrade. */
+/** Time limit for the worker's hello after the upgrade. */
 export const HELLO_LIMIT_MILLISECONDS = 10_000;
-/** Deadline for an HTTP request. */
+/** Time limit for an HTTP request. */
 export const REQUEST_LIMIT_MILLISECONDS = 10_000;
 /** Interval between two checks for HTTP requests that take too long. */
 export const REQUEST_CHECK_MILLISECONDS = 1_000;
@@ -115,7 +115,7 @@ export const REQUEST_CHECK_MILLISECONDS = 1_000;
 export const HEARTBEAT_INTERVAL_MILLISECONDS = 2_000;
 /** How long a peer may be silent before it is disconnected. */
 export const IDLE_LIMIT_MILLISECONDS = 20_000;
-/** Deadline for a peer or a child process to finish after being told to stop. */
+/** Time limit for a peer or a child process to finish after being told to stop. */
 export const CLOSE_LIMIT_MILLISECONDS = 2_000;
 /** First pause before a worker dials again; each further pause is twice as long. */
 export const FIRST_REDIAL_MILLISECONDS = 100;
@@ -143,7 +143,7 @@ export const STDIN_RETRY_MILLISECONDS = 20;
 export const MAX_PEM_FILE_BYTES = 1024 ** 2;
 /** Maximum number of certificates in a coordinator's chain. */
 export const MAX_CHAIN_CERTIFICATES = 16;
-/** Lifetime of a certificate without --days. */
+/** Default of --days: the lifetime of a certificate. */
 export const DEFAULT_CERTIFICATE_DAYS = 365;
 /** Maximum lifetime of a certificate. */
 export const MAX_CERTIFICATE_DAYS = 3650;
@@ -185,9 +185,9 @@ export const MAX_KEPT_CHECKPOINTS = 10_000;
 export const GRADIENT_NORM_MILLISECONDS = 250;
 
 // Scheduling of workers.
-/** How long to wait for workers without --rdzv-timeout. */
+/** Default of --rdzv-timeout: how long to wait for workers. */
 export const DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS = 600;
-/** Deadline for a worker to load the data and build its engine. */
+/** Time limit for a worker to load the data and build its engine. */
 export const DEFAULT_PREPARE_LIMIT_MILLISECONDS = 300_000;
 /** Longest time to prepare that a worker may request. */
 export const MAX_PREPARE_LIMIT_MILLISECONDS = 1_800_000;
@@ -299,7 +299,7 @@ export const MAX_IMAGE_PIXELS = 2 ** 24;
 export const MAX_DATASET_CANDIDATES = 64;
 /** Maximum total size of the datasets that workers on this machine have fetched and cached. */
 export const MAX_DATASET_CACHE_BYTES = 4 * 1024 ** 3;
-/** Deadline for a pipe that was passed to an option to reach its end. */
+/** Time limit for a pipe that was passed to an option to reach its end. */
 export const PIPE_LIMIT_MILLISECONDS = 30_000;
 /** Interval between two reads of a pipe while it has no data. */
 export const PIPE_POLL_MILLISECONDS = 10;
@@ -345,7 +345,7 @@ export const STABLE_MILLISECONDS = 10_000;
 export const MAX_FAILED_STARTS = 3;
 /** Number of recent output lines that are shown when a process of `local` fails. */
 export const MAX_REMEMBERED_LINES = 20;
-/** Deadline for a process to exit by itself after its parent has exited. */
+/** Time limit for a process to exit by itself after its parent has exited. */
 export const ORPHAN_LIMIT_MILLISECONDS = 2_000;
 /** Interval between two readings of the clock in an idle process. */
 export const CLOCK_LOOK_MILLISECONDS = 500;
@@ -357,9 +357,9 @@ export const PROCESSOR_LOOK_MILLISECONDS = 20;
 // Engine set-up and GPUs.
 /** Output kept from a program that set-up runs. */
 export const MAX_PROGRAM_OUTPUT_CHARACTERS = 1024 ** 2;
-/** Deadline for a program to print its version or a list of GPUs. */
+/** Time limit for a program to print its version or a list of GPUs. */
 export const PROGRAM_ANSWER_LIMIT_MILLISECONDS = 30_000;
-/** Deadline for the first computation after TensorFlow has been set up. */
+/** Time limit for the first computation after TensorFlow has been set up. */
 export const SMOKE_LIMIT_MILLISECONDS = 300_000;
 /** Interval between two readings of a pip download's progress. */
 export const DOWNLOAD_LOOK_MILLISECONDS = 500;
@@ -376,7 +376,7 @@ export const MAX_GPUS = 16;
 export const MAX_GPU_WATTS = 100_000;
 /** Interval between two queries that a worker sends to nvidia-smi. */
 export const GPU_INTERVAL_MILLISECONDS = 5_000;
-/** Deadline for nvidia-smi to answer. */
+/** Time limit for nvidia-smi to answer. */
 export const GPU_ANSWER_LIMIT_MILLISECONDS = 10_000;
 /** Pause after a query that nvidia-smi did not answer. */
 export const GPU_RETRY_MILLISECONDS = 60_000;
@@ -406,9 +406,9 @@ export const MAX_STORE_ATTEMPTS = 5;
 export const FIRST_STORE_RETRY_MILLISECONDS = 250;
 /** Longest pause between two attempts. */
 export const MAX_STORE_RETRY_MILLISECONDS = 5_000;
-/** Deadline for connecting to a store. */
+/** Time limit for connecting to a store. */
 export const STORE_CONNECT_MILLISECONDS = 10_000;
-/** Deadline for a store to send or accept the next bytes. */
+/** Time limit for a store to send or accept the next bytes. */
 export const STORE_SILENCE_MILLISECONDS = 30_000;
 /** How long a new run waits for an answer from its store before it starts without one. */
 export const STORE_LOOK_MILLISECONDS = 10_000;

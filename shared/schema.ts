@@ -7,7 +7,7 @@ export function issuesOf(error: z.ZodError): string {
 }
 
 /**
- * The schema of a text from a peer. Such a text is logged and shown in many places, so its
+ * The schema of a string from a peer. Such a string is logged and shown in many places, so its
  * unprintable characters are replaced when it is parsed.
  */
 export const foreignText = (max: number) => z.string().max(max).overwrite(visible);

@@ -77,7 +77,7 @@ function fixOf(code: string, { protocol, hostname, host, port }: URL): string {
       );
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
-      return `"${hostname}" has no address: check the name, or dial the IP address`;
+      return `"${hostname}" cannot be resolved: check the name and DNS, or use the IP address`;
     case 'ETIMEDOUT':
     case 'EHOSTUNREACH':
     case 'ENETUNREACH':

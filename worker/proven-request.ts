@@ -187,7 +187,7 @@ function refusalOf(
         `the coordinator at ${at} is still setting up its run`,
       );
     case 409:
-      return new ClusterError('UNREACHABLE', `the coordinator at ${at} started a different run`);
+      return new ClusterError('UNREACHABLE', `the coordinator at ${at} now serves a different run`);
     default:
       return new ClusterError(
         'PROTOCOL',

@@ -19,7 +19,7 @@ export function shortened(text: string, ems: number): string {
   return `${characters.join('').trimEnd()}…`;
 }
 
-/** Approximate width of a text in DejaVu Sans, in ems; rarely less than the actual width. */
+/** Approximate width of a string in DejaVu Sans, in ems; rarely less than the actual width. */
 export function widthOf(text: string): number {
   return Array.from(text, emsOf).reduce((sum, ems) => sum + ems, 0);
 }

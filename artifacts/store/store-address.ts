@@ -17,7 +17,7 @@ const BUCKET = /^(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+$)[a-z0-9][a-z0-9.-]{1,61}[a-z0-
 // oxlint-disable-next-line no-control-regex -- the pattern finds them
 const UNSAFE = /[\u0000-\u001f\u007f\\?#]/;
 
-/** Whether a text is the URI of a store, rather than a file or a run on this machine. */
+/** Whether a string is the URI of a store, rather than a file or a run on this machine. */
 export function isStoreUri(text: string): boolean {
   return /^(?:file|s3):/i.test(text);
 }

@@ -3,7 +3,7 @@ import { FILE_NAME } from '../../shared/files/artifacts-manifest.ts';
 import { MAX_STORE_FOLDERS } from '../../shared/limits.ts';
 
 /**
- * Whether a text is a valid name for a file in a store, such as `run.json` or `artifacts/loss.svg`.
+ * Whether a string is a valid file name in a store, such as `run.json` or `artifacts/loss.svg`.
  * Only valid names become keys and paths, so no name can lead out of the store or a directory: no
  * `..`, no absolute path, no NUL, no backslash, no hidden file.
  */
@@ -12,7 +12,7 @@ export function isStoreName(name: string): boolean {
   return segments.length <= MAX_STORE_FOLDERS + 1 && segments.every(isSegment);
 }
 
-/** Whether a text is a valid part of such a name. */
+/** Whether a string is a valid part of such a name. */
 export function isSegment(text: string): boolean {
   return FILE_NAME.test(text);
 }

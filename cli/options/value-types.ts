@@ -4,9 +4,9 @@ import { MAX_NAME_CHARACTERS } from '../../shared/limits.ts';
 import { synonymOf } from './synonyms.ts';
 
 /**
- * A type of option value: how a text from a flag, a variable or a YAML scalar becomes a value, and
- * which texts are allowed. `format` is the inverse of `parse`, for the command line of a child
- * process.
+ * A type of option value: how a string from a flag, a variable or a YAML scalar becomes a value,
+ * and which strings are allowed. `format` is the inverse of `parse`, for the command line of a
+ * child process.
  */
 export interface ValueType<T> {
   /** The placeholder after the flag in the help; undefined for a switch. */
@@ -17,7 +17,7 @@ export interface ValueType<T> {
   readonly allowed: string;
   /** The allowed words of a type that has only a few, for "did you mean". */
   readonly words: readonly string[];
-  /** The allowed word for a text that other programs use, if there is one. */
+  /** The allowed word for a string that other programs use, if there is one. */
   meant?(text: string): string | undefined;
   /** The value, or undefined if the text is not allowed. */
   parse(text: string): T | undefined;

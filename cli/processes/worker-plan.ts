@@ -54,7 +54,7 @@ function workerCount({ nprocPerNode, engine, device }: WorkerChoice, gpus: numbe
   if (gpus > 0) return gpus;
   throw new ClusterError(
     'ENGINE',
-    '--nproc-per-node gpu, but the workers would compute without a GPU ' +
+    '--nproc-per-node gpu was given, but the workers would not use a GPU ' +
       `(--engine ${engine}, --device ${device})`,
     { fix: 'use a number, or set up TensorFlow for GPUs: npx mnist-dist setup --gpu' },
   );

@@ -7,7 +7,7 @@ const WIDE = new RegExp(
 const NARROW = /^[\u0020-\u02ff]*$/;
 const segmenter = new Intl.Segmenter();
 
-/** The terminal columns that a text takes up: two per wide character, none per combining mark. */
+/** The terminal columns that a string takes up: two per wide character, none per combining mark. */
 export function columnsOf(text: string): number {
   if (NARROW.test(text)) return text.length;
   return charactersOf(text).reduce((sum, character) => sum + widthOf(character), 0);

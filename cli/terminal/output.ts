@@ -114,7 +114,7 @@ function widthOf({ columns }: TerminalStream): number {
 export const stdout = new Output(process.stdout, process.env);
 export const stderr = new Output(process.stderr, process.env);
 
-/** Splits a text into the lines that `write` takes. */
+/** Splits a string into the lines that `write` takes. */
 export function linesOf(text: string): string[] {
   return text.replace(/\n$/, '').split('\n');
 }

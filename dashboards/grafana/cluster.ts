@@ -255,7 +255,7 @@ const network: readonly PanelSource[] = [
     title: 'Waiting to be sent',
     unit: 'bytes',
     description:
-      'Bytes queued for a worker. A growing line means that the worker hangs or that the ' +
+      'Bytes queued for a worker. A rising line means that the worker is hung or the ' +
       'network is too slow.',
   }),
 ];
@@ -284,7 +284,7 @@ const disk: readonly PanelSource[] = [
     title: 'Waiting for the disk',
     unit: 'bytes',
     description:
-      'Bytes of metrics.jsonl and events.jsonl that have not been written yet. A growing line ' +
+      'Bytes of metrics.jsonl and events.jsonl that have not been written yet. A rising line ' +
       'means that the disk is full or too slow.',
   }),
 ];

@@ -47,10 +47,10 @@ export function wrongIdxLength(
   bytes: string,
 ): ClusterError {
   const what = Number(bytes) < header.totalBytes ? 'is truncated' : 'has trailing bytes';
-  const announced = `${describe(header, kind)}, ${header.totalBytes} bytes`;
+  const declared = `${describe(header, kind)}, ${header.totalBytes} bytes`;
   return new ClusterError(
     'DATA',
-    `${file} ${what}: its header announces ${announced}, but the file has ${bytes}`,
+    `${file} ${what}: its header declares ${declared}, but the file has ${bytes}`,
     {
       fix: 'copy or download the file again',
     },
@@ -78,9 +78,13 @@ export function parseIdxHeader(bytes: Uint8Array, kind: IdxKind, file: string): 
       fix: 'use a file with at least one sample',
     });
   if (rows === 0 || columns === 0 || rows * columns > MAX_INPUTS) {
-    throw new ClusterError('DATA', `${file} announces images of ${rows} x ${columns} pixels`, {
-      fix: `use images of 1 to ${MAX_INPUTS} pixels (MAX_INPUTS)`,
-    });
+    throw new ClusterError(
+      'DATA',
+      `the header of ${file} declares images of ${rows} x ${columns} pixels`,
+      {
+        fix: `use images of 1 to ${MAX_INPUTS} pixels (MAX_INPUTS)`,
+      },
+    );
   }
   return {
     samples,

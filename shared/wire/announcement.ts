@@ -76,8 +76,9 @@ export function encodeAnswer(announcement: Announcement, id: number): Buffer {
   const { coordinator, run, protocol, version, ca = WITHOUT_TLS } = announcement;
   const entries = Object.entries({ coordinator, run, protocol, version, ca });
   const data = entries.map(([key, value]) => `${key}=${value}`);
-  if (data.some((entry) => entry.length > MAX_TXT_BYTES))
-    throw new ClusterError('LIMIT', `an announcement cannot contain ${coordinator}`, {
+  const long = data.find((entry) => entry.length > MAX_TXT_BYTES);
+  if (long !== undefined)
+    throw new ClusterError('LIMIT', `"${long}" is too long for an announcement`, {
       fix: `use a name of fewer than ${MAX_TXT_BYTES} characters (--advertise)`,
     });
   const name = `${run.replaceAll('.', '-').slice(0, 63)}.${SERVICE}`;

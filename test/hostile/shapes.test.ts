@@ -53,7 +53,7 @@ const headers: [string, Buffer][] = [
     packed(...Array.from({ length: 1300 }, () => [0xdc, 0x0f, 0xa0])),
   ],
   ['claims a map of 4 Gi entries', packed([0xdf, 255, 255, 255, 255])],
-  ['claims a text of 4 GiB', packed([0xdb, 255, 255, 255, 255])],
+  ['declares a string of 4 GiB', packed([0xdb, 255, 255, 255, 255])],
   ['claims bytes of 4 GiB', packed([0xc6, 255, 255, 255, 255])],
   [
     'defines records',

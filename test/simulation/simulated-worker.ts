@@ -212,7 +212,7 @@ export class SimulatedWorker {
     try {
       for (const effect of effects) busy = this.#perform(effect, next.tensor, busy);
     } catch (error) {
-      // A step is not computed without its weights.
+      // Computing throws if the step has no weights; the session then fails, as in a real worker.
       if (!(error instanceof ClusterError)) throw error;
       this.#queue.unshift({ event: { kind: 'failed', error, now: this.#now() } });
     }

@@ -34,7 +34,7 @@ export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
   const parameters = parameterCount(model);
 
   // A matrix product packs its right operand once per tensor, which takes longer than the product
-  // itself. Therefore the weights stay uploaded while they do not change: all shards of a step, and
+  // itself. The weights therefore stay uploaded until they change: all shards of a step, and
   // all chunks of an evaluation, share them.
   const known = { weights: new Float32Array(parameters), tensors: [] as readonly LayerTensors[] };
 

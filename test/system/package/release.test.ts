@@ -153,7 +153,7 @@ describe('npm run release', () => {
         commit();
       },
     ],
-    ['--tagged without the tag', ['0.3.0', '--tagged'], /HEAD is not the release/, () => undefined],
+    ['--tagged without the tag', ['0.3.0', '--tagged'], /HEAD is not release/, () => undefined],
   ])('refuses %s and changes nothing', async (_, args, says, prepare) => {
     prepare();
     const before = state();
@@ -165,7 +165,7 @@ describe('npm run release', () => {
     expect(leftovers()).toEqual([]);
   });
 
-  it('refuses a --dry-run that npm took for its own', async () => {
+  it('refuses a --dry-run that npm consumed', async () => {
     const { code, output } = await release(['0.3.0'], { npm_config_dry_run: 'true' });
     expect(code).toBe(1);
     expect(output).toMatch(/takes one version/);

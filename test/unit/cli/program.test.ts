@@ -193,7 +193,7 @@ describe('precedence', () => {
     expect(local('--runs-dir=a/~/x').options.runsDir).toBe('a/~/x');
     expect(local('', { MNIST_DIST_RUNS_DIR: '~/x' }).options.runsDir).toBe(join(home, 'x'));
   });
-  test('an option that npm took is an error', () => {
+  test('an option that npm consumed is an error', () => {
     const npm = { npm_lifecycle_event: 'start', npm_config_resume: 'true' };
     expect(refusal('local', npm)).toMatch(
       /npm took --resume as its own option.*npm start -- --resume/s,

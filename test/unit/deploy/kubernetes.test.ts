@@ -68,7 +68,7 @@ describe.each(overlays)('deploy/kubernetes/%s', (overlay) => {
     ['a wrong scheme in a probe', '"scheme":"HTTPS"', '"scheme":"HTTP"'],
     ['a wrong port in a probe', '"port":"https"', '"port":"http"'],
     [
-      'a wrong label of the pod',
+      'a wrong label on the pod',
       '"app.kubernetes.io/component":"worker"',
       '"app.kubernetes.io/component":"coordinator"',
     ],
@@ -91,7 +91,7 @@ describe.each(overlays)('deploy/kubernetes/%s', (overlay) => {
     ['a wrong kind', '"kind":"Job"', '"kind":"Jobs"'],
     ['a wrong API version', '"apiVersion":"batch/v1"', '"apiVersion":"batch/v1beta1"'],
     ['an unknown value', '"completionMode":"Indexed"', '"completionMode":"Index"'],
-    ['a text in place of a number', '"backoffLimit":20', '"backoffLimit":"20"'],
+    ['a string in place of a number', '"backoffLimit":20', '"backoffLimit":"20"'],
     ['a Secret among the manifests', '"kind":"ConfigMap"', '"kind":"Secret"'],
   ])('is rejected for a mistake: %s', (_, right, wrong) => {
     const mutants = replacements(manifests, right, wrong);

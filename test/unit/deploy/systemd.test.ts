@@ -23,7 +23,7 @@ const read = (file: string, from: string = folder) => readFileSync(join(from, fi
 const commandOf = (unit: string) => (unit.includes('worker') ? 'worker' : 'coordinator');
 const needsSystemd = missing === undefined ? '' : ` (skipped: ${missing})`;
 
-/** Replaces a text that the file must contain. */
+/** Replaces a string in the file. Fails if the string is not there. */
 function spoil(from: string, file: string, before: string, after: string): void {
   const text = read(file, from);
   expect(text).toContain(before);

@@ -153,7 +153,7 @@ describe('a worker that gets no answer suggests a fix', () => {
     expect(error).toMatchObject({ code: 'UNREACHABLE', fix: expect.stringContaining('wss://') });
   });
 
-  it('when no process listens, and when the name has no address', async () => {
+  it('when no process listens, and when the name cannot be resolved', async () => {
     const refused = await refusal(dialOf(1, { kind: 'system' }, 'ws'));
     expect(refused).toMatchObject({
       code: 'UNREACHABLE',
@@ -162,7 +162,7 @@ describe('a worker that gets no answer suggests a fix', () => {
     const unknown = await refusal(dialOf(29_400, authority(ours), 'wss', 'nowhere.invalid'));
     expect(unknown).toMatchObject({
       code: 'UNREACHABLE',
-      fix: expect.stringContaining('has no address'),
+      fix: expect.stringContaining('cannot be resolved'),
     });
   });
 });

@@ -26,7 +26,7 @@ async function inkOf(svg: string): Promise<number> {
 }
 
 describe('toPng', () => {
-  it('draws each letter of a text, even if its font is missing', async () => {
+  it('draws each letter of a string, even if its font is missing', async () => {
     const text = (letters: string, font: string) =>
       svgOf(`<text x="4" y="20" font-family="${font}" font-size="16">${letters}</text>`);
     expect(await inkOf(svgOf(''))).toBe(0);

@@ -3,7 +3,7 @@ import { columnsOf, firstColumns, padLeft, padRight } from '../../../../cli/term
 import { plainText, shortened } from '../../../../cli/terminal/styled-line.ts';
 import { confusionLines } from '../../../../cli/terminal/summary.ts';
 
-describe('the columns that a text takes up', () => {
+describe('the columns that a string takes up', () => {
   it.each([
     ['', 0],
     ['T-shirt/top', 11],

@@ -41,7 +41,7 @@ const attacks = [
 const hostile = attacks.join('');
 const DANGER = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
 
-/** The text without our own styling and line ends. */
+/** The text without our own styling, cursor movements and line endings. */
 function withoutOurs(text: string): string {
   // oxlint-disable-next-line no-control-regex -- they are what is looked for
   return text.replaceAll(/\u001b\[[0-9;]*m|\r\n|\r(\u001b\[\d+A)?\u001b\[[KJ]|\n/g, '');

@@ -32,7 +32,7 @@ describe('an audit', () => {
     expect(auditors.size).toBe(3);
   });
 
-  it('covers about the share of subtrees that its rate specifies', () => {
+  it('covers roughly the fraction of subtrees given by its rate', () => {
     const share = (rate: number, key: readonly [number, number]) => {
       const cluster = clusterOf(2, { ...long, audit: { rate, key } });
       const audited = { 2: 0, 3: 0 };

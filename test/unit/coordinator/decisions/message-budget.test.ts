@@ -22,7 +22,7 @@ const late: WorkerMessage = {
   microseconds: 1,
 };
 
-/** The messages that count; each call sends one. */
+/** The kinds of message that count against the budget; each function sends one. */
 const ways: [string, (cluster: Cluster) => void][] = [
   ['heartbeats', (cluster) => cluster.say(1, heartbeat)],
   ['GPU reports', (cluster) => cluster.say(1, { kind: 'devices', gpus: [] })],

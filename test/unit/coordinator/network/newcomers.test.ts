@@ -115,7 +115,7 @@ describe('connections that have not been admitted', () => {
     expect(ends).toEqual(['unproven']);
   });
 
-  it('count even during the handshake, and a failed handshake is counted separately', async () => {
+  it('count toward the limit during the handshake; a failed one is reported', async () => {
     const authority = await TestAuthority.make();
     const { port, ends } = await startListener(LONG_MILLISECONDS, await authority.server());
     const first = await idle(port);

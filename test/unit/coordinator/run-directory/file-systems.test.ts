@@ -48,8 +48,8 @@ const fileSystems: readonly FileSystem[] = [
 ];
 
 /**
- * Runs the script in its own mount namespace. The folder is removed only after it is unmounted: if
- * it contained a mounted image, the kernel would keep that image.
+ * Runs the script in its own mount namespace, and unmounts everything before the test removes the
+ * folder: the kernel does not free the space of an image that is still mounted.
  */
 async function locksOn(mount: string, folder: string): Promise<string> {
   const commands = [

@@ -64,7 +64,7 @@ describe('parseIdx', () => {
       /f begins with 0x1f8b0800/,
     ],
     ['no samples', labelsFile([]), 'labels', /f has no samples/],
-    ['no rows', imagesFile(1, 0, 3), 'images', /f announces images of 0 x 3 pixels/],
+    ['no rows', imagesFile(1, 0, 3), 'images', /f declares images of 0 x 3 pixels/],
     [
       'huge images',
       concatenate([Uint8Array.of(0, 0, 8, 3, 0, 0, 0, 1, 255, 255, 255, 255, 255, 255, 255, 255)]),

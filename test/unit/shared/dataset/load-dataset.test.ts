@@ -89,7 +89,7 @@ describe('a folder', () => {
     expect(Buffer.compare((await loadDataset(folder)).bytes, tinyBytes)).toBe(0);
   });
 
-  it('is loaded even if gzipped files lack .gz in their names, and through links', async () => {
+  it('is loaded through symlinks, and from gzipped files whose names lack .gz', async () => {
     await put(
       Object.fromEntries(Object.entries(tinyFiles).map(([name, file]) => [name, gzipSync(file)])),
     );

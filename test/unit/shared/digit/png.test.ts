@@ -120,7 +120,7 @@ describe('readPng rejects, with the name of the file,', () => {
     expect(await refusal(written(new Uint8Array(0)))).toContain('it is not a PNG');
   });
 
-  test('a PNG that claims no pixels or too many, before it is unpacked', async () => {
+  test('a PNG whose header declares no pixels or too many, before it is decompressed', async () => {
     const empty = deflateSync(Buffer.alloc(0));
     expect(await refusal(written(assemble(gray, 0, 5, [], empty)))).toContain('it has no pixels');
     const side = Math.sqrt(MAX_IMAGE_PIXELS);

@@ -165,7 +165,7 @@ function loadedBinding(cache: string): string {
   }).trim();
 }
 
-/** A fake TensorFlow folder, which only the linker would reject. */
+/** A fake TensorFlow folder, which only the smoke test would reject. */
 function fakeTensorFlow(folder: string): string {
   const directory = join(folder, 'tensorflow');
   mkdirSync(join(directory, 'include'), { recursive: true });
