@@ -30,21 +30,17 @@ export function chooseCoordinator(
   found: readonly Announcement[],
   credentials: Credentials,
 ): Choice {
-  const judged = found.map((announcement) => ({
-    announcement,
-    why: obstacle(announcement, credentials),
-  }));
-  const announcements = judged.flatMap((each) =>
-    each.why === undefined ? [each.announcement] : [],
-  );
-  const [announcement] = announcements;
-  if (announcement === undefined)
-    return {
-      kind: 'none',
-      obstacles: judged.map(({ why = '', ...each }) => ({ ...each, why })),
-    };
-  return announcements.length === 1
-    ? { kind: 'join', announcement }
+  const announcements: Announcement[] = [];
+  const obstacles: { announcement: Announcement; why: string }[] = [];
+  for (const announcement of found) {
+    const why = obstacle(announcement, credentials);
+    if (why === undefined) announcements.push(announcement);
+    else obstacles.push({ announcement, why });
+  }
+  const [first, second] = announcements;
+  if (first === undefined) return { kind: 'none', obstacles };
+  return second === undefined
+    ? { kind: 'join', announcement: first }
     : { kind: 'ambiguous', announcements };
 }
 

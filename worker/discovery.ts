@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { createSocket, type Socket } from 'node:dgram';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { pause } from '../shared/pause.ts';
 import {
   DISCOVERY_MILLISECONDS,
   MAX_ANNOUNCEMENTS,
@@ -39,7 +39,7 @@ export async function discover(signal: AbortSignal): Promise<Announcement[]> {
   const found = new Announcements();
   const sockets = ownNetworks().map((network) => ask(network, id, found));
   try {
-    await sleep(DISCOVERY_MILLISECONDS, undefined, { signal }).catch(() => signal.throwIfAborted());
+    await pause(DISCOVERY_MILLISECONDS, signal);
     return found.all;
   } finally {
     for (const close of sockets) close();

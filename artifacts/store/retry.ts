@@ -1,10 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ClusterError } from '../../shared/errors.ts';
 import {
   FIRST_STORE_RETRY_MILLISECONDS,
   MAX_STORE_ATTEMPTS,
   MAX_STORE_RETRY_MILLISECONDS,
 } from '../../shared/limits.ts';
+import { pause } from '../../shared/pause.ts';
 
 /** How transient failures are retried. */
 export interface RetryPolicy {
@@ -14,6 +14,7 @@ export interface RetryPolicy {
   readonly onRetry: (error: ClusterError, milliseconds: number) => void;
   /** Returns a number in [0, 1). */
   readonly random: () => number;
+  /** Rejects with the signal's reason. */
   readonly wait: (milliseconds: number, signal: AbortSignal) => Promise<void>;
 }
 
@@ -26,7 +27,7 @@ export function systemRetryPolicy(
     signal,
     onRetry,
     random: Math.random,
-    wait: (milliseconds, signal) => sleep(milliseconds, undefined, { signal }),
+    wait: pause,
   };
 }
 
@@ -62,7 +63,7 @@ export async function withRetries<T>(
       );
       const milliseconds = Math.round(whole * (0.5 + random() / 2));
       onRetry(said, milliseconds);
-      await wait(milliseconds, signal).catch(() => signal.throwIfAborted());
+      await wait(milliseconds, signal);
     }
   }
 }

@@ -21,10 +21,10 @@ export async function announceRun(
   log: Log,
 ): Promise<() => void> {
   // Without TLS, workers accept only the address from which the announcement comes.
-  const isListened = isLoopback(host) || (isIP(host) !== 0 && !isWildcard(host));
+  const isOneAddress = isLoopback(host) || (isIP(host) !== 0 && !isWildcard(host));
   const urlIn = (address: string): string =>
     certificate === undefined
-      ? `ws://${hostPort(isListened ? host : address, port)}`
+      ? `ws://${hostPort(isOneAddress ? host : address, port)}`
       : dialUrl({ host, port, advertise, certificate });
   try {
     const { startAnnouncer } = await import('../../coordinator/network/announcer.ts');

@@ -1,8 +1,8 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { systemClock } from '../../shared/clock.ts';
 import { ClusterError } from '../../shared/errors.ts';
+import { pause } from '../../shared/pause.ts';
 import {
   DISCOVERY_PAUSE_MILLISECONDS,
   LOCAL_PROBE_INTERVAL_MILLISECONDS,
@@ -66,9 +66,7 @@ export async function findCoordinator(
     // A worker with a limited number of attempts looks once, and then dials the default address.
     if (maxRetries !== undefined) return undefined;
     if (systemClock.now() >= deadline) throw notFound(local, maxWaitTime);
-    await sleep(LOCAL_PROBE_INTERVAL_MILLISECONDS, undefined, { signal }).catch(() =>
-      signal.throwIfAborted(),
-    );
+    await pause(LOCAL_PROBE_INTERVAL_MILLISECONDS, signal);
   }
 }
 

@@ -2,7 +2,7 @@ import { PROTOCOL, type WorkerMessage } from '../../shared/wire/messages.ts';
 import { unreachable, type ErrorCode } from '../../shared/errors.ts';
 import type { GpuReading } from '../../shared/gpu-reading.ts';
 import * as limits from '../../shared/limits.ts';
-import { fullBudget, spend } from './message-budget.ts';
+import { fullMessageBudget, spend } from './message-budget.ts';
 import { isBusy, isMissed, missLeases, openLeases, withoutWorker } from './leases.ts';
 import { andThen, close, type Effect, log, type Next } from './effects.ts';
 import type { RunEvent } from './events.ts';
@@ -61,7 +61,7 @@ function connect(
     late: false,
     isMismatched: false,
     connectedAt: now,
-    budget: fullBudget(now),
+    budget: fullMessageBudget(now),
     unanswered: 0,
     devicesAt: now,
     hasAnnounced: false,

@@ -1,3 +1,4 @@
+import type { Budget } from '../../shared/budget.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import type { ErrorCode } from '../../shared/errors.ts';
 import type { EngineIdentity } from '../../shared/engine-identity.ts';
@@ -122,17 +123,6 @@ export interface Resumed {
   readonly suspects: readonly Suspect[];
 }
 
-/**
- * A worker's budget for unrequested messages: heartbeats, reports, WebSocket pings and pongs, and
- * results that it was not asked for. It refills over time. An honest worker sends one message a
- * second, so its budget lasts even if all messages from a suspension arrive together. Requested
- * results are free, however late they come.
- */
-export interface Budget {
-  readonly messages: number;
-  readonly at: number;
-}
-
 export interface WorkerState {
   readonly slot: number;
   readonly name: string;
@@ -149,6 +139,12 @@ export interface WorkerState {
   readonly isMismatched: boolean;
   readonly connectedAt: number;
   /** How many unrequested messages it may still send. */
+  /**
+   * For unrequested messages: heartbeats, reports, WebSocket pings and pongs, and results that the
+   * worker was not asked for. An honest worker sends one message a second, so its budget lasts even
+   * if all messages from a suspension arrive together. Requested results are free, however late
+   * they come.
+   */
   readonly budget: Budget;
   /** The number of results that it was asked for and has not sent yet. */
   readonly unanswered: number;

@@ -1,14 +1,11 @@
+import { fullBudget, spendOne, type Budget } from '../../shared/budget.ts';
 import {
   MAX_ADDRESSES_WITH_UPGRADES,
   MAX_UPGRADES_PER_ADDRESS,
   UPGRADES_PER_SECOND,
 } from '../../shared/limits.ts';
 
-interface Allowance {
-  readonly upgrades: number;
-  /** When `upgrades` was counted, in milliseconds. */
-  readonly at: number;
-}
+const UPGRADES = { max: MAX_UPGRADES_PER_ADDRESS, perSecond: UPGRADES_PER_SECOND };
 
 /**
  * Limits how often one address may open a worker connection. A peer that knows the token could
@@ -17,22 +14,18 @@ interface Allowance {
  */
 export class UpgradeRate {
   /** The address with the least recent upgrade first. */
-  readonly #allowances = new Map<string, Allowance>();
+  readonly #budgets = new Map<string, Budget>();
 
   /** Whether this address may upgrade a connection now; counts the upgrade if so. */
   admits(address: string, now: number): boolean {
-    const { upgrades, at } = this.#allowances.get(address) ?? {
-      upgrades: MAX_UPGRADES_PER_ADDRESS,
-      at: now,
-    };
-    const refilled = upgrades + ((now - at) * UPGRADES_PER_SECOND) / 1000;
-    const left = Math.min(refilled, MAX_UPGRADES_PER_ADDRESS) - 1;
-    if (left < 0) return false;
-    this.#allowances.delete(address);
-    this.#allowances.set(address, { upgrades: left, at: now });
-    const [oldest] = this.#allowances.keys();
-    if (oldest !== undefined && this.#allowances.size > MAX_ADDRESSES_WITH_UPGRADES)
-      this.#allowances.delete(oldest);
+    const budget = this.#budgets.get(address) ?? fullBudget(UPGRADES, now);
+    const left = spendOne(budget, UPGRADES, now);
+    if (left === undefined) return false;
+    this.#budgets.delete(address);
+    this.#budgets.set(address, left);
+    const [oldest] = this.#budgets.keys();
+    if (oldest !== undefined && this.#budgets.size > MAX_ADDRESSES_WITH_UPGRADES)
+      this.#budgets.delete(oldest);
     return true;
   }
 }

@@ -119,9 +119,9 @@ export const guards: readonly Guard[] = [
   },
   {
     name: 'a worker that sends too many unrequested messages is disconnected',
-    file: 'coordinator/decisions/message-budget.ts',
-    line: 'if (left < 0) {',
-    without: 'if (left < -Infinity) {',
+    file: 'shared/budget.ts',
+    line: 'return remaining < 0 ? undefined : { left: remaining, at: now };',
+    without: 'return remaining < -Infinity ? undefined : { left: remaining, at: now };',
     test: 'test/unit/coordinator/decisions/message-budget.test.ts',
   },
   {
