@@ -289,7 +289,7 @@ async function gitIn(folder, ...args) {
   return (await run(`git ${args[0]}`, folder, ['git', ...args])).trimEnd();
 }
 
-/** Runs a program; resolves with its stdout, of which that of npm test is shown instead. */
+/** Runs a program. Resolves with its stdout, except for npm test, which prints it. */
 async function run(what, cwd, [program, ...args]) {
   const stdout = what === 'npm test' ? 'inherit' : 'pipe';
   child = spawn(program, args, { cwd, stdio: ['ignore', stdout, 'inherit'], detached: true });

@@ -9,7 +9,7 @@ import { EVENTS_FILE } from '../../shared/files/run-layout.ts';
 
 type EngineOptions = Pick<LocalOptions, 'engine' | 'device' | 'threads'>;
 
-/** What is known about a run's engine; run.json records all of it. */
+/** A run's engine. Events give its kind and perhaps its device; run.json gives all of it. */
 export type KnownEngine = Pick<EngineIdentity, 'kind'> &
   Partial<Pick<EngineIdentity, 'device' | 'threads'>>;
 

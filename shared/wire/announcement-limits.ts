@@ -22,7 +22,7 @@ export const LOCAL_PROBE_INTERVAL_MILLISECONDS = 500;
 export const MAX_DISCOVERY_DATAGRAMS = 256;
 /** Maximum number of different announcements that a worker considers. */
 export const MAX_ANNOUNCEMENTS = 16;
-/** Maximum number of announced coordinators of which a worker logs why it cannot join them. */
+/** Maximum number of lines in which a worker logs why it cannot join a coordinator. */
 export const MAX_LOGGED_ANNOUNCEMENTS = 64;
 /** Deadline for the coordinator on this machine to accept a connection. */
 export const LOCAL_PROBE_MILLISECONDS = 1_000;

@@ -128,7 +128,7 @@ export class Attacker {
     else this.#waiting.push(bytes);
   }
 
-  /** Writes the bytes in pieces, each of which is read before the next one is written. */
+  /** Writes the bytes in pieces, and lets the target read each piece before the next one. */
   async writeInPieces(bytes: Uint8Array, pieceBytes: number): Promise<void> {
     for (let at = 0; at < bytes.length && !this.#isGone; at += pieceBytes)
       await new Promise((resolve) =>
@@ -220,7 +220,7 @@ export class Attacker {
     if (this.#status === 101) this.#unread = this.#unread.subarray(end + 4);
   }
 
-  /** Answers the challenge once all of it has arrived. */
+  /** Answers the challenge once it has arrived completely. */
   #follow(headBytes: number): void {
     const bytes = headBytes + Number(/^content-length: (\d+)/im.exec(this.#text)?.[1]);
     const request = this.#answer?.(this.#text);

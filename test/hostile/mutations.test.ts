@@ -86,7 +86,7 @@ function nextAddress(): string {
 
 /**
  * One connection sends none, part or all of the introduction, then the mutated frame, then two
- * hellos, the second of which always ends the connection.
+ * hellos. The second hello always closes the connection.
  */
 async function attack(target: Target, random: Random, isRepaired: boolean): Promise<void> {
   const valid = validFrame(target, random);

@@ -20,7 +20,7 @@ interface ShardValues {
   readonly logits: Value;
 }
 
-/** The placeholders; those that hold samples are split into shards. */
+/** The inputs of the graph. Those that contain samples are split into shards. */
 interface Feeds {
   readonly kernels: readonly Value[];
   readonly biases: readonly Value[];
@@ -89,7 +89,7 @@ function addFeeds(graph: GraphBuilder, shape: GradientShape, layers: readonly De
   };
 }
 
-/** The placeholder for the parameter vector, split into kernels and biases. */
+/** Adds the placeholder for the parameter vector, and splits it into kernels and biases. */
 export function addWeights(
   graph: GraphBuilder,
   layers: readonly DenseLayer[],

@@ -82,7 +82,7 @@ it('a late worker may deliver any number of results that it was asked for', () =
     configuration: { ...configuration, testSamples: chunks * EVALUATION_CHUNK_ROWS, epochs: 2 },
   });
   while (cluster.state.task?.kind === 'step') cluster.answer(cluster.requests[0] ?? fail());
-  // Worker 1 is suspended during the evaluation, so worker 0 computes all of it.
+  // Worker 1 is suspended during the evaluation, so worker 0 computes every chunk.
   const late = cluster.requests.filter(({ slot }) => slot === 1);
   expect(late.length).toBeGreaterThan(MAX_SMALL_MESSAGES);
   while (cluster.state.task?.kind === 'evaluation') {

@@ -62,7 +62,9 @@ describe('an announcement', () => {
 
   it('is not encoded with a name that is too long', () => {
     const coordinator = `wss://${'a'.repeat(250)}:29400`;
-    expect(() => encodeAnswer({ ...announced, coordinator }, ID)).toThrow('is too long for an announcement');
+    expect(() => encodeAnswer({ ...announced, coordinator }, ID)).toThrow(
+      'is too long for an announcement',
+    );
   });
 
   it.each<[string, Buffer, string?]>([
