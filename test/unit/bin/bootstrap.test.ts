@@ -17,8 +17,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { thisProcess } from '../../../bin/owner.mjs';
 
 /**
- * A small checkout with a copy of bin/ and fakes of npm, tsc and asc. Each fake appends a line to
- * `calls`; the file `fail` names the fake that must fail.
+ * A small checkout with a copy of bin/ and fake versions of npm, tsc and asc. Each fake appends a
+ * line to `calls`; the file `fail` names the fake that must fail.
  */
 let checkout: string;
 

@@ -34,7 +34,7 @@ beforeEach(() => {
   beforeRename = () => undefined;
 });
 
-/** A clock that advances only while a caller waits for the lock; each wait calls `onWait`. */
+/** A clock that advances only while a caller waits for the lock. Each wait calls `onWait`. */
 function quickTime(onWait: (waited: number) => void = () => undefined) {
   const time = {
     waited: 0,
@@ -75,7 +75,7 @@ describe('the set-up lock', () => {
     );
   });
 
-  it('is tried again after another process got it first and released it', async () => {
+  it('is requested again if another process got it first', async () => {
     let renames = 0;
     beforeRename = (_, to) => {
       if (to === lock && renames++ === 0)
@@ -132,7 +132,7 @@ describe('the set-up lock', () => {
     expect(readdirSync(parent)).toEqual([]);
   });
 
-  it('is waited for while its owner renews it, with progress and a time limit', async () => {
+  it('makes others wait while it is renewed, with progress messages and a time limit', async () => {
     heldBy({ ...here, host: 'another', token: TOKEN });
     const released = quickTime((waited) => {
       renew();
@@ -159,7 +159,7 @@ describe('the set-up lock', () => {
     expect(existsSync(join(lock, 'owner.json'))).toBe(true);
   });
 
-  it('stops a suspended owner from publishing once another process has taken it over', async () => {
+  it('keeps a suspended owner from publishing once another process has taken it over', async () => {
     const target = join(parent, 'result');
     let tries = 0;
     const result = await withLock(
@@ -168,7 +168,7 @@ describe('the set-up lock', () => {
         tries += 1;
         writeFileSync(join(lease.folder, 'half'), `try ${tries}`);
         if (tries === 1) {
-          // The process is suspended here, and another one takes the lock over.
+          // The process is suspended here, and another process takes the lock over.
           renameSync(lock, `${lock}-taken`);
           heldBy({ ...here, started: '1', token: TOKEN });
           expect(() => lease.check()).toThrow('taken over');

@@ -59,12 +59,12 @@ describe('the owner of a lock', () => {
   it.each([
     ['is gone if every process is visible', never, 'gone'],
     ['is elsewhere if its process may have a different pid here', always, 'elsewhere'],
-  ] as const)('recorded by an older version, with an unused pid, %s', (_, mayRunUnseen, fate) => {
+  ] as const)('that an older version recorded, with an unused pid, %s', (_, mayRunUnseen, fate) => {
     const processes = { self: () => here, isRunning: never, mayRunUnseen };
     expect(fateOf({ ...here, namespace: undefined }, processes)).toBe(fate);
   });
 
-  it('is running as long as its process is', () => {
+  it('is running while a process with its pid and start time exists', () => {
     expect(here.namespace).toMatch(/^pid:\[\d+\]$/);
     expect(isRunning(here.pid, here.started)).toBe(true);
     expect(isRunning(here.pid, '1')).toBe(false);
@@ -133,7 +133,7 @@ describe('a watch', () => {
     expect([watch.unmoved, watch.isRenewed]).toEqual([250, true]);
   });
 
-  it('does not count time during which it could not look', () => {
+  it('does not count time during which it was not called', () => {
     const watch = new Watch('a', 0);
     watch.look('a', 3_600_000);
     expect(watch.unmoved).toBeLessThanOrEqual(4 * LOOK_MILLISECONDS);

@@ -5,7 +5,7 @@ import { captured } from '../../fixtures/captured-output.ts';
 
 vi.mock('../../../cli/commands/runs.ts', () => ({ runs: () => new Promise(() => undefined) }));
 
-test("a command that can never settle fails as a bug, not with one of Node's exit codes", () => {
+test("a command that can never settle exits with the code for a bug, not one of Node's", () => {
   const printed = captured();
   const exit = vi.spyOn(process, 'exit').mockImplementation((code) => {
     throw new Error(`exit ${code}`);

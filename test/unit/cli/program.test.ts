@@ -121,10 +121,13 @@ describe('defaults', () => {
       expect(Object.keys(parsed.options)).toEqual(keysOf(command));
     }
   });
-  test.each([1, 15, 16, 31, 32, 63, 64, 4096])('split a batch of %i by its size', (batchSize) => {
-    const { virtualShards } = local(`--batch-size ${batchSize}`).options;
-    expect(virtualShards).toBe(defaultVirtualShards(batchSize));
-  });
+  test.each([1, 15, 16, 31, 32, 63, 64, 4096])(
+    'split a batch of %i according to its size',
+    (batchSize) => {
+      const { virtualShards } = local(`--batch-size ${batchSize}`).options;
+      expect(virtualShards).toBe(defaultVirtualShards(batchSize));
+    },
+  );
   test("are accepted by their option's parser", () => {
     for (const key of optionKeys) {
       const { type, defaultText, defaultValue } = optionOf(key);
@@ -139,7 +142,7 @@ describe('precedence', () => {
     'cluster.yaml',
     'batch-size: 16\nepochs: 2\nseed: 3\nengine: wasm\nworkers: [1, 2]\n',
   );
-  test('a flag overrides a variable, a variable the file, the file the default', () => {
+  test('a flag overrides a variable, which overrides the file, which overrides the default', () => {
     const environment = { MNIST_DIST_BATCH_SIZE: '64', MNIST_DIST_EPOCHS: '4' };
     const { options, explicit } = local(`--batch-size 128 --config ${config}`, environment);
     expect(options).toMatchObject({

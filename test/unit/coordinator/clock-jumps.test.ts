@@ -39,7 +39,7 @@ it.each([
     ],
   ],
 ] as const)(
-  'a run whose clock jumps %s ends after it began, and reports its true duration',
+  'a run whose clock jumps %s reports an end after its start, and its true duration',
   async (_, skews) => {
     const undisturbed = await makeUp({ runs: temporaryFolder(), clock: clockThatJumps([]) });
     const directory = await makeUp({ runs: temporaryFolder(), clock: clockThatJumps(skews) });

@@ -44,7 +44,7 @@ it.each([
   },
 );
 
-it("a killed run's record has its engine, but no step whose line may be lost", async () => {
+it("a killed run's record has its engine, but no steps, whose lines may be lost", async () => {
   const runs = temporaryFolder();
   const resume = await makeUp({ runs, until: 7, isKilled: true });
   const record = () => JSON.parse(readFileSync(join(resume, 'run.json'), 'utf8'));
@@ -56,7 +56,7 @@ it("a killed run's record has its engine, but no step whose line may be lost", a
   expect(record()).toMatchObject({ state: 'finished', step: 12, engine });
 });
 
-it('a run with mixed engines may resume with other results, but is not replayable', async () => {
+it('a run with mixed engines may resume with different results, but not be replayed', async () => {
   const runs = temporaryFolder();
   const resume = await makeUp({ runs, until: 7 });
   await makeUp({ runs, resume, until: 10 });

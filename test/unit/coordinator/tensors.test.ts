@@ -126,7 +126,7 @@ describe('weights that are being sent', () => {
     expect(tensors.update(ROOT, SHARED_MEMORY_BUFFERS)).toBe(1);
   });
 
-  it('are traced to the slowest worker, no matter which buffer they are in', () => {
+  it('identify the slowest worker, no matter which buffer they are in', () => {
     const tensors = new Tensors(configuration, initial);
     const hold = (slot: number) => {
       const release = tensors.outgoing({ ...message, step: slot + 1 }).hold(slot);
@@ -134,7 +134,7 @@ describe('weights that are being sent', () => {
       return release;
     };
     const release = hold(0);
-    // The next weights reuse the first buffer.
+    // The next weights will reuse the first buffer.
     release();
     hold(1);
     hold(2);

@@ -42,7 +42,7 @@ const manifestSchema = z.strictObject({
   ),
 });
 
-/** Computes the numbers again, from the predictions alone. */
+/** Recomputes the numbers from the predictions alone. */
 function recount({ values, labels, classes }: Predictions) {
   const confusion = Array.from({ length: classes }, () => Array.from({ length: classes }, () => 0));
   const losses: number[] = [];
@@ -66,7 +66,7 @@ afterEach(() => {
 describe.each([
   ['digits', digitNames],
   ['Fashion-MNIST', fashionNames],
-  ['names that need escaping', hostile],
+  ['classes whose names need escaping', hostile],
 ])('the numbers of %s', (_, classNames) => {
   it('follow from the predictions', async () => {
     const metrics = madeUpMetrics(3, 30);
@@ -116,7 +116,7 @@ describe.each([
 });
 
 describe('artifactsOf', () => {
-  it('returns all files in the order of writing, with the manifest last', async () => {
+  it('returns all files in the order in which they are written, the manifest last', async () => {
     const files = await artifactsOf(
       madeUpEvaluation(digitNames, { metrics: madeUpMetrics(1, 9) }).evaluation,
     );
@@ -142,14 +142,14 @@ describe('artifactsOf', () => {
     });
   });
 
-  it('omits the training if the evaluation has none', async () => {
+  it('omits the training curves if the evaluation has no metrics', async () => {
     const files = await artifactsOf(madeUpEvaluation(digitNames).evaluation);
     expect(files.map(({ name }) => name)).toEqual([...numbers, ...matrix, ...rest]);
     expect(summarySchema.parse(JSON.parse(textOf(files, 'summary.json'))).training).toBeUndefined();
     expect(textOf(files, 'report.html')).not.toContain('Loss over');
   });
 
-  it('returns the same bytes at a different time, in a different place and language', async () => {
+  it('returns the same bytes at any time, in any time zone and in any language', async () => {
     const { evaluation } = madeUpEvaluation(fashionNames, { metrics: madeUpMetrics(2, 700) });
     vi.stubEnv('TZ', 'UTC');
     const first = await artifactsOf(evaluation);

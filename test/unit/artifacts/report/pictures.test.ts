@@ -53,7 +53,7 @@ describe('toPng', () => {
 });
 
 describe('the confusion matrix', () => {
-  it('has its counts in the cells, row by row, shaded by their share of the row', async () => {
+  it('shows the counts row by row, each cell shaded by its share of the row', async () => {
     const { evaluation } = madeUpEvaluation(fashionNames, { samples: 30_005 });
     const { confusion } = evaluation.score;
     const svg = await matrixSvg(confusionTable(confusion, fashionNames), light, undefined);
@@ -142,12 +142,12 @@ describe('the contact sheet', () => {
     );
   });
 
-  it("shows the dataset's pixels, ink on paper", async () => {
+  it("shows the dataset's pixels with dark ink on white paper", async () => {
     const { evaluation } = madeUpEvaluation(digitNames);
     const [worst] = evaluation.wrong.toSorted((a, b) => confidence(b) - confidence(a));
     const { data, width } = decode(await toPng(await contactSheetSvg(evaluation)));
-    // 84 x 84 at (16, 64) for 6 rows of 5 pixels: 14 each, centred. The PNG has twice the
-    // resolution.
+    // The picture fills an area of 84 x 84 at (16, 64). Its 6 rows of 5 pixels are centred, and
+    // each pixel is 14 x 14. The PNG has twice the resolution.
     const seen = Array.from({ length: 30 }, (_, at) => {
       const [x, y] = [16 + 7 + 14 * (at % 5) + 7, 64 + 14 * Math.floor(at / 5) + 7];
       return 255 - (data[4 * (2 * y * width + 2 * x)] ?? 0);
@@ -171,7 +171,7 @@ describe('the contact sheet', () => {
     expect(shortened('Ankle boot', 8)).toBe('Ankle boot');
     expect(shortened('x'.repeat(64), 8)).toMatch(/^x{5,12}…$/);
     expect(widthOf(shortened('W'.repeat(64), 8))).toBeLessThanOrEqual(8);
-    // A character of two code units is never split.
+    // A character that consists of two code units is never split.
     expect(shortened('𝔸'.repeat(20), 8)).toMatch(/^(𝔸)+…$/u);
   });
 });
@@ -193,7 +193,7 @@ describe('a drawing', () => {
     );
     for (const svg of [...inline, ...alone]) {
       await toPng(svg);
-      // Ids within a picture would collide with those of the next picture.
+      // Ids in one picture would collide with those in the next.
       expect(svg).not.toMatch(/ id="|url\(|<script|<style|<foreignObject/);
     }
     for (const name of ['confusion_matrix', 'loss', 'accuracy']) {

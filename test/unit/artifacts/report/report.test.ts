@@ -47,7 +47,7 @@ describe('the report', () => {
       expect(html).toContain(fact);
   });
 
-  it('lists the most frequent confusions, the most frequent one first', async () => {
+  it('lists the most frequent confusions, in descending order', async () => {
     const { html, evaluation } = await reportOf(digitNames, { samples: 2000 });
     const pairs = evaluation.score.confusion.flatMap((row, actual) =>
       row.filter((_, predicted) => predicted !== actual),

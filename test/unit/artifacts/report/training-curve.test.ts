@@ -84,7 +84,7 @@ describe('the curves', () => {
         expect(each / (missing.get(step) ?? NaN)).toBeCloseTo(1, 4);
         missing.delete(step);
       }
-      // Values that are not drawn are outside the axis.
+      // Values that are not drawn lie beyond the axis.
       for (const each of missing.values()) expect(each).toBeLessThan(value(260));
       const points = linesOf(layerOf(svg, 'validation')).flat();
       const validation = lines.filter(({ kind }) => kind === 'evaluation');
@@ -119,7 +119,7 @@ describe('the curves', () => {
     );
   });
 
-  it('say how many steps each value is the mean of', async () => {
+  it('say over how many steps each value is averaged', async () => {
     expect(textsOf(await draw(madeUpMetrics(2, 600), 'loss'))).toContain(
       'training, mean of 3 steps',
     );

@@ -28,12 +28,12 @@ afterEach(() => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** Checks the destination of a run that has yet to begin, unless `started` is given. */
+/** Checks the destination of a run that has not begun, unless `started` is given. */
 const check = (uri: string, started?: string) =>
   checkDestination(parseStoreUri(uri), { directory: join(runs, RUN), run: RUN, started });
 
 describe('a folder as the destination of a run', () => {
-  it('may or may not exist, even among the runs, and is not changed', async () => {
+  it('need not exist, may be among the runs, and is not changed', async () => {
     for (const uri of [
       `file:${folder}/store`,
       `file:${folder}/a/b`,
@@ -82,7 +82,7 @@ describe('a folder as the destination of a run', () => {
 
   it.each(['store', 'store/a/b'])('is rejected if it is not writable: %s', async (place) => {
     mkdirSync(join(folder, 'store'));
-    // The system denies a superuser nothing, so the refusal is injected.
+    // Root may write anywhere, so the refusal is injected.
     const refusal = Object.assign(new Error('EACCES: fake'), { code: 'EACCES' });
     vi.mocked(access).mockRejectedValueOnce(refusal);
     await expect(check(`file:${join(folder, place)}`)).rejects.toMatchObject({

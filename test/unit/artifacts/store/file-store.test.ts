@@ -52,7 +52,7 @@ describe('a folder as a store', () => {
     await expect(read(store, 'file.txt')).rejects.toMatchObject(refused);
     await expect(store.put('folder/secret.txt', content('x'))).rejects.toMatchObject(refused);
     await expect(store.remove('folder/secret.txt')).rejects.toMatchObject(refused);
-    // The new file replaces the link, not the target of the link.
+    // The new file replaces the link, not the link's target.
     await store.put('file.txt', content('mine'));
     expect(readFileSync(join(directory, 'file.txt'), 'utf8')).toBe('mine');
     expect(readFileSync(join(elsewhere, 'secret.txt'), 'utf8')).toBe('secret');

@@ -10,8 +10,7 @@ import { content, read } from '../../../fixtures/store/store-contract.ts';
 import { immediateRetries } from '../../../fixtures/store/retry-policy.ts';
 
 /**
- * The call that fails next, how often, and with which code, as calls on a network folder sometimes
- * do.
+ * Which call fails, how many times, and with which code, as calls on a network folder sometimes do.
  */
 const trouble = { call: '', times: 0, code: '' };
 
@@ -64,7 +63,7 @@ beforeEach(() => {
   trouble.times = 0;
 });
 
-/** Content, and every stream that was opened from it. */
+/** Content, and every stream opened from it. */
 function watched(text: string): { given: Content; opened: Readable[] } {
   const opened: Readable[] = [];
   const given = {

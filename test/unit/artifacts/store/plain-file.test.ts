@@ -5,7 +5,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { ClusterError } from '../../../../shared/errors.ts';
 import { writePlain } from '../../../../artifacts/store/plain-file.ts';
 
-it('writePlain stops soon after its limit for an endless source, and keeps no file', async () => {
+it('writePlain soon stops reading an endless source, and removes the file', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-plain-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
   let taken = 0;

@@ -168,7 +168,7 @@ describe('push', () => {
     await expect(push()).rejects.toMatchObject({ message: expect.stringContaining('a link') });
   });
 
-  it('rejects an unusual file name, an invalid run, and its own folder of runs', async () => {
+  it('rejects an unusual file name, an invalid run, and its own directory as store', async () => {
     writeFileSync(join(run, 'artifacts', 'a\\b'), '');
     await expect(push()).rejects.toMatchObject({
       code: 'STORE',
@@ -218,18 +218,21 @@ describe('the push of a finished run', () => {
     });
   });
 
-  it.each(['nowhere', 's3://AKIA:hunter2@bucket'])('does not repeat the URI %s', async (uri) => {
-    const error: unknown = await pushFinishedRun(run, uri, immediateRetries()).catch(
-      (error: unknown) => error,
-    );
-    expect(error).toMatchObject({
-      code: 'USAGE',
-      fix: expect.stringMatching(
-        `The complete run is in ${run}; send it with: mnist-dist push ${run} URI$`,
-      ),
-    });
-    expect(String(error)).not.toContain('hunter2');
-  });
+  it.each(['nowhere', 's3://AKIA:hunter2@bucket'])(
+    'does not repeat the URI %s in its messages',
+    async (uri) => {
+      const error: unknown = await pushFinishedRun(run, uri, immediateRetries()).catch(
+        (error: unknown) => error,
+      );
+      expect(error).toMatchObject({
+        code: 'USAGE',
+        fix: expect.stringMatching(
+          `The complete run is in ${run}; send it with: mnist-dist push ${run} URI$`,
+        ),
+      });
+      expect(String(error)).not.toContain('hunter2');
+    },
+  );
 });
 
 describe('pull', () => {
@@ -257,7 +260,7 @@ describe('pull', () => {
     mkdirSync(join(folder, 'pulled'));
     expect(await pull()).toMatchObject({ moved: 8 });
     expect(await pull()).toMatchObject({ files: 8, moved: 0 });
-    // A file that a later evaluation has added does not interfere.
+    // A file that a later evaluation has added does not get in the way.
     writeFileSync(join(folder, 'pulled', 'more'), '');
     expect(await pull()).toMatchObject({ moved: 0 });
   });

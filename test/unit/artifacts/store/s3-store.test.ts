@@ -19,7 +19,7 @@ const breaksOff: Answer = (response) => {
 };
 const ok: Answer = (response) => response.writeHead(200).end();
 
-// Keeps the settings of the machine that runs the tests from having an effect.
+// Keeps the settings of the machine that runs the tests from affecting them.
 beforeEach(() => {
   for (const name of [
     'AWS_PROFILE',

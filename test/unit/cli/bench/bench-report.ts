@@ -2,7 +2,7 @@ import { phasesOf } from '../../../../cli/bench/step-phases.ts';
 import type { BenchReport } from '../../../../cli/bench/bench-report.ts';
 import { spreadOf } from '../../../../cli/bench/statistics.ts';
 
-/** A report with the numbers of one measurement, for tests of the report's format. */
+/** A report with a single measurement, for tests of the report's format. */
 export function reportFixture(): BenchReport {
   const phases = phasesOf({
     stepMilliseconds: 1,

@@ -5,7 +5,7 @@ import { spreadOf } from '../../../../cli/bench/statistics.ts';
 import { microsecondsPerCall } from '../../../../cli/bench/timing.ts';
 
 describe('the spread', () => {
-  test('contains the median and the extremes, and needs at least one value', () => {
+  test('contains the median and the extremes, and rejects an empty list', () => {
     expect(spreadOf([7, 1, 5])).toEqual({ median: 5, min: 1, max: 7, repetitions: 3 });
     expect(() => spreadOf([])).toThrow(/no values/);
   });
@@ -58,6 +58,6 @@ test('a call is timed over at least two calls and the requested time', () => {
   const perCall = microsecondsPerCall(() => void (calls += 1), 2);
   expect(calls).toBeGreaterThanOrEqual(2);
   expect(perCall).toBeGreaterThan(0);
-  // The measured calls took at least the requested 2 ms.
+  // The measured calls took at least the requested 2 ms in total.
   expect(perCall * calls).toBeGreaterThanOrEqual(2000);
 });

@@ -18,7 +18,7 @@ const input = {
 };
 
 describe('phasesOf', () => {
-  test('counts the slowest worker, one check per part and one addition fewer', () => {
+  test('counts the slowest worker, one check per part, and one addition fewer than parts', () => {
     const phases = phasesOf({ ...input, shards: [[2], [1, 2], [1]] });
     const of = Object.fromEntries(phases.map(({ phase, milliseconds }) => [phase, milliseconds]));
     expect(of['gradient']).toBeCloseTo(0.3);
@@ -29,7 +29,7 @@ describe('phasesOf', () => {
     expect(phases.reduce((sum, { milliseconds }) => sum + milliseconds, 0)).toBeCloseTo(2);
   });
 
-  test('leaves a negative rest when phases overlap', () => {
+  test('has a negative rest when phases overlap', () => {
     const rest = phasesOf({ ...input, stepMilliseconds: 0.5, shards: [[4]] }).at(-1);
     expect(rest?.phase).toBe('rest');
     expect(rest?.share).toBeLessThan(0);

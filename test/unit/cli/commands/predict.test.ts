@@ -183,7 +183,7 @@ describe('the text of a prediction', () => {
     expect(lines[1]).toMatch(/^20 #+ +70\.00 %/);
   });
 
-  test('is drawn in grays, half blocks or ASCII, whichever the terminal supports', () => {
+  test('is drawn in grays, half blocks or ASCII, depending on the terminal', () => {
     expect(pictureLines(picture, plainStyle).map(plainText)).toEqual(['@:', ' -']);
     expect(pictureLines(picture, { colour: false, unicode: true }).map(plainText)).toEqual([
       '█ ',

@@ -16,7 +16,7 @@ beforeEach(() => {
   folder = temporaryFolder();
 });
 
-/** A copy of the fixture run with a changed record. */
+/** A copy of the fixture run with changes to its record. */
 async function run(name: string, change: Partial<RunRecord> = {}, until?: number): Promise<string> {
   const made = await makeUp({
     runs: join(folder, '.made'),
@@ -34,7 +34,7 @@ async function run(name: string, change: Partial<RunRecord> = {}, until?: number
   return directory;
 }
 
-/** A run whose coordinator was killed: it has no recorded end. */
+/** A run whose coordinator was killed, so that its end is not recorded. */
 async function cutOff(name: string, events: readonly object[], until = 7): Promise<string> {
   const directory = await run(
     name,
@@ -67,7 +67,7 @@ async function only(): Promise<RunOverview> {
 const at = (second: number) => `2026-01-02T03:04:${String(second).padStart(2, '0')}.000Z`;
 
 describe('a run', () => {
-  test('that is finished has the state, steps and accuracy of its record', async () => {
+  test('that is finished shows the state, steps and accuracy in its record', async () => {
     const directory = await run('a', {
       workers: [
         { name: 'w0', samples: 9 },
@@ -91,12 +91,12 @@ describe('a run', () => {
     });
   });
 
-  test('that was resumed from an earlier step is at the step where it last ended', async () => {
+  test('that was resumed from an earlier step shows the step where it last ended', async () => {
     await run('a', { state: 'interrupted', step: 5 }, 7);
     expect(await only()).toMatchObject({ state: 'interrupted', step: 5, steps: 12 });
   });
 
-  test('that was killed is interrupted, at its last step in metrics.jsonl', async () => {
+  test('that was killed is listed as interrupted at its last step in metrics.jsonl', async () => {
     const directory = await cutOff('a', [
       { time: at(1), event: 'start', term: 1, step: 0 },
       { time: at(2), event: 'ready', worker: 'w0', engine: 'wasm' },
@@ -115,7 +115,7 @@ describe('a run', () => {
     });
   });
 
-  test('is running while the process that holds its lock is alive', async () => {
+  test('is listed as running while the process that holds its lock is running', async () => {
     const directory = await cutOff('a', [{ time: at(1), event: 'start', term: 1, step: 0 }]);
     writeFileSync(join(directory, 'lock.json'), JSON.stringify(systemProcesses.self()));
     const { runs: found } = await listRuns(folder, Date.parse(at(31)));
@@ -124,7 +124,7 @@ describe('a run', () => {
     ]);
   });
 
-  test('that was resumed has the total duration of all its coordinators', async () => {
+  test('that was resumed shows the total duration of all its coordinators', async () => {
     await cutOff('a', [
       { time: at(1), event: 'start', term: 1, step: 0 },
       { time: at(5), event: 'checkpoint', step: 5 },
@@ -134,7 +134,7 @@ describe('a run', () => {
     expect((await only()).seconds).toBe(6);
   });
 
-  test('has a duration that is independent of clock changes', async () => {
+  test('shows a duration that clock changes do not affect', async () => {
     await cutOff('a', [
       { time: at(1), elapsed: 0.5, event: 'start', term: 1, step: 0 },
       { time: at(86_400), elapsed: 3.5, event: 'checkpoint', step: 5 },
@@ -143,7 +143,7 @@ describe('a run', () => {
     expect((await only()).seconds).toBe(6);
   });
 
-  test('has the time it waited for workers and its largest number of workers', async () => {
+  test('shows how long it waited for workers, and its largest number of workers', async () => {
     const w = (second: number, event: string, worker: string) => ({
       time: at(second),
       event,

@@ -16,7 +16,7 @@ function fail(): never {
   throw new Error('this worker looks for announcements');
 }
 
-/** Finds a coordinator for a worker whose default address is at this port. */
+/** Finds a coordinator for a worker whose default address has this port. */
 function find(port: number, explicit: readonly OptionKey[]) {
   const { options } = parseOptions('worker', new Map(), {});
   return findCoordinator(

@@ -51,9 +51,12 @@ test('preserves the precision of numbers', () => {
   );
 });
 
-test.each(['', '# nothing\n', '---\n', '{}'])('reads no options from an empty file: %j', (text) => {
-  expect(values(text)).toEqual({});
-});
+test.each(['', '# nothing\n', '---\n', '{}'])(
+  'reads an empty file as one without options: %j',
+  (text) => {
+    expect(values(text)).toEqual({});
+  },
+);
 
 test('treats an alias as the same option', () => {
   expect(values('rdzv-endpoint: localhost:1')).toEqual({ coordinator: 'ws://localhost:1' });

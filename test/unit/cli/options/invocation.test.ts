@@ -19,10 +19,7 @@ beforeEach(() => {
   chmodSync(bin, 0o755);
 });
 
-/**
- * A folder for PATH that contains a program with this name: a link to `target`, or an unrelated
- * file.
- */
+/** A folder for PATH with a program called mnist-dist: a link to `target`, or an unrelated file. */
 function installed(target: string | undefined): string {
   const folder = temporaryFolder();
   if (target === undefined) writeFileSync(join(folder, 'mnist-dist'), '');

@@ -15,7 +15,7 @@ function fix(line: string, environment: Record<string, string> = {}): string {
   throw new Error('nothing was refused');
 }
 
-describe("another program's word", () => {
+describe('a word from another program', () => {
   it.each([
     ['train', 'did you mean local? '],
     ['Train --epochs 3', 'did you mean local? '],

@@ -19,7 +19,7 @@ const log = createLogger({
   destination: new Output({ write: () => undefined }, {}),
 });
 
-/** A machine with a compiler and a fake pip that leaves a file when it is called. */
+/** A machine with a compiler, and with a fake pip that creates a file when it is called. */
 function machine(): { folder: string; cache: string; link: string } {
   const folder = temporaryFolder();
   const cache = join(folder, 'cache');

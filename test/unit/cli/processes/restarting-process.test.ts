@@ -13,7 +13,7 @@ vi.mock(import('../../../../cli/package.ts'), async (load) => ({
 const LIMIT = String(errorTable.LIMIT.exit);
 const UNEXPECTED = String(errorTable.UNEXPECTED.exit);
 
-/** Runs a process whose successive starts end as these entries say; the last entry repeats. */
+/** Runs a process with these command lines in turn; any further start repeats the last one. */
 async function ended(
   ends: readonly string[],
 ): Promise<{ code: number; starts: number; errors: string[] }> {

@@ -5,7 +5,7 @@ import { errorTable } from '../../../../shared/errors.ts';
 
 const log: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** A fake worker, which ends when the test ends it. */
+/** A fake worker, which runs until the test ends it. */
 class FakeWorker {
   readonly name: string;
   readonly ended: Promise<number>;

@@ -15,7 +15,7 @@ import { tinyBytes, tinyFiles } from '../../../fixtures/dataset/tiny-dataset.ts'
 import { immediateRetries } from '../../../fixtures/store/retry-policy.ts';
 import { configuration, modelBytes, writeRun } from '../../../fixtures/model-file.ts';
 
-/** The layout in the run.json that `writeRun` writes. */
+/** The image layout and class names in the run.json that `writeRun` writes. */
 const layout = { rows: 7, columns: 7, classNames: ['lying', 'standing'], isNamed: true };
 
 let runs: string;
@@ -103,7 +103,7 @@ describe('the chosen model', () => {
     expect(await layoutOf(await chooseModel(alone, runs, immediateRetries()), undefined)).toEqual(
       expected,
     );
-    // A model file with a different name may be in any run's folder.
+    // A model file with a different name may be in any run's directory.
     cpSync(alone, join(runs, 'older', 'best.safetensors'));
     const beside = await chooseModel(
       join(runs, 'older', 'best.safetensors'),
@@ -122,7 +122,7 @@ describe('the chosen model', () => {
     });
   });
 
-  test('takes its class names from --data, which must be its own dataset', async () => {
+  test('takes its class names from --data, which must be its training dataset', async () => {
     const data = join(runs, 'data');
     mkdirSync(data);
     for (const [name, bytes] of Object.entries(tinyFiles)) writeFileSync(join(data, name), bytes);
@@ -166,7 +166,7 @@ describe('rejects, with the name of the file,', () => {
     const push = () =>
       pushRun(join(runs, 'older'), parseStoreUri(`file:${store}`), immediateRetries());
     await expect(push()).rejects.toMatchObject({ code: 'DATA', message: foreign });
-    // The run as an older version would have pushed it.
+    // This is the run as an older version would have pushed it.
     writeFileSync(path('older'), modelBytes());
     const pushed = await push();
     const stored = (name: string) => join(fileURLToPath(pushed.uri), name);
@@ -190,7 +190,7 @@ describe('rejects, with the name of the file,', () => {
     ] as const) {
       writeRun(run, record);
       expect(String(await refusal(run))).toContain(words);
-      // A running run may still have the model from when it last ended.
+      // A run in progress may still have the model from when it last ended.
       writeRun(run, { ...record, state: 'running' });
       expect(await refusal(run)).toMatchObject({ step: 7 });
     }
@@ -222,7 +222,7 @@ describe('rejects, with the name of the file,', () => {
       step: '7',
       chain: 'cd'.repeat(32),
     };
-    // More weights than fit in memory.
+    // This model has more weights than fit in memory.
     const huge = {
       ...configuration,
       model: { inputs: 65_536, hidden: [65_536, 65_536], classes: 2 },

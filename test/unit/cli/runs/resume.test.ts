@@ -85,7 +85,7 @@ describe('a resumed run', () => {
     });
     expect(await resume('--engine', 'reference')).toMatchObject({ engine: 'reference' });
     expect(await resume('--allow-mixed-engines')).toMatchObject({ engine: 'auto' });
-    // An engine from a later version.
+    // This engine is from a later version.
     writeFileSync(join(run, 'events.jsonl'), lines.join('').replace('wasm', 'quantum'));
     expect(await resume()).toMatchObject({ engine: 'auto' });
   });

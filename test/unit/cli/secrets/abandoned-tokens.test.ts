@@ -77,7 +77,7 @@ describe("a coordinator's token file", () => {
     expect(existsSync(`${file}.owner`)).toBe(true);
   });
 
-  it('is separate for each loopback address, and found by workers that dial that address', () => {
+  it('is separate for each loopback address, and found by workers that dial it', () => {
     vi.stubEnv('MNIST_DIST_CACHE', temporaryFolder());
     onTestFinished(() => void vi.unstubAllEnvs());
     const first = writeLoopbackToken('127.0.0.1', 29_400, TOKEN);

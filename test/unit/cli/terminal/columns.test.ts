@@ -3,7 +3,7 @@ import { columnsOf, firstColumns, padLeft, padRight } from '../../../../cli/term
 import { plainText, shortened } from '../../../../cli/terminal/styled-line.ts';
 import { confusionLines } from '../../../../cli/terminal/summary.ts';
 
-describe('the columns that a string takes up', () => {
+describe('the width of a string', () => {
   it.each([
     ['', 0],
     ['T-shirt/top', 11],
@@ -19,11 +19,11 @@ describe('the columns that a string takes up', () => {
     ['👩\u200d💻', 2],
     ['⠿━', 2],
     ['Я', 1],
-  ])('for %j number %i', (text, columns) => {
+  ])('is that of the characters shown: %j has %i columns', (text, columns) => {
     expect(columnsOf(text)).toBe(columns);
   });
 
-  it('decide how it is padded and shortened, without cutting a character', () => {
+  it('decides how the string is padded and shortened, without cutting a character', () => {
     expect(padRight('を', 4)).toBe('を  ');
     expect(padLeft('を', 4)).toBe('  を');
     expect(padLeft('をを', 3)).toBe('をを');

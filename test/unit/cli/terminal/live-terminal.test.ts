@@ -100,7 +100,7 @@ describe('progressLine', () => {
   });
 });
 
-test('a loss has four decimals, or an exponent if all of those are 0', () => {
+test('a loss has four decimals, or an exponent if they would all be 0', () => {
   expect([lossText(0), lossText(0.00001), lossText(2.3)]).toEqual(['0.0000', '1.00e-5', '2.3000']);
 });
 
@@ -177,7 +177,7 @@ describe("a model's shortcoming", () => {
         undefined,
       ),
     ).toBeUndefined();
-    // The result of an MNIST model that once ended at 13.79 % without a warning.
+    // A run on MNIST once ended with this result without a warning.
     const mnist = Array.from({ length: 10 }, (_, i) => [i === 1 ? 1135 : 985]);
     expect(shortcomingOf({ accuracy: 0.1379, loss: 1e6, confusion: mnist }, undefined)?.kind).toBe(
       'guessing',
@@ -250,7 +250,7 @@ function steps(from: number, to: number, each: (info: StepInfo) => void): void {
   }
 }
 
-/** What a terminal shows after these writes: permanent lines, then the live one. */
+/** The lines that a terminal shows after these writes: the permanent ones, then the live line. */
 function shown(written: readonly string[]): string[] {
   return written
     .join('')
@@ -259,7 +259,7 @@ function shown(written: readonly string[]): string[] {
 }
 
 describe('a live terminal', () => {
-  test('is drawn by a timer ten times per second, not by steps', () => {
+  test('is redrawn by a timer ten times per second, not after each step', () => {
     const { progress, written, time } = terminal(true);
     time.tick();
     expect(written).toEqual([]);
@@ -268,7 +268,7 @@ describe('a live terminal', () => {
     expect(time.every).toBe(100);
     time.now = 1000;
     time.tick();
-    // 39 intervals in the second since the first step.
+    // There were 39 intervals between steps in the second since the first step.
     expect(shown(written).at(-1)).toMatch(
       /^epoch 1\/2 .* 40\/100 {2}loss 0\.5000 {2}accuracy 50\.00 % {2}1,248 images\/s .*0:02 left$/,
     );
@@ -334,7 +334,7 @@ describe('a live terminal', () => {
     time.tick();
     expect(shown(written).at(-1)).not.toContain('late');
   });
-  test('starts its means afresh with each epoch', () => {
+  test('restarts its averages in each epoch', () => {
     const { progress, written, time } = terminal(true);
     steps(1, 50, (info) => progress.step(info));
     steps(51, 52, (info) => progress.step({ ...info, loss: 0.25, correct: 32 }));
@@ -391,7 +391,7 @@ describe('a terminal that becomes narrower', () => {
     screen.draw([paint('x'.repeat(90), 'cyan')]);
     stream.columns = 40;
     screen.draw('short');
-    // 90 columns are three rows of 40.
+    // A line of 90 columns takes up three rows of 40.
     expect(written.at(-1)).toBe('\r\u001b[2A\u001b[Jshort');
     screen.draw('shorter');
     expect(written.at(-1)).toBe('\r\u001b[Kshorter');

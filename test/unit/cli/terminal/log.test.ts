@@ -18,7 +18,7 @@ function logged(level: 'debug' | 'info' | 'warn', format: 'text' | 'json') {
   return { log, lines };
 }
 
-test('text has the time and the message, and fields only at level debug', () => {
+test('text lines have the time and the message, but fields only at level debug', () => {
   const { log, lines } = logged('info', 'text');
   log.debug({}, 'not shown');
   log.info({ worker: 'w0' }, 'worker w0 joined (tensorflow, cpu)');
@@ -36,7 +36,7 @@ test('text has the time and the message, and fields only at level debug', () => 
   ]);
 });
 
-test('json has one object per line, with the level as a word and whole errors', () => {
+test('JSON lines are one object each, with the level as a word and complete errors', () => {
   const { log, lines } = logged('warn', 'json');
   log.info({}, 'not shown');
   log.warn({ worker: 'w0', error: new Error('why') }, 'slow');

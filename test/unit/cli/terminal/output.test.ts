@@ -41,9 +41,9 @@ const attacks = [
 const hostile = attacks.join('');
 const DANGER = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
 
-/** The text without our own styling, cursor movements and line endings. */
+/** The text without mnist-dist's own styling, cursor movements and line endings. */
 function withoutOurs(text: string): string {
-  // oxlint-disable-next-line no-control-regex -- they are what is looked for
+  // oxlint-disable-next-line no-control-regex -- this pattern must match them
   return text.replaceAll(/\u001b\[[0-9;]*m|\r\n|\r(\u001b\[\d+A)?\u001b\[[KJ]|\n/g, '');
 }
 
@@ -228,7 +228,7 @@ describe('the output to a terminal, a pipe or a file', () => {
     }
   });
 
-  test("escapes the progress of set-up, which contains a lock owner's name", () => {
+  test("escapes set-up's progress messages, which contain a lock owner's name", () => {
     for (const { output, written } of outputs()) {
       const { report, end } = setupProgress(output);
       report({ text: hostile, fraction: 0.5 });
@@ -309,8 +309,8 @@ test('no other file writes to a terminal', () => {
       readFileSync(join(root, file), 'utf8'),
     ),
   );
-  // cli/start.ts prints two fixed sentences when too few files may be open to load more. The ones
-  // in worker/native are scripts for a child process, whose output is read as JSON.
+  // cli/start.ts prints two fixed sentences when the limit on open files is too low to load more
+  // code. The files in worker/native are scripts for a child process, whose output is read as JSON.
   expect(writers).toEqual([
     'cli/start.ts',
     'cli/terminal/output.ts',

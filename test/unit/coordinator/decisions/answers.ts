@@ -4,13 +4,13 @@ export const FULL = '(((s0+s1)+(s2+s3))+((s4+s5)+(s6+s7)))';
 // 100 samples in batches of 32: the fourth batch has 4 samples, which is one shard of 4 rows.
 export const EXPECTED = [FULL, FULL, FULL, '(((s0+0)+0)+0)', FULL, FULL, FULL, '(((s0+0)+0)+0)'];
 export const audit = { rate: 1, key: [1, 2] } as const;
-/** No batch is short. */
+/** A run in which no batch is short. */
 export const long = {
   configuration: { ...configuration, trainSamples: 9600, epochs: 1 },
   totalSteps: 300,
 };
 
-/** A cluster whose workers have joined before step 1; `wrong` says which answers are wrong. */
+/** A cluster whose workers join before step 1. `wrong` says which of their answers are wrong. */
 export function clusterOf(
   workers: number,
   settings = {},
@@ -43,7 +43,7 @@ export function answer(cluster: Cluster, slot: number, part: number): void {
   cluster.answer(requestOf(cluster, slot, part));
 }
 
-/** The workers answer all requests until none is left. */
+/** Has the workers answer requests until none are left. */
 export function answerAll(cluster: Cluster): void {
   while (cluster.requests.length > 0 && cluster.outcome === undefined)
     for (const request of cluster.requests.slice()) cluster.answer(request);

@@ -56,7 +56,7 @@ describe('an audit', () => {
     expect(share(0.25, [3, 4])).not.toEqual(some);
   });
 
-  it('lets a third worker decide between two that differ, and disconnects the wrong one', () => {
+  it('has a third worker decide between two that differ, and disconnects the wrong one', () => {
     const cluster = clusterOf(3, { audit }, ({ slot }) => slot === 0);
     cluster.finish();
     expect(cluster.outcome?.state).toBe('finished');
@@ -96,7 +96,7 @@ describe('an audit', () => {
     expect(cluster.state.task).toBeUndefined();
   });
 
-  it('marks the steps since the last confirmed result as suspect', () => {
+  it("marks a disconnected worker's steps since its last confirmed result as suspect", () => {
     const rare = { rate: 0.3, key: [5, 6] } as const;
     const cluster = clusterOf(
       3,
@@ -144,7 +144,7 @@ describe('an audit', () => {
     expect(cluster.state.workers.get(0)?.confirmed).toBeUndefined();
   });
 
-  it('asks a worker that is set aside if there is no other', () => {
+  it('asks even a worker that was set aside if there is no other', () => {
     const cluster = clusterOf(3, { audit }, ({ slot }) => slot === 1);
     const worker = cluster.state.workers.get(2);
     if (worker === undefined) throw new Error('worker 2 is missing');

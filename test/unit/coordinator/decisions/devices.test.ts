@@ -8,7 +8,7 @@ describe("a worker's report about its GPUs", () => {
   const gpus = [{ index: 0, utilization: 0.5 }];
   const devices = { kind: 'devices', gpus } as const;
 
-  it('is passed on at most once a second, starting after its hello', () => {
+  it('is passed on at most once a second, once the worker has said hello', () => {
     const cluster = new Cluster();
     cluster.connect(0);
     cluster.say(0, { kind: 'hello', protocol: PROTOCOL, arithmetic: 1, version: '0', name: 'w0' });
@@ -25,7 +25,7 @@ describe("a worker's report about its GPUs", () => {
     expect(cluster.devices.slice(2)).toEqual([{ kind: 'devices', worker: 'w0', gpus: [] }]);
   });
 
-  it('counts as a sign of life, even if it is dropped', () => {
+  it('counts as a sign that the worker is alive, even if it is dropped', () => {
     const cluster = new Cluster({ startWorkers: 9 });
     cluster.join(0);
     cluster.join(1);

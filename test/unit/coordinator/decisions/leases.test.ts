@@ -54,7 +54,7 @@ describe('a coordinator whose workers miss their leases', () => {
     expect(cluster.updates).toEqual([FULL]);
   });
 
-  it('prefers other workers to one that fails repeatedly, for a while', () => {
+  it('prefers other workers for a while to one that fails repeatedly', () => {
     const cluster = new Cluster({ ...long, startWorkers: 2 });
     cluster.join(0);
     cluster.join(1);
@@ -63,7 +63,7 @@ describe('a coordinator whose workers miss their leases', () => {
     cluster.tick(FIRST_LEASE_MILLISECONDS + 1);
     expect(cluster.logs.filter((line) => line.includes('failed repeatedly'))).toHaveLength(1);
     expect(workerIn(cluster, 1).asideUntil).toBe(cluster.now + SET_ASIDE_MILLISECONDS);
-    // Both have answered, so that neither is late.
+    // Both workers have answered, so that neither is late.
     for (const request of cluster.requests.slice()) cluster.answer(request);
     const isAsked = (slot: number) => cluster.assignments.at(-1)?.some(([to]) => to === slot);
     expect(cluster.state.step).toBe(1);

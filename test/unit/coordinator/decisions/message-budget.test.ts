@@ -64,11 +64,12 @@ describe('a worker that floods the coordinator', () => {
 
 it('an honest worker stays below the limit, even if all its messages arrive together', () => {
   const cluster = clusterOf(2, long);
-  // The heartbeats sent until it gives up the connection; reports, pings and pongs are fewer.
+  // The heartbeats that a worker sends before it gives up the connection. It sends fewer reports,
+  // pings and pongs.
   const beats = IDLE_LIMIT_MILLISECONDS / HEARTBEAT_INTERVAL_MILLISECONDS + 1;
   for (let i = 0; i < 4 * beats; i++) ways[i % ways.length]?.[1](cluster);
   expect(cluster.closed).toEqual([]);
-  // Results that were asked for cost nothing.
+  // Requested results do not count against the budget.
   for (let i = 0; i < 2 * MAX_SMALL_MESSAGES; i++) {
     const [request] = cluster.requests;
     if (request !== undefined) cluster.answer(request);

@@ -69,7 +69,7 @@ describe('a plan', () => {
                 (milliseconds[Number(slot)] ?? 0),
             ),
           );
-          // The fastest worker alone, in one call.
+          // The time that the fastest worker alone would need, in one call.
           expect(done).toBeLessThanOrEqual(
             (8 + CALL_COST_SHARDS) * Math.min(...milliseconds) * 1.12,
           );

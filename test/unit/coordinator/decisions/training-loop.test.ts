@@ -71,7 +71,7 @@ describe('a disturbed run', () => {
           if (what === 'leave' && present.length > 1)
             cluster.leave(present[which % present.length] ?? 0);
           if (what === 'join' && present.length < 12) cluster.join(slots++);
-          // Live workers send heartbeats; they only miss their leases.
+          // The workers send heartbeats, and only miss their leases.
           for (const slot of present) cluster.say(slot, { kind: 'heartbeat' });
           if (what === 'tick') cluster.tick(which % 19_000);
         }
@@ -116,7 +116,7 @@ describe('a disturbed run', () => {
     ]);
     cluster.answer(late);
     expect(cluster.updates).toEqual([FULL]);
-    // Both compute step 2 now; the second answer to step 1 is dropped.
+    // Both workers compute step 2 now; the second answer to step 1 is dropped.
     const stale = cluster.requests.find(({ step }) => step === 1);
     if (stale === undefined) throw new Error('the second lease is not open');
     cluster.answer(stale);
@@ -193,7 +193,7 @@ describe('a disturbed run', () => {
     expect(cluster.state.counts.duplicates).toBe(1);
   });
 
-  it('has another worker recompute a result that is not finite, then blames the model', () => {
+  it('has another worker recompute a result that is not finite before it blames the model', () => {
     const cluster = new Cluster({ startWorkers: 2 });
     cluster.join(0);
     cluster.join(1);
@@ -373,7 +373,7 @@ describe('admission', () => {
       { slot: 0, code: 'TIMEOUT' },
       { slot: 1, code: 'TIMEOUT' },
     ]);
-    // They rejoin immediately, and contest the honest fingerprint.
+    // The forgers rejoin immediately, and compete with the honest fingerprint.
     cluster.join(3, 'forged');
     cluster.join(4, 'forged');
     beat(cluster, CLAIM_LIMIT_MILLISECONDS);
@@ -387,7 +387,7 @@ describe('admission', () => {
     expect(cluster.outcome?.state).toBe('finished');
   });
 
-  it('accepts other fingerprints with --allow-mixed-engines, and records that', () => {
+  it('accepts other fingerprints with --allow-mixed-engines, and records that it did', () => {
     const cluster = new Cluster({ startWorkers: 2, allowMixedEngines: true });
     cluster.join(0, 'b');
     cluster.join(1, 'a');
@@ -440,7 +440,7 @@ describe('admission', () => {
     expect(cluster.closed.slice(1)).toEqual([{ slot: 1, code: 'FULL' }]);
     cluster.join(5);
     expect(cluster.closed.slice(2)).toEqual([{ slot: 2, code: 'FULL' }]);
-    // A worker that is ready stays.
+    // A worker that is ready is not replaced.
     cluster.join(6);
     expect(cluster.closed.slice(3)).toEqual([{ slot: 6, code: 'FULL' }]);
     expect([...cluster.state.workers.keys()]).toEqual([0, 4, 5]);

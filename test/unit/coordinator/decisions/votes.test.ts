@@ -34,7 +34,7 @@ describe('two workers that differ, without a third', () => {
   it("differ even if one has forged the other's checksum", () => {
     const cluster = clusterOf(2, settings);
     cluster.digestOf = ({ slot }, checksum) => (slot === 1 ? 'forged' : `${checksum}`);
-    // The two are not asked again endlessly.
+    // The two workers are not asked again endlessly.
     for (let i = 0; i < 50 && cluster.requests[0] !== undefined; i++)
       cluster.answer(cluster.requests[0]);
     expect(cluster.logs.at(-1)).toMatch(
@@ -46,7 +46,7 @@ describe('two workers that differ, without a third', () => {
     expect(cluster.outcome?.state).toBe('finished');
   });
 
-  it('are judged by a third that joins in time, and the next wait lasts its full length', () => {
+  it('are judged by a third that joins in time, and do not shorten the next wait', () => {
     const cluster = clusterOf(2, settings, ({ slot }) => slot === 1);
     answerAll(cluster);
     beat(cluster, 50_000);
@@ -84,7 +84,7 @@ describe('two workers that differ, without a third', () => {
     expect(cluster.closed).toEqual([]);
   });
 
-  it('cannot be a single worker that rejoins, as its results leave with its connection', () => {
+  it("cannot be a single worker that rejoins, as its old connection's results are dropped", () => {
     const cluster = clusterOf(3, settings, ({ slot, step }) => slot === 2 && step === 1);
     answer(cluster, 2, 5);
     cluster.leave(2);
@@ -127,7 +127,7 @@ describe('a worker that sends different results for one part', () => {
     expect(Object.fromEntries(cluster.state.delivered)).toEqual({ w0: 32, w1: 0 });
   });
 
-  it('is disconnected even if the second one is right', () => {
+  it('is disconnected even if the second result is right', () => {
     const cluster = clusterOf(3, { audit }, ({ slot, step }) => slot === 0 && step === 1);
     const request = cluster.requests.find(({ slot }) => slot === 0);
     if (request === undefined) throw new Error('slot 0 was not asked');
@@ -151,8 +151,8 @@ describe('a worker that sends different results for one part', () => {
 
 describe('a second result for a part, from another worker', () => {
   /**
-   * Three workers. The one in slot 1 is late with part 4, so the one in slot 2 computes it instead.
-   * Parts 4 and 5 form one sum.
+   * A cluster of three workers. The one in slot 1 is late with part 4, so the one in slot 2
+   * computes it instead. Parts 4 and 5 form one sum.
    */
   function lateCluster(wrong: (request: Request) => boolean = () => false, settings = {}): Cluster {
     const cluster = clusterOf(3, { ...long, ...settings }, wrong);
@@ -212,7 +212,7 @@ describe('a second result for a part, from another worker', () => {
     expect(cluster.updates[0]).toBe(FULL);
   });
 
-  it('does not lower that quorum even if every other worker has confirmed the part', () => {
+  it("does not lower the neighbour's quorum even if all other workers confirmed the part", () => {
     const cluster = clusterOf(3, { audit });
     const of = (part: number) =>
       cluster.requests.filter((each) => each.part === part).map(({ slot }) => slot);
@@ -325,7 +325,7 @@ describe('a second result for a part, from another worker', () => {
     expect(cluster.state.closed).toHaveLength(REMEMBERED_STEPS);
   });
 
-  it('cannot come from a worker that took the slot of the one that was asked', () => {
+  it('cannot come from a worker that took over the slot of the worker that was asked', () => {
     const open = lateCluster();
     open.leave(1);
     open.join(1, 'f', 'newcomer');

@@ -51,7 +51,7 @@ async function ask(port: number, path: string): Promise<number | undefined> {
 }
 
 describe('connections that have not been admitted', () => {
-  it('have their own places, and the oldest gives way', async () => {
+  it('have a limit of their own, and the oldest gives way', async () => {
     const { port, ends } = await startListener();
     const crowd = [];
     for (let i = 0; i < PLACES + 2; i++) crowd.push(await idle(port));
@@ -62,7 +62,7 @@ describe('connections that have not been admitted', () => {
 
   it('are closed unread if the peer has reset them before they were accepted', async () => {
     const { http } = await startListener();
-    // A socket without a connection has no address, like one that was reset.
+    // A socket without a connection has no address, and neither has one that was reset.
     const socket = new Socket();
     http.emit('connection', socket);
     expect(socket.destroyed).toBe(true);
@@ -74,7 +74,7 @@ describe('connections that have not been admitted', () => {
     const admitted = await idle(port);
     admitted.socket.write('GET /in HTTP/1.1\r\nHost: x\r\n\r\n');
     await once(admitted.socket, 'data');
-    // Dials again when its connection is closed.
+    // This client dials again whenever its connection is closed.
     let dials = 0;
     const redial = async (): Promise<void> => {
       while (dials < 200) {
@@ -85,7 +85,7 @@ describe('connections that have not been admitted', () => {
     };
     const flood = Promise.all(Array.from({ length: 3 * PLACES }, redial));
     for (let i = 0; i < 20; i++) expect(await ask(port, '/in')).toBe(200);
-    // Connections that are still waiting give way to these.
+    // These connections replace the ones that are still waiting.
     for (let i = 0; i < 2 * PLACES; i++) void idle(port);
     while (dials < 200) await new Promise((resolve) => setImmediate(resolve));
     expect(admitted.isGone()).toBe(false);
@@ -115,7 +115,7 @@ describe('connections that have not been admitted', () => {
     expect(ends).toEqual(['unproven']);
   });
 
-  it('count toward the limit during the handshake; a failed one is reported', async () => {
+  it('count toward the limit during the handshake, and are reported if it fails', async () => {
     const authority = await TestAuthority.make();
     const { port, ends } = await startListener(LONG_MILLISECONDS, await authority.server());
     const first = await idle(port);

@@ -7,7 +7,7 @@ import {
 } from '../../../../shared/limits.ts';
 
 describe('the log of refused connections', () => {
-  it('has a line for the first one from an address, then one with the count per interval', () => {
+  it("has a line for an address's first refusal, then one per interval with the count", () => {
     const refusals = new Refusals('0.2.0');
     expect(refusals.add('10.0.0.7', 'token', 0)).toMatch(
       /^refused 1 connection from 10\.0\.0\.7: no proof/,
@@ -31,7 +31,7 @@ describe('the log of refused connections', () => {
     expect(refusals.add('a', 'crowded', 0)).toContain('to make room');
   });
 
-  it('reports an untrusted certificate, unless the address is admitted right afterwards', () => {
+  it('reports an untrusted certificate, unless the address is admitted soon afterwards', () => {
     const refusals = new Refusals('0.2.0');
     for (const address of ['reader', 'doubter'])
       expect(refusals.add(address, 'handshake', 0)).toBeUndefined();

@@ -29,7 +29,7 @@ interface Arrival {
   readonly tensor: Tensor | undefined;
 }
 
-/** A listener whose first message, or the reason why its connection ended, can be awaited. */
+/** A listener. Its first message, or the reason why the connection ended, can be awaited. */
 async function startServer(bytes = new Uint8Array(1)) {
   let arrive: (arrival: Arrival) => void = () => undefined;
   let leave: (reason: string, cause: LeaveCause) => void = () => undefined;
@@ -128,7 +128,7 @@ describe('the listener', () => {
     expect(Buffer.from(received.buffer).equals(Buffer.from(values.slice().buffer))).toBe(true);
   });
 
-  it('closes a connection that announces too large a frame, before it arrives', async () => {
+  it('closes a connection that announces too large a frame, before the frame arrives', async () => {
     const { port, left } = await startServer();
     const socket = await upgrade(port);
     socket.write(webSocketMessage(Buffer.alloc(MAX_FRAME_BYTES + 1)).subarray(0, 100));
@@ -183,11 +183,11 @@ describe('the listener', () => {
       expect(response.status).toBe(401);
     }
     expect(server.unauthorized).toBe(2);
-    // The first refusal for an address is logged; the others are counted.
+    // The first refusal for an address is logged; further ones are counted.
     expect(warnings).toEqual([expect.stringContaining('refused 1 connection from 127.0.0.1')]);
   });
 
-  it('counts a peer that leaves after its challenge', async () => {
+  it('counts a peer that leaves after it was challenged', async () => {
     const { port, server, warnings } = await startServer();
     const socket = connect(port, '127.0.0.1');
     socket.write(plainRequest('/run'));
@@ -197,7 +197,7 @@ describe('the listener', () => {
     expect(warnings).toEqual([expect.stringContaining('no proof of the token')]);
   });
 
-  it('tells an older worker, which sends the token itself, nothing but the versions', async () => {
+  it('tells an older worker, which sends the token itself, only the versions', async () => {
     const { port, warnings } = await startServer();
     const ask = async (token: string) => {
       const headers = { Authorization: `Bearer ${token}` };

@@ -17,7 +17,7 @@ describe('the upgrade limit', () => {
     expect(admitted(new UpgradeRate(), 'a', MAX_WORKERS, 0)).toBe(MAX_WORKERS);
   });
 
-  it('admits an address without allowance only UPGRADES_PER_SECOND times a second', () => {
+  it('admits an address that has used up its allowance UPGRADES_PER_SECOND times a second', () => {
     const rate = new UpgradeRate();
     expect(admitted(rate, 'a', 10_000, 0)).toBe(MAX_UPGRADES_PER_ADDRESS);
     expect(admitted(rate, 'a', 10_000, 1_000)).toBe(UPGRADES_PER_SECOND);

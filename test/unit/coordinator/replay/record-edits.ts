@@ -13,7 +13,7 @@ export function without(record: RunRecord, ...names: readonly (keyof RunRecord)[
   );
 }
 
-/** Leaves the run as a crash would: without a record of its end. */
+/** Leaves the run as a crash would, without a record of its end. */
 export function crash(directory: string): void {
   edit(directory, (record) => ({
     ...without(record, 'ended', 'result', 'error'),

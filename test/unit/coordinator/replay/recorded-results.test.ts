@@ -235,7 +235,7 @@ describe('a run that is still running', () => {
     writeFileSync(join(directory, 'lock.json'), JSON.stringify(owner));
   }
 
-  it('may remove its old checkpoints, but an ended run may not', async () => {
+  it('may have removed old checkpoints, but a run that has ended may not', async () => {
     const resume = await makeUp({ runs, until: 7 });
     await makeUp({ runs, resume });
     const contents = await readRunContents(resume);

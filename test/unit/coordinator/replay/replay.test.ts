@@ -78,10 +78,7 @@ async function open(
   return { recorder, state };
 }
 
-/**
- * A run that ended after `steps` steps without a checkpoint, since a diverging run does not write
- * one.
- */
+/** A run that ended after `steps` steps without a checkpoint, because it diverged. */
 async function leave(steps: number): Promise<string> {
   const runs = temporaryFolder();
   const { recorder, state } = await open(runs, false);
@@ -91,7 +88,7 @@ async function leave(steps: number): Promise<string> {
 }
 
 describe('a step that is recomputed', () => {
-  it('is compared with the recorded steps, as far as they reach', async () => {
+  it('is compared with its recorded line, if there is one', async () => {
     const { recorder } = await open(await leave(4), true);
     expect(recorder.term).toBe(2);
     for (const step of [1, 2, 3, 4, 5]) expect(() => recorder.step(result(step))).not.toThrow();

@@ -143,7 +143,7 @@ describe('--from', () => {
     });
   });
 
-  it('finds a checkpoint whose weights do not match its line', async () => {
+  it('finds a checkpoint whose weights do not match the line of its step', async () => {
     const directory = await makeUp({ runs, until: 7 });
     changeCheckpoint(checkpointOf(directory, 7), ({ weights }) => ({ weights: oneMore(weights) }));
     await expectDifference(directory, /the weights in the checkpoint of step 7 differ/, 7);
@@ -338,7 +338,7 @@ it('a verification writes nothing', async () => {
 });
 
 describe('a replay', () => {
-  it("admits only the run's engine, and knows which worker was rejected", async () => {
+  it("admits only the run's engine, and reports which worker has a different one", async () => {
     const { verifier, logged } = await openVerifier(await makeUp({ runs }));
     expect(verifier.resumed).toMatchObject({ fingerprint: FINGERPRINT, step: 0, mixed: false });
     const ready = (fingerprint: string) =>
@@ -368,7 +368,7 @@ describe('a replay', () => {
     ]);
   });
 
-  it('mentions no training flags, and after a difference logs waiting only as debug', async () => {
+  it('does not mention training flags, and logs waiting as debug after a difference', async () => {
     const { verifier, state, logged } = await openVerifier(await makeUp({ runs }));
     const waiting = () =>
       verifier.log({

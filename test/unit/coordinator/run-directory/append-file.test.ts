@@ -30,8 +30,8 @@ const full = Object.assign(new Error('ENOSPC: no space left'), { code: 'ENOSPC' 
 const broken = Object.assign(new Error('EIO: i/o error'), { code: 'EIO' });
 
 /**
- * A file that accepts the scripted number of bytes of each write, or throws. After the script, it
- * accepts all bytes.
+ * A file that accepts as many bytes of each write as the script says, or throws. After the script,
+ * it accepts all bytes.
  */
 class ScriptedFile implements DiskFile {
   text = '';
@@ -78,7 +78,7 @@ const linesOf = (count: number, length: number) =>
   Array.from({ length: count }, (_, i) => `${String(i).padEnd(length, '.')}\n`);
 
 describe('AppendFile', () => {
-  it('keeps the order of many lines, whenever they are flushed', async () => {
+  it('keeps the order of many lines, no matter when they are flushed', async () => {
     const path = join(folder, 'a');
     const file = await AppendFile.open(path, options);
     const lines = linesOf(5000, 100);
@@ -93,7 +93,7 @@ describe('AppendFile', () => {
     expect(errors).toEqual([]);
   });
 
-  it('has written all appended lines when sync returns', async () => {
+  it('has written all appended lines by the time sync resolves', async () => {
     const path = join(folder, 'a');
     const file = await AppendFile.open(path, options);
     file.append('one\n');

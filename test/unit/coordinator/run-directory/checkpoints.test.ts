@@ -50,7 +50,7 @@ describe('a checkpoint file', () => {
     expect(decodeCheckpoint(turned, 'file', configuration)).toEqual(checkpointOf(7));
   });
 
-  it("records each worker's samples, which an older one does not", () => {
+  it("records each worker's samples, which an older file does not contain", () => {
     const shares = {
       from: 3,
       samples: new Map([
@@ -101,7 +101,7 @@ describe('a checkpoint file', () => {
 });
 
 describe("a run's checkpoints", () => {
-  it('are synced in their directory before one of them is used', async () => {
+  it('are synced along with their directory before one of them is used', async () => {
     const folder = temporaryFolder();
     await new Checkpoints(folder, folder, 2, systemDisk).write(checkpointOf(1));
     const synced: string[] = [];
@@ -133,7 +133,8 @@ describe("a run's checkpoints", () => {
     expect((await checkpoints.newest(configuration, (error) => damaged.push(error)))?.step).toBe(2);
     expect(damaged.map(({ message }) => message)).toEqual([expect.stringContaining('is damaged')]);
 
-    // A run that resumes from before a damaged checkpoint keeps the ones that it writes.
+    // A run that resumes from a step before a damaged checkpoint keeps the checkpoints that it
+    // writes.
     const one = new Checkpoints(folder, folder, 1, systemDisk);
     for (const step of [3, 4, 5]) await one.write(checkpointOf(step));
     expect((await one.newest(configuration, () => undefined))?.step).toBe(5);

@@ -31,8 +31,9 @@ await first.removeOlderStaging();
 await first.renew();
 await writeWhole(join(run, 'run.json'), 'first', systemDisk, first.staging);
 
-// Another host takes the run over. The first host then resumes, but cannot write anything.
-// Another process reads a file of the first one; FUSE then keeps the file under another name.
+// Another host takes the run over. The process on the first host then resumes, but cannot write
+// anything. Another process has one of the first process's files open, so FUSE keeps it under
+// another name.
 const reader = openSync(join(first.staging, 'owner.json'));
 const second = await RunLock.take(run, true, place(elsewhere));
 await second.removeOlderStaging();
@@ -59,7 +60,7 @@ const cache = join(folder, 'cache');
 await Promise.all([1, 2, 3].map(() => withLock(join(cache, 'lock'), setUp)));
 assert.deepEqual(readdirSync(cache), []);
 
-// Set-up replaces a folder that was there before; on overlay, it is in a lower layer.
+// Set-up replaces an existing folder, which on overlay is in a lower layer.
 const installed = join(process.argv[2], 'installed');
 await withLock(join(folder, 'lock'), async (lease) => {
   const fresh = join(lease.folder, 'fresh');

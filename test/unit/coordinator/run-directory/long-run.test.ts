@@ -47,7 +47,7 @@ let long: string;
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'mnist-dist-long-'));
   [short, long] = [join(folder, 'short'), join(folder, 'long')];
-  // More steps than a page's curve has points, and then several times as many.
+  // The first run has more steps than a page's curve has points, the second several times as many.
   writeLongRun({ directory: short, steps: 5000 });
   writeLongRun({ directory: long, steps: STEPS });
   return () => rmSync(folder, { recursive: true, force: true });

@@ -18,7 +18,7 @@ export interface LongRun {
   readonly steps: number;
   /** The number of steps that were written after the newest checkpoint. */
   readonly beyond?: number;
-  /** The run's configuration; by default, one with twice as many steps. */
+  /** The run's configuration; the default one has twice as many steps. */
   readonly configuration?: Configuration;
 }
 

@@ -144,7 +144,7 @@ describe('a file that another user has put into a run directory', () => {
   });
 });
 
-describe('a directory that a new run takes because no run has begun in it', () => {
+describe('a directory that a new run takes over because no run has begun in it', () => {
   it.each(['metrics.jsonl', 'events.jsonl'])(
     'gets a %s of its own in place of a link',
     async (name) => {
@@ -157,7 +157,7 @@ describe('a directory that a new run takes because no run has begun in it', () =
     },
   );
 
-  it('may not have a link as its artifacts/', async () => {
+  it('may not contain a link called artifacts', async () => {
     const before = outsideNow();
     mkdirSync(join(runs, 'new'));
     symlinkSync(join(outside, 'folder'), join(runs, 'new', 'artifacts'));

@@ -105,7 +105,7 @@ describe('the lines that a checkpoint covers', () => {
 });
 
 describe('the newest unfinished run', () => {
-  it('is the one that was started last among those that can be resumed', async () => {
+  it('is the one that started last among those that can be resumed', async () => {
     const runs = temporaryFolder();
     leave(runs, 'a', { state: 'interrupted', started: '2026-01-01T00:00:00.000Z' });
     leave(runs, 'b', { state: 'running', started: '2026-01-03T00:00:00.000Z' });

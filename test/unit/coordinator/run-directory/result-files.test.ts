@@ -22,7 +22,7 @@ const drawn = [
 ];
 
 describe("a run's report and pictures", () => {
-  it('are made from the files on the disk before run.json says finished', async () => {
+  it('are made from the files on disk before run.json says that the run is finished', async () => {
     const directory = await makeUp({
       runs,
       draw: async ({ directory: path, record, wrong }) => {
@@ -52,7 +52,7 @@ describe("a run's report and pictures", () => {
     expect(readdirSync(join(directory, 'artifacts'))).toEqual([]);
   });
 
-  it('get a new folder when a copy of an interrupted run is resumed without it', async () => {
+  it('get a new folder when an interrupted run is resumed without its old one', async () => {
     const resume = await makeUp({ runs, until: 7 });
     rmSync(join(resume, 'artifacts'), { recursive: true });
     await makeUp({ runs, resume });

@@ -124,12 +124,12 @@ describe('RunFiles', () => {
     await files.close();
   });
 
-  it('does not return an ended run to running', async () => {
+  it('does not mark a run as running once it has ended', async () => {
     const files = await open('r');
     await files.writeRun({ ...sampleRun, state: 'failed' });
     await files.writeRun({ ...sampleRun, state: 'failed' });
     await expect(files.writeRun(sampleRun)).rejects.toThrow(
-      'a run that is failed does not become running',
+      'a run that has failed does not become running',
     );
     await files.close();
   });
@@ -211,7 +211,7 @@ describe('RunFiles', () => {
     }
   });
 
-  it('resumes with the complete lines, and removes what a crash left behind', async () => {
+  it('resumes with the complete lines, and removes the remains of a crash', async () => {
     const first = await open('r');
     await first.writeRun(sampleRun);
     first.event('one');

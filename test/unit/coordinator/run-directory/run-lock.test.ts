@@ -23,7 +23,7 @@ import { systemDisk, type Disk } from '../../../../shared/disk/disk.ts';
 import { systemClock, type Clock } from '../../../../shared/clock.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
-/** A clock on which every wait ends immediately; `onWait` is called before each one ends. */
+/** A clock on which every wait ends immediately, after a call of `onWait`. */
 function quickClock(onWait: () => void = () => undefined): Clock & { waited: number } {
   const clock = {
     ...systemClock,
@@ -180,7 +180,7 @@ describe("a run's lock", () => {
     try {
       const [line]: Buffer[] = await once(parent.stdout, 'data');
       const [pid = '', started = ''] = String(line).trim().split(' ');
-      // Until then, the shell would still reap it.
+      // Until the exec, the shell would still reap the child.
       const program = () => readFileSync(`/proc/${parent.pid}/comm`, 'utf8').trim();
       await expect.poll(program).toBe('sleep');
       process.kill(Number(pid), 'SIGKILL');
@@ -214,7 +214,7 @@ describe("a run's lock", () => {
     await (await take(folder, true)).release();
   });
 
-  it('is watched if its owner cannot be seen: a renewal shows that the owner runs', async () => {
+  it('is watched if its owner is not visible: a renewal shows that it is running', async () => {
     const folder = temporaryFolder();
     const rebooted = processesOf({ boot: 'another' });
     const lock = await take(folder, false);
@@ -248,7 +248,7 @@ describe("a run's lock", () => {
     const running = { code: 'LOCKED', message: expect.stringContaining('is running this run') };
     await expect(take(folder, true)).rejects.toMatchObject(running);
     expect(await writer(folder)).toBe(`process ${process.pid} on ${hostname()}`);
-    // Its process may be in another pid namespace.
+    // The lock's process may be in another pid namespace.
     oldLockOf(folder, { pid: await deadPid() });
     const hidden = { ...systemProcesses, mayRunUnseen: () => true };
     await expect(take(folder, false, hidden)).rejects.toMatchObject({
@@ -281,7 +281,7 @@ describe("a run's lock", () => {
     await (await take(folder, true)).release();
   });
 
-  it('shows its owner to older versions', async () => {
+  it('can be recognised by older versions, which see its owner', async () => {
     const folder = temporaryFolder();
     const lock = await take(folder, false);
     const { namespace: _, ...old } = self;
@@ -290,7 +290,7 @@ describe("a run's lock", () => {
     expect(existsSync(join(folder, 'lock.json'))).toBe(false);
   });
 
-  it('has no owner if it was only partly written', async () => {
+  it('may be taken if it was only partly written', async () => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'lock.json'), '{"host":');
     const { staging } = await take(folder, false);
