@@ -1,5 +1,5 @@
-// `npm run release -- X.Y.Z [--dry-run | --tagged]`: makes a release in a worktree of its own, so
-// that a release that fails or is interrupted leaves the user's branch and files as they were.
+// `npm run release -- X.Y.Z [--dry-run | --tagged]`: makes a release in a separate worktree. A
+// release that fails or is interrupted leaves the user's branch and files untouched.
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
@@ -12,7 +12,10 @@ import { foundLicences } from './licences.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const SEMVER = /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$/;
-/** Where the version stands beside package.json, and in which words; the release replaces it. */
+/**
+ * Files outside package.json that may mention the version, and the pattern that the release
+ * updates.
+ */
 const mentions = {
   pathspecs: ['deploy', 'docs', 'README.md'],
   word: /\bmnist-dist:\d+\.\d+\.\d+/g,
@@ -32,7 +35,7 @@ let interruption;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
   process.on(signal, () => {
     interruption ??= signal;
-    // The programs that it started are in its process group.
+    // The process group includes the programs that the child started.
     const isRunning = child?.pid !== undefined && (child.exitCode ?? child.signalCode) === null;
     if (isRunning) process.kill(-child.pid, 'SIGTERM');
   });
@@ -48,7 +51,7 @@ try {
 function argumentsOf(argv) {
   const usage = new ReleaseError(
     `npm run release takes one version and at most one switch, not "${argv.join(' ')}"`,
-    'npm run release -- X.Y.Z, with --dry-run, or with --tagged to pack a version that has its tag',
+    'use npm run release -- X.Y.Z [--dry-run | --tagged]; --tagged packs an existing tag',
   );
   const switches = { 'dry-run': { type: 'boolean' }, tagged: { type: 'boolean' } };
   let parsed;
@@ -59,7 +62,7 @@ function argumentsOf(argv) {
   }
   const { values, positionals } = parsed;
   if (positionals.length !== 1 || (values['dry-run'] && values.tagged)) throw usage;
-  // Without the two dashes before it, npm takes the switch for its own.
+  // Unless `--` precedes the switch, npm treats it as its own.
   if (process.env.npm_config_dry_run === 'true' && !values['dry-run']) throw usage;
   const [version] = positionals;
   if (!SEMVER.test(version))
@@ -78,7 +81,7 @@ async function release({ version, isDry, isTagged }) {
   try {
     await git('worktree', 'add', '--quiet', '--detach', worktree, 'HEAD');
     const commit = isTagged ? 'HEAD' : await commitVersion(worktree, version);
-    // Before it packs a tag, the workflow runs the tests.
+    // With --tagged, the release workflow has already run the tests.
     if (isDry) say('dry run: a release would now run npm test');
     else if (!isTagged) await run('npm test', worktree, ['npm', 'test']);
     const out = isDry ? folder : join(root, '.mnist-dist', 'releases', version);
@@ -86,7 +89,7 @@ async function release({ version, isDry, isTagged }) {
     if (!isTagged) await finish({ version, isDry, commit, out });
     isKept = isDry;
   } finally {
-    // An interrupted program may take a moment to end, and still write files.
+    // An interrupted program may go on writing files for a moment before it exits.
     const patience = { maxRetries: 20, retryDelay: 100 };
     rmSync(isKept ? worktree : folder, { recursive: true, force: true, ...patience });
     spawnSync('git', ['worktree', 'prune'], { cwd: root });
@@ -100,11 +103,13 @@ async function checkTree() {
   if (changed === '') return;
   throw new ReleaseError(
     `the tree is not clean:\n${changed}`,
-    'commit or stash these changes; a release contains nothing else',
+    'commit or stash these changes: a release contains only committed files',
   );
 }
 
-/** The version must be higher than every release, and not lower than the one in package.json. */
+/**
+ * The version must be higher than every tagged version and not lower than the one in package.json.
+ */
 async function checkVersion(version) {
   const tags = (await git('tag', '--list', 'v*')).split('\n');
   const released = tags.map((tag) => tag.slice(1)).filter((name) => SEMVER.test(name));
@@ -112,8 +117,8 @@ async function checkVersion(version) {
   const last = released.toSorted(compare).at(-1);
   if (last !== undefined && compare(version, last) <= 0)
     throw new ReleaseError(
-      `version ${version} is not higher than ${last}, the last one with a tag`,
-      'choose a higher version; ARCHITECTURE says what each of its numbers means',
+      `version ${version} is not higher than ${last}, the latest tagged version`,
+      'choose a higher version; docs/spec/compatibility.md explains what each number means',
     );
   if (compare(version, current) < 0)
     throw new ReleaseError(
@@ -129,7 +134,7 @@ async function checkTag(version) {
   throw new ReleaseError(
     `HEAD is not release ${version}: its tags are "${tags.join(' ')}", and package.json has ` +
       `version ${current}`,
-    `check out v${version}, which npm run release -- ${version} makes`,
+    `check out v${version}; npm run release -- ${version} creates that tag`,
   );
 }
 
@@ -138,17 +143,17 @@ function checkChangelog(version, isTagged) {
   if (section === undefined)
     throw new ReleaseError(
       `CHANGELOG.md has no section "## ${version}"`,
-      `add "## ${version}, unreleased" and what changed; the release writes the date`,
+      `add "## ${version}, unreleased" and list the changes; the release fills in the date`,
     );
   if (section.text === '')
     throw new ReleaseError(
-      `the section of ${version} in CHANGELOG.md is empty`,
+      `the CHANGELOG.md section for ${version} is empty`,
       'write what changed for users',
     );
   if (isTagged && /unreleased/i.test(section.heading))
     throw new ReleaseError(
-      `CHANGELOG.md calls ${version} unreleased`,
-      `make the tag with npm run release -- ${version}`,
+      `CHANGELOG.md still marks ${version} as unreleased`,
+      `create the tag with npm run release -- ${version}`,
     );
 }
 
@@ -178,7 +183,7 @@ function compare(a, b) {
 /** Sets the version in the worktree and commits it there; returns the commit. */
 async function commitVersion(worktree, version) {
   const { version: current } = packageOf(worktree);
-  // npm sets it in npm-shrinkwrap.json as well.
+  // `npm version` updates npm-shrinkwrap.json as well.
   if (current !== version)
     await run('npm version', worktree, ['npm', 'version', version, '--no-git-tag-version']);
   const changelog = join(worktree, 'CHANGELOG.md');
@@ -199,19 +204,19 @@ async function commitVersion(worktree, version) {
 }
 
 /**
- * Moves the branch to the commit and tags it. The tag comes last: without it, the same command can
- * run again.
+ * Moves the branch to the release commit and tags it. The tag comes last, so that the same command
+ * can run again after a failure.
  */
 async function finish({ version, isDry, commit, out }) {
   const tag = `v${version}`;
   const branch = await git('rev-parse', '--abbrev-ref', 'HEAD');
-  if (isDry) say(`dry run: a release would now move ${branch} to its commit, with the tag ${tag}`);
+  if (isDry) say(`dry run: a release would now move ${branch} to its commit and tag it ${tag}`);
   else {
     await git('merge', '--quiet', '--ff-only', commit);
     await git('tag', '--annotate', tag, '--message', `mnist-dist ${version}`, commit);
   }
   const tarball = readdirSync(out).find((name) => name.endsWith('.tgz'));
-  say('\nTwo commands are left to a person:');
+  say('\nTo publish the release, run:');
   say(`  git push --atomic origin ${branch} ${tag}`);
   say(`  npm publish ${join(out, tarball)}`);
 }
@@ -223,7 +228,7 @@ async function pack(worktree, out) {
   mkdirSync(out, { recursive: true });
   for (const old of readdirSync(out).filter((name) => /\.(tgz|json)$/.test(name)))
     rmSync(join(out, old));
-  // Scripts are needed: prepack installs and builds what is missing.
+  // Scripts must run, because prepack installs and builds whatever is missing.
   const command = ['npm', 'pack', '--ignore-scripts=false', '--pack-destination', out];
   await run('npm pack', worktree, command);
   const tarball = readdirSync(out).find((name) => name.endsWith('.tgz'));
@@ -235,13 +240,13 @@ async function pack(worktree, out) {
 }
 
 /**
- * The SBOM of what is shipped: npm's, and the package whose parts the build copies to dist, which
- * npm knows only as a development package.
+ * The SBOM of the shipped files: npm's SBOM plus tfjs-node-gpu, parts of which the build copies to
+ * dist but which npm knows only as a development dependency.
  */
 async function bomOf(worktree) {
   const command = 'npm sbom --sbom-format cyclonedx --omit dev --package-lock-only';
   const bom = JSON.parse(await run('npm sbom', worktree, command.split(' ')));
-  // npm takes the name of the folder.
+  // npm uses the folder's name.
   bom.metadata.component.name = packageOf(worktree).name;
   for (const component of bom.components) {
     const found = foundLicences[component.name];
@@ -257,7 +262,7 @@ async function bomOf(worktree) {
     type: 'library',
     name,
     version: copied.version,
-    description: 'Parts of it: the sources of its binding, and api_pb.js, in dist/tfjs-node-gpu.',
+    description: 'Only its binding sources and api_pb.js are shipped, in dist/tfjs-node-gpu.',
     scope: 'required',
     licenses: [{ license: { id: copied.license } }],
     purl,
@@ -289,7 +294,7 @@ async function gitIn(folder, ...args) {
   return (await run(`git ${args[0]}`, folder, ['git', ...args])).trimEnd();
 }
 
-/** Runs a program. Resolves with its stdout, except for npm test, which prints it. */
+/** Runs a program. Resolves with its stdout, except for npm test, whose output is printed. */
 async function run(what, cwd, [program, ...args]) {
   const stdout = what === 'npm test' ? 'inherit' : 'pipe';
   child = spawn(program, args, { cwd, stdio: ['ignore', stdout, 'inherit'], detached: true });
@@ -301,7 +306,7 @@ async function run(what, cwd, [program, ...args]) {
     interruption === undefined
       ? `${what} failed with exit code ${status}`
       : `the release was interrupted by ${interruption} during ${what}`,
-    'see the lines above, then run the same command again',
+    'see the output above, then run the same command again',
   );
 }
 

@@ -16,8 +16,8 @@ import { endWithUs, spawnOptions } from './hang-up.mjs';
 import { LockError, withLock } from './lock.mjs';
 
 /**
- * Provides what a fresh clone needs before its first line of TypeScript can run: the npm packages
- * and the build. It uses Node's own modules only. TensorFlow is set up later, by the built code
+ * Installs the npm packages and builds the code, which a fresh clone needs before any TypeScript
+ * can run. This module uses only Node's own modules. TensorFlow is set up later, by the built code
  * (worker/native).
  */
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -37,8 +37,8 @@ export class SetupError extends Error {
 }
 
 /**
- * Installs and builds everything that is missing or outdated; returns within a few milliseconds if
- * nothing is. `say` receives one line for each long step. Throws SetupError.
+ * Installs and builds everything that is missing or outdated. Takes only a few milliseconds if
+ * everything is up to date. `say` receives one line for each long step. Throws SetupError.
  */
 export async function prepare(say = print) {
   if (isPackage()) return requireDist();
@@ -77,7 +77,7 @@ function requireDist() {
   if (existsSync(join(dist, 'cli', 'start.js'))) return;
   throw new SetupError(
     `${dist} is missing: the package was packed without its build, or is damaged`,
-    'Install it again. In a clone, `npm pack --ignore-scripts=false` builds before it packs.',
+    'Install it again. In a clone, `npm pack --ignore-scripts=false` runs the build first.',
   );
 }
 
@@ -100,7 +100,7 @@ function isInstalled() {
   try {
     writeFileSync(stampFile(), digest);
   } catch (error) {
-    // A user who may not write here compares the packages again at the next start.
+    // Without write permission, the packages are simply compared again at the next start.
     if (!['EACCES', 'EPERM', 'EROFS'].includes(error.code)) throw error;
   }
   return true;
@@ -157,7 +157,7 @@ function npmCommand() {
   );
 }
 
-/** The command that installs the packages when typed into the user's shell. */
+/** The command that the user can type into the shell to install the packages. */
 function installCommand() {
   const { npm_command: npm, INIT_CWD: folder } = process.env;
   // npm runs scripts in the package's folder rather than in the shell's.
@@ -187,7 +187,7 @@ function npmFailure(output) {
   }
   return new SetupError(
     `npm ci failed: ${said === '' ? output.slice(-500) : said}`,
-    `to see more, run by hand: ${installCommand()}`,
+    `for the full output, run: ${installCommand()}`,
   );
 }
 
@@ -198,8 +198,8 @@ function isBuilt() {
 }
 
 /**
- * Digest of the paths, times and sizes of all sources: cheap, and different after every edit and
- * checkout.
+ * Digest of every source's path, modification time and size. It is cheap to compute, and every edit
+ * and checkout changes it.
  */
 function sourcesDigest() {
   const hash = createHash('sha256');
@@ -208,8 +208,8 @@ function sourcesDigest() {
     hash.update(`${path} ${mtimeMs} ${size}\n`);
   };
   for (const path of settings) add(path);
-  // The folders that tsconfig.json includes. They contain the kernels and the page as well, which
-  // are compiled separately.
+  // The folders that tsconfig.json includes also contain the kernels and the page, which are
+  // compiled separately.
   const { include } = JSON.parse(readFileSync(join(root, 'tsconfig.json'), 'utf8'));
   for (const entry of include) for (const path of filesBelow(entry.split('/')[0])) add(path);
   return hash.digest('hex');
@@ -249,7 +249,7 @@ async function build(say, lease) {
       join(fresh, kernels, 'kernels.wasm'),
     ]),
     run([...tsc, 'tsconfig.json', '--outDir', fresh]),
-    // Goes to a folder of its own, because both builds compile the types that they share.
+    // Has its own output folder, because both builds compile the types that they share.
     run([...tsc, join('dashboards', 'page', 'tsconfig.json'), '--outDir', join(fresh, 'browser')]),
   ]);
   const failed = results.find(({ status }) => status !== 0);
@@ -257,7 +257,7 @@ async function build(say, lease) {
     const said = failed.output.trim().split('\n').slice(0, 20).join('\n    ');
     throw new SetupError(
       `the build failed:\n    ${said}`,
-      `undo the last change (see git status), or run: ${installCommand()}`,
+      `undo your last change (see git status), or reinstall the packages: ${installCommand()}`,
     );
   }
   copyTfjsNode(join(fresh, 'tfjs-node-gpu'));

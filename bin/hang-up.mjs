@@ -2,21 +2,21 @@ import { closeSync, fstatSync } from 'node:fs';
 import { isatty } from 'node:tty';
 
 /**
- * SIGHUP means that the terminal was closed. Node resets the signal even if nohup has set it to be
- * ignored, so the process decides for itself: SIGHUP ends it if one of its streams is a terminal,
- * and is ignored otherwise. This is plain JavaScript because it is needed before the build; after
- * the build, cli/processes/signals.ts takes over.
+ * SIGHUP means that the terminal was closed. Node restores its default handling even under nohup,
+ * which ignores it, so this module decides: SIGHUP ends the process if one of its standard streams
+ * is a terminal, and is ignored otherwise. This is plain JavaScript because it is needed before the
+ * build; after the build, cli/processes/signals.ts takes over.
  */
 
 /**
- * Whether a standard stream of this process was a terminal at the start. Under nohup, a service
- * manager or a scheduler, none is. Read at the start, since isatty is false once the terminal is
- * closed.
+ * Whether a standard stream of this process was a terminal at startup. Under nohup, a service
+ * manager or a scheduler, none is. Checked at startup, since isatty returns false once the terminal
+ * is closed.
  */
 export const hasTerminal = [0, 1, 2].some((descriptor) => isatty(descriptor));
 const exitCodes = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 };
 /**
- * Programs started by set-up that receive no signal when the terminal is closed.
+ * Programs started by set-up that do not receive signals from the terminal.
  * @type {Set<import('node:child_process').ChildProcess>}
  */
 const children = new Set();
@@ -37,13 +37,13 @@ export function watchSignals() {
 }
 
 /**
- * Options for starting a program. If SIGHUP is ignored, the program runs in a process group of its
- * own, which receives no signals from the terminal.
+ * Options for starting a program. If SIGHUP is ignored, the program runs in its own process group,
+ * so that signals from the terminal do not reach it.
  */
 export const spawnOptions = { detached: !hasTerminal };
 
 /**
- * Makes a program that was started with these options end together with this process.
+ * Makes a program that was started with `spawnOptions` end together with this process.
  * @param {import('node:child_process').ChildProcess} child
  */
 export function endWithUs(child) {
@@ -53,16 +53,16 @@ export function endWithUs(child) {
 }
 
 /**
- * Closes the descriptors of closed terminals. Call this at the end of a process, since Node aborts
- * if it cannot restore a terminal that was closed.
+ * Closes the descriptors of closed terminals. Call this just before exit, since Node aborts if it
+ * cannot restore a terminal's settings.
  */
 export function leaveClosedTerminals() {
   for (const descriptor of [0, 1, 2]) if (isClosedTerminal(descriptor)) closeSync(descriptor);
 }
 
 /**
- * Whether the descriptor is a terminal that was closed. True for /dev/null as well, which no
- * process needs when it ends.
+ * Whether the descriptor is a terminal that was closed. Also true for /dev/null, which an exiting
+ * process does not need.
  * @param {number} descriptor
  */
 function isClosedTerminal(descriptor) {

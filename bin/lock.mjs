@@ -29,18 +29,18 @@ import { Watch, WATCH_MILLISECONDS } from './owner.mjs';
  * process creates the complete lock under a different name and renames it into place. A process
  * that takes a lock over first renames it away together with the owner's files. An owner that was
  * only suspended can then no longer rename its files into place, and starts again. The lock
- * protects only a cache, so a lock that is not renewed is taken over.
+ * protects only a cache, so it is safe to take over a lock that is no longer renewed.
  */
 const OWNER_FILE = 'owner.json';
 const RENEWALS_FILE = 'renewals';
 const RETRY_MILLISECONDS = 200;
-/** Interval between two lines that say what the process is waiting for. */
+/** Interval between progress lines while waiting for the lock. */
 const PROGRESS_MILLISECONDS = 15_000;
 /** How long a lock may go without a renewal before it is taken over. */
 export const EXPIRY_MILLISECONDS = 120_000;
 /** Longest wait for a lock whose owner keeps renewing it. */
 export const MAX_WAIT_MILLISECONDS = 1_800_000;
-/** Error codes from renaming onto a folder that is not empty. */
+/** Error codes for renaming onto a folder that is not empty. */
 const TAKEN = new Set(['ENOTEMPTY', 'EEXIST']);
 /** How many times a process may lose the lock before it gives up. */
 const MAX_LOSSES = 3;
@@ -50,7 +50,7 @@ const MAX_LOSSES = 3;
 /**
  * The content of a lock.
  * @typedef {object} FoundLock
- * @property {LockOwner | undefined} owner undefined if owner.json does not name one
+ * @property {LockOwner | undefined} owner undefined if owner.json does not identify an owner
  * @property {string} text content of owner.json
  * @property {string} renewals changes with each renewal
  */
@@ -103,8 +103,8 @@ class Lease {
   }
 
   /**
-   * Moves a folder from the owner's folder to `target`, and what was there into the owner's folder.
-   * Throws if another process has taken the lock.
+   * Moves `fresh`, which is in the owner's folder, to `target`. A folder already at `target` first
+   * moves into the owner's folder. Throws if another process has taken the lock.
    * @param {string} fresh
    * @param {string} target
    */
@@ -136,9 +136,9 @@ class Lease {
 }
 
 /**
- * Runs `action` under the lock and releases the lock afterwards, even after an error. Runs it again
- * if another process took the lock over in the meantime. `say` receives lines about waiting and
- * takeovers. Throws LockError if the lock cannot be acquired.
+ * Runs `action` under the lock and releases the lock afterwards, even after an error. Runs `action`
+ * again if another process took the lock over in the meantime. `say` receives lines about waiting
+ * and takeovers. Throws LockError if the lock cannot be acquired.
  * @template T
  * @param {string} directory
  * @param {(lease: Pick<Lease, 'folder' | 'check' | 'replace'>) => Promise<T>} action
@@ -251,8 +251,8 @@ function tryAcquire(directory) {
 
 /**
  * Renames a lock away and removes it. Returns false if another process has taken the lock since it
- * was read; that lock is then renamed back. In between, its owner may conclude that it lost the
- * lock, and start again.
+ * was read; that lock is then renamed back. Until it is back, its owner may conclude that it lost
+ * the lock, and start again.
  * @param {string} directory
  * @param {string} text expected content of its owner.json
  */
@@ -268,7 +268,7 @@ function takeAway(directory, text) {
   try {
     if (!isRight) renameSync(aside, directory);
   } catch {
-    // A third process has taken the lock; the owner of the one renamed away starts again.
+    // A third process has taken the lock since, so the owner of the lock renamed away starts again.
   }
   rmSync(aside, { recursive: true, force: true });
   return isRight;
@@ -328,12 +328,12 @@ function fate(owner) {
 }
 
 /**
- * How long a lock may stay unchanged before it is taken from its owner.
+ * How long a lock may go without a renewal before another process may take it over.
  * @param {FoundLock} found
  */
 function limitOf({ owner }) {
   const known = fate(owner);
-  // Older versions do not renew their lock, so wait for as long as the process is running.
+  // Older versions do not renew their locks, so wait while the process is running.
   if (known === 'running' && owner?.token === undefined) return Infinity;
   return owner === undefined || known === 'rebooted' ? WATCH_MILLISECONDS : EXPIRY_MILLISECONDS;
 }

@@ -20,7 +20,7 @@ import { hostname } from 'node:os';
  */
 
 /**
- * An owner as recorded by any version; older versions record less.
+ * An owner as recorded by any version; older versions record fewer fields.
  * @typedef {object} RecordedOwner
  * @property {string} host
  * @property {number} pid
@@ -41,8 +41,9 @@ import { hostname } from 'node:os';
 
 /**
  * The state of an owner as seen by this process. `elsewhere`: this process cannot see it, because
- * it is on another host or in another pid namespace, or an older version did not record where it
- * is. `rebooted`: this host, or a different one with the same name, has booted since.
+ * it is on another host or in another pid namespace, or because an older version did not record its
+ * namespace. `rebooted`: this host, or a different one with the same name, has rebooted since the
+ * owner took the lock.
  * @typedef {'running' | 'gone' | 'rebooted' | 'elsewhere'} Fate
  */
 

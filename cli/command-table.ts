@@ -19,16 +19,17 @@ interface Command<C extends CommandName> {
   readonly summary: string;
   readonly operands?: readonly Operand[];
   readonly examples: readonly Example[];
-  /** What other programs call this command, separated by spaces. */
+  /** Words for this command in other programs, separated by spaces. */
   readonly synonyms: string;
-  /** Whether the command prints only a log; losing some of it is not an error. */
+  /** Whether stdout carries only a log, so that losing some of it is not an error. */
   readonly printsLog?: boolean;
-  /** Reject options that conflict with each other or refer to missing files, by throwing USAGE. */
+  /** Throw USAGE for options that conflict with each other or refer to missing files. */
   readonly checks?: readonly ((options: OptionsOf<C>, given: GivenOf) => void)[];
   /** Chooses between mutually exclusive options. */
   readonly settle?: (options: OptionsOf<C>, given: GivenOf) => OptionsOf<C>;
   /**
-   * Imports the command. Nothing else here loads its code, so `--help` does not need TensorFlow.
+   * Imports the command. Nothing else in this table loads the command's code, so `--help` does not
+   * need TensorFlow.
    */
   readonly load: () => Promise<
     (options: OptionsOf<C>, commandLine: CommandLine) => Promise<number>
@@ -40,7 +41,7 @@ const newestRun: Operand = {
   help: 'run directory (default: the newest run in --runs-dir)',
 };
 
-/** Every command, once. The parser, the help and the suggestions all read this table. */
+/** All commands. The parser, the help and the suggestions are all derived from this table. */
 export const commandTable: { readonly [C in CommandName]: Command<C> } = {
   local: {
     summary: 'train on this machine: start a coordinator and workers',

@@ -4,7 +4,7 @@ const require = createRequire(import.meta.url);
 
 /**
  * Libraries that most commands do not need. Each is loaded when it is first used, because loading
- * both takes longer than the rest of the start.
+ * both takes longer than the rest of the startup.
  */
 export const libraries = {
   // Parsing outside input: both packages match their declarations.

@@ -11,10 +11,12 @@ import { packageRoot } from '../shared/package-root.ts';
 import { parseCommand, type Print } from './program.ts';
 import { onIgnored, watchSignals } from './processes/signals.ts';
 
-/** The error of the first write to stdout that failed. */
+/** The error from the first failed write to stdout. */
 let outputError: Error | undefined;
 
-/** Runs a command line (without node and script); resolves with the exit code. */
+/**
+ * Runs a command line (without the node executable and the script); resolves with the exit code.
+ */
 export async function main(argv: readonly string[]): Promise<number> {
   // Some libraries, including the AWS SDK, fail for a user without a home directory.
   if (homeOf() === undefined) process.env['HOME'] = '/';
@@ -38,8 +40,8 @@ export async function main(argv: readonly string[]): Promise<number> {
       'SIGHUP is ignored because this process has no terminal; send SIGTERM to end it',
     ),
   );
-  // When nothing is left that could settle the command, Node exits with code 13, which means
-  // RUN_EXISTS here.
+  // If nothing is left that could settle the command's promise, Node exits with code 13, which
+  // means RUN_EXISTS here.
   const defect = (): never =>
     process.exit(explain(new Error('the command can no longer settle'), argv));
   process.once('beforeExit', defect);

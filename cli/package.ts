@@ -8,7 +8,10 @@ export const version: string = readVersion();
 /** The script that a child process runs: the compiled program. */
 export const executable = join(packageRoot, 'dist', 'cli', 'entry.js');
 
-/** Without a schema: every command reads it, and most of them need no library for schemas. */
+/**
+ * Reads the version without a schema. Every command calls this, and most commands do not need the
+ * schema library.
+ */
 function readVersion(): string {
   const description: unknown = JSON.parse(readFileSync(join(packageRoot, 'package.json'), 'utf8'));
   assert(typeof description === 'object' && description !== null, 'package.json is an object');

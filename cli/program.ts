@@ -41,8 +41,9 @@ interface Parsed<C extends CommandName> extends CommandLine {
 }
 
 /**
- * Parses the command line (without node and script), the environment and the configuration file.
- * Reads the files that options refer to, but does not start anything. Throws USAGE.
+ * Parses the command line (without the node executable and the script), the environment and the
+ * configuration file. Reads the files that options refer to, but does not start anything. Throws
+ * USAGE.
  */
 export function parseCommand(
   argv: readonly string[],
@@ -105,7 +106,7 @@ function buildProgram(
     .configureOutput({
       writeOut: (text) => output.push(text),
       writeErr: (text) => output.push(text),
-      // The caller prints the error that `usageError` derives from commander's.
+      // The caller prints the error that `usageError` derives from commander's error.
       outputError: () => undefined,
     })
     .addHelpText('after', programHelp());
@@ -180,10 +181,7 @@ function attributeOf(optionName: string): string {
   return new CommanderOption(`--${optionName}`).attributeName();
 }
 
-/**
- * Commander's error with a fix: the nearest name, and the commands that take an option that this
- * one does not.
- */
+/** Adds a fix to commander's error: the nearest name, or the commands that do take the option. */
 function usageError(error: CommanderError, argv: readonly string[]): ClusterError {
   const words = error.message.replace(/^error: /, '').split('\n')[0] ?? '';
   const quoted = /'(.*)'/.exec(words)?.[1] ?? '';
@@ -227,7 +225,10 @@ function usageError(error: CommanderError, argv: readonly string[]): ClusterErro
   }
 }
 
-/** What an option that the command does not take may have meant, and the commands that take it. */
+/**
+ * Suggests what the user may have meant by an option that the command does not take, and says which
+ * commands take it.
+ */
 function meaningElsewhere(flag: string, command: CommandName | undefined): string {
   const key = keyOf(flag);
   if (key !== undefined && isSwitchOf(flag, command))
@@ -249,7 +250,10 @@ function meaningElsewhere(flag: string, command: CommandName | undefined): strin
   );
 }
 
-/** Whether commander knows the option but rejects it: a switch with a value, --insecure=yes. */
+/**
+ * Whether the command takes the option. Commander then rejected it because it is a switch with a
+ * value, such as --insecure=yes.
+ */
 function isSwitchOf(flag: string, command: CommandName | undefined): boolean {
   const key = keyOf(flag);
   return key !== undefined && command !== undefined && takes(command, key);

@@ -85,7 +85,7 @@ interface Queued {
  * order and performs the effects. Events that effects cause go to the front of the queue.
  */
 export class Driver implements PeerEvents {
-  /** Resolves with how the run ended. */
+  /** Resolves with the outcome once the run has ended. */
   readonly outcome: Promise<Outcome>;
   #state: RunState;
   readonly #options: DriverOptions;
@@ -108,7 +108,7 @@ export class Driver implements PeerEvents {
       this.#settle = resolve;
       this.#crash = reject;
     });
-    // It may reject before a caller awaits it.
+    // The promise may reject before a caller awaits it.
     this.outcome.catch(() => undefined);
   }
 
@@ -129,7 +129,8 @@ export class Driver implements PeerEvents {
   }
 
   /**
-   * Reads the socket buffers first, so that no worker counts as late because this process was busy.
+   * Lets the event loop read the socket buffers first, so that no worker counts as late because
+   * this process was busy.
    */
   #tickSoon(): void {
     this.#options.clock.soon(() => this.#enqueue({ kind: 'tick', now: this.#now() }));
@@ -275,12 +276,13 @@ export class Driver implements PeerEvents {
   }
 
   #broadcast({ slots, message }: Extract<Effect, { kind: 'broadcast' }>): void {
-    // The weights may also be sent to a worker that joins a step already under way.
+    // The weights may also be sent to a worker that joins while the step is under way.
     if (message.kind === 'step' && message.step !== this.#begun.step)
       this.#begun = { step: message.step, at: this.#now() };
     const weights = this.#options.tensors.outgoing(message);
     for (const slot of slots) this.#peers.get(slot)?.sendWeights(weights);
-    // The workers are computing the first chunks and are not waiting for this process.
+    // A good moment: the workers are computing the first chunks and are not waiting for this
+    // process.
     if (message.kind === 'evaluate') collectGarbage();
   }
 
@@ -344,7 +346,7 @@ export class Driver implements PeerEvents {
 
   /**
    * Called while all weights frames are still being sent. Closes the slowest connections, then
-   * updates.
+   * retries the update.
    */
   #waitForFrame(step: number, correct: number): void {
     for (const slot of this.#options.tensors.slowest())

@@ -54,7 +54,7 @@ export class Evaluator implements RunRecorder {
   async opened(): Promise<void> {}
 
   step(): void {
-    assert(false, 'an evaluation has no step');
+    assert(false, 'an evaluation has no steps');
   }
 
   result(): void {}
@@ -108,7 +108,7 @@ export interface EvaluationSettings extends Pick<
 }
 
 /**
- * The configuration sent to workers. No step is computed, so the workers need no memory for a
+ * The configuration sent to workers. No step is computed, so the workers do not need memory for a
  * batch.
  */
 export function evaluationOf(configuration: Configuration, dataset: Dataset): Configuration {

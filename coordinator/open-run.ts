@@ -159,9 +159,13 @@ function checkResumable(
   const step = checkpoint?.step ?? 0;
   const steps = totalSteps(configuration);
   if (step > steps) {
-    throw new ClusterError('USAGE', `the run has already done ${step} steps, not just ${steps}`, {
-      fix: 'give a higher --steps or --epochs',
-    });
+    throw new ClusterError(
+      'USAGE',
+      `the run has already completed ${step} steps; ${steps} are too few`,
+      {
+        fix: 'set a higher --steps or --epochs',
+      },
+    );
   }
   if (record.state === 'finished' && step === steps) {
     throw new ClusterError('USAGE', `${directory} is finished (--resume)`, {
@@ -248,7 +252,7 @@ function resumedState({ old }: OpenRun, configuration: Configuration): Resumed |
 
 /**
  * The samples per worker at a checkpoint. Older versions did not store them in checkpoints. In that
- * case run.json has them, if the run ended at this checkpoint.
+ * case, run.json lists them if the run ended at this checkpoint.
  */
 function sharesOf({ step, shares }: Checkpoint, record: RunRecord): Shares {
   if (shares !== undefined) return shares;

@@ -52,7 +52,7 @@ export class Predictions {
     );
   }
 
-  /** [samples, width], without the last chunk's padding. */
+  /** All predictions, [samples, width], without the last chunk's padding. */
   all(): Float32Array {
     return this.#values.subarray(0, this.samples * this.width);
   }

@@ -78,7 +78,7 @@ export interface ResumedRecord {
  */
 export class Recorder implements RunRecorder {
   readonly #options: Omit<RecorderOptions, 'record'>;
-  /** A resumed run's lines, kept until `opened` has passed them on. */
+  /** A resumed run's lines, kept until `opened` has passed them to the viewer. */
   #past: Pick<ResumedRecord, 'lines' | 'events'> | undefined;
   readonly #chain: Chain;
   readonly #speed: SpeedMeter;
@@ -144,7 +144,7 @@ export class Recorder implements RunRecorder {
     return this.#options.resumed;
   }
 
-  /** Writes the term before any peer can learn it. */
+  /** Writes the new term to run.json before any worker can learn it. */
   async opened(state: RunState): Promise<void> {
     const { files, term, viewer, configuration } = this.#options;
     this.#begun = this.#record(state, undefined);
@@ -298,7 +298,9 @@ export class Recorder implements RunRecorder {
     return runRecord(this.#options, { ...when, ...where, result }, state, outcome);
   }
 
-  /** The time of day, but at least the start plus the elapsed time: the clock may be set back. */
+  /**
+   * The time of day, but at least the start plus the elapsed time, since the clock may be set back.
+   */
   #now(): string {
     const { clock, date } = this.#options;
     const atLeast = Date.parse(this.#started) + clock() - this.#opened;
@@ -370,7 +372,7 @@ export class Recorder implements RunRecorder {
       if (error instanceof ClusterError && error.code === 'LOCKED') throw error;
       const message = messageOf(error);
       this.#event('pictures_failed', { message });
-      viewer.log('warn', `the report and its pictures could not be made: ${message}`, {
+      viewer.log('warn', `the report and its pictures could not be created: ${message}`, {
         err: error,
       });
     }
@@ -419,7 +421,7 @@ function differs(step: number, path: string): ClusterError {
     {
       fix:
         'resume the run with its own engine (--engine, --device, --threads) on a machine of ' +
-        'the same kind; if a file of the run was changed, start a new run',
+        "the same kind; if one of the run's files was changed, start a new run",
     },
   );
 }

@@ -62,7 +62,9 @@ export interface RunContext {
   readonly fail: (error: ClusterError) => void;
 }
 
-/** Says where a run starts, and observes it. For training, recorder.ts implements it. */
+/**
+ * Determines where a run starts, and observes the run. For training, recorder.ts implements this.
+ */
 export interface RunRecorder extends RunObserver {
   readonly run: string;
   readonly term: number;
@@ -70,7 +72,7 @@ export interface RunRecorder extends RunObserver {
   readonly resumed: Resumed | undefined;
   /** Called before a worker can connect. */
   opened(state: RunState): Promise<void>;
-  /** Called when the run has ended, before the workers are told. */
+  /** Called when the run has ended, before the workers are notified. */
   finish(state: RunState, outcome: Outcome): Promise<unknown>;
   /** Closes all files of a run that did not reach its end. Does not reject. */
   abandon?(): Promise<void>;
@@ -89,8 +91,8 @@ export interface Serving<R extends RunRecorder> {
   /** The number of requests without a valid proof of the token. */
   unauthorized(): number;
   /**
-   * Resolves when the recorder has finished and all workers have been told. Rejects because of a
-   * bug, or with the error given to `fail`.
+   * Resolves when the recorder has finished and all workers have been notified. Rejects because of
+   * a bug, or with the error given to `fail`.
    */
   readonly done: Promise<{
     readonly outcome: Outcome;
@@ -210,8 +212,8 @@ async function openedOrAbandoned(recorder: RunRecorder, state: RunState): Promis
 }
 
 /**
- * Waits for the run to end, records it and tells all workers. Rejects with the error of the driver
- * or of the recorder.
+ * Waits for the run to end, records it and notifies all workers. Rejects with the error of the
+ * driver or of the recorder.
  */
 export async function conclude<R extends RunRecorder>(driver: Driver, recorder: R) {
   try {
@@ -227,7 +229,7 @@ export async function conclude<R extends RunRecorder>(driver: Driver, recorder: 
     return { outcome, result };
   } catch (error) {
     // If the run was taken over, another coordinator continues it, and the workers dial again to
-    // find that one.
+    // find that coordinator.
     const code = error instanceof ClusterError && error.code === 'LOCKED' ? 'LOCKED' : 'RUN_FAILED';
     driver.shutDown({ state: 'failed', code, message: 'this coordinator has ended' });
     await recorder.abandon?.();
@@ -272,7 +274,7 @@ function reachMemory(
   }
 }
 
-/** Stores the first failure until a listener is set, as a file may fail before that. */
+/** Stores the first failure until a listener is set, since an access to a file may fail earlier. */
 class FirstFailure {
   #error: ClusterError | undefined;
   #listener: ((error: ClusterError) => void) | undefined;

@@ -17,8 +17,8 @@ export interface RunningCoordinator extends Pick<
   /** Whether lines are waiting because the disk is full. */
   isDiskFull(): boolean;
   /**
-   * Resolves when everything is written and all workers have been told. Rejects because of a bug or
-   * a disk error.
+   * Resolves when everything is written and all workers have been notified. Rejects because of a
+   * bug or a disk error.
    */
   readonly done: Promise<{ readonly outcome: Outcome; readonly record: RunRecord }>;
 }

@@ -39,17 +39,17 @@ interface WeightsBuffer {
   readonly buffer: Uint8Array;
   readonly checksum: DataView;
   /**
-   * Slots that still need the frame or have not yet read the shared buffer. Neither may change
-   * while there are any.
+   * Slots that still need the frame or have not yet read the shared buffer. While there are any,
+   * neither the frame nor the shared buffer may change.
    */
   readonly inFlight: Set<number>;
   /** Whether shared memory holds these weights. */
   isShared: boolean;
-  /** Rises with each update: the buffer with the lower version was sent first. */
+  /** Increases with each update: the buffer with the lower version was sent first. */
   version: number;
 }
 
-/** The current weights, encoded once for several workers, and only in the forms they need. */
+/** The current weights, encoded once for several workers, and only in the forms that they need. */
 export interface OutgoingWeights {
   readonly message: WeightsMessage;
   /** The weights themselves, in one frame. */
@@ -183,7 +183,7 @@ export class Tensors {
   /**
    * Applies Adam with the root's gradient, from the current frame into a free one. Returns the
    * batch's mean loss, or undefined if no frame is free. In that case, `slowest()` lists the slots
-   * that still need the oldest one.
+   * that still need the oldest frame.
    */
   update(root: Node, step: number): number | undefined {
     const target = this.#weights.find(

@@ -3,7 +3,7 @@ import type { GpuReading } from '../shared/gpu-reading.ts';
 import type { LeaveReport, ResultReport } from './driver.ts';
 import type { Outcome } from './decisions/effects.ts';
 
-/** A run's directory is open; no worker has connected yet. */
+/** Reported when a run's directory is open, before any worker connects. */
 export interface OpenReport {
   readonly run: string;
   readonly directory: string;
@@ -45,7 +45,7 @@ export interface EvaluationReport {
   readonly samples: number;
   readonly loss: number;
   readonly correct: number;
-  /** [true class][predicted class] samples. */
+  /** Numbers of samples, as [true class][predicted class]. */
   readonly confusion: readonly (readonly number[])[];
   /** The predictions for the whole test set; the next evaluation overwrites them. */
   readonly predictions: Predictions;
@@ -63,7 +63,7 @@ export interface CheckpointReport {
  */
 export interface RunViewer {
   opened(report: OpenReport): void;
-  /** This coordinator has completed its first step. */
+  /** Called when this coordinator has completed its first step. */
   started(): void;
   step(report: StepReport): void;
   result(report: ResultReport): void;
@@ -73,20 +73,20 @@ export interface RunViewer {
   left(report: LeaveReport): void;
   /** A worker's GPU readings, which replace all earlier ones. */
   devices(worker: string, gpus: readonly GpuReading[]): void;
-  /** A line of events.jsonl. */
+  /** A line in events.jsonl. */
   event(event: string, fields: Readonly<Record<string, unknown>>): void;
   log(
     level: 'debug' | 'info' | 'warn',
     message: string,
     fields: Readonly<Record<string, unknown>>,
   ): void;
-  /** The run is recorded; the workers are told next. */
+  /** Called once the run is recorded, before the workers are notified. */
   ended(outcome: Outcome): void;
 }
 
 const nothing = (): void => undefined;
 
-/** Shows nothing. */
+/** A viewer that shows nothing. */
 export const silentViewer: RunViewer = {
   opened: nothing,
   started: nothing,

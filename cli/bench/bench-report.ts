@@ -50,15 +50,15 @@ export const benchReportSchema = z.strictObject({
         milliseconds: spread,
       }),
     )
-    .describe('One gradient call and nothing else.'),
+    .describe('A gradient call, measured alone.'),
   skipped: z.array(z.strictObject({ engine: z.enum(engineKinds), reason: z.string() })),
   wire: z
     .array(
       z.strictObject({ transport: z.enum(transports), workers: count, steps_per_second: spread }),
     )
     .describe(
-      'Sends the weights to every worker and a gradient back, without computing anything; ' +
-        "bare tls: the same number of bytes over Node's own TLS sockets.",
+      'Sends the weights to every worker and a gradient back, without computing anything. ' +
+        "`bare tls` exchanges as many bytes over Node's own TLS sockets.",
     ),
   loop: z.array(
     z.strictObject({
@@ -67,7 +67,9 @@ export const benchReportSchema = z.strictObject({
       workers: count,
       steps: count.describe('Measured steps, after 200 warm-up steps.'),
       steps_per_second: spread,
-      step_milliseconds: spread.describe("Each run's median step, from its metrics.jsonl."),
+      step_milliseconds: spread.describe(
+        "Each run's median step duration, from its metrics.jsonl.",
+      ),
       phases: z
         .array(
           z.strictObject({
@@ -76,7 +78,9 @@ export const benchReportSchema = z.strictObject({
             share: z.number(),
           }),
         )
-        .describe('Parts measured alone, and the rest of the median step; the shares add up to 1.'),
+        .describe(
+          'Phases measured alone, and the rest of the median step. The shares add up to 1.',
+        ),
     }),
   ),
 });

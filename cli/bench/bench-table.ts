@@ -120,7 +120,7 @@ function phaseSection({ loop }: BenchReport): string {
   ].join('\n');
 }
 
-/** Workers beyond the number of shards are idle. */
+/** Workers in excess of the number of shards are idle. */
 function workersText({ workers, virtual_shards: shards }: BenchReport['loop'][number]): string {
   return workers <= shards ? String(workers) : `${workers} (${shards} compute)`;
 }

@@ -9,7 +9,7 @@ export interface Cell {
 /**
  * Measures every cell once per repetition, in turn, so that a disturbance on the machine affects
  * all cells alike and their medians stay comparable. Calls `before` before each measurement.
- * Rejects with the signal's reason if it is aborted.
+ * Rejects with the signal's reason once the signal is aborted.
  */
 export async function interleave(
   cells: readonly Cell[],

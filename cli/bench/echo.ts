@@ -8,8 +8,8 @@ import { MeasuredProcess } from './measured-process.ts';
 import type { BenchCertificate, ExchangeBench } from './exchange-bench.ts';
 
 /**
- * Exchanges the same number of bytes over Node's own TLS sockets: each process answers a message
- * with one of the same length. This is an upper bound for the wire over TLS.
+ * Exchanges as many bytes as the wire does, over Node's own TLS sockets: each process answers a
+ * message with one of the same length. The rate is an upper bound for the wire over TLS.
  */
 export class EchoBench implements ExchangeBench {
   readonly name = 'bare TLS';
@@ -31,7 +31,7 @@ export class EchoBench implements ExchangeBench {
   async connect(workers: number): Promise<void> {
     const server = (this.#server ??= await this.#listen());
     const port = portOf(server);
-    assert(port !== undefined, 'the server listens');
+    assert(port !== undefined, 'the server is listening');
     const { ca } = this.#certificate;
     while (this.#processes.length < workers) {
       const task = { kind: 'echo', port, ca, bytes: this.#bytes.length } as const;

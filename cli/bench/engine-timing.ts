@@ -34,7 +34,7 @@ export class EngineBench {
     this.#kind = kind;
   }
 
-  /** Microseconds per gradient call, without the time to build the batch. */
+  /** Microseconds per gradient call, excluding the time to build the batch. */
   async measure(request: {
     readonly batchSize: number;
     readonly shards: number;
@@ -80,7 +80,8 @@ async function prepare(kind: EngineKind, batchSize: number): Promise<Prepared> {
   const builder = createBatchBuilder(kernels, batchShape, train);
   const order = epochOrder(SEED, 1, train.samples);
   const engine = await createEngine(kind, shape, kernels, { threads: 1, device: 'auto' });
-  // Builds for the leftmost node on the level whose subtrees have `shards` shards.
+  // `batch` builds the batch for the leftmost node on the level whose subtrees have `shards`
+  // shards.
   return {
     engine,
     weights,

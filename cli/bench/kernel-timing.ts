@@ -73,7 +73,8 @@ function vectorCalls(): { kernel: KernelName; call: () => void }[] {
   ];
   const initial = initialWeights(SEED, MODEL);
   kernels.floats(weights, count).set(initial);
-  // Typical gradient values, none of them 0, since subnormal moments would be slower.
+  // Typical gradient values. None is 0, since that would lead to subnormal moments, which are
+  // slower.
   kernels.floats(gradient, count).set(initial.map((value) => 0.01 * value + 1e-4));
   const [beta1, beta2, epsilon, learningRate] = [0.9, 0.999, 1e-7, 0.001];
   const moments = { firstMoment, secondMoment, beta1, beta2, epsilon };

@@ -14,7 +14,7 @@ import { median } from '../../shared/median.ts';
 import { DROPOUT, MODEL, SEED } from './workload.ts';
 import { METRICS_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 
-/** Steps before the measured ones; steps_per_second in run.json leaves them out as well. */
+/** Steps before the measured ones. steps_per_second in run.json excludes them as well. */
 export const WARM_UP_STEPS = 200;
 const MIN_STEPS = 50;
 const MAX_STEPS = 5_000;

@@ -87,8 +87,7 @@ export async function measure(options: MeasureOptions): Promise<BenchReport> {
 }
 
 /**
- * Benches for the wire without and with TLS, and for the same number of bytes over plain TLS
- * sockets.
+ * Benchmarks for the wire without and with TLS, and for as many bytes over Node's own TLS sockets.
  */
 async function openExchangeBenches(
   environment: NodeJS.ProcessEnv,
@@ -122,7 +121,7 @@ async function makeBenchCertificate(): Promise<BenchCertificate> {
   return { cert: certificate + authority.certificate, key, ca: authority.certificate };
 }
 
-/** The worker counts in the grid, and how many of those workers compute at each batch size. */
+/** The worker counts in the grid, and for each batch size how many of those workers compute. */
 function wireWorkers({ batchSizes, workers }: MeasureOptions): number[] {
   const computing = batchSizes.flatMap((batchSize) =>
     workers.map((count) => Math.min(count, defaultVirtualShards(batchSize))),

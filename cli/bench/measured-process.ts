@@ -37,8 +37,8 @@ export class MeasuredProcess {
       if (stream !== null)
         createInterface({ input: stream }).on('line', (line) => this.#remember(line));
     }
-    // Node does not emit 'close' after `disconnect`. After a failure, 'close' follows the last
-    // lines.
+    // After `disconnect`, Node emits 'exit' but not 'close'. After a failure, 'close' comes once
+    // the last lines have been read.
     this.#gone = eventOf(this.#process, 'exit').then(() => void living.delete(this));
     this.#failed = eventOf(this.#process, 'close').then(() => {
       throw new ClusterError('RUN_FAILED', `${this.#name} ended before it was measured`, {
@@ -78,7 +78,7 @@ export class MeasuredProcess {
     this.#process.kill('SIGKILL');
   }
 
-  /** Lets the process end, or kills it after a time limit. */
+  /** Disconnects the process, which then ends; kills it if it has not ended by a time limit. */
   async end(): Promise<void> {
     if (this.#process.connected) this.#process.disconnect();
     const timer = setTimeout(() => this.kill(), CLOSE_LIMIT_MILLISECONDS);

@@ -1,8 +1,8 @@
 import { median } from '../../shared/median.ts';
 
 /**
- * How the repetitions of a measurement are distributed. There is no mean, since a single
- * interruption on a shared machine would shift it.
+ * The distribution of a measurement's repetitions. It does not include the mean, which a single
+ * interruption on a shared machine would shift.
  */
 export interface Spread {
   readonly median: number;

@@ -6,9 +6,9 @@ import type { KernelName } from './kernel-timing.ts';
  *
  *     gradient       the calls by the worker with the most shards
  *     worker checks  checksum of the weights, finite check with checksum of each gradient
- *     wire           weights to all workers and gradients back, nothing computed
+ *     wire           weights to all workers and gradients back, without computation
  *     coordinator    finite check with checksum of each gradient, the sums, Adam with checksum
- *     rest           step - all of these: waiting, processes that share cores, metrics lines
+ *     rest           the step minus all of these: waiting, shared cores, metrics lines
  *
  * Workers build batches and masks while they wait for weights, so that work is not a phase.
  */

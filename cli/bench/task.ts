@@ -35,7 +35,7 @@ export const taskSchema = z.discriminatedUnion('kind', [
 export type Task = z.infer<typeof taskSchema>;
 
 /**
- * Asks for the time of a gradient call on `shards` shards of a batch, measured for about
+ * Requests the time of a gradient call on `shards` shards of a batch, measured over about
  * `milliseconds`.
  */
 export const requestSchema = z.strictObject({
@@ -65,7 +65,7 @@ export async function runTask(text: string): Promise<number> {
   const task = taskSchema.parse(JSON.parse(text));
   // Workers tune the runtime as well.
   tuneRuntime();
-  // A terminal sends Ctrl-C to every process; the parent handles it.
+  // On Ctrl-C, a terminal signals every process, but only the parent handles the signal.
   process.on('SIGINT', () => undefined);
   // This process ends together with the bench.
   process.on('disconnect', () => process.exit(0));
@@ -98,7 +98,7 @@ function serveRequests(bench: EngineBench): Promise<number> {
 }
 
 /**
- * Dials an EchoBench and answers every `bytes` bytes with as many bytes of its own. Resolves with
+ * Dials an EchoBench and answers every `bytes` bytes with the same number of bytes. Resolves with
  * an exit code when the connection closes.
  */
 async function echo(task: { port: number; ca: string; bytes: number }): Promise<number> {

@@ -36,7 +36,7 @@ export async function exchange({
     signal: new AbortController().signal,
     maxModelBytes: DEFAULT_MAX_MODEL_BYTES,
     maxDataBytes: DEFAULT_MAX_DATA_BYTES,
-    // There is no limit, since there is no engine.
+    // Without an engine there is nothing to limit.
     maxMemoryBytes: Infinity,
     engine: 'reference',
     dataLimitMilliseconds: DEFAULT_PREPARE_LIMIT_MILLISECONDS,

@@ -24,9 +24,9 @@ interface Exchange {
 }
 
 /**
- * The wire alone: this process is a coordinator that only sends weights and receives gradients,
- * over a real coordinator's listener and sockets. Frames are encoded, parsed and copied as in a
- * run, but nothing is computed, not even a checksum.
+ * The wire alone: this process acts as a coordinator that only sends weights and receives
+ * gradients, using a real coordinator's listener and sockets. Frames are encoded, parsed and copied
+ * as in a run, but nothing is computed, not even a checksum.
  */
 export class WireBench implements ExchangeBench {
   readonly name: string;

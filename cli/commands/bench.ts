@@ -22,7 +22,7 @@ export async function bench(options: BenchOptions): Promise<number> {
   const log = createLogger({ level: 'info', format: 'text', destination: stderr });
   const stopping = new AbortController();
   onStop((code) =>
-    stopping.abort(new ClusterError(code, 'the bench was stopped and left no files')),
+    stopping.abort(new ClusterError(code, 'the bench was stopped; it left no files behind')),
   );
   const choice = await chooseEngine({ engine: options.engine, device: 'auto' }, log);
   const native =
@@ -83,7 +83,7 @@ function environmentOfChildren(): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(process.env).filter(([name]) => !variables.has(name)));
 }
 
-/** A live line on a terminal; otherwise one line per repetition. */
+/** Shows a live line on a terminal; otherwise prints one line per repetition. */
 function progressOn(output: Output): { report: MeasureOptions['progress']; end: () => void } {
   let reported = 0;
   return {

@@ -11,7 +11,7 @@ import type { CertsOptions, CommandLine } from '../options/options.ts';
 import { hideFromGit, readSecretFile, writeSecretFile } from '../secrets/secret-file.ts';
 import { pemFileLimit, readCertificates } from '../secrets/tls-files.ts';
 
-/** The coordinator's names for workers on its own machine. */
+/** Names by which workers on the coordinator's own machine reach it. */
 const LOOPBACK = ['localhost', '127.0.0.1', '::1'];
 
 /**
@@ -31,8 +31,8 @@ export async function certs(
   const [caFile, caKeyFile] = [join(folder, 'ca.crt'), join(folder, 'ca.key')];
   const old = readAuthority(caFile, caKeyFile);
   // In a folder that this command created, git ignores everything, since users put tokens beside
-  // the keys. Any other folder may contain other files. Older versions created folders without a
-  // .gitignore.
+  // the keys. Any other folder may contain unrelated files. Older versions created folders without
+  // a .gitignore.
   const isOwn = isNew || (old !== undefined && !existsSync(join(folder, '.gitignore')));
   hideFromGit(folder, isOwn ? ['*'] : ['/ca.key', '/coordinator.key']);
   const authority = old ?? (await makeAuthority('mnist-dist private CA', days, now));

@@ -94,7 +94,9 @@ interface Training {
   readonly dataset: Dataset;
   readonly configuration: Configuration;
   readonly observed: Observed | undefined;
-  /** Aborted by Ctrl-C after the run, which ends the upload and the wait for a scrape. */
+  /**
+   * Ctrl-C after the end of the run aborts this, which ends the upload and the wait for a scrape.
+   */
   readonly hurry: AbortController;
   readonly progress: Progress;
   readonly log: Log;
@@ -151,13 +153,14 @@ async function train(training: Training): Promise<number> {
     const { outcome, record } = await run.done
       .finally(() => (isOver = true))
       .catch((error: unknown) => {
-        // The coordinator failed before it could tell the page.
+        // The coordinator failed before it could notify the page.
         observed?.viewer.ended({ state: 'failed', code: 'RUN_FAILED', message: messageOf(error) });
         throw error;
       });
     if (outcome.code !== undefined)
       throw errorOf(outcome.code, withResumeHint(outcome, run.directory));
-    // The signal came too late to stop the run, but it stops what follows.
+    // The signal came too late to stop the run, but it still ends the upload and the wait for a
+    // scrape.
     if (stopped !== undefined) hurry.abort(new ClusterError(stopped, 'stopped'));
     const isDrawn = hasReport(run.directory);
     await summarize(training, run.directory, record, isDrawn);
@@ -171,12 +174,12 @@ async function train(training: Training): Promise<number> {
     if (observed !== undefined && httpLinger > 0)
       log.info(
         {},
-        `waiting at most ${httpLinger} s for one more scrape (--http-linger; Ctrl-C ends it)`,
+        `waiting at most ${httpLinger} s for one more scrape (--http-linger; Ctrl-C ends the wait)`,
       );
   }
 }
 
-/** Adds the command that resumes an interrupted run, or one that too few workers joined. */
+/** Adds the command that resumes an interrupted run, or a run that too few workers joined. */
 function withResumeHint(outcome: Outcome, directory: string): Outcome {
   if (outcome.state !== 'interrupted' && outcome.code !== 'RENDEZVOUS') return outcome;
   const command = isSupervised() ? 'local' : 'coordinator';
@@ -211,7 +214,7 @@ function publishJoin(
 function notDrawn(directory: string): ClusterError {
   return new ClusterError('DISK', `${directory} is complete except for its report and pictures`, {
     fix:
-      'the log gives the reason; to draw them without the curves: ' +
+      'see the log for the reason; to create them without the training curves, run: ' +
       `mnist-dist eval ${shellPath(directory)}`,
   });
 }

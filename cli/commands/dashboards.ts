@@ -11,9 +11,10 @@ import { stdout } from '../terminal/output.ts';
 const DEFAULT_FOLDER = 'mnist-dist-dashboards';
 
 /**
- * `mnist-dist dashboards`: writes all dashboards, or none if an existing file is in the way.
- * Replaces a file that differs only if it is an mnist-dist dashboard and --overwrite is set.
- * Rejects with USAGE if a file must not be replaced, and with DISK if writing fails.
+ * `mnist-dist dashboards`: writes all dashboards, or none if an existing file is in the way. An
+ * existing file with different content is replaced only if it is an mnist-dist dashboard and
+ * --overwrite is set. Rejects with USAGE if a file must not be replaced, and with DISK if writing
+ * fails.
  */
 export async function dashboards({
   out = DEFAULT_FOLDER,
@@ -42,7 +43,7 @@ async function refuseOther(path: string, text: string, overwrite: boolean): Prom
   if (isOurs(found))
     throw new ClusterError(
       'USAGE',
-      `${path} exists and differs: it was changed, or another version wrote it`,
+      `${path} exists and differs: it was edited, or written by another version`,
       {
         fix: 'replace it with --overwrite, or write to a different folder with --out DIR',
       },
@@ -56,7 +57,7 @@ async function existingText(path: string): Promise<string | undefined> {
   try {
     return (await readNamed(path, runFileLimit)).toString('utf8');
   } catch (error) {
-    // Writing reports every other problem with the path.
+    // The write reports every other problem with the path.
     if (systemCode(error) === 'ENOENT' || systemCode(error) === 'ENOTDIR') return undefined;
     throw new ClusterError('USAGE', `${path} cannot be read (--out): ${messageOf(error)}`, {
       fix: 'move it away, or write to a different folder',

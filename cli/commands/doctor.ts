@@ -23,7 +23,7 @@ export async function doctor(options: DoctorOptions): Promise<number> {
   return isAble ? 0 : errorTable.NOT_READY.exit;
 }
 
-/** The row for a check that `local` makes as well. */
+/** The row for a check that `local` performs as well. */
 export function machineRow({ name, good, isNeeded, run }: MachineCheck): Row {
   try {
     run();

@@ -108,7 +108,7 @@ async function writeReport(
   }
 }
 
-/** Throws DATA unless the dataset has the pixels and classes that the model was trained with. */
+/** Throws DATA unless the dataset has as many pixels and classes as the model expects. */
 function checkFit(
   { name, configuration }: ChosenModel,
   { rows, columns, classNames }: Dataset,
@@ -140,7 +140,8 @@ async function compute({
   stopping,
   log,
 }: Computation): Promise<Evaluated> {
-  // If an address is given, this command does not start workers but waits for others to join.
+  // If an address is given, this command starts no workers of its own but waits for workers to
+  // join.
   const isOpen = explicit.has('host') || explicit.has('port');
   const plans = isOpen ? [] : await planWorkers(options, log);
   const given = isOpen ? givenToken(options.tokenFile, process.env) : undefined;

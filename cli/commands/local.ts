@@ -116,7 +116,7 @@ export async function local(
 }
 
 /**
- * The smallest model that a new run may have: the size of a dataset other than MNIST is not known
+ * The smallest model that a new run may have. The size of a dataset other than MNIST is not known
  * yet.
  */
 function leastConfiguration({
@@ -152,8 +152,8 @@ interface Cluster {
 }
 
 /**
- * Resolves with the coordinator's exit code, or with that of the worker that failed first if too
- * few workers were left.
+ * Resolves with the coordinator's exit code. If the run failed because too few workers were left,
+ * resolves with the exit code of the worker whose failure ended the run.
  */
 async function supervise({
   coordinator,
@@ -183,8 +183,8 @@ async function supervise({
     },
   });
   const code = await coordinator.ended;
-  // Workers end by themselves when the run has finished; if the coordinator failed, they would
-  // retry.
+  // Workers exit on their own when the run has finished. If the coordinator failed, they would keep
+  // retrying.
   await group.end(code !== 0);
   if (code !== errorTable.RUN_FAILED.exit || failure === undefined) return code;
   if (existsSync(join(directory, RECORD_FILE))) {
@@ -197,7 +197,9 @@ async function supervise({
   return failure;
 }
 
-/** Reserves --port, or the default port if it is free, or else any free port. */
+/**
+ * Reserves --port if it is set; otherwise the default port or, if that is in use, any free port.
+ */
 async function holdRunPort(
   { host, port }: LocalOptions,
   explicit: ReadonlySet<OptionKey>,

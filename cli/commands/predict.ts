@@ -77,7 +77,7 @@ interface Skipped {
   readonly reason: string;
 }
 
-/** Prints one output format: its header, each picture, and its end. */
+/** Prints the results in one output format. */
 interface Printer {
   begin(model: PictureModel): void;
   image(image: Prediction, model: PictureModel): void;

@@ -25,7 +25,7 @@ import { findCoordinator } from '../discovery/find-coordinator.ts';
 import { onStop, StopRequest, tell } from '../processes/supervised.ts';
 import { workerConnection } from '../secrets/worker-connection.ts';
 
-/** `mnist-dist worker`: dials a coordinator and computes until the run is over. */
+/** `mnist-dist worker`: dials a coordinator and computes until the run ends. */
 export async function worker(
   options: WorkerOptions,
   { explicit, argv }: Pick<CommandLine, 'explicit' | 'argv'>,
@@ -117,11 +117,11 @@ export async function worker(
   } finally {
     telemetry.stop();
   }
-  log.info({}, 'the run is over');
+  log.info({}, 'the run has ended');
   return 0;
 }
 
-/** A run's dataset: the installed MNIST, or a dataset from the cache or from the coordinator. */
+/** A run's dataset: the installed MNIST, or a dataset from the cache or the coordinator. */
 export async function datasetOf(
   run: RunDescription,
   dial: DialOptions,

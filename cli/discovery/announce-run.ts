@@ -11,8 +11,8 @@ import type { Log } from '../terminal/log.ts';
 
 /**
  * Announces the run on the networks from which its workers can reach it, and logs how they join. A
- * failure is only logged, since workers can still join by address. Returns a function that ends the
- * announcement.
+ * failure is only logged, since workers can still join by address. Returns a function that stops
+ * announcing.
  */
 export async function announceRun(
   { host, advertise }: Pick<CoordinatorOptions, 'host' | 'advertise'>,
@@ -20,7 +20,7 @@ export async function announceRun(
   { port, directory }: { readonly port: number; readonly directory: string },
   log: Log,
 ): Promise<() => void> {
-  // Without TLS, workers accept only the address from which the announcement comes.
+  // Without TLS, workers accept only the address that sent the announcement.
   const isOneAddress = isLoopback(host) || (isIP(host) !== 0 && !isWildcard(host));
   const urlIn = (address: string): string =>
     certificate === undefined
@@ -54,7 +54,7 @@ function notAnnounced(why: string): string {
   return `this run is not announced: ${why}; workers need its address (--coordinator, --join)`;
 }
 
-/** The flags of a worker that finds the run, apart from the token. */
+/** The flags, apart from the token, with which a worker finds the run. */
 function flagsFor(host: string, certificate: OwnCertificate | undefined): string {
   if (certificate !== undefined) return `--ssl-ca-sha256 ${certificate.top}`;
   return isLoopback(host) ? '' : '--insecure';

@@ -28,11 +28,11 @@ export interface Found {
 }
 
 /**
- * Finds a coordinator for a worker without an address: the one that listens at the default address,
- * as soon as there is one, or else the only one on the network that announces itself and that this
- * worker could join. Returns undefined for the default address, and for a worker with an address.
- * Rejects with AMBIGUOUS if there are several, with UNREACHABLE after --max-wait-time, or with the
- * signal's reason.
+ * Finds a coordinator for a worker that was not given an address: one that listens at the default
+ * address or, failing that, the only coordinator that announces itself on the network and that this
+ * worker could join. Resolves with undefined if the worker should dial the address in its options.
+ * Rejects with AMBIGUOUS if several coordinators qualify, with UNREACHABLE after --max-wait-time,
+ * or with the signal's reason.
  */
 export async function findCoordinator(
   options: WorkerOptions,
@@ -70,7 +70,7 @@ export async function findCoordinator(
   }
 }
 
-/** Whether a process accepts connections at this address of this machine. */
+/** Whether a process on this machine accepts connections at this address. */
 async function listens({ hostname, port }: URL, signal: AbortSignal): Promise<boolean> {
   const socket = connect({ host: hostname, port: Number(port) });
   const limit = AbortSignal.timeout(LOCAL_PROBE_MILLISECONDS);
@@ -100,8 +100,8 @@ function credentialsOf(options: WorkerOptions, environment: Environment): Creden
 }
 
 /**
- * The announcement to join; undefined if there is none yet. Logs once why the worker cannot join a
- * coordinator. Throws AMBIGUOUS.
+ * The announcement to join; undefined if there is none yet. Logs why the worker cannot join the
+ * announced coordinators, each reason once. Throws AMBIGUOUS.
  */
 function chosen(choice: Choice, log: Log, logged: Set<string>): Announcement | undefined {
   switch (choice.kind) {
@@ -136,8 +136,8 @@ function notFound(local: URL, maxWaitTime: number): ClusterError {
       `on this network within ${maxWaitTime} s (--max-wait-time)`,
     {
       fix:
-        'start one with `mnist-dist coordinator`, on another machine with --announce, or pass ' +
-        'its address with --coordinator or --join',
+        'start one with `mnist-dist coordinator` (with --announce if it is on another machine), ' +
+        'or pass its address with --coordinator or --join',
     },
   );
 }

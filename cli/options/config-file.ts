@@ -107,7 +107,7 @@ function scalarText(node: unknown, name: string, at: string): string {
   return node.source ?? JSON.stringify(node.value);
 }
 
-/** The file may be a pipe. */
+/** Reads the file, which may be a pipe. */
 function readText(file: string): string {
   let bytes: Uint8Array;
   try {

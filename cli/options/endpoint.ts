@@ -20,7 +20,10 @@ export const host: ValueType<string> = {
   format: String,
 };
 
-/** An address, `ws://host:port` or `wss://host:port`; the text may omit the scheme and the port. */
+/**
+ * A coordinator's address, `ws://host:port` or `wss://host:port`. The text may omit the scheme and
+ * the port.
+ */
 export const endpoint: ValueType<string> = {
   metavar: 'URL',
   allowed: 'wss://HOST:PORT, ws://HOST:PORT or HOST:PORT (no path, no user)',

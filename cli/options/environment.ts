@@ -8,7 +8,10 @@ import { afterSuggestion, didYouMean } from './suggest.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Variables that are not options. Those between a run's own processes have INTERNAL_PREFIX. */
+/**
+ * Variables that are not options. The names of those that a run's processes set for each other
+ * begin with INTERNAL_PREFIX.
+ */
 export const otherVariables = {
   MNIST_DIST_CACHE:
     'folder for TensorFlow, builds and fetched datasets (default: $XDG_CACHE_HOME/mnist-dist)',
@@ -78,7 +81,7 @@ export function refuseTakenByNpm(keys: readonly OptionKey[], environment: Enviro
   });
 }
 
-/** Whether a container platform set the variable, which is then not an option. */
+/** Whether a container platform set the variable, in which case it is not an option. */
 function isServiceLink(variable: string, text: string): boolean {
   if (variable.endsWith('_PORT') && SERVICE_URL.test(text)) return true;
   return SERVICE_LINKS.some((pattern) => pattern.test(variable));

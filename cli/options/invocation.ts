@@ -45,9 +45,9 @@ export function typable(text: string): string {
 }
 
 /**
- * What the user types to start this program: `mnist-dist` if it is on PATH, `npx mnist-dist` if npx
- * finds it, otherwise `node` with the path to the script. A program that was started with `node` is
- * always written that way.
+ * How the user starts this program from a shell: `mnist-dist` if it is on PATH, `npx mnist-dist` if
+ * npx finds it, otherwise `node` with the path to the script. A program that was started with
+ * `node` is always written that way.
  */
 export function programOf({ script, cwd, environment, root }: Start): string {
   const folder = shellFolder(environment, cwd);

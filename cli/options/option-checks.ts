@@ -42,7 +42,7 @@ export function checkRunOptions(options: LocalOptions | CoordinatorOptions, give
   }
   checkData(options, given);
   checkToken(options, given);
-  // An invalid URI must be found before the training, not after it.
+  // Detects an invalid URI before the training rather than after it.
   if (options.artifacts !== undefined) parseStoreUri(options.artifacts);
 }
 
@@ -76,7 +76,8 @@ interface PageOptions {
 }
 
 /**
- * The page needs TLS and a token as well, since it would otherwise show the run to every visitor.
+ * On an address that other machines can reach, the page needs both TLS and a token, since it would
+ * otherwise show the run to every visitor.
  */
 export function checkPageHost(options: PageOptions, given: GivenOf): void {
   checkTokenFile('httpTokenFile', options.httpTokenFile, given);
@@ -90,7 +91,9 @@ export function checkPageHost(options: PageOptions, given: GivenOf): void {
   throw notAllowed('httpHost', given('httpHost'), fix, why);
 }
 
-/** Workers and the page need different ports. The page's default port moves by itself. */
+/**
+ * Workers and the page need different ports. If --http-port is not set, the page picks a free port.
+ */
 export function checkPorts(options: LocalOptions | CoordinatorOptions, given: GivenOf): void {
   const { host, port, http, httpHost, httpPort } = options;
   if (!http || port === 0 || port !== httpPort || host !== httpHost) return;

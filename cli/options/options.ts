@@ -38,7 +38,7 @@ export interface CommandLine {
   readonly explicit: ReadonlySet<OptionKey>;
   /** The words after the command that do not belong to a flag. */
   readonly operands: readonly string[];
-  /** The whole command line, without node and script. */
+  /** The whole command line, without the node executable and the script. */
   readonly argv: readonly string[];
 }
 

@@ -22,7 +22,7 @@ export interface Given {
   readonly shown: string;
 }
 
-/** How each option was given, for errors. */
+/** How each option was given, for error messages. */
 export type GivenOf = (key: OptionKey) => Given;
 
 export function givenByFlag(name: string, text: string): Given {

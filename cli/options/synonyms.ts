@@ -4,7 +4,9 @@
  */
 export type Synonyms = Readonly<Record<string, string>>;
 
-/** Inverts a table that lists, for each of our words, theirs separated by spaces. */
+/**
+ * Inverts a table that maps each of our words to the other programs' words, separated by spaces.
+ */
 export function inverted(table: Readonly<Record<string, string>>): Synonyms {
   return Object.fromEntries(
     Object.entries(table).flatMap(([ours, theirs]) =>
@@ -13,7 +15,7 @@ export function inverted(table: Readonly<Record<string, string>>): Synonyms {
   );
 }
 
-/** Other programs' flags without their dashes, each with what to type here. */
+/** Other programs' flags, without their dashes, each with the flag to use here. */
 export const optionSynonyms: Synonyms = inverted({
   '--learning-rate': 'lr step-size adam-lr base-lr',
   '--batch-size': 'bs batch train-batch-size global-batch-size per-device-train-batch-size b',

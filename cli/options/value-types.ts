@@ -140,14 +140,14 @@ function expandHome(path: string): string {
 export function secret(metavar: string): ValueType<string> {
   return {
     metavar,
-    allowed: 'any text that is not empty',
+    allowed: 'any non-empty text',
     words: [],
     parse: (text) => (text === '' ? undefined : text),
     format: String,
   };
 }
 
-/** A SHA-256; the text may be in capitals and have colons, as openssl prints it. */
+/** A SHA-256 digest. The text may be in upper case and contain colons, as openssl prints it. */
 export const sha256: ValueType<string> = {
   metavar: 'SHA256',
   allowed: '64 hexadecimal digits, with or without colons',
@@ -186,7 +186,7 @@ export function stepsOrDuration({
   };
 }
 
-/** The device of an engine; `cuda:0` is the first GPU. */
+/** An engine's device; `cuda:0` is the first GPU. */
 export type Device = 'auto' | 'cpu' | `cuda:${number}`;
 export const device: ValueType<Device> = {
   metavar: 'auto|cpu|cuda:N',

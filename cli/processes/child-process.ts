@@ -94,20 +94,21 @@ export class Child {
   }
 
   /**
-   * Whether a restart may help: the process failed by itself, a signal other than a stop signal
-   * ended it, or it could not be started. Any other outcome would only repeat itself.
+   * Whether a restart may help: the process failed on its own, a signal other than a stop signal
+   * ended it, or it could not be started. After any other outcome, a restart would end the same
+   * way.
    */
   get hasCrashed(): boolean {
     return this.isOwnFault || (this.#signal !== undefined && !stopSignals.has(this.#signal));
   }
 
-  /** Whether the process crashed by itself, rather than because of another process's signal. */
+  /** Whether the process crashed on its own, rather than because of another process's signal. */
   get isOwnFault(): boolean {
     if (!this.#hasSpawned) return true;
     if (this.#signal !== undefined) return crashSignals.has(this.#signal);
     const { exitCode } = this.#process;
     if (exitCode === null || exitCode === 0) return false;
-    // Node itself uses other exit codes, for errors that were not caught.
+    // For uncaught errors, Node itself uses other exit codes.
     const code = errorCodeOfExit(exitCode) ?? 'UNEXPECTED';
     // A process that became ready fits within the limits, so the shortage of memory or open files
     // was temporary.
@@ -136,14 +137,16 @@ export class Child {
     if (!this.#hasExited) this.#process.kill('SIGKILL');
   }
 
-  /** Waits for the process to end as the coordinator told it to; kills it after a time limit. */
+  /**
+   * Waits for the process to end, as its coordinator has told it to; kills it after a time limit.
+   */
   async end(): Promise<void> {
     const timer = setTimeout(() => this.kill(), 2 * CLOSE_LIMIT_MILLISECONDS);
     await this.exited;
     clearTimeout(timer);
   }
 
-  /** The last lines of its output, for the message about a failure. */
+  /** The last lines of the process's output, for an error message. */
   lastLines(): readonly string[] {
     return this.#lines;
   }

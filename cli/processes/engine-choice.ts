@@ -49,7 +49,7 @@ export async function chooseEngine(
   // A process with the engine's environment already has its GPU.
   const isReady = process.env[ENGINE_READY] === '1';
   const gpus = isReady || device === 'cpu' ? noGpus : await findUsableGpus();
-  // If the driver shows no GPU, there is none that a variable could hide.
+  // Warns only if the driver shows a GPU, since otherwise no variable can be hiding one.
   if (gpus.problem !== undefined && gpus.shown > 0) log.warn({}, howMany(gpus));
   if (device !== 'auto' && device !== 'cpu' && !isReady) await requireGpu(device, gpus);
   const progress = setupProgress(stderr);

@@ -31,7 +31,7 @@ export function machineChecks(workers: number, engine: EngineKind): readonly Mac
     {
       // Each WebAssembly memory reserves address space, which ulimit -v may not allow.
       name: 'memory',
-      good: 'WebAssembly can reserve what a worker needs',
+      good: 'WebAssembly can reserve the memory that a worker needs',
       isNeeded: true,
       run: () => void Array.from({ length: MEMORIES_OF_A_WORKER }, () => instantiate(1)),
     },

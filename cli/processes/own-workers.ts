@@ -17,7 +17,7 @@ export interface OwnComputation<R extends RunRecorder> {
   /** Created before the first worker is started, so that Ctrl-C ends all of them. */
   readonly stopping: StopRequest;
   readonly log: Log;
-  /** The error for the first worker that ended, once none is left. */
+  /** The error for the first worker that ended, used once no worker is left. */
   readonly failureOf: (worker: RestartingProcess, code: number) => ClusterError;
 }
 

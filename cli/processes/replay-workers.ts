@@ -11,7 +11,7 @@ export interface RunningReplay extends Omit<OwnComputation<Verifier>, 'failureOf
 /**
  * Computes the replay with workers on this machine. Rejects with the first difference, with
  * INTERRUPTED or TERMINATED, with NOT_REPLAYABLE if the workers compute different bytes, or, if no
- * worker is left, with the failure of the first one that ended.
+ * worker is left, with the failure of the first worker that ended.
  */
 export async function superviseReplay({ contents, ...replay }: RunningReplay): Promise<Verified> {
   const { recorder } = replay.serving;
@@ -48,7 +48,7 @@ function otherEngine(verifier: Verifier, { directory, record }: RunContents): Cl
         ran === undefined
           ? 'run.json does not record the engine; set --engine, --device and --threads'
           : "leave out --engine, --device and --threads to use the run's own; " +
-            'the bytes depend on the library and the kind of processor as well',
+            'the bytes also depend on the library and the kind of processor',
     },
   );
 }

@@ -2,7 +2,7 @@ import { systemCode } from '../../shared/disk/system-error.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 
 const memoryFix =
-  "free memory, or raise the limits: ulimit -v unlimited, and the container's or the job's";
+  'free memory, or raise the limits: ulimit -v unlimited, and those of the container or the job';
 
 /**
  * Converts an error about a resource that the system or the runtime denied into a ClusterError with
@@ -40,7 +40,7 @@ export function resourceErrorOf(error: unknown): ClusterError | undefined {
       return refused(
         'LIMIT',
         `no more processes or threads can be started: ${message}`,
-        "raise the limits: ulimit -u, and the container's or the job's",
+        'raise the limits: ulimit -u, and those of the container or the job',
       );
     case 'ENOSPC':
     case 'EDQUOT':

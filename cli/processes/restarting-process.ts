@@ -75,7 +75,9 @@ export class RestartingProcess {
     this.#child.kill();
   }
 
-  /** Waits for the process to end as the coordinator told it to; kills it after a time limit. */
+  /**
+   * Waits for the process to end, as its coordinator has told it to; kills it after a time limit.
+   */
   async end(): Promise<void> {
     this.#stopping.abort();
     await this.#child.end();
@@ -122,7 +124,7 @@ export class RestartingProcess {
           `(${restarts} of at most ${maxRestarts} times, --max-restarts)`,
       );
       await sleep(pause, undefined, { signal: this.#stopping.signal }).catch(() => undefined);
-      // The stop came between two starts, when there is no process to end.
+      // The stop came between two starts, when no process was running.
       if (this.#stopping.signal.aborted)
         return this.#finish(this.#stopCode === undefined ? code : errorTable[this.#stopCode].exit);
       pause = Math.min(2 * pause, MAX_RESTART_MILLISECONDS);

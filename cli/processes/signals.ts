@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { hasTerminal, leaveClosedTerminals } from '../../bin/hang-up.mjs';
 
-/** The signals that ask a process to end, and the error that it ends with. */
+/** Signals that ask a process to end, each with the error that the process ends with. */
 const endings = { SIGHUP: 'HUNG_UP', SIGINT: 'INTERRUPTED', SIGTERM: 'TERMINATED' } as const;
 export type Ending = (typeof endings)[keyof typeof endings];
 
@@ -14,7 +14,7 @@ export function isSupervised(): boolean {
 }
 
 /**
- * From now on a signal calls the onSignal listeners, or ends this process if there are none. A
+ * Makes each signal call the onSignal listeners, or end this process if there are none. A
  * supervised process ignores SIGINT and SIGHUP, which a terminal sends to all processes: its
  * supervisor handles both. Under nohup, SIGHUP is ignored here because Node undoes nohup's own
  * setting.

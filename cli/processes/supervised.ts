@@ -11,7 +11,7 @@ export const toChild = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('expect'), workers: z.int() }),
 ]);
 export const fromChild = z.discriminatedUnion('kind', [
-  /** The process is ready: a coordinator listens, a worker has its engine. */
+  /** The process is ready: a coordinator is listening, or a worker has its engine. */
   z.strictObject({ kind: z.literal('ready') }),
   /** Training has begun. */
   z.strictObject({ kind: z.literal('started') }),

@@ -37,8 +37,8 @@ export class WorkerGroup<W extends Worker> {
   }
 
   /**
-   * Waits for all workers to end as their coordinator told them to. With `stopped`, tells them to
-   * end, since they would otherwise look for another coordinator.
+   * Waits for all workers to end, as their coordinator has told them to. If `stopped` is set, tells
+   * them to end, since they would otherwise look for another coordinator.
    */
   async end(stopped: boolean): Promise<void> {
     if (stopped) for (const worker of this.#alive) worker.stop('RUN_FAILED');

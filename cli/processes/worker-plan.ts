@@ -9,7 +9,7 @@ import { checkMachine } from './machine.ts';
 import { RestartingProcess, type RestartingProcessOptions } from './restarting-process.ts';
 import type { EvalOptions, LocalOptions, VerifyOptions } from '../options/options.ts';
 
-/** The settings for one worker that will be started. */
+/** The settings for a worker that is to be started. */
 export interface WorkerPlan {
   readonly name: string;
   readonly engine: EngineKind;
@@ -76,7 +76,7 @@ export function startWorker(
   coordinator: string,
   common: Pick<RestartingProcessOptions, 'environment' | 'maxRestarts' | 'log'>,
 ): RestartingProcess {
-  // The coordinator reports the run; workers log warnings and errors only.
+  // The coordinator reports on the run, so workers log only warnings and errors.
   const logLevel = options.logLevel === 'debug' ? 'debug' : 'warn';
   const settings = {
     ...options,

@@ -46,7 +46,7 @@ export function drawingOf(dataset: Dataset): Draw {
   };
 }
 
-/** Whether the artifacts of a run are complete: the manifest is written last. */
+/** Whether a run's artifacts are complete. The manifest is written last. */
 export function hasReport(directory: string): boolean {
   return existsSync(join(directory, ARTIFACTS_FOLDER, ARTIFACTS_MANIFEST));
 }
@@ -92,8 +92,8 @@ export type OutputFolder =
   | { readonly like: string };
 
 /**
- * Writes the artifacts of an evaluation, the manifest last, and resolves with their folder. Rejects
- * with USAGE or DISK.
+ * Writes an evaluation's artifacts, the manifest last, and resolves with their folder. Rejects with
+ * USAGE or DISK.
  */
 export async function writeArtifacts(output: OutputFolder, drawing: Drawing): Promise<string> {
   const files = await draw(drawing);

@@ -190,7 +190,7 @@ function guessedLayout({ name, configuration }: ChosenModel): Layout {
   if (!Number.isInteger(side)) {
     throw new ClusterError(
       'DATA',
-      `it is not known how many rows and columns the ${inputs} pixels of ${name} form`,
+      `${name} has ${inputs} pixels, but the number of rows and columns is unknown`,
       {
         fix:
           `put the ${RECORD_FILE} of its run beside it, ` +

@@ -28,8 +28,8 @@ export function chooseRun(named: string | undefined, runs: string): string {
 }
 
 /**
- * Throws DATA if the path cannot be followed, such as into a folder that only another user may
- * enter.
+ * Throws DATA if the path cannot be resolved, for example because this user may not enter one of
+ * its folders.
  */
 function statIfThere(path: string): Stats | undefined {
   try {

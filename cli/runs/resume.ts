@@ -16,9 +16,9 @@ import { engineInEvents, engineOfRun, engineToKeep } from './run-engine.ts';
 import { recipeOf } from './run-settings.ts';
 
 /**
- * The options for a resumed run. Recipe, engine and audit rate come from its record, and so does
- * its length unless one is given; `resume` becomes its directory. Rejects with USAGE if the run
- * does not exist or an explicit option differs from the run's.
+ * The options for a resumed run. The recipe, the engine and the audit rate come from the run's
+ * record, and so does the length unless one is given. `resume` becomes the run's directory. Rejects
+ * with USAGE if the run does not exist or an explicit option differs from the run's.
  */
 export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   options: O,
@@ -57,8 +57,8 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
 }
 
 /**
- * The audit rate, and whether engines may be mixed: from the record, unless a different rate was
- * given. Throws USAGE if the run would have both.
+ * The audit rate, and whether engines may be mixed. Both come from the record, unless a different
+ * rate was given. Throws USAGE if a run with mixed engines would be audited.
  */
 function trustOf(
   options: Pick<CoordinatorOptions, 'audit' | 'allowMixedEngines'>,

@@ -9,7 +9,7 @@ import { EVENTS_FILE } from '../../shared/files/run-layout.ts';
 
 type EngineOptions = Pick<LocalOptions, 'engine' | 'device' | 'threads'>;
 
-/** A run's engine. Events give its kind and perhaps its device; run.json gives all of it. */
+/** A run's engine. Events record its kind and possibly its device; run.json records all fields. */
 export type KnownEngine = Pick<EngineIdentity, 'kind'> &
   Partial<Pick<EngineIdentity, 'device' | 'threads'>>;
 
@@ -41,8 +41,8 @@ export function engineOfRun(
 }
 
 /**
- * The run's values for engine options that must match them because they are not `auto`. The GPU's
- * number may differ.
+ * The run's values for the engine options that are not `auto` and therefore must match the run. The
+ * GPU's index may differ.
  */
 export function engineToKeep(
   ran: EngineIdentity,

@@ -16,7 +16,7 @@ import { parseRunRecord, type RunStatus } from '../../shared/files/run-schema.ts
 import { totalSteps } from '../../shared/arithmetic/schedule.ts';
 import { EVENTS_FILE, METRICS_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 
-/** An overview of a run, from its files as they are; `verify` checks them. */
+/** An overview of a run. It trusts the run's files; only `verify` checks them. */
 export interface RunOverview {
   readonly directory: string;
   /** The name of its folder. */
@@ -33,9 +33,12 @@ export interface RunOverview {
   readonly test: { readonly accuracy: number; readonly loss: number } | undefined;
   /** The mean loss of the first evaluation. */
   readonly firstLoss: number | undefined;
-  /** Seconds during which a coordinator ran it. */
+  /** Total time that coordinators ran it, in seconds. */
   readonly seconds: number;
-  /** How many of these seconds had too few workers; undefined if its events do not say. */
+  /**
+   * How many of these seconds passed with too few workers; undefined if the events do not record
+   * it.
+   */
   readonly waited: number | undefined;
   /** The highest number of workers that returned results at the same time. */
   readonly workers: number;
@@ -129,7 +132,7 @@ async function lastStep(path: string, otherwise: number): Promise<number> {
   try {
     return stepSchema.parse(JSON.parse(lines.at(-1) ?? '')).step;
   } catch {
-    // There is no complete line, or someone has changed the file.
+    // There is no complete line, or the file was edited.
     return otherwise;
   }
 }

@@ -74,7 +74,7 @@ export function startWorkersOf({ startWorkers, minWorkers }: CoordinatorOptions)
   return Math.max(startWorkers ?? 1, minWorkers);
 }
 
-/** The key is random at every start and never leaves this process. */
+/** The audit with a new random key, which never leaves this process. */
 function auditOf({ audit: rate }: CoordinatorOptions): Audit | undefined {
   return rate === 0 ? undefined : { rate, key: [randomInt(2 ** 32), randomInt(2 ** 32)] };
 }
@@ -104,7 +104,7 @@ function launchOf(options: CoordinatorOptions): RunRecord['launch'] {
     allow_mixed_engines: allowMixedEngines,
     shared_memory: sharedMemory,
     insecure,
-    // Where later commands find the dataset; null means the MNIST from the package.
+    // Where later commands find the dataset; null means MNIST from the package.
     data: data === undefined ? null : resolve(data),
   };
 }

@@ -17,8 +17,8 @@ export interface Transfer {
 }
 
 /**
- * Runs a push or a pull with progress on the terminal, until Ctrl-C, and prints the sentence that
- * `action` resolves with. Resolves with the exit code.
+ * Runs a push or a pull, shows its progress on the terminal, and prints the sentence that `action`
+ * resolves with. Ctrl-C stops it. Resolves with the exit code.
  */
 export async function transfer(
   options: PushOptions | PullOptions,

@@ -14,7 +14,7 @@ const HOUR_MILLISECONDS = 3_600_000;
 /** Certificates are valid from a day before their creation, since machines' clocks differ. */
 const BACKDATED_MILLISECONDS = 24 * HOUR_MILLISECONDS;
 
-/** Makes a certificate authority that signs server certificates but no further authorities. */
+/** Makes a certificate authority that can sign server certificates but not further authorities. */
 export async function makeAuthority(
   name: string,
   days: number,

@@ -9,7 +9,7 @@ import type { Log } from '../terminal/log.ts';
 import { hideFromGit, writeSecretFile } from './secret-file.ts';
 import type { OwnCertificate } from './tls-files.ts';
 
-/** A listener for workers, with what goes into a join string. */
+/** A listener for workers, with the parts of its join string. */
 export interface JoinEndpoint {
   readonly host: string;
   readonly port: number;
@@ -77,7 +77,7 @@ export function writeJoinFile(file: string, endpoint: JoinEndpoint): () => void 
 
 /**
  * Logs the command for workers to join with. `sameUser`: this user's workers on this machine find
- * the token by themselves. `isShown`: print the join string, which only a terminal may show;
+ * the token on their own. `isShown`: print the join string, which only a terminal may show;
  * otherwise the command reads it from `joinFile`.
  */
 export function announceJoin(

@@ -8,7 +8,9 @@ export interface Join {
   /** `wss://HOST:PORT`, or `ws://HOST:PORT` without TLS. */
   readonly coordinator: string;
   readonly token: string;
-  /** SHA-256 of a certificate in the coordinator's chain, 64 hexadecimal digits; with TLS only. */
+  /**
+   * SHA-256 of a certificate in the coordinator's chain, 64 hexadecimal digits. Set only with TLS.
+   */
   readonly ca: string | undefined;
 }
 
@@ -29,13 +31,13 @@ const CONTINUATION = /^[\w*.+%=&:/#[\]-]+["'`>)]?$/;
  * Characters that terminals and editors add: escape sequences, including those around a paste, a
  * byte order mark, and zero-width characters.
  */
-// oxlint-disable-next-line no-control-regex -- control characters are searched for
+// oxlint-disable-next-line no-control-regex -- the pattern searches for control characters
 const INVISIBLE = /\u001b\[[0-9;?]*[ -/]*[@-~]|[\u0000\u200b-\u200d\u2060\ufeff]/g;
 
 /**
- * Finds the join string in pasted text: it may be in quotes or brackets, after blank lines or the
- * time of a log line, and broken into several lines. Throws USAGE; the message does not repeat the
- * text, which may contain a secret.
+ * Finds the join string in pasted text. The string may be in quotes or brackets, follow blank lines
+ * or the time of a log line, and be broken into several lines. Throws USAGE; the message does not
+ * repeat the text, which may contain a secret.
  */
 export function parseJoin(text: string): Join {
   const joined = inOneLine(text);
@@ -55,8 +57,8 @@ export function parseJoin(text: string): Join {
 }
 
 /**
- * Whether the pasted text contains the whole join string. Without TLS the string has no known
- * length, and any long enough token counts as whole.
+ * Whether the pasted text contains the whole join string. Without TLS, the length of the string is
+ * unknown, so any token that is long enough counts as whole.
  */
 export function isWhole(text: string): boolean {
   return isWholeLine(inOneLine(text));

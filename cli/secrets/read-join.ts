@@ -21,8 +21,8 @@ export function readJoin(): Promise<string> {
 }
 
 /**
- * Reads up to the end of the join string, or of the first line that is not one. It reads byte by
- * byte, since the rest of the pipe belongs to another program.
+ * Reads up to the end of the join string, or of the first line that is not part of one. It reads
+ * byte by byte, since the rest of the pipe belongs to another program.
  */
 async function readPipe(): Promise<string> {
   const byte = Buffer.alloc(1);
@@ -62,7 +62,7 @@ function notReadable(error: unknown): ClusterError {
 
 /**
  * Prompts on a terminal, without echo. A paste may have several lines: all input until the terminal
- * is quiet belongs to it, so that nothing is left for the shell.
+ * is quiet belongs to the paste, so that nothing is left for the shell.
  */
 function readPaste(terminal: ReadStream, output: Pick<WriteStream, 'write'>): Promise<string> {
   let text = '';

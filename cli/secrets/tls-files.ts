@@ -10,14 +10,14 @@ import { readSecretFile } from './secret-file.ts';
 /** Size limit for a certificate file or a key file. */
 export const pemFileLimit: ReadLimit = { name: 'MAX_PEM_FILE_BYTES', bytes: MAX_PEM_FILE_BYTES };
 
-/** A listener's certificate chain and key, with what workers check. */
+/** A listener's certificate chain and key, with the properties that workers check. */
 export interface OwnCertificate extends ServerTls {
   /**
-   * SHA-256 of the topmost certificate in the chain, 64 hexadecimal digits. A worker that has it
-   * does not need a certificate file.
+   * SHA-256 of the topmost certificate in the chain, 64 hexadecimal digits. A worker that knows
+   * this digest does not need a certificate file.
    */
   readonly top: string;
-  /** The names and addresses in the certificate, in the same order. */
+  /** The names and addresses in the certificate, in the certificate's order. */
   readonly names: readonly string[];
 }
 
@@ -68,7 +68,7 @@ export function readOwnCertificate(
       {
         fix:
           'use the pair that was created together; ' +
-          "the file must begin with the coordinator's own certificate",
+          "the certificate file must begin with the coordinator's own certificate",
       },
     );
   }

@@ -101,7 +101,9 @@ export function readToken(file: string, flag = '--token-file'): string {
   );
 }
 
-/** Returns a valid token. Throws USAGE for any other text, without repeating it. */
+/**
+ * Returns the token if it is valid. Throws USAGE otherwise; the message does not repeat the token.
+ */
 export function checkedToken(token: string, source: string): string {
   if (
     /^[\x21-\x7e]+$/.test(token) &&

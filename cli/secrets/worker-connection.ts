@@ -33,8 +33,8 @@ const joinOptions: readonly OptionKey[] = [
 ];
 
 /**
- * Takes the connection from the join string, or from the options. Rejects with USAGE if any of them
- * is invalid, or if the coordinator is on another machine and neither TLS nor --insecure is used.
+ * Takes the connection from the join string, or from the options. Rejects with USAGE if either is
+ * invalid, or if the coordinator is on another machine and neither TLS nor --insecure is used.
  */
 export async function workerConnection(
   options: WorkerOptions,

@@ -70,7 +70,7 @@ export function evaluationDocument(evaluation: Evaluation): object {
     loss,
     class_names: classNames,
     confusion,
-    // The same as in summary.json.
+    // In the same format as in summary.json.
     per_class: perClass(confusion).map((each, i) => ({
       class: classNames[i] ?? String(i),
       ...each,

@@ -74,7 +74,7 @@ export class Output {
     this.#put(printableJson(text));
   }
 
-  /** Replaces the live line; an empty one removes it. */
+  /** Replaces the live line; an empty line removes it. */
   draw(line: Line): void {
     const text = this.#rendered(line);
     if (text === this.#live) return;
@@ -92,7 +92,8 @@ export class Output {
   }
 
   /**
-   * Erases all rows of the live line; a terminal that became narrower has wrapped it onto several.
+   * Erases all rows of the live line; a terminal that became narrower has wrapped it onto several
+   * rows.
    */
   #erase(): string {
     const rows = Math.ceil(this.#columns / this.width);

@@ -22,7 +22,7 @@ export interface ProgressState {
   readonly page: string | undefined;
 }
 
-/** One epoch, or the part of one before the final evaluation. */
+/** An epoch, or the part of an epoch before the final evaluation. */
 export interface EpochState {
   readonly epoch: number;
   readonly epochs: number;

@@ -16,7 +16,7 @@ export class Painted {
   }
 }
 
-/** One line of output. Styles are values beside the text, so that no text can contain one. */
+/** One line of output. Styles are kept apart from the text, so that no text can introduce one. */
 export type Line = string | readonly (string | Painted)[];
 
 export function paint(text: string, look: Look): Painted {

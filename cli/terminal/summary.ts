@@ -25,7 +25,8 @@ export interface Summary {
   readonly workers: number;
   readonly steps: number;
   /**
-   * Seconds during which a coordinator ran it and, if known, how many of them had too few workers.
+   * Total time that coordinators ran the run, in seconds, and, if known, how much of it passed with
+   * too few workers.
    */
   readonly seconds: number;
   readonly waited: number | undefined;
@@ -181,7 +182,10 @@ export function shortcomingText(
   }
 }
 
-/** Training time without the wait for workers, that wait, and the speed without evaluations. */
+/**
+ * Rows for the training time without the wait for workers, for that wait, and for the speed without
+ * evaluations.
+ */
 function timeRows({
   steps,
   seconds,

@@ -11,9 +11,9 @@ const WORD = 2 ** 32;
 const words = new Uint32Array(4);
 
 /**
- * Has a second worker compute some of a step's subtrees as well; they count only when both workers
- * agree. A random draw, with a key that no worker knows, picks the subtrees and the auditors. Only
- * the auditor receives an extra request, so the audited worker cannot tell.
+ * Has a second worker compute some of a step's subtrees as well. Their results count only when both
+ * workers agree. A random draw, with a key that no worker knows, picks the subtrees and the
+ * auditors. Only the auditor receives an extra request, so the audited worker cannot tell.
  */
 export function beginAudits(state: RunState, assignment: Assignment, now: number): Next {
   const { audit } = state.settings;

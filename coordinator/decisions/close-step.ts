@@ -4,7 +4,7 @@ import type { Next } from './effects.ts';
 import type { RunState } from './state.ts';
 
 /**
- * Closes the open step. Its results are remembered for REMEMBERED_STEPS steps, so that late ones
+ * Closes the open step. Its results are remembered for REMEMBERED_STEPS steps, so that late results
  * can be checked.
  */
 export function closeStep(state: RunState): RunState {

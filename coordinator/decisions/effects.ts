@@ -43,7 +43,8 @@ export type Effect =
   /** Update the weights with Adam and the root's gradient; `updated` follows. */
   | { readonly kind: 'update'; readonly step: number; readonly correct: number }
   /**
-   * Record the update just made. The next weights are sent first, so that no worker waits for it.
+   * Record the update just made. The next weights are sent first, so that no worker waits for the
+   * recording.
    */
   | { readonly kind: 'record' }
   /** Write a checkpoint of the weights and the moments while steps continue. */
@@ -102,7 +103,7 @@ export function andThen(next: Next, decide: (state: RunState) => Next): Next {
   };
 }
 
-/** Closes the connection. The worker leaves when the shell reports `disconnected`. */
+/** Closes the connection. The worker is removed once the shell reports `disconnected`. */
 export function close(state: RunState, slot: number, code: ErrorCode, message: string): Next {
   return { state, effects: [{ kind: 'close', slot, code, message }] };
 }

@@ -59,7 +59,8 @@ function mismatchSince({ workers, fingerprint }: RunState): number | undefined {
 }
 
 /**
- * The first step proves the fingerprint, so workers with a different one no longer have to wait.
+ * Called once a completed step has proven the fingerprint: workers with a different one are
+ * disconnected.
  */
 export function closeMismatchedWorkers(state: RunState): Next {
   if (state.settings.allowMixedEngines) return { state, effects: [] };
@@ -134,7 +135,7 @@ export function checkFingerprint(state: RunState, worker: WorkerState): Next {
 
 function describe({ engine, fingerprint }: Pick<WorkerState, 'engine' | 'fingerprint'>): string {
   const print = `fingerprint ${fingerprint?.slice(0, 12)}`;
-  // The run was killed before its engine was recorded in run.json.
+  // This happens if the run was killed before its engine was recorded in run.json.
   if (engine === undefined) return `with an engine that run.json does not record (${print})`;
   return `with ${engine.library} on ${engine.device}, ${engine.processor} (${print})`;
 }

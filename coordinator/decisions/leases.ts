@@ -106,7 +106,7 @@ export function workOf(kind: Task['kind'], part: number, virtualShards: number):
   return kind === 'step' ? shardCount(part, virtualShards) : 1;
 }
 
-/** The last lease on a part that the worker in this slot has, if any. */
+/** The latest lease on the part that belongs to the worker in this slot, if any. */
 export function leaseOf(task: Task, part: number, slot: number): Lease | undefined {
   return task.parts
     .get(part)
@@ -137,7 +137,7 @@ export function isMissed({ state, deadline }: Lease, now: number): boolean {
 
 /**
  * Marks leases past their deadline as late, on parts without an accepted result. Returns the same
- * object if there are none.
+ * object if no lease has passed its deadline.
  */
 export function missLeases(task: Task, now: number): Task {
   let changed = false;
@@ -188,8 +188,9 @@ export function remember(
 
 /**
  * Reassigns parts without an open lease to workers that are not late. Workers that have not
- * computed the part before come first, then those with the least work. A late worker that is still
- * computing the part is not asked twice: if no other worker is left, the part waits for it.
+ * computed the part before come first; among those, the worker with the least work. A late worker
+ * that is still computing the part is not asked twice: if no other worker is left, the part waits
+ * for it.
  */
 export function leaseAgain(state: RunState, now: number): Next {
   const { task } = state;

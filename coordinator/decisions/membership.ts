@@ -20,7 +20,7 @@ type MembershipEvent = Extract<
   { kind: 'connected' | 'message' | 'control' | 'disconnected' | 'tick' }
 >;
 
-/** A worker's life: it connects, says hello, prepares, becomes ready and leaves. */
+/** Handles a worker's lifecycle: it connects, says hello, prepares, becomes ready and leaves. */
 export function handleMembership(state: RunState, event: MembershipEvent): Next {
   switch (event.kind) {
     case 'connected':
@@ -160,7 +160,7 @@ function handleHello(
       state,
       worker.slot,
       'VERSION',
-      `the coordinator speaks ${ours}, this worker ${theirs}: install the same version on both`,
+      `the coordinator uses ${ours}, this worker ${theirs}: install the same version on both`,
     );
   }
   const others = [...state.workers.values()].filter(({ slot }) => slot !== worker.slot);
@@ -202,8 +202,9 @@ function handleHello(
 }
 
 /**
- * The worker that has been preparing longest, if for more than PREPARING_PLACE_MILLISECONDS. It may
- * lose its place to a new worker, in which case it finishes preparing and dials again.
+ * The worker that has been preparing longest, if it has taken more than
+ * PREPARING_PLACE_MILLISECONDS. It may lose its place to a new worker, in which case it finishes
+ * preparing and dials again.
  */
 function longestPreparing(workers: readonly WorkerState[], now: number): WorkerState | undefined {
   return workers
@@ -239,8 +240,8 @@ function reportGathering(state: RunState, now: number): Next {
 }
 
 /**
- * Passes a worker's GPU readings to the viewers, at most once a second: more would slow down the
- * steps.
+ * Passes a worker's GPU readings to the viewers, at most once a second, since more would slow down
+ * the steps.
  */
 function reportDevices(
   state: RunState,
@@ -312,7 +313,7 @@ function dismissHolders(state: RunState, now: number): Next {
 }
 
 /**
- * Checks all deadlines: those of leases, those of silent workers, and the one for gathering
+ * Checks all deadlines: those of leases, those for messages from workers, and the one for gathering
  * workers.
  */
 function expire(state: RunState, now: number): Next {
@@ -343,7 +344,7 @@ function expire(state: RunState, now: number): Next {
           s,
           worker.slot,
           'TIMEOUT',
-          `this worker was silent for too long while ${worker.phase}`,
+          `this worker sent nothing for too long while ${worker.phase}`,
         ),
       );
     }
@@ -371,7 +372,7 @@ function markLate(state: RunState, slot: number, now: number): Next {
   });
 }
 
-/** Gives work again to a worker that was set aside. */
+/** Makes a worker that was set aside eligible for work again. */
 function endSetAside(state: RunState, slot: number): Next {
   const worker = state.workers.get(slot);
   if (worker === undefined) return { state, effects: [] };

@@ -78,7 +78,8 @@ export function withoutTask(
 }
 
 /**
- * Ends the run after the open step, or immediately if it is waiting for workers or for a decision.
+ * Ends the run after the open step, or immediately if the run is waiting for workers or for a
+ * decision.
  */
 export function stop(state: RunState, code: ErrorCode): Next {
   const isWaiting = state.phase === 'gathering' || state.task?.undecidedSince !== undefined;

@@ -14,8 +14,8 @@ export interface WorkerSpeed {
 /** The cost of one engine call, in shards; measurements gave 1 to 3. */
 export const CALL_COST_SHARDS = 1;
 /**
- * Ratio by which a new plan, or one with more subtrees, must be faster: workers prepare their next
- * batch according to the current plan.
+ * Minimum relative gain of a new plan, or of a plan with more subtrees. Changing the plan has a
+ * cost, since workers have prepared their next batch according to the current one.
  */
 const MIN_GAIN = 0.1;
 /** Maximum number of subtree counts to try; a large cluster has more. */
@@ -87,7 +87,10 @@ function speedsOf({ workers }: RunState, slots: readonly number[], now: number):
   return slots.map((slot, i) => ({ slot, milliseconds: measured[i] ?? unknown }));
 }
 
-/** Assigns the largest subtree first, each to the worker that would finish it first. */
+/**
+ * Assigns the subtrees, from the largest to the smallest, each to the worker that would finish it
+ * first.
+ */
 function distribute(
   nodes: readonly Node[],
   workers: readonly WorkerSpeed[],

@@ -155,7 +155,7 @@ function compareWithAccepted(
   return openDispute(state, task, number, accepted, answer);
 }
 
-/** Takes the result, and adds it to the sums; the last part of a task completes the task. */
+/** Accepts the result and adds it to the sums. The last part of a task completes the task. */
 function accept(
   state: RunState,
   task: Task,
@@ -200,7 +200,7 @@ function answerOf(
   return { slot, session, name, checksum, digest, correct };
 }
 
-/** Records the worker's speed and success, and adds the samples to what it has delivered. */
+/** Records the worker's speed and success, and credits the samples to it. */
 function credit(state: RunState, task: Task, verdict: Verdict, samples: number, now: number): Next {
   const worker = state.workers.get(verdict.slot);
   const lease = leaseOf(task, verdict.part, verdict.slot);

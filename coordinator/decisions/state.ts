@@ -6,8 +6,8 @@ import { CLAIM_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 import type { ShardTimes, Task, Assignment } from './task.ts';
 
 /**
- * Everything that the coordinator bases its decisions on. The reducers in this folder make new
- * states; the driver has the current one. The state contains no tensors: the shell keeps them by
+ * Everything that the coordinator bases its decisions on. The reducers in this folder derive new
+ * states; the driver holds the current one. The state contains no tensors: the shell keeps them by
  * part, and effects say what to do with them.
  */
 export interface RunState {
@@ -28,7 +28,7 @@ export interface RunState {
   /** The fingerprint of all computing workers; set when the first step begins. */
   readonly fingerprint: string | undefined;
   /**
-   * Whether a step has been completed with that fingerprint, here or before the run was resumed.
+   * Whether a step has been completed with the fingerprint, here or before the run was resumed.
    * Until then, the fingerprint is provisional.
    */
   readonly isProven: boolean;
@@ -37,14 +37,14 @@ export interface RunState {
    * each time the limit is reached.
    */
   readonly provisionalMilliseconds: number;
-  /** The engine of a worker with that fingerprint. */
+  /** The engine of a worker with the run's fingerprint. */
   readonly engine: EngineIdentity | undefined;
   /** Whether a worker with a different fingerprint was ever admitted. */
   readonly mixed: boolean;
   /** Since when there have been too few ready workers, in milliseconds by the shell's clock. */
   readonly waitingSince: number | undefined;
   readonly times: ShardTimes;
-  /** Plans by the number of real shards: an epoch's short last batch has its own. */
+  /** Plans by the number of real shards, since an epoch's short last batch has its own plan. */
   readonly plans: ReadonlyMap<number, ShardPlan>;
   /** The step and time of the last checkpoint. */
   readonly checkpoint: { readonly step: number; readonly at: number };
@@ -56,7 +56,7 @@ export interface RunState {
    * connections.
    */
   readonly delivered: ReadonlyMap<string, number>;
-  /** The step after which `delivered` counts; above 0 if an older version crashed. */
+  /** `delivered` counts the steps after this one. Above 0 if an older version crashed. */
   readonly countedFrom: number;
   /** The last closed steps, the newest last: late results are compared with them. */
   readonly closed: readonly Task[];
@@ -85,7 +85,7 @@ export interface Settings extends RunPolicy {
   readonly evaluateAfter?: ReadonlySet<number> | undefined;
 }
 
-/** How a run treats its workers. The run's bytes do not depend on it. */
+/** How a run treats its workers. The run's bytes do not depend on these settings. */
 export interface RunPolicy {
   /** The number of workers to wait for before the first step, until the timeout. */
   readonly startWorkers: number;
@@ -110,11 +110,11 @@ export interface Audit {
 /** The interval between checkpoints, in steps or milliseconds. */
 export type CheckpointInterval = { readonly steps: number } | { readonly milliseconds: number };
 
-/** Where a run resumes. */
+/** The state from which a run resumes. */
 export interface Resumed {
   readonly step: number;
   readonly evaluated: number;
-  /** The only fingerprint that is admitted; undefined if the next workers decide. */
+  /** The only fingerprint that is admitted; undefined if the next workers to join determine it. */
   readonly fingerprint: string | undefined;
   readonly engine: EngineIdentity | undefined;
   readonly mixed: boolean;
@@ -131,19 +131,18 @@ export interface WorkerState {
   readonly phase: 'connected' | 'preparing' | 'ready';
   readonly engine: EngineIdentity | undefined;
   readonly fingerprint: string | undefined;
-  /** Deadline for an idle or preparing worker, after which it has been silent for too long. */
+  /** Deadline for the next message from an idle worker, or for a new worker to become ready. */
   readonly silentAt: number;
-  /** Whether it has sent `preparing`, which it may do once. */
+  /** Whether it has sent `preparing`, which it may do only once. */
   readonly hasAnnounced: boolean;
   /** Whether the log says that it is waiting because its fingerprint differs from the run's. */
   readonly isMismatched: boolean;
   readonly connectedAt: number;
-  /** How many unrequested messages it may still send. */
   /**
-   * For unrequested messages: heartbeats, reports, WebSocket pings and pongs, and results that the
-   * worker was not asked for. An honest worker sends one message a second, so its budget lasts even
-   * if all messages from a suspension arrive together. Requested results are free, however late
-   * they come.
+   * The budget for unrequested messages: heartbeats, reports, WebSocket pings and pongs, and
+   * results that the worker was not asked for. An honest worker sends one message a second, so its
+   * budget lasts even if all messages from a suspension arrive together. Requested results are
+   * free, however late they come.
    */
   readonly budget: Budget;
   /** The number of results that it was asked for and has not sent yet. */
@@ -164,7 +163,9 @@ export interface WorkerState {
   readonly pace: Pace | undefined;
   /** The number of recent failures, which decays with success (worker-trust.ts). */
   readonly failures: number;
-  /** Until when it gets no work, after repeated failures, unless no other worker can do it. */
+  /**
+   * After repeated failures, the time until which it gets only work that no other worker can do.
+   */
   readonly asideUntil: number | undefined;
 }
 

@@ -14,7 +14,7 @@ export interface Task {
 }
 
 export interface Part {
-  /** All leases on it, in order. */
+  /** All leases on the part, in order. */
   readonly leases: readonly Lease[];
   readonly accepted: Accepted | undefined;
   /** The number of missed deadlines; each doubles the next lease. */
@@ -23,7 +23,7 @@ export interface Part {
   readonly nonFinite: number;
   /** How many workers must agree: 2 for an audited part, or after two workers have disagreed. */
   readonly quorum: 1 | 2;
-  /** With a quorum of 2, the connected workers' answers, one each; all are finite. */
+  /** With a quorum of 2, the connected workers' answers, one per worker. All are finite. */
   readonly answers: readonly Answer[];
 }
 

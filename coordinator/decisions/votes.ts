@@ -7,15 +7,18 @@ import { end, stopped, undecided } from './outcome.ts';
 
 /**
  * Two workers may compute the same part: because it is audited, or because one was late. Both get
- * the same bytes unless one has faulty memory or lies; in that case a third result decides. A
- * worker that sends two different results for one part is disconnected.
+ * the same bytes unless one of them has faulty memory or is dishonest; in that case a third result
+ * decides. A worker that sends two different results for one part is disconnected.
  */
 
-/** Why a worker is rejected. */
-export const OUTVOTED = 'two other workers agree on a different one';
-const CONTRADICTION = 'it sent two different ones';
+/** Reasons to reject a worker. */
+export const OUTVOTED = 'two other workers agree on a different result';
+const CONTRADICTION = 'it sent two different results';
 
-/** Whether the checksums and correct rows are equal and, if both have digests, those as well. */
+/**
+ * Whether the checksums and correct rows are equal and, if both answers have digests, the digests
+ * as well.
+ */
 export function isSameAnswer(one: AnswerSummary, other: AnswerSummary): boolean {
   const isDigested = one.digest !== undefined && other.digest !== undefined;
   if (isDigested && one.digest !== other.digest) return false;
@@ -63,7 +66,7 @@ export function acceptUnconfirmed(part: Part, slot: number): Part {
   return isLone ? { ...part, quorum: 1 } : part;
 }
 
-/** Warns of an unaudited result, and not again until an audit succeeds. */
+/** Warns of an unaudited result. Does not warn again until an audit has succeeded. */
 export function warnUnaudited(
   state: RunState,
   message: string,
@@ -115,8 +118,8 @@ export function settleVote(
 }
 
 /**
- * Disconnects a worker that sent a wrong result, and records the steps that may contain more of
- * them: those since another worker last confirmed one of its results.
+ * Disconnects a worker that sent a wrong result, and records the steps that may contain more wrong
+ * results: those since another worker last confirmed one of its results.
  */
 export function rejectWorker(
   state: RunState,
@@ -144,8 +147,8 @@ export function rejectWorker(
 }
 
 /**
- * Rejects a worker that sent two different results for one part. If the first one was accepted, the
- * part is reopened, unless the task's sum is complete.
+ * Rejects a worker that sent two different results for one part. If the first result was accepted,
+ * the part is reopened, unless the task's sum is complete.
  */
 export function rejectContradiction(
   state: RunState,
@@ -210,8 +213,8 @@ function reopen(state: RunState, task: Task, number: number, answers: readonly A
 }
 
 /**
- * Waits for another worker when a disputed part is among the `unassigned` ones, which no connected
- * worker can decide. The run ends with DISAGREEMENT after --rdzv-timeout.
+ * Waits for another worker if one of the `unassigned` parts is disputed, since no connected worker
+ * can decide it. The run ends with DISAGREEMENT after --rdzv-timeout.
  */
 export function waitForDecision(
   state: RunState,

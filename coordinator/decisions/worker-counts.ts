@@ -15,8 +15,8 @@ function computingWorkers(state: RunState): WorkerState[] {
 }
 
 /**
- * The slots that get work, in ascending order: those of reliable workers, else of punctual ones,
- * else all.
+ * The slots that get work, in ascending order: those of reliable workers or, if there are none,
+ * those of punctual workers or, if there are none either, all.
  */
 export function computingSlots(state: RunState): number[] {
   const computing = computingWorkers(state);

@@ -13,17 +13,17 @@ import { CALL_COST_SHARDS } from './plan.ts';
 
 /**
  * Each result raises the best known time by 2%. Other load on a machine can slow a worker threefold
- * from one step to the next, so the best time counts. A worker that has become slower for good is
- * noticed after about fifty results.
+ * from one step to the next, so the best time counts. A worker that has become permanently slower
+ * is noticed after about fifty results.
  */
 const PACE_DECAY = 1.02;
 /** The resolution of a worker's clock. */
 const MIN_MILLISECONDS = 0.001;
 
 /**
- * Records a good result: its speed, and one tenth fewer failures. The speed is measured by the
- * worker's clock. By the coordinator's clock, the worker that is sent the weights last would always
- * seem the slowest.
+ * Records a good result: updates the worker's speed and lowers its failures by one tenth. The speed
+ * is measured by the worker's clock. By the coordinator's clock, the worker that is sent the
+ * weights last would always seem the slowest.
  */
 export function recordSuccess(
   worker: WorkerState,

@@ -13,7 +13,7 @@ import {
 import { ownNetworks, type OwnNetwork } from '../../shared/wire/own-networks.ts';
 
 export interface Announcer {
-  /** This machine's addresses in the networks where the coordinator is announced. */
+  /** This machine's addresses on the networks where the coordinator is announced. */
   readonly addresses: readonly string[];
   close(): void;
 }
@@ -27,8 +27,8 @@ export function networksOf(host: string, networks: readonly OwnNetwork[]): OwnNe
 }
 
 /**
- * Answers the questions of workers in the networks of `host`, with the announcement for each
- * network. Rejects with the system's error, or with LIMIT if the announcement is too long.
+ * Answers workers' questions on the networks of `host` with the announcement for each network.
+ * Rejects with the system's error, or with LIMIT if the announcement is too long.
  */
 export async function startAnnouncer(
   host: string,
@@ -36,7 +36,7 @@ export async function startAnnouncer(
 ): Promise<Announcer> {
   const networks = networksOf(host, ownNetworks());
   for (const network of networks) encodeAnswer(announcementIn(network), 0);
-  // Other programs, and other coordinators on this machine, answer at the same port.
+  // Other programs, and other coordinators on this machine, answer on the same port.
   const socket = createSocket({ type: 'udp4', reuseAddr: true });
   const limit = new AnswerLimit();
   socket.on('message', (datagram, source) => {
@@ -45,7 +45,7 @@ export async function startAnnouncer(
     if (!limit.admits(performance.now())) return;
     const id = idOfQuestion(datagram);
     if (id === undefined) return;
-    // A lost answer is no error: the worker asks again.
+    // A lost answer is not an error, since the worker asks again.
     const answer = encodeAnswer(announcementIn(network), id);
     socket.send(answer, source.port, source.address, () => undefined);
   });
@@ -56,7 +56,10 @@ export async function startAnnouncer(
   const addresses = networks.map(({ address }) => address).filter((address) => join(address));
   return { addresses, close: () => socket.close() };
 
-  /** Whether this network's multicasts will arrive. Its second address cannot be joined again. */
+  /**
+   * Whether multicasts on this address's network will arrive. A second address on the same network
+   * cannot join again.
+   */
   function join(address: string): boolean {
     try {
       socket.addMembership(MDNS_ADDRESS, address);
@@ -67,7 +70,7 @@ export async function startAnnouncer(
   }
 }
 
-/** Limits the questions that are read in one second. */
+/** Limits how many questions are read per second. */
 export class AnswerLimit {
   #since = -Infinity;
   #left = 0;

@@ -13,13 +13,11 @@ import { isAuthorized } from './authorization.ts';
 
 /** The result of authenticating a request, with the header values to send. */
 export type Authentication =
-  /** The first request on a connection: the next one may prove the token. */
+  /** The first request on a connection; the next request may prove the token. */
   | { readonly kind: 'challenged'; readonly challenge: string }
   /** The peer knows the token; `confirmation` is the coordinator's own proof. */
   | { readonly kind: 'admitted'; readonly confirmation: string }
-  /**
-   * A worker with protocol 2 or older, which sends the token itself; the token is the right one.
-   */
+  /** A worker with protocol 2 or older, which sends the token itself; the token is correct. */
   | { readonly kind: 'outdated' }
   | { readonly kind: 'refused' };
 

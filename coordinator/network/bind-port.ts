@@ -55,7 +55,7 @@ function tryListen(
 ): Promise<NodeJS.ErrnoException | undefined> {
   return new Promise((resolve) => {
     http.once('error', resolve);
-    // Passed as a separate argument: Node ignores the option for a descriptor.
+    // The backlog is a separate argument, since Node ignores the option for a descriptor.
     http.listen(where, LISTEN_BACKLOG, () => {
       http.off('error', resolve);
       resolve(undefined);
@@ -63,7 +63,7 @@ function tryListen(
   });
 }
 
-/** The error for a listener that cannot listen. */
+/** The error for a server that cannot listen. */
 export function bindError(
   error: NodeJS.ErrnoException,
   host: string,

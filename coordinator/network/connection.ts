@@ -16,10 +16,10 @@ import type { HeaderMessage } from '../decisions/effects.ts';
 import type { OutgoingWeights } from '../tensors.ts';
 import { WorkerMemory, type OpenMemory } from './worker-memory.ts';
 
-/** One authenticated worker on its socket. */
+/** An authenticated worker's connection. */
 export class Connection implements Peer {
   readonly slot: number;
-  /** Resolves when the socket is gone. */
+  /** Resolves when the socket is closed. */
   readonly closed: Promise<void>;
   readonly #frames: FrameSocket;
   readonly #events: PeerEvents;
@@ -74,8 +74,8 @@ export class Connection implements Peer {
   }
 
   /**
-   * Sends a heartbeat, and a ping unless the last one is still unanswered: the round trip of a late
-   * pong is measured in full.
+   * Sends a heartbeat, and a ping unless the last ping is still unanswered, so that the round trip
+   * of a late pong is measured in full.
    */
   beat(): void {
     this.send({ kind: 'heartbeat' });

@@ -14,7 +14,9 @@ const CIPHERS = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY
 
 export type BoundedServer = HttpServer | HttpsServer;
 
-/** An HTTP server, or with `tls` an HTTPS server, with limits on all times and sizes. */
+/**
+ * Creates an HTTP server, or an HTTPS server if `tls` is given, with limits on all times and sizes.
+ */
 export function createBoundedServer(maxConnections: number, tls?: ServerTls): BoundedServer {
   const options = {
     maxHeaderSize: limits.MAX_REQUEST_HEADER_BYTES,

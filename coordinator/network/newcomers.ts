@@ -57,9 +57,9 @@ export class Newcomers {
     this.#limits = limits;
     this.#ended = ended;
     this.#isSecure = http instanceof SecureServer;
-    // Node even accepts connections that their peers have already reset. They are closed before
-    // HTTP and TLS spend time on them, so that a storm of resets does not delay peers with the
-    // token.
+    // Node accepts even connections that their peers have already reset. Such connections are
+    // closed before HTTP and TLS spend time on them, so that a storm of resets does not delay peers
+    // with the token.
     const takers = http.listeners('connection');
     http.removeAllListeners('connection').on('connection', (socket: Socket) => {
       if (socket.remoteAddress === undefined) return void socket.destroy();

@@ -10,13 +10,13 @@ export interface Traffic {
   readonly receivedBytes: number;
   /** Bytes waiting to be sent. */
   readonly queuedBytes: number;
-  /** From the last ping to its pong; undefined before the first. */
+  /** Time from the last ping to its pong; undefined before the first pong. */
   readonly roundTripMilliseconds: number | undefined;
 }
 
 /**
- * Why a connection ended: an error code, the loss of the connection, a peer that did not read, or
- * the end of the run.
+ * Why a connection ended: an error code, the loss of the connection, a peer that did not read its
+ * messages, or the end of the run.
  */
 export type LeaveCause = ErrorCode | 'connection' | 'unread' | 'finished';
 

@@ -62,7 +62,7 @@ export class Refusals {
     return isUnclear ? undefined : this.#lineOf(where, refusal, 1);
   }
 
-  /** A worker at this address was admitted, so one of its ended handshakes is not reported. */
+  /** A worker at this address was admitted, so one handshake that ended there is not reported. */
   admitted(address: string): void {
     const key = `handshake ${address}`;
     const counted = this.#counts.get(key);

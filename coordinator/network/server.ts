@@ -194,7 +194,7 @@ class AccessControl {
       case 'outdated':
         this.#newcomers.release(socket);
         this.#refuse(address, 'outdated');
-        // An older worker reads the versions in a description, and reports that they differ.
+        // An older worker reads the versions in this response, and reports that they differ.
         if (method === 'GET' && url === '/run')
           return refused(
             200,
@@ -274,7 +274,8 @@ function sendData(
     'Accept-Ranges': 'bytes',
     ...partial,
   });
-  // Piece by piece, as the peer reads: TLS would otherwise encrypt and buffer the whole body.
+  // Sent piece by piece, as the peer reads, since TLS would otherwise encrypt and buffer the whole
+  // body.
   pipeline(
     Readable.from(piecesOf(bytes.subarray(start)), { highWaterMark: 1 }),
     response,

@@ -14,7 +14,7 @@ export interface RecordedCheckpoints {
 
 /**
  * Decodes every checkpoint and compares it with the line of its step. Throws DIFFERS at the first
- * one that is damaged or contradicts the run.
+ * checkpoint that is damaged or contradicts the run.
  */
 export function recordedCheckpoints(
   contents: RunContents,

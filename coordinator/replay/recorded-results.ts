@@ -24,11 +24,11 @@ import { METRICS_FILE, MODEL_FILE, RECORD_FILE } from '../../shared/files/run-la
  * other.
  */
 export interface RecordedResults {
-  /** The last step of metrics.jsonl. */
+  /** The last step in metrics.jsonl. */
   readonly lastStep: number;
   /** The lines of the steps that run.json and the checkpoints refer to. */
   readonly steps: ReadonlyMap<number, RecordedStep>;
-  /** Whether metrics.jsonl ends with a torn line, such as a crash leaves behind. */
+  /** Whether metrics.jsonl ends with a torn line, which a crash may leave behind. */
   readonly isTorn: boolean;
   /** Evaluations, by step. */
   readonly evaluations: ReadonlyMap<number, EvaluationLine>;
@@ -53,7 +53,7 @@ export interface RecordedModel {
 /** The error for a difference between the recorded and the computed run. */
 export function differs(
   message: string,
-  fix = 'a file of the run was changed, lost or damaged after it was written',
+  fix = "one of the run's files was changed, lost or damaged after it was written",
 ): ClusterError {
   return new ClusterError('DIFFERS', message, { fix });
 }
@@ -83,7 +83,7 @@ export function recordedResults(contents: RunContents): RecordedResults {
     const what = record.engine?.reproducible === false ? 'was' : 'may have been';
     throw new ClusterError(
       'NOT_REPLAYABLE',
-      `${directory} ${what} computed by mixed engines (run.json: "reproducible": false, or ` +
+      `${directory} ${what} computed with mixed engines (run.json: "reproducible": false, or ` +
         '"allow_mixed_engines": true)',
       { fix: 'only a run without --allow-mixed-engines can be reproduced byte for byte' },
     );

@@ -34,7 +34,7 @@ export interface ReplayViewer {
   ): void;
 }
 
-/** How much of a run was recomputed and matches what was recorded. */
+/** How much of a run was recomputed and matches the record. */
 export interface Verified {
   readonly steps: number;
   readonly evaluations: number;
@@ -85,7 +85,8 @@ export class Verifier implements RunRecorder {
   }
 
   /**
-   * A worker whose fingerprint differs from the run's, for messages; undefined if there is none.
+   * Describes, for messages, a worker whose fingerprint differs from the run's; undefined if there
+   * is none.
    */
   get mismatched(): string | undefined {
     return this.#mismatched;
@@ -210,8 +211,8 @@ export class Verifier implements RunRecorder {
   }
 
   /**
-   * The recorded line for a step. Lines are read again because those of a long run would exceed the
-   * memory.
+   * The recorded line for a step. The lines are read a second time, since a long run's lines would
+   * not fit in memory.
    */
   #lineOf(step: number): StepLine {
     let next = this.#lines.next();
@@ -278,7 +279,7 @@ export class Verifier implements RunRecorder {
       recorded.length === computed.length
         ? `first at byte ${at}`
         : `it has ${recorded.length} bytes, not ${computed.length}`;
-    throw this.#differs(`${path} differs from what step ${this.#step} computes: ${where}`);
+    throw this.#differs(`${path} differs from the result of step ${this.#step}: ${where}`);
   }
 
   /**
@@ -290,7 +291,7 @@ export class Verifier implements RunRecorder {
     if (this.#replay.checkpoints.fingerprint !== undefined) {
       return differs(
         message,
-        'the record was changed, or a machine computed wrongly: verify the run again on ' +
+        'the record was changed, or a machine made an error: verify the run again on ' +
           'another machine of the same kind',
       );
     }

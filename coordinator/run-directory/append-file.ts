@@ -64,7 +64,10 @@ export class AppendFile {
     return this.#characters + this.#rest.length;
   }
 
-  /** Adds a line with its line feed. It is written within a second, or once 64 KiB are buffered. */
+  /**
+   * Adds a line, including its line feed. The line is written within a second, or once 64 KiB are
+   * buffered.
+   */
   append(line: string): void {
     if (!this.#buffer(line)) return;
     if (this.#full !== undefined) return;
@@ -100,7 +103,7 @@ export class AppendFile {
     if (this.#error !== undefined) throw this.#error;
   }
 
-  /** Writes, syncs and closes. The file is closed even if that fails. */
+  /** Writes and syncs all lines, and closes the file even if that fails. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -163,7 +166,7 @@ export class AppendFile {
     return this.#rest.length > 0;
   }
 
-  /** A write has written `bytes` bytes; the next one continues after them. */
+  /** Called after `bytes` bytes have been written; the next write continues after them. */
   #arrived(bytes: number): void {
     if (this.#error !== undefined) return;
     this.#rest = this.#rest.subarray(bytes);

@@ -36,8 +36,8 @@ export class Checkpoints {
   }
 
   /**
-   * Writes a checkpoint, then removes the oldest beyond the number to keep. Resolves with its size
-   * in bytes; rejects with DISK.
+   * Writes a checkpoint, then removes the oldest ones in excess of the number to keep. Resolves
+   * with its size in bytes; rejects with DISK.
    */
   async write(checkpoint: Checkpoint): Promise<number> {
     const name = `step-${String(checkpoint.step).padStart(10, '0')}.safetensors`;
@@ -58,8 +58,8 @@ export class Checkpoints {
 
   /**
    * The newest intact checkpoint; undefined if there is none. `damaged` is called for each newer
-   * one that is not intact. The checkpoints' names are synced first, which the coordinator that
-   * wrote them may not have done. Rejects with DISK.
+   * checkpoint that is not intact. The checkpoints' names are synced first, which the coordinator
+   * that wrote them may not have done. Rejects with DISK.
    */
   async newest(
     configuration: Configuration,

@@ -186,7 +186,7 @@ export async function readEvents(
 export async function newestUnfinished(runs: string): Promise<string> {
   let best: { readonly directory: string; readonly started: string } | undefined;
   for (const name of await namesIn(runs)) {
-    // Left behind by an unfinished pull.
+    // An unfinished pull left this folder behind.
     if (name.startsWith('.')) continue;
     const directory = join(runs, name);
     const record = await readRunRecord(directory).catch(ignoreForeign);
@@ -197,7 +197,7 @@ export async function newestUnfinished(runs: string): Promise<string> {
   }
   if (best !== undefined) return best.directory;
   throw new ClusterError('USAGE', `there is no unfinished run in ${runs} (--resume)`, {
-    fix: 'name a run to extend (--resume RUN --epochs N), or give another --runs-dir',
+    fix: 'choose a run to extend (--resume RUN --epochs N), or set another --runs-dir',
   });
 }
 

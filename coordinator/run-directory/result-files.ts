@@ -12,8 +12,8 @@ import {
 } from '../../shared/files/run-layout.ts';
 
 /**
- * Rejects with DATA if a result's name is taken by anything but a regular file: the result could
- * not be written at the end of the run, and all training would be lost.
+ * Rejects with DATA if a result's name is taken by anything but a regular file. Otherwise the
+ * result could not be written at the end of the run, and all training would be lost.
  */
 export async function checkResultPaths(run: string, disk: Disk): Promise<void> {
   await checkPaths(
@@ -31,7 +31,7 @@ async function checkPaths(paths: readonly string[], disk: Disk): Promise<void> {
     try {
       await disk.size(path);
     } catch (error) {
-      // It does not exist yet, or cannot be read but may be replaced.
+      // The file does not exist yet, or cannot be read but may be replaced.
       if (error instanceof ClusterError) throw error;
     }
   }

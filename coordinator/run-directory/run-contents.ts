@@ -49,8 +49,8 @@ export interface RunContents {
  * for a run with a different arithmetic, and with DATA if a file cannot be read.
  */
 export async function readRunContents(directory: string): Promise<RunContents> {
-  // In this order, lines that a running coordinator adds in the meantime only make the later files
-  // longer than the earlier files say.
+  // In this order, if a running coordinator adds lines in the meantime, the files read later are
+  // only longer than the files read earlier say.
   const writer = await writerOf(directory, systemDisk, systemProcesses);
   const record = await readRecord(directory);
   const checkpoints = await listCheckpoints(directory);
@@ -64,7 +64,7 @@ async function readRecord(directory: string): Promise<RunRecord> {
   const bytes = await readIfThere(path);
   if (bytes === undefined) {
     throw new ClusterError('USAGE', `${directory} is not a run: ${path} is missing`, {
-      fix: 'name the directory of a run, such as runs/ID',
+      fix: 'specify the directory of a run, such as runs/ID',
     });
   }
   const text = bytes.toString('utf8');
@@ -80,7 +80,7 @@ function refuseOtherArithmetic(text: string, path: string): void {
   try {
     json = JSON.parse(text);
   } catch {
-    // parseRunRecord reports what is wrong with it.
+    // parseRunRecord reports the error.
     return;
   }
   const { data } = versionsSchema.safeParse(json);

@@ -43,9 +43,9 @@ export async function createRunDirectory(
   }
   throw new ClusterError(
     'RUN_EXISTS',
-    `${runs} already has all ${MAX_RUN_ID_TRIES} run ids that were tried for this second`,
+    `all ${MAX_RUN_ID_TRIES} run ids tried for this second already exist in ${runs}`,
     {
-      fix: 'give a --run-id',
+      fix: 'set --run-id',
     },
   );
 }

@@ -51,7 +51,7 @@ export interface RunFilesOptions extends LockEnvironment {
 export interface CreateOptions extends RunFilesOptions {
   /** The folder that contains all runs. */
   readonly runs: string;
-  /** By default the time and a random suffix. */
+  /** By default, the time and a random suffix. */
   readonly runId?: string | undefined;
 }
 
@@ -62,19 +62,19 @@ export interface ResumeOptions extends RunFilesOptions {
   /** Called for each damaged checkpoint, which is skipped. */
   readonly damaged: (error: ClusterError) => void;
   /**
-   * Chooses the lines to keep. Throws, before anything is written, if the run must be left alone.
+   * Chooses the lines to keep. Throws, before anything is written, if the run must not be changed.
    */
   readonly selectLines: (found: FoundRun) => RecordedLines;
 }
 
-/** What a run directory contains: the record, the newest intact checkpoint and the lines. */
+/** The contents of a run directory: the record, the newest intact checkpoint and the lines. */
 export interface FoundRun {
   readonly record: RunRecord;
   readonly checkpoint: Checkpoint | undefined;
   readonly written: RecordedLines;
 }
 
-/** A run that is open again, at its checkpoint. */
+/** A run that was reopened at its newest intact checkpoint. */
 export interface ReopenedRun extends Omit<FoundRun, 'written'> {
   readonly files: RunFiles;
   readonly lines: RecordedLines;
@@ -84,9 +84,9 @@ export interface ReopenedRun extends Omit<FoundRun, 'written'> {
 
 /**
  * Does all writing to a run directory. It writes run.json, model.safetensors and checkpoints whole
- * or not at all, metrics.jsonl and events.jsonl line by line. Every method that writes rejects (or
- * calls `onError`) with DISK, naming the file or the missing folder, or with LOCKED when another
- * coordinator has taken over the run.
+ * or not at all, and metrics.jsonl and events.jsonl line by line. Every method that writes rejects
+ * (or calls `onError`) with DISK, naming the file or the missing folder, or with LOCKED when
+ * another coordinator has taken over the run.
  */
 export class RunFiles {
   readonly id: string;
@@ -151,7 +151,7 @@ export class RunFiles {
 
   /**
    * Opens the directory of a run to resume it. A torn last line is cut off. Rejects with LOCKED,
-   * with DATA if a file is damaged, with DISK, or with what `selectLines` throws.
+   * with DATA if a file is damaged, with DISK, or with the error that `selectLines` throws.
    */
   static async resume(options: ResumeOptions): Promise<ReopenedRun> {
     const { directory, takeOver, disk, keepCheckpoints, damaged, selectLines } = options;
@@ -227,7 +227,9 @@ export class RunFiles {
     this.#line(this.#formatter.evaluation(metrics));
   }
 
-  /** Recorded steps were recomputed up to `end`, which the next checkpoint records. */
+  /**
+   * Called when recorded steps have been recomputed up to `end`, which the next checkpoint records.
+   */
   passed(end: LinePosition): void {
     this.#passed = end;
   }
@@ -311,15 +313,18 @@ export class RunFiles {
     }
   }
 
-  /** A coordinator that was taken over cannot write; this makes it release its workers as well. */
+  /**
+   * A coordinator that was taken over cannot write. This check makes it release its workers as
+   * well.
+   */
   #checkLater(): void {
     this.#options.clock.after(RENEW_MILLISECONDS, () => void this.#check());
   }
 
   async #check(): Promise<void> {
     if (this.#closed) return;
-    // A renewal may fail on a full disk. Other hosts then cannot tell whether this one is still
-    // running.
+    // A renewal may fail on a full disk. Other hosts then cannot tell whether this coordinator is
+    // still running.
     await this.#lock.renew().catch(() => undefined);
     const loss = await lossOf(this.#lock);
     if (this.#closed) return;

@@ -29,20 +29,24 @@ export interface LockEnvironment {
   readonly processes: Processes;
 }
 
-/** Whether a coordinator still has its run, another one took it over, or its folder is gone. */
+/**
+ * Whether a coordinator still has its run, another coordinator has taken it over, or its folder is
+ * gone.
+ */
 export type LockStatus = 'held' | 'taken' | 'gone';
 
 /**
  * A run's lock: the staging folder with the highest number and an owner.json. The folder is
  * completed under another name and then renamed to the next number. Only one process can do that,
- * on any file system, and it takes neither hard links nor a comparison of times. A folder is never
- * empty while its number is the highest, so no number is used twice.
+ * on any file system, without hard links or a comparison of times. A folder is never empty while
+ * its number is the highest, so no number is used twice.
  *
  * The folder is also the fence: its owner writes all files there before it renames them, and the
  * next owner removes the folder before it reads anything. An owner that was suspended between any
  * two instructions then has nothing left to rename.
  *
- * lock.json names the owner for older versions; this version reads it if no folder has an owner.
+ * lock.json records the owner for older versions. This version reads it only if no folder has an
+ * owner.
  */
 export class RunLock {
   /** The folder in which the owner writes files before it renames them. */
@@ -186,7 +190,7 @@ export class RunLock {
       'DISK',
       `${this.#directory} is gone: it was removed or renamed while this coordinator was ` +
         'running it',
-      { fix: 'move it back and give --resume, or start another run' },
+      { fix: 'move it back and resume it with --resume, or start another run' },
     );
   }
 
@@ -245,7 +249,9 @@ async function find(directory: string, disk: Disk): Promise<Found> {
   return { highest, owner: undefined, path: lock, text: '' };
 }
 
-/** Text that is not JSON was only partly written: a power cut ended its owner. */
+/**
+ * Text that is not JSON was written only in part: a power cut ended its owner, so the lock is free.
+ */
 function parseOwner(text: string): Found['owner'] {
   try {
     return ownerSchema.safeParse(JSON.parse(text)).data ?? 'unknown';
@@ -298,7 +304,7 @@ async function mayTake(
         ? 'this directory seems to be a copy of the one in use'
         : `this host cannot see whether it is still running${whereOf(owner, processes.self())}`),
     {
-      fix: `if that process ${copied ? 'does not use this copy' : 'has ended'}, give --take-over`,
+      fix: `if that process ${copied ? 'does not use this copy' : 'has ended'}, set --take-over`,
     },
   );
 }
@@ -324,7 +330,7 @@ function whereOf(owner: RecordedOwner | 'unknown', here: Owner): string {
   if (owner === 'unknown' || owner.host !== here.host) return '';
   return owner.namespace === undefined
     ? ' (an older version wrote the lock)'
-    : ' (it is in another pid namespace, such as a container)';
+    : " (it is in another pid namespace, such as a container's)";
 }
 
 /**

@@ -41,7 +41,10 @@ export async function findStaging(directory: string, disk: Disk): Promise<Stagin
   };
 }
 
-/** Whether a number has been taken by now. A listing alone may be older than the folder. */
+/**
+ * Whether a number has been taken by now. A listing alone may be out of date, so the folder is
+ * checked too.
+ */
 export async function isTaken(number: number, directory: string, disk: Disk): Promise<boolean> {
   const { highest } = await findStaging(directory, disk);
   return highest >= number || (await isFolder(stagingPath(directory, number), disk));
@@ -100,7 +103,7 @@ export function isStaging(name: string): boolean {
   return NUMBERED.test(name) || NEW.test(name);
 }
 
-/** False for anything else, such as a link to a folder. */
+/** Whether the path is a folder. False for anything else, such as a link to a folder. */
 async function isFolder(path: string, disk: Disk): Promise<boolean> {
   try {
     return await disk.isFolder(path);

@@ -51,7 +51,7 @@ export const networkOptions = {
   announce: withDefault(flag, false, {
     in: ['coordinator'],
     help:
-      "announce this run's address on the network (mDNS), so that workers find it without one; " +
+      'announce this run on the network (mDNS), so that workers can find it without its address; ' +
       'they still need the token and the certificate',
   }),
   sslCertfile: withoutDefault(path('FILE', 'a PEM file with a certificate and its chain'), {

@@ -32,7 +32,7 @@ export const outputOptions = {
   ),
   artifacts: withoutDefault(path('URI', 'file:DIR or s3://BUCKET/PREFIX'), {
     in: trainingCommands,
-    help: 'store to upload the finished run to; `mnist-dist push` completes an upload',
+    help: 'store to upload the finished run to; `mnist-dist push` completes an interrupted upload',
   }),
   pictures: withDefault(flag, true, {
     in: ['local', 'coordinator', 'show', 'eval'],

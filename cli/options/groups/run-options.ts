@@ -5,7 +5,7 @@ import { choice, flag, integer, name, path, stepsOrDuration } from '../value-typ
 export const runOptions = {
   config: withoutDefault(path('FILE', 'a readable YAML file'), {
     in: 'all',
-    help: 'YAML file with options, one "name: value" per line; one file may serve all commands',
+    help: 'YAML file with options, one "name: value" per line; one file can serve all commands',
   }),
   runsDir: withDefault(path('DIR', 'a folder'), 'runs', {
     in: ['local', 'coordinator', 'show', 'verify', 'eval', 'predict', 'runs', 'pull', 'doctor'],
@@ -24,7 +24,7 @@ export const runOptions = {
       in: trainingCommands,
       help:
         'resume a run (without RUN: the newest unfinished one); --epochs and --steps may be ' +
-        'raised, other options that affect the result must not change',
+        'raised, but other options that affect the result must not change',
     },
   ),
   checkpointEvery: withDefault(

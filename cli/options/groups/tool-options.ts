@@ -9,7 +9,7 @@ export const setupOptions = {
   }),
   gpu: withDefault(flag, false, {
     in: ['setup'],
-    help: 'set up for CUDA (without --gpu and --cpu: look for a GPU)',
+    help: 'set up for CUDA (with neither --gpu nor --cpu: look for a GPU)',
   }),
   cpu: withDefault(flag, false, { in: ['setup'], help: 'set up for the CPU only' }),
   offline: withDefault(flag, false, {

@@ -29,7 +29,7 @@ export const workerOptions = {
       short: 'n',
       help:
         'worker processes; gpu: one per GPU visible to this process; ' +
-        'auto: the same, or one per core without a GPU',
+        'auto: one per GPU or, without a GPU, one per core',
     },
   ),
   minWorkers: withDefault(workerCount, 1, {

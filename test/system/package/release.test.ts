@@ -111,7 +111,7 @@ describe('npm run release', () => {
     expect(leftovers()).toEqual([]);
 
     const again = await release(['0.3.0']);
-    expect(again.output).toMatch(/0\.3\.0 is not higher than 0\.3\.0, the last one with a tag/);
+    expect(again.output).toMatch(/0\.3\.0 is not higher than 0\.3\.0, the latest tagged version/);
     const tagged = await release(['0.3.0', '--tagged']);
     expect(tagged.code, tagged.output).toBe(0);
     expect(tagged.output).not.toContain('git push');
@@ -147,7 +147,7 @@ describe('npm run release', () => {
     [
       'an empty section',
       ['0.4.0'],
-      /section of 0\.4\.0 in CHANGELOG\.md is empty/,
+      /CHANGELOG\.md section for 0\.4\.0 is empty/,
       () => {
         write('CHANGELOG.md', '# Changelog\n\n## 0.4.0, unreleased\n\n### Added\n');
         commit();

@@ -10,7 +10,11 @@ test('a machine that can train passes all checks, and doctor shows each of them'
   checkMachine(2, 'tensorflow');
   expect(machineChecks(2, 'tensorflow').map(machineRow)).toEqual([
     { check: 'open files', status: 'ok', detail: 'enough for 2 workers (ulimit -n)' },
-    { check: 'memory', status: 'ok', detail: 'WebAssembly can reserve what a worker needs' },
+    {
+      check: 'memory',
+      status: 'ok',
+      detail: 'WebAssembly can reserve the memory that a worker needs',
+    },
     { check: 'disk: temporary', status: 'ok', detail: 'temporary files can be written (TMPDIR)' },
   ]);
 });

@@ -119,7 +119,7 @@ describe('a worker that sends different results for one part', () => {
     expect(cluster.closed).toEqual([{ slot: 1, code: 'DISAGREEMENT' }]);
     expect(named(cluster)).toEqual([{ name: 'w1', from: 1, to: 1 }]);
     expect(cluster.logs.join('\n')).toMatch(
-      /w1 \(slot 1\) sent a wrong result for part 3 of step 1: it sent two different ones/,
+      /w1 \(slot 1\) sent a wrong result for part 3 of step 1: it sent two different results/,
     );
     answer(cluster, 0, 2);
     answer(cluster, 0, 3);

@@ -192,7 +192,10 @@ describe('a replay reports as not replayable, rather than as different', () => {
   }
 
   it('a run with mixed engines', async () => {
-    await expectNotReplayable(await makeUp({ runs, mixed: true }), /was computed by mixed engines/);
+    await expectNotReplayable(
+      await makeUp({ runs, mixed: true }),
+      /was computed with mixed engines/,
+    );
   });
 
   it('a run without a step', async () => {

@@ -282,7 +282,7 @@ describe('only a replay finds', () => {
     writeFileSync(path, encodeTensors({ metadata, tensors: changed }));
     await expectDifference(
       directory,
-      /model.safetensors differs from what step 12 computes: first at byte \d+/,
+      /model.safetensors differs from the result of step 12: first at byte \d+/,
     );
     writeFileSync(path, encodeTensors({ metadata: { ...metadata, more: 'x' }, tensors }));
     await expectDifference(directory, /model.safetensors differs .* it has \d+ bytes, not \d+/);
@@ -315,7 +315,7 @@ describe('only a replay finds', () => {
       }));
       await expectDifference(
         resume,
-        /step-0000000007.safetensors differs from what step 7 computes/,
+        /step-0000000007.safetensors differs from the result of step 7/,
       );
     },
   );

@@ -68,7 +68,7 @@ describe("a run's report and pictures", () => {
       viewer: { ...silentViewer, log: (level, message) => said.push(`${level}: ${message}`) },
     });
     expect(JSON.parse(read(directory, 'run.json')).state).toBe('finished');
-    expect(said).toEqual(['warn: the report and its pictures could not be made: no ink']);
+    expect(said).toEqual(['warn: the report and its pictures could not be created: no ink']);
     expect(read(directory, 'events.jsonl')).toContain('"event":"pictures_failed"');
     expect(readdirSync(join(directory, 'artifacts'))).toEqual(['misclassified.jsonl']);
   });

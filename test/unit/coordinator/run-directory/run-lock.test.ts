@@ -94,7 +94,7 @@ describe("a run's lock", () => {
     await expect(take(copy, false)).rejects.toMatchObject({
       code: 'LOCKED',
       message: expect.stringContaining('seems to be a copy of the one in use'),
-      fix: 'if that process does not use this copy, give --take-over',
+      fix: 'if that process does not use this copy, set --take-over',
     });
     await (await take(copy, true)).release();
     expect(await writer(copy)).toBeUndefined();
