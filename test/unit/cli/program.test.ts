@@ -107,7 +107,7 @@ describe('defaults', () => {
     });
     expect([...explicit]).toEqual([]);
   });
-  test("cover exactly each command's options", () => {
+  test('cover exactly the options of each command', () => {
     const needed: Readonly<Record<string, string>> = {
       certs: 'gpu0',
       predict: 'seven.png',

@@ -63,7 +63,7 @@ describe('a gradient', () => {
     expect(tensors.receive(replaced, false)).toMatchObject({ intact: false, stale: true });
   });
 
-  it('that is forgotten frees its buffer for others', () => {
+  it('that is no longer needed frees its buffer for others', () => {
     const tensors = new Tensors(configuration, initial);
     for (let i = 0; i < 100; i++) {
       const tensor = gradient();

@@ -112,7 +112,7 @@ describe('a folder on a network', () => {
     },
   );
 
-  it.each(calls)('is not tried again after a denied permission: %s', async (call) => {
+  it.each(calls)('is not retried after permission was denied: %s', async (call) => {
     const { given, opened } = watched('the whole');
     Object.assign(trouble, { call, times: 1, code: 'EACCES' });
     await expect((await open()).put('x.txt', given)).rejects.toMatchObject({ code: 'STORE' });

@@ -124,7 +124,7 @@ describe('names in a store', () => {
     expect(isStoreName(name)).toBe(true),
   );
 
-  it('never lead out of the store, for any parts', () => {
+  it('never lead out of the store, for any sequence of parts', () => {
     const part = fc.constantFrom(
       '..',
       '.',

@@ -53,7 +53,7 @@ describe('interleave', () => {
   });
 });
 
-test('a call is timed over at least two calls and the requested time', () => {
+test('the time of a call is measured over at least two calls and the requested time', () => {
   let calls = 0;
   const perCall = microsecondsPerCall(() => void (calls += 1), 2);
   expect(calls).toBeGreaterThanOrEqual(2);

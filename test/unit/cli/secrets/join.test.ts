@@ -69,7 +69,7 @@ describe('a join string', () => {
     ['nothing', ''],
     ['an address alone', 'wss://10.0.0.5:29400/'],
     ['TLS without a certificate digest', `wss://10.0.0.5:29400/#token=${token.slice(0, 16)}`],
-    ['a string without its end', joinText({ coordinator: 'wss://h:1', token, ca }).slice(0, -1)],
+    ['a truncated string', joinText({ coordinator: 'wss://h:1', token, ca }).slice(0, -1)],
     ['a certificate without TLS', `ws://10.0.0.5:29400/#token=aaaaaaaaaaaaaaaaaaaa&ca=${ca}`],
     ['a short token', `wss://10.0.0.5:29400/#token=secret&ca=${ca}`],
     ['no token', `wss://10.0.0.5:29400/#ca=${ca}`],

@@ -70,7 +70,7 @@ describe('git ignores', () => {
     expect(shown()).toEqual(['mine/.gitignore', 'mine/ca.crt', 'mine/coordinator.crt']);
   });
 
-  it('the join file of a run until it is removed, which restores the folder', () => {
+  it('the join file of a run, whose removal restores the folder', () => {
     write('results/r/run.json');
     const file = join(repository, 'results', 'r', 'join');
     const endpoint = { host: '10.0.0.5', port: 1, advertise: undefined, certificate: undefined };

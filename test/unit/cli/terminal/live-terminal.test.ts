@@ -148,7 +148,7 @@ describe("a model's shortcoming", () => {
     [0, 50],
     [0, 50],
   ];
-  test('is explained with a fix, for a model that guesses or has become worse', () => {
+  test('is explained, with a fix, if the model guesses or has become worse', () => {
     const judged = { accuracy: 0.5, loss: 9, confusion };
     const guessing = shortcomingOf(judged, 1);
     expect(guessing).toEqual({ kind: 'guessing', guess: 0.5 });
@@ -186,7 +186,7 @@ describe("a model's shortcoming", () => {
 });
 
 describe('the summary', () => {
-  test('has the accuracy, an aligned matrix with true rows, the files and the engine', () => {
+  test('has the accuracy, a matrix with a row per true class, the files and the engine', () => {
     const lines = summaryText(summary, 80).split('\n');
     expect(lines[0]).toBe('Test accuracy 90.00 %, loss 0.0800 (20 images)');
     expect(lines.slice(2, 6)).toEqual([

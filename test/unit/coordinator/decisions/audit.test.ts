@@ -132,7 +132,7 @@ describe('an audit', () => {
     ).toHaveLength(1);
   });
 
-  it('accepts one answer if no other worker can confirm it, and logs that', () => {
+  it('accepts one answer if no other worker can confirm it, and logs a warning', () => {
     const cluster = clusterOf(2, { audit });
     answer(cluster, 0, 2);
     answer(cluster, 0, 3);

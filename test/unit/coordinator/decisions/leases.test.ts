@@ -28,7 +28,7 @@ describe('a coordinator whose workers miss their leases', () => {
     }
     expect(cluster.state.workers.get(1)?.late).toBe(true);
     const instead = cluster.requests.find(({ slot, step }) => slot === 0 && step === 1);
-    if (instead === undefined) throw new Error('slot 0 was not asked instead');
+    if (instead === undefined) throw new Error('slot 0 was not asked instead of slot 1');
     cluster.answer(instead);
     expect(cluster.state.task?.step).toBe(2);
     const isSaid = () => cluster.logs.some((line) => line.endsWith('has answered'));

@@ -61,7 +61,7 @@ describe('two workers that differ, without a third', () => {
     expect(cluster.outcome).toBeUndefined();
   });
 
-  it('are each asked once more, and one that erred contradicts itself and is rejected', () => {
+  it('are each asked once more, and one that contradicts itself is disconnected', () => {
     let isFirst = true;
     const cluster = clusterOf(2, settings, ({ slot, part }) => {
       const isWrong = slot === 1 && part === 2 && isFirst;

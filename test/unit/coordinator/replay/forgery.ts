@@ -23,8 +23,8 @@ export function linesOf(directory: string): MetricsLine[] {
 
 /**
  * Rewrites metrics.jsonl with correct digests, and removes the position of the lines from the
- * checkpoints. With `links`, the chain is recomputed as well. run.json gets the chain link and the
- * weights of the last step.
+ * checkpoints. With `links`, recomputes the chain as well. Writes the last step's chain link and
+ * weights checksum into run.json.
  */
 export function forge(
   directory: string,

@@ -183,7 +183,7 @@ it('a replay accepts a checkpoint from before the evaluation of its own step', a
   expect(await verifyMadeUp(directory)).toMatchObject({ steps: 5, checkpoints: 1 });
 });
 
-describe('a replay reports as not replayable, rather than as different', () => {
+describe('what a replay reports as not replayable, rather than as different:', () => {
   async function expectNotReplayable(directory: string, words: RegExp): Promise<void> {
     await expect(verifyMadeUp(directory)).rejects.toMatchObject({
       code: 'NOT_REPLAYABLE',

@@ -181,26 +181,29 @@ describe('AppendFile', () => {
     },
   );
 
-  it.each(['append', 'appendNow'] as const)('fails if too many bytes wait: %s', async (append) => {
-    const time = new VirtualTime();
-    const always = { shift: () => full };
-    const appended = await openScripted(
-      Object.assign(new ScriptedFile(), { script: always }),
-      time,
-    );
-    appended[append]('x'.repeat(100_000));
-    await pass(time, 1_500);
-    for (let i = 0; i < 9; i++) appended[append]('x'.repeat(100_000));
-    expect(errors).toEqual([]);
-    appended[append]('x');
-    expect(errors).toEqual([
-      expect.objectContaining({
-        code: 'DISK',
-        message: expect.stringMatching(/more than 1000000 bytes .*ENOSPC/),
-      }),
-    ]);
-    await expect(appended.close()).rejects.toMatchObject({ code: 'DISK' });
-  });
+  it.each(['append', 'appendNow'] as const)(
+    'fails if too many bytes are waiting: %s',
+    async (append) => {
+      const time = new VirtualTime();
+      const always = { shift: () => full };
+      const appended = await openScripted(
+        Object.assign(new ScriptedFile(), { script: always }),
+        time,
+      );
+      appended[append]('x'.repeat(100_000));
+      await pass(time, 1_500);
+      for (let i = 0; i < 9; i++) appended[append]('x'.repeat(100_000));
+      expect(errors).toEqual([]);
+      appended[append]('x');
+      expect(errors).toEqual([
+        expect.objectContaining({
+          code: 'DISK',
+          message: expect.stringMatching(/more than 1000000 bytes .*ENOSPC/),
+        }),
+      ]);
+      await expect(appended.close()).rejects.toMatchObject({ code: 'DISK' });
+    },
+  );
 
   it('names a file that it cannot open', async () => {
     await expect(AppendFile.open(join(folder, 'none', 'a'), options)).rejects.toMatchObject({

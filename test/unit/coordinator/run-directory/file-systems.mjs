@@ -1,5 +1,5 @@
-// Uses both locks on a folder's file system, as their owners and successors would. Prints what the
-// file system supports; fails if a lock fails.
+// Uses both locks on a folder's file system, acting as their owners and as their successors. Prints
+// what the file system supports; fails if a lock fails.
 import assert from 'node:assert/strict';
 import { closeSync, linkSync, mkdirSync, openSync } from 'node:fs';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';

@@ -16,7 +16,7 @@ interface FileSystem {
 }
 
 const image = 'truncate -s 32M image';
-/** A FUSE file system keeps the device open. */
+/** Detaches the loop device immediately, since the FUSE process keeps it open. */
 const fuse = (command: string) =>
   `device=$(losetup -f --show image); ${command}; losetup -d $device`;
 const fileSystems: readonly FileSystem[] = [

@@ -54,7 +54,7 @@ beforeAll(() => {
 });
 
 it.each(Object.entries(readers))(
-  '%s keeps no more memory for a long run than for a short one',
+  '%s retains no more memory for a long run than for a short one',
   async (_, read) => {
     const growth = (await retained(() => read(long))) - (await retained(() => read(short)));
     expect(growth).toBeLessThan(MAX_GROWTH_BYTES);

@@ -47,7 +47,7 @@ describe("a run's report and pictures", () => {
     const directory = await makeUp({
       runs,
       until: 7,
-      draw: () => Promise.reject(new Error('it is not asked for')),
+      draw: () => Promise.reject(new Error('the report should not be drawn')),
     });
     expect(readdirSync(join(directory, 'artifacts'))).toEqual([]);
   });
@@ -105,7 +105,7 @@ describe("a run's report and pictures", () => {
   });
 
   it.each(['no JSON', listing('../run.json'), listing('..')])(
-    'stay, like all other files, if their list was changed: %s',
+    'stay, like all other files, if their list was tampered with: %s',
     async (text) => {
       const directory = await makeUp({ runs, draw: () => Promise.resolve(drawn) });
       writeFileSync(join(directory, 'artifacts', 'manifest.json'), text);

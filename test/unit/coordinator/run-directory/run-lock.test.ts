@@ -394,7 +394,7 @@ describe("a run's lock", () => {
     expect(lock.staging).toBe(join(folder, '.drafts-5'));
   });
 
-  it('counts higher than older versions, and reports the highest possible number', async () => {
+  it('is numbered above all older locks, and is refused after the highest number', async () => {
     const folder = temporaryFolder();
     mkdirSync(join(folder, '.drafts-999999999'));
     const lock = await take(folder, false);
