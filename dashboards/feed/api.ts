@@ -1,24 +1,24 @@
 import type { WorkerStateName } from '../metrics/catalogue.ts';
 
 /**
- * The HTTP interface of the live page: types only, shared by the listener and the browser.
+ * The live page's HTTP interface: types only, shared by the listener and the browser.
  *
- *   GET /api/run      RunView: everything known so far; its size is bounded for runs of any length
- *   GET /api/stream   server-sent events; each `data:` is one Update, at most five a second
+ *   GET /api/run      RunView: everything known so far, in bounded size however long the run is
+ *   GET /api/stream   server-sent events; each `data:` is one Update, at most five per second
  *   GET /api/weights  the current weights, float32 little-endian, layer by layer: kernel
  *                     [inputs, units] row-major, bias [units]; the header X-Step contains the step
  *                     that produced them. 404 if there are none yet.
  */
 export interface RunView {
   readonly run: string;
-  /** Increases with every start of the coordinator. */
+  /** Incremented each time a coordinator starts. */
   readonly term: number;
   readonly version: string;
   /** ISO 8601. */
   readonly started: string;
-  /** Whether /api/stream sends updates; false for a run that is shown from its directory. */
+  /** Whether /api/stream sends updates; false for a run shown from its directory. */
   readonly isLive: boolean;
-  /** The name and the value of each option as shown, in the order of the help. */
+  /** Each option's name and displayed value, in the order of the help text. */
   readonly configuration: readonly (readonly [name: string, value: string])[];
   readonly epochs: number;
   readonly stepsPerEpoch: number;
@@ -29,19 +29,19 @@ export interface RunView {
     readonly hidden: readonly number[];
     readonly classes: number;
   };
-  /** Size of the pictures: rows * columns = model.inputs. */
+  /** Picture size: rows * columns = model.inputs. */
   readonly rows: number;
   readonly columns: number;
   readonly status: Status;
-  /** Downsampled to at most a few thousand points, in order. */
+  /** In step order, downsampled to at most a few thousand points. */
   readonly curve: readonly CurvePoint[];
-  /** In order; only every n-th evaluation of a very long run. */
+  /** In step order; a very long run keeps only every n-th evaluation. */
   readonly evaluations: readonly EvaluationPoint[];
   /** The newest evaluation. */
   readonly evaluated: Evaluated | undefined;
-  /** The last 200, oldest first. */
+  /** The last 200 events, oldest first. */
   readonly events: readonly EventLine[];
-  /** Workers' state changes, oldest first; the last 1,000. */
+  /** The last 1,000 changes of worker state, oldest first. */
   readonly changes: readonly StateChange[];
 }
 
@@ -58,8 +58,8 @@ export interface Update {
 }
 
 /**
- * One or more steps: the step of the last one, then the mean loss, the accuracy as a ratio and the
- * speed over all their samples.
+ * One or more consecutive steps: the number of the last one, then the mean loss, the accuracy (a
+ * ratio) and the speed over all their samples.
  */
 export type CurvePoint = readonly [
   step: number,
@@ -77,11 +77,11 @@ export interface Status {
   readonly message: string;
   readonly step: number;
   readonly epoch: number;
-  /** A problem while the run is running, such as a full disk; empty if there is none. */
+  /** A current problem, such as a full disk; empty if there is none. */
   readonly problem: string;
-  /** The time of this status, in Unix milliseconds of the coordinator's clock. */
+  /** When this status was taken, in Unix milliseconds on the coordinator's clock. */
   readonly at: number;
-  /** How many seconds coordinators have run it, and an estimate of how many are left. */
+  /** The seconds that coordinators have spent on the run, and an estimate of the seconds left. */
   readonly seconds: number;
   readonly secondsLeft: number | undefined;
   readonly workers: readonly WorkerStatus[];
@@ -90,7 +90,7 @@ export interface Status {
   readonly joined: number;
   readonly lost: number;
   /**
-   * Counted by the current coordinator; undefined for a recorded run, whose files lack the counts.
+   * Counted by the current coordinator; undefined for a recorded run, because its files lack them.
    */
   readonly stragglerSteps: number | undefined;
   readonly reassigned: number | undefined;
@@ -98,17 +98,17 @@ export interface Status {
 }
 
 export interface WorkerStatus {
-  /** Chosen by the worker, so it is text and never markup. */
+  /** Chosen by the worker, so always treated as text, never as markup. */
   readonly name: string;
   /** `done`: the worker was connected when the run ended. */
   readonly state: WorkerStateName | 'done';
   /** Text such as "tensorflow, cpu"; empty before the worker is ready. */
   readonly engine: string;
-  /** Number of training samples whose gradients the run used. */
+  /** Number of this worker's training samples whose gradients the run used. */
   readonly samples: number;
   /**
-   * Shares of the step time over about the last second, from 0 to 1: for computing, and for the
-   * rest of the time from sending the weights to receiving the result.
+   * Shares of the step time, from 0 to 1, averaged over about the last second. Exchanging is the
+   * time between sending the weights and receiving the result that is not spent computing.
    */
   readonly computing: number;
   readonly exchanging: number;
@@ -139,7 +139,7 @@ export interface EventLine {
   readonly time: string;
   readonly event: string;
   readonly level: 'debug' | 'info' | 'warn';
-  /** May contain names that workers chose, so it is text and never markup. */
+  /** May contain names that workers chose, so always treated as text, never as markup. */
   readonly message: string;
 }
 

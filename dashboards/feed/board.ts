@@ -36,7 +36,7 @@ export type RunFacts = Omit<
   | 'changes'
 >;
 
-/** The run as it was opened, with the parsed files from an earlier coordinator. */
+/** The run when it was opened, with the parsed files from earlier coordinators. */
 type Opened = Pick<RunView, 'run' | 'term' | 'started'> & {
   readonly lines: Iterable<MetricsLine>;
   readonly events: Iterable<RecordedEvent>;
@@ -46,7 +46,7 @@ type Evaluation = Pick<EvaluationReport, 'step' | 'loss' | 'correct' | 'samples'
 
 const confusionSchema = z.object({ step: z.int(), confusion: z.array(z.array(z.int())) });
 
-/** Keeps the view of a run within fixed bounds, and the changes since the last update. */
+/** Keeps a run's view, in bounded size, and the changes since the last update. */
 export class Board {
   readonly #facts: RunFacts;
   readonly #labelOf: (worker: string) => string;
@@ -74,7 +74,7 @@ export class Board {
     this.#labelOf = labelOf;
   }
 
-  /** Opens the run and adds the history from an earlier coordinator. */
+  /** Opens the run and adds the history from earlier coordinators. */
   opened({ run, term, started, lines, events }: Opened): void {
     this.#opened = { run, term, started };
     this.#restore(lines);
@@ -85,7 +85,7 @@ export class Board {
     this.#update = { events: [], changes: [] };
   }
 
-  /** Inserts the history from an earlier coordinator; open pages then fetch the view again. */
+  /** Inserts the history from earlier coordinators; open pages then fetch the view again. */
   async recall(lines: AsyncIterable<PastLine>): Promise<void> {
     const past = new Curve(MAX_CURVE_POINTS);
     let evaluations: EvaluationPoint[] = [];
@@ -100,7 +100,7 @@ export class Board {
     this.#update.isRestated = true;
   }
 
-  /** Adds a step, unless it is one that had already been computed. */
+  /** Adds a step, unless an earlier coordinator had already computed it. */
   step(report: CurveStep): void {
     if (this.#curve.add(report)) this.#news.add(report);
   }
@@ -217,14 +217,14 @@ function pointOf({ step, loss, correct, samples }: Evaluation): EvaluationPoint 
   return [step, loss, correct / samples];
 }
 
-/** Adds an evaluation unless it is known; drops every second one when there are too many. */
+/** Adds an evaluation unless it is already known; drops every second one if there are too many. */
 function withPoint(points: EvaluationPoint[], point: EvaluationPoint): EvaluationPoint[] {
   if (point[0] <= (points.at(-1)?.[0] ?? -1)) return points;
   const more = [...points, point];
   return more.length > MAX_SHOWN_EVALUATIONS ? more.filter((_, i) => i % 2 === 1) : more;
 }
 
-/** The state of a worker after an event; undefined for events that do not change it. */
+/** A worker's state after an event; undefined for events that do not change it. */
 function stateAfter(
   event: string,
   { late }: Readonly<Record<string, unknown>>,

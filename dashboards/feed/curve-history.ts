@@ -22,10 +22,9 @@ interface Bucket {
 }
 
 /**
- * The loss, the accuracy and the speed of a run of any length, in a bounded number of points. Each
- * point is the mean over adjacent steps. When there are too many points, they are merged in pairs,
- * and every later point covers twice as many steps. All samples count, although only the points are
- * stored.
+ * The loss, the accuracy and the speed of a run, in a bounded number of points however long the run
+ * is. Each point is the mean over adjacent steps. When there are too many points, they are merged
+ * in pairs, and every later point covers twice as many steps. No sample is left out of the means.
  */
 export class Curve {
   readonly #maxPoints: number;
@@ -39,8 +38,8 @@ export class Curve {
   }
 
   /**
-   * Returns false for a step that does not come after the last one, because it had already been
-   * computed.
+   * Returns false for a step that is not newer than the last one: a resumed run computes some steps
+   * again.
    */
   add({ step, samples, loss, correct, milliseconds }: CurveStep): boolean {
     if (step <= this.#last) return false;
@@ -121,7 +120,9 @@ function pointOf({ last, samples, loss, correct, milliseconds }: Bucket): CurveP
   return [last, round(loss / samples), round(correct / samples), Math.round(rate)];
 }
 
-/** Six digits are more than the chart shows, and need half the bytes of the full number. */
+/**
+ * Six significant digits are more than the chart shows and take half the bytes of the full number.
+ */
 function round(value: number): number {
   return Number(value.toPrecision(6));
 }

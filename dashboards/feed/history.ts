@@ -15,8 +15,9 @@ const readySchema = z.object({
 });
 
 /**
- * Totals over the events of a run: how long it ran and waited, and which workers took part. Takes
- * the events one by one, in bounded memory. Values that the events do not contain are undefined.
+ * Totals over a run's events: how long the run ran and waited, and which workers took part.
+ * Consumes the events one by one, in bounded memory. Values that the events do not contain are
+ * undefined.
  */
 export class RunHistory {
   joined = 0;
@@ -27,7 +28,7 @@ export class RunHistory {
    */
   engine: string | undefined;
   device: string | undefined;
-  /** The last evaluation of the test set: the accuracy as a ratio, the loss as a mean. */
+  /** The last evaluation on the test set: the accuracy (a ratio) and the mean loss. */
   test: { readonly accuracy: number; readonly loss: number } | undefined;
   /** The loss of the first evaluation. */
   firstLoss: number | undefined;
@@ -48,7 +49,7 @@ export class RunHistory {
 
   add(event: RecordedEvent): void {
     if (event.event === 'start') this.#begin(event);
-    // A finished run writes its report before this event, which is not training time.
+    // A finished run writes its report before the `end` event; that time is not training time.
     if (event.event !== 'end' || event['state'] !== 'finished') this.#last = event;
     switch (event.event) {
       case 'hello':
@@ -91,8 +92,8 @@ export class RunHistory {
   }
 
   /**
-   * How many seconds coordinators ran the run, excluding the pauses between them; up to `now` if it
-   * is still running.
+   * The seconds that coordinators have spent on the run, excluding the pauses between coordinators.
+   * For a run in progress, `now` is the current time.
    */
   seconds(now?: number): number {
     const since =
@@ -102,7 +103,7 @@ export class RunHistory {
     return this.#seconds + secondsBetween(this.#first, this.#last) + Math.max(0, since);
   }
 
-  /** For how many of those seconds too few workers were ready. */
+  /** How many of those seconds the run waited for workers; undefined if the events do not say. */
   get waited(): number | undefined {
     if (!this.#saysWaiting) return undefined;
     return this.#waited + secondsBetween(this.#waitsSince, this.#last);

@@ -2,8 +2,8 @@ import type { z } from 'zod';
 import { MAX_JSON_LINE_BYTES } from '../../shared/limits.ts';
 
 /**
- * The lines of a .jsonl file that match the schema; others are skipped without an error, since the
- * result is only displayed. Holds at most one piece and one line in memory.
+ * The lines of a .jsonl file that match the schema. Other lines are skipped without an error, since
+ * the result is only displayed. Holds at most one piece and one line in memory.
  */
 export function* jsonLines<T>(pieces: Iterable<Uint8Array>, schema: z.ZodType<T>): Generator<T> {
   for (const line of linesIn(pieces)) {
@@ -30,7 +30,8 @@ function* linesIn(pieces: Iterable<Uint8Array>): Generator<string> {
       at = end + 1;
     }
     length += piece.length - at;
-    // The buffer of a piece is reused, so the rest is copied. A line that is too long is dropped.
+    // The piece's buffer is reused, so the unfinished line is copied. Lines that are too long are
+    // dropped.
     if (length <= MAX_JSON_LINE_BYTES) begun.push(piece.slice(at));
     else begun = [];
   }

@@ -46,7 +46,8 @@ export interface ObservationOptions {
   /** A monotonic clock in milliseconds. */
   readonly clock: () => number;
   /**
-   * Called if the history from an earlier coordinator cannot be read, so that the curve lacks it.
+   * Called if the history from earlier coordinators cannot be read, so it is missing from the
+   * curve.
    */
   readonly notRecalled: (error: unknown) => void;
 }
@@ -60,7 +61,10 @@ export class Observation implements RunViewer {
   readonly #phases = new PhaseTimes();
   readonly #shares = new TimeShares();
   readonly #stepRate = new StepRate();
-  /** When this coordinator opened the run, and how many seconds earlier coordinators ran it. */
+  /**
+   * When this coordinator opened the run, and the seconds that earlier coordinators had spent on
+   * it.
+   */
   #begun: number;
   #secondsBefore = 0;
   /** The step of the last checkpoint, if writing it failed. */
@@ -71,7 +75,7 @@ export class Observation implements RunViewer {
   #end: number | undefined;
   #normAt = -Infinity;
   #turnAt: number;
-  /** The workers at the last turn. */
+  /** The workers as of the last turn. */
   #workers: readonly WorkerStatus[] = [];
   /** An evaluation that has not been searched for mistakes yet. */
   #unread: { readonly report: EvaluationReport; readonly predictions: Predictions } | undefined;
@@ -84,7 +88,7 @@ export class Observation implements RunViewer {
     this.#begun = this.#turnAt;
   }
 
-  /** Connects the coordinator that view(), turn() and scrape() read. */
+  /** Sets the coordinator that view(), turn() and scrape() read. */
   attach(run: ObservedRun): void {
     this.#run = run;
   }
@@ -184,7 +188,7 @@ export class Observation implements RunViewer {
     return this.#board.view(this.#status(this.#run.inspect()));
   }
 
-  /** Reads the state of the run; returns the changes for open pages. Called periodically. */
+  /** Reads the run's state and returns the changes for open pages. Called periodically. */
   turn(): Update | undefined {
     if (this.#run === undefined) return undefined;
     const now = this.#options.clock();

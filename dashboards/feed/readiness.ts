@@ -6,7 +6,7 @@ export interface Readiness {
   readonly isWaiting: boolean;
   /** Number of workers that are computing or could compute. */
   readonly ready: number;
-  /** Number of workers that must be ready for the run to start or to continue. */
+  /** Number of ready workers that the run needs to start or to continue. */
   readonly needed: number;
   /** Number of workers that are connecting or preparing. */
   readonly coming: number;

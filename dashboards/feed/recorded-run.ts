@@ -29,7 +29,7 @@ import {
   MODEL_FILE,
 } from '../../shared/files/run-layout.ts';
 
-/** A run that is shown from its directory; it does not change. */
+/** A run shown from its directory; it does not change. */
 export class RecordedRun implements Source {
   readonly #view: RunView | undefined;
   readonly #weights: Weights | undefined;
@@ -48,8 +48,8 @@ export class RecordedRun implements Source {
   }
 
   /**
-   * `dataset` contains the pictures of the test set; it is undefined if it is not available.
-   * Rejects with DATA if the model is damaged.
+   * `dataset` supplies the test set's pictures; undefined if it is not available. Rejects with a
+   * DATA error if the model is damaged.
    */
   static async open(contents: RunContents, dataset: Dataset | undefined): Promise<RecordedRun> {
     const { directory, record, configuration } = contents;
@@ -120,8 +120,6 @@ function statusOf(
     at: Date.parse(record.ended ?? record.started),
     step,
     epoch: step === 0 ? 0 : planStep(configuration, step).epoch,
-    // Events from older versions contain only the time of the system clock, which may have been set
-    // back.
     seconds: history.seconds(),
     secondsLeft: undefined,
     workers: [...names].map((name) => ({
@@ -151,7 +149,7 @@ async function weightsOf({ directory, model, record, checkpoints, configuration 
     return { step: found.step, weights: found.weights };
   }
   for (const { path } of checkpoints.toReversed()) {
-    // If the run is in progress, its coordinator may have removed a checkpoint that was listed.
+    // If the run is in progress, its coordinator may have removed a listed checkpoint.
     const bytes = await readIfThere(path, tensorFileLimit);
     if (bytes === undefined) continue;
     const { step, weights } = decodeCheckpoint(bytes, path, configuration);

@@ -7,11 +7,11 @@ export interface Weights {
   readonly weights: Float32Array;
 }
 
-/** The run that the listener shows: a running or a recorded one. */
+/** The run that the listener shows, which is either running or recorded. */
 export interface Source {
   /** Whether the run is open. */
   readonly isOpen: boolean;
-  /** A problem of the running run that needs attention; undefined if there is none. */
+  /** A problem with a run in progress that needs attention; undefined if there is none. */
   readonly problem: string | undefined;
   /** The view for a page that has just opened; undefined before the run is open. */
   view(): RunView | undefined;

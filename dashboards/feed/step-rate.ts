@@ -1,6 +1,7 @@
 const MEMORY_MILLISECONDS = 3000;
 /**
- * The rate is unknown once this time and the usual time of ten steps have passed without a step.
+ * The rate is unknown once no step has completed for this long and for the time of ten average
+ * steps.
  */
 const MIN_STALL_MILLISECONDS = 5000;
 const STALL_STEPS = 10;
@@ -10,7 +11,10 @@ export class StepRate {
   #last: { readonly step: number; readonly at: number } | undefined;
   #stepsPerSecond: number | undefined;
 
-  /** `at` is in monotonic milliseconds. While the run waits for workers, the last rate is kept. */
+  /**
+   * `at` is in milliseconds on a monotonic clock. While the run waits for workers, the last rate is
+   * kept.
+   */
   turn(step: number, at: number, isWaiting = false): void {
     const last = this.#last;
     if (isWaiting) this.#last = undefined;
@@ -26,8 +30,8 @@ export class StepRate {
   }
 
   /**
-   * The estimated time for `steps` more steps; undefined before the second step, while waiting, and
-   * during a stall.
+   * The estimated seconds for `steps` more steps; undefined before the second step, while the run
+   * waits for workers, and during a stall.
    */
   secondsFor(steps: number, at: number): number | undefined {
     const rate = this.#stepsPerSecond;

@@ -11,7 +11,7 @@ interface Delivery {
 export interface WorkerPhases {
   readonly worker: string;
   readonly compute: number;
-  /** From sending the weights to the last result, excluding computation: network and queues. */
+  /** Time from sending the weights to receiving the last result, minus `compute`. */
   readonly exchange: number;
 }
 

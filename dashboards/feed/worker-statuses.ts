@@ -4,15 +4,15 @@ import type { WorkerStateName } from '../metrics/catalogue.ts';
 import type { WorkerLabels } from '../metrics/worker-labels.ts';
 import type { TimeShares } from './time-shares.ts';
 
-/** If several workers share a label, it gets the first of these states that any of them is in. */
+/** A label shared by several workers gets the first of these states that any of them is in. */
 const ranks: readonly WorkerStateName[] = [
   ...(['training', 'late', 'set_aside', 'idle', 'preparing', 'connected', 'lost'] as const),
 ];
 
 /**
  * The workers by label, in the order of arrival: those that are connected, and those in `before`
- * that are gone. Excludes connections that have not sent a hello, because they do not have a name
- * yet. After the end of the run, workers that were not lost are done.
+ * that are gone. Excludes connections that have not sent a hello, because they have no name yet.
+ * After the end of the run, workers that were not lost are done.
  */
 export function workerStatuses(
   inspection: Inspection,

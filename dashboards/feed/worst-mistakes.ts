@@ -14,8 +14,8 @@ const lineSchema = z.object({
 });
 
 /**
- * Mistakes from a misclassified.jsonl, among them the worst ones, which are shown. Invalid lines
- * are skipped.
+ * Some mistakes from a misclassified.jsonl, including all of the worst ones, which are shown.
+ * Invalid lines are skipped.
  */
 export function worstIn(pieces: Iterable<Uint8Array>): Misclassified[] {
   let found: Misclassified[] = [];
@@ -27,8 +27,8 @@ export function worstIn(pieces: Iterable<Uint8Array>): Misclassified[] {
 }
 
 /**
- * The most confident mistakes with their pictures, the worst first. `images` are those of the test
- * set, [samples, pixels].
+ * The most confident mistakes with their pictures, worst first. `images` holds the test set,
+ * [samples, pixels].
  */
 export function worstMistakes(
   wrong: readonly Misclassified[],

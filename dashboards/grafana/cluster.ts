@@ -29,7 +29,7 @@ const alarm: FieldJson = {
 };
 
 type LinesPanel = Parameters<typeof lines>[0];
-/** The properties in which panels of the same kind differ. */
+/** The properties that differ between panels of the same kind. */
 type Differences = Omit<LinesPanel, 'width' | 'height' | 'queries' | 'overrides'>;
 
 /** One line per worker, at half the width. */
@@ -78,8 +78,8 @@ const health: readonly PanelSource[] = [
     graph: 'none',
     field: { decimals: 0 },
     description:
-      'Losses since the coordinator started, including workers that came back. The panel ' +
-      '"Losses by reason" shows the reasons.',
+      'Workers lost since the coordinator started, including those that came back. The panel ' +
+      '"Losses by reason" shows why.',
     queries: [range('lost', total('worker_losses_total'))],
   }),
   stat({
@@ -99,8 +99,8 @@ const health: readonly PanelSource[] = [
     field: { ...alarm, decimals: 0 },
     description:
       'Steps since the coordinator started in which a result was not finite and was ' +
-      'computed again. Even one means that the run is diverging or that a worker computes wrong ' +
-      'results.',
+      'computed again. Even one such step means that the run is diverging or that a worker ' +
+      'computes wrong results.',
     queries: [range('steps', total('nonfinite_steps_total'))],
   }),
   stat({
@@ -109,8 +109,8 @@ const health: readonly PanelSource[] = [
     graph: 'none',
     field: { decimals: 0 },
     description:
-      'Time since the last checkpoint was written. After a crash, the work done in this time ' +
-      'must be computed again.',
+      'Time since the last checkpoint was written. After a crash, the steps completed since then ' +
+      'are computed again.',
     queries: [range('age', `time() - (${value('checkpoint_last_success_timestamp_seconds')} > 0)`)],
   }),
 ];
@@ -123,7 +123,7 @@ const stepTime: readonly PanelSource[] = [
     unit: 's',
     description:
       'Steps by duration, from sending the first weights to the update. A second band ' +
-      'suggests that a worker is slow at times.',
+      'suggests that a worker is sometimes slow.',
     queries: [
       {
         kind: 'heatmap',
@@ -139,8 +139,8 @@ const stepTime: readonly PanelSource[] = [
     unit: 's',
     field: { min: 0 },
     description:
-      'Mean time per step. Compute and exchange are means over the workers, which run in ' +
-      'parallel; the coordinator does update and record. If exchange dominates, use larger ' +
+      'Mean time per step. Compute and exchange are averaged over the workers, which run in ' +
+      'parallel; update and record run in the coordinator. If exchange dominates, use larger ' +
       'batches or fewer workers.',
     queries: [range('{{phase}}', meanPhase('phase', 'phase=~".+"'))],
     custom: { fillOpacity: 40, stacking: { mode: 'normal' } },
@@ -155,15 +155,15 @@ const stepTime: readonly PanelSource[] = [
     title: 'Compute by worker',
     unit: 's',
     description:
-      'Mean time that each worker computes per step. A worker with more shards computes ' +
-      'longer; a line that stays above the others is a straggler.',
+      'Mean compute time of each worker per step. A worker with more shards takes longer; a ' +
+      'line that stays above the others is a straggler.',
   }),
   byWorker(meanPhase('worker', 'phase="exchange"'), {
     title: 'Exchange by worker',
     unit: 's',
     description:
-      'Mean time per step between sending the weights and receiving a result, excluding ' +
-      'computation: network, queues, copies.',
+      'Mean time per step between sending the weights and receiving the last result, excluding ' +
+      'computation: network, queues and copies.',
   }),
 ];
 
@@ -215,8 +215,9 @@ const faults: readonly PanelSource[] = [
     unit: 'suffix: /s',
     field: { min: 0 },
     description:
-      'Rejected messages and requests. Stragglers cause late and duplicate ones. ' +
-      'Unauthorized: a client has a wrong token. Differing: two workers computed different bytes.',
+      'Rejected messages and requests. Stragglers cause late and duplicate messages. ' +
+      '"unauthorized" means that a client has the wrong token; "differing" means that two ' +
+      'workers computed different bytes for the same part.',
     queries: [range('{{reason}}', rateBy('reason', of('rejected_messages_total')))],
     overrides: [
       fixed('duplicate', palette.grey),
@@ -229,7 +230,7 @@ const faults: readonly PanelSource[] = [
   }),
 ];
 
-/** A panel that shows the rate of a byte counter, by worker. */
+/** A panel that shows a byte counter's rate for each worker. */
 function socketPanel(title: string, metric: MetricName): PanelSource {
   return byWorker(rateBy('worker', of(metric)), {
     title,
@@ -248,14 +249,14 @@ const network: readonly PanelSource[] = [
     title: 'Heartbeat round trip',
     unit: 's',
     description:
-      'Time from the last heartbeat to the answer. A worker that is computing answers only when ' +
-      'it has finished, so the time includes the rest of its computation.',
+      'Time between the last heartbeat and its answer. A worker that is computing answers only ' +
+      'when it has finished, so the time includes the rest of its computation.',
   }),
   byWorker(valueBy('worker', 'worker_send_queue_bytes'), {
     title: 'Waiting to be sent',
     unit: 'bytes',
     description:
-      'Bytes queued for a worker. A rising line means that the worker is hung or the ' +
+      'Bytes queued for each worker. A rising line means that the worker is hung or the ' +
       'network is too slow.',
   }),
 ];
@@ -292,7 +293,7 @@ const disk: readonly PanelSource[] = [
 export const cluster: Plan = {
   uid: 'mnist-dist-cluster',
   title: 'mnist-dist / Cluster',
-  description: 'The workers of a run: their states, speed and failures, and the step times.',
+  description: "A run's workers: their states, speed and failures, and the step times.",
   rows: [
     { title: 'Health', panels: health },
     { title: 'Workers', panels: workers },

@@ -2,8 +2,8 @@ import { z } from 'zod';
 import { GRID_COLUMNS, type DashboardJson, type PanelJson, type RowJson } from './grafana-json.ts';
 
 /**
- * The schema that Grafana 10.3 and later can read. A server rejects a schema that is newer than the
- * one it knows.
+ * The schema version that Grafana 10.3 and later can read. Grafana rejects a version newer than its
+ * own.
  */
 const SCHEMA_VERSION = 39;
 const ROW_TITLE_HEIGHT = 1;
@@ -60,8 +60,8 @@ const drawn = z.object({
 });
 
 /**
- * Converts rows with spans to panels on a grid, and adds the keys that the generator lacks. The
- * same plan always yields the same bytes.
+ * Places the panels of all rows on one grid and adds the keys that the generator lacks. The same
+ * plan always yields the same bytes.
  */
 export function toCurrentSchema(
   generated: object,
@@ -154,7 +154,10 @@ function laidOut(
   return placed;
 }
 
-/** Numbers the panels by position, because the generator's numbers continue across dashboards. */
+/**
+ * Numbers the panels by position, because the generator keeps counting from one dashboard to the
+ * next.
+ */
 function numbered(panels: readonly Placed[]): (PanelJson | RowJson)[] {
   return panels.map((panel, index) => ({ id: index + 1, ...panel }));
 }

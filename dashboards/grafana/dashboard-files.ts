@@ -3,7 +3,7 @@ import { draw, type Plan } from './layout.ts';
 import { gpu } from './gpu.ts';
 import { training } from './training.ts';
 
-/** A dashboard as the file that `mnist-dist dashboards` writes. */
+/** A dashboard file, as `mnist-dist dashboards` writes it. */
 export interface DashboardFile {
   readonly name: string;
   readonly title: string;

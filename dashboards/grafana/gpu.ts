@@ -27,8 +27,8 @@ const panels: readonly PanelSource[] = [
     unit: 'percentunit',
     field: { min: 0, max: 1 },
     description:
-      'Share of the GPU memory that all processes use together. TensorFlow allocates nearly all ' +
-      'of it in advance.',
+      "Share of the GPU's memory in use by all processes. TensorFlow allocates nearly all of the " +
+      'memory in advance.',
     queries: [
       range(
         '{{worker}} GPU {{gpu}}',
@@ -41,8 +41,8 @@ const panels: readonly PanelSource[] = [
     unit: 'celsius',
     field: {},
     description:
-      'A GPU that gets too hot (for most models, above about 90 degrees) slows down. If it does, ' +
-      'check its step times.',
+      'Most GPUs slow down above about 90 degrees. If one gets that hot, check the step times of ' +
+      'its worker.',
     queries: [perGpu('gpu_temperature_celsius')],
   }),
   byGpu({
@@ -61,8 +61,8 @@ const panels: readonly PanelSource[] = [
     title: 'Samples per joule',
     unit: 'none',
     description:
-      'Training samples per joule: the samples of a worker divided by the energy that its GPUs ' +
-      'use. Larger batches or fewer workers raise it.',
+      "Training samples per joule: a worker's samples divided by the energy that its GPUs use. " +
+      'Larger batches or fewer workers raise this value.',
     queries: [
       range(
         '{{worker}}',

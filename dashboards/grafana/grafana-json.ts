@@ -1,8 +1,8 @@
 import type { Dashboard, FieldConfig, Panel, RowPanel } from '@grafana/schema';
 
 /**
- * A type from @grafana/schema as it appears in JSON. Only the types in the package are used, so its
- * enums are replaced by their values.
+ * A type from @grafana/schema as it appears in JSON. Only the package's types are imported, never
+ * its code, so its enums are replaced by their values.
  */
 export type Json<T> = unknown extends T
   ? unknown

@@ -17,7 +17,7 @@ export interface Plan {
 
 type Variable = ConstructorParameters<typeof grafana.Templates.Custom>[0];
 
-/** The method of Row that is used here; its declared types accept only old kinds of panels. */
+/** The one method of Row that this file uses. Its declared types accept only older panel kinds. */
 interface RowOfAny {
   addPanel(panel: { generate(): object }): void;
 }
@@ -26,8 +26,8 @@ const TAG = 'mnist-dist';
 const RUNS = { query: 'label_values(mnist_dist_run_info, run_id)', refId: 'runs' } as const;
 
 /**
- * The data source comes first, because the list of runs is read from it. Runs are sorted with the
- * newest first.
+ * The data source comes first, because the list of runs is read from it. Runs are listed newest
+ * first.
  */
 const variables: readonly Variable[] = [
   { name: 'datasource', label: 'Data source', type: 'datasource', query: 'prometheus', refresh: 1 },
@@ -53,8 +53,8 @@ interface Mark {
 const lost = of('worker_state', 'state="lost"');
 
 /**
- * Events as vertical lines in every panel. A mark is drawn at each time when the query has a value
- * above 0. Comparing with the previous value finds a change for any interval between samples.
+ * Events that every panel shows as vertical lines, at each time at which the query has a value
+ * above 0. Comparing a series with its previous value finds a change at any sampling interval.
  */
 const marks: readonly Mark[] = [
   {

@@ -12,7 +12,7 @@ export const palette = {
   grey: '#8C8C8C',
 } as const;
 
-/** Colours by the last digit of a worker's name; the last two are Paul Tol's. */
+/** Colours, indexed by the last digit of a worker's name. The last two are Paul Tol's. */
 const digits = [
   palette.sky,
   palette.orange,

@@ -38,7 +38,7 @@ const STAT_SIZE = { width: 4, height: 4 };
 
 /** A panel for the generator's Row, which calls generate(). */
 export interface PanelSource {
-  /** The gridPos contains only the size; the position follows from the preceding panels. */
+  /** The gridPos contains only the size; the position depends on the preceding panels. */
   generate(): PanelJson;
 }
 
@@ -46,7 +46,7 @@ interface PanelText {
   readonly title: string;
   /** What the panel shows and how to read it. */
   readonly description: string;
-  /** In grid columns and grid rows. */
+  /** Width and height are in grid columns and grid rows. */
   readonly width: number;
   readonly height: number;
 }
@@ -118,7 +118,7 @@ export function lines(
 
 type StatPanel = Omit<QueryPanel, 'width' | 'height'> & { readonly graph?: 'none' | 'area' };
 
-/** The newest value as a number in a small square, with its history as a line behind it. */
+/** A small panel that shows the newest value as a number in front of a graph of its history. */
 export function stat(panel: StatPanel): PanelSource {
   const options: Json<StatOptions> = {
     reduceOptions: { calcs: ['lastNotNull'], fields: '', values: false },
@@ -150,7 +150,7 @@ export function rows(panel: QueryPanel & { readonly custom?: Json<TableField> })
   return drawQueries('table', panel, options, field);
 }
 
-/** The counts in each bucket of a histogram over time. */
+/** A heatmap of a histogram's bucket counts over time. */
 export function heatmap(panel: QueryPanel): PanelSource {
   const options: Json<HeatmapOptions> = {
     calculate: false,
@@ -176,7 +176,7 @@ export function heatmap(panel: QueryPanel): PanelSource {
   });
 }
 
-/** One bar per series, whose colour shows the value. */
+/** One bar per series, coloured by value over time. */
 export function stateTimeline(panel: QueryPanel): PanelSource {
   const options: Json<TimelineOptions> = {
     legend: listLegend,
@@ -189,7 +189,7 @@ export function stateTimeline(panel: QueryPanel): PanelSource {
   return drawQueries('state-timeline', panel, options, { ...field });
 }
 
-/** Lines that plot one query against another; the queries are joined by time. */
+/** Lines that plot one query against another, joined by time. */
 export function curves(
   panel: QueryPanel & {
     readonly pairs: readonly (readonly [x: string, y: string])[];
@@ -229,7 +229,7 @@ export function curves(
   );
 }
 
-/** Text in Markdown, which may contain the dashboard's variables. */
+/** Markdown text, which may contain the dashboard's variables. */
 export function text(words: PanelText, content: string): PanelSource {
   const options: Json<TextOptions> = { mode: 'markdown', content };
   return draw('text', words, { options });

@@ -7,8 +7,8 @@ export interface Query {
   /** The name of the series; may contain {{label}}. */
   readonly legend: string;
   /**
-   * range: values over time; instant: one value, at the end; table: one value, at the end, with a
-   * row per series and its labels; heatmap: buckets over time.
+   * range: values over time; instant: the value at the end of the range; table: the value at the
+   * end of the range, with one row per series and its labels; heatmap: buckets over time.
    */
   readonly kind: 'range' | 'instant' | 'table' | 'heatmap';
 }
@@ -35,7 +35,7 @@ function series(name: MetricName, part: string, matchers: readonly string[]): st
 }
 
 /**
- * One value of a gauge, even if the run has moved to a different host and so has a second series.
+ * One value of a gauge, even if the run has two series because it has moved to a different host.
  */
 export const value = (name: MetricName): string => `max(${of(name)})`;
 export const valueBy = (label: string, name: MetricName, ...matchers: string[]): string =>
@@ -50,7 +50,7 @@ export const rateBy = (label: string, counter: string): string =>
 export const increaseBy = (label: string, counter: string): string =>
   `sum by (${label}) (increase(${counter}[$__rate_interval]))`;
 
-/** The mean time per step that the matching phases take. */
+/** The mean duration of the matching phases per step. */
 export function meanPhase(by: string, matcher: string, interval = '$__rate_interval'): string {
   const [sum, count] = (['_sum', '_count'] as const).map(
     (part) =>

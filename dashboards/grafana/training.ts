@@ -23,8 +23,8 @@ const state: readonly PanelSource[] = [
     unit: 'none',
     field: { decimals: 4 },
     description:
-      'Mean loss over all samples in the last interval, computed with dropout and before each ' +
-      'update.',
+      'Mean loss over all samples in the last interval, computed with dropout and before the ' +
+      'update of each step.',
     queries: [range('mean', meanLoss)],
   }),
   stat({
@@ -60,8 +60,8 @@ const state: readonly PanelSource[] = [
     unit: 'none',
     graph: 'none',
     description:
-      'Shows "training" while steps are computed. Otherwise, the run is waiting for workers or ' +
-      'has ended; the panel "Progress" shows which.',
+      'Shows "training" while steps are being computed. Otherwise, the run is waiting for ' +
+      'workers or has ended; the panel "Progress" shows which.',
     queries: [range('state', value('training_running'))],
     field: {
       mappings: [
@@ -212,8 +212,7 @@ const mistakes: readonly PanelSource[] = [
       title: 'Artifacts',
       width: 10,
       height: 12,
-      description:
-        'Links to the files of the run, below the address in the variable Artifacts URL.',
+      description: "Links to the run's files at the address in the variable Artifacts URL.",
     },
     [
       'Serve the run directory (`runs/$run/`) with any web server and enter its address as ' +
@@ -237,7 +236,7 @@ const steps: readonly PanelSource[] = [
     height: 8,
     unit: 'suffix: samples/s',
     description:
-      'Training samples per second whose gradients were used. The sum is the speed of the run.',
+      "Training samples per second whose gradients were used. The sum is the run's speed.",
     queries: [range('{{worker}}', rateBy('worker', of('train_samples_total')))],
     custom: { fillOpacity: 25, stacking: { mode: 'normal' } },
     field: { min: 0, decimals: 0 },
@@ -250,7 +249,7 @@ const steps: readonly PanelSource[] = [
     unit: 'none',
     field: { min: 0 },
     description:
-      'Euclidean norm of the gradient, measured a few times a second. A tenfold rise ' +
+      'Euclidean norm of the gradient, measured a few times per second. A tenfold rise ' +
       'usually precedes divergence; a fall to 0 means that the model no longer learns.',
     queries: [range('norm', value('gradient_norm'))],
     overrides: [fixed('norm', palette.sky)],
@@ -295,8 +294,8 @@ const settings: readonly PanelSource[] = [
     height: 4,
     unit: 'none',
     description:
-      'The settings that determine the bytes of the run, and the engine. The term counts the ' +
-      "coordinator's starts; each start has a row.",
+      "The settings that determine the run's bytes, and the engine. The term counts the " +
+      "coordinator's starts; each start has its own row.",
     queries: [
       table(
         lastBy(
@@ -321,7 +320,7 @@ const settings: readonly PanelSource[] = [
 export const training: Plan = {
   uid: 'mnist-dist-training',
   title: 'mnist-dist / Training',
-  description: 'The training of a run: accuracy, loss, speed and confusions.',
+  description: "A run's training: accuracy, loss, speed and confusions.",
   variables: [
     {
       name: 'artifacts_url',

@@ -114,9 +114,9 @@ export const workers: readonly PanelSource[] = [
     height: 7,
     unit: 'none',
     description:
-      'The state of each worker. Late: it missed a deadline and has not answered yet. Set ' +
-      'aside: it missed several deadlines and gets no work for a while. A state that ' +
-      'begins and ends between two scrapes is not shown.',
+      'The state of each worker. A late worker missed a deadline and has not answered yet. A ' +
+      'worker that was set aside missed several deadlines and gets no work for a while. A state ' +
+      'that begins and ends between two scrapes is not shown.',
     queries: [
       range(
         '{{worker}}',

@@ -1,16 +1,16 @@
 /**
- * All of a coordinator's metrics: metric-registry.ts registers them, docs/reference/metrics.md
- * lists them, and the dashboards use only these. The names here lack the prefix `mnist_dist_`;
- * every sample also has the label `run_id`.
+ * All of a coordinator's metrics. metric-registry.ts registers them, docs/reference/metrics.md
+ * lists them, and the dashboards use no others. The names here omit the prefix `mnist_dist_`; every
+ * sample also has the label `run_id`.
  */
 export const METRIC_PREFIX = 'mnist_dist_';
 
 export interface MetricSpec {
   readonly kind: 'gauge' | 'counter' | 'histogram';
-  /** One sentence that says what is measured, and in which unit if the name does not contain it. */
+  /** States what is measured, and the unit if the name does not contain it. */
   readonly help: string;
   readonly labels: readonly string[];
-  /** Upper bounds of a histogram. */
+  /** Upper bounds of a histogram's buckets. */
   readonly buckets?: readonly number[];
 }
 
@@ -30,7 +30,7 @@ export type WorkerStateName = (typeof workerStates)[number];
 export const phases = ['compute', 'exchange', 'update', 'record'] as const;
 export type PhaseName = (typeof phases)[number];
 
-/** Why a worker's message or a request was rejected. */
+/** Reasons for rejecting a worker's message or an HTTP request. */
 export const rejections = [
   'duplicate',
   'late',
@@ -41,7 +41,7 @@ export const rejections = [
 ] as const;
 export type RejectionName = (typeof rejections)[number];
 
-/** Why a worker was lost. */
+/** Reasons for losing a worker. */
 export const losses = [
   'connection',
   'left',
@@ -54,7 +54,7 @@ export const losses = [
 ] as const;
 export type LossName = (typeof losses)[number];
 
-/** The label that all workers after the first 64 share. */
+/** The label shared by all workers after the first 64. */
 export const OTHER_WORKERS = 'other';
 
 /** The label for the coordinator's own work. */
@@ -86,7 +86,7 @@ const histogram = (help: string, ...labels: string[]): Spec<'histogram'> => ({
 
 export const catalogue = {
   run_info: gauge(
-    'Settings of the run as labels; the value is 1.',
+    "The run's settings as labels; the value is always 1.",
     'version',
     'engine',
     'device',
@@ -98,7 +98,7 @@ export const catalogue = {
     'term',
   ),
   training_running: gauge(
-    '1 while steps are computed; 0 while the run waits for workers, and after its end.',
+    '1 while steps are being computed; 0 while the run waits for workers and after it has ended.',
   ),
   epoch: gauge('Epoch of the last step, counted from 1.'),
   epochs_planned: gauge('Total number of epochs in the run.'),
@@ -108,7 +108,7 @@ export const catalogue = {
   train_accuracy_ratio: gauge('Accuracy of the last step, before its update.'),
   validation_loss: gauge('Mean loss on the test set at the last evaluation.'),
   validation_accuracy_ratio: gauge('Accuracy on the test set at the last evaluation.'),
-  validation_step: gauge('Step of the last evaluation of the test set.'),
+  validation_step: gauge('Step of the last evaluation on the test set.'),
   confusion_matrix_samples: gauge(
     'Test samples by true and predicted class at the last evaluation.',
     'actual',
@@ -116,7 +116,7 @@ export const catalogue = {
   ),
   learning_rate: gauge("Adam's learning rate."),
   gradient_norm: gauge(
-    'Euclidean norm of the gradient of a recent step, measured a few times a second.',
+    'Euclidean norm of the gradient of a recent step, measured a few times per second.',
   ),
   train_steps_total: counter('Steps completed since this coordinator started.'),
   train_loss_sum_total: counter(
@@ -149,8 +149,8 @@ export const catalogue = {
   ),
   worker_state: gauge('1 for the state the worker is in, 0 for the others.', 'worker', 'state'),
   worker_heartbeat_round_trip_seconds: gauge(
-    'Time from the last heartbeat to the answer. A worker that is computing answers only when ' +
-      'it has finished.',
+    'Time between the last heartbeat and its answer. A worker that is computing answers only ' +
+      'when it has finished.',
     'worker',
   ),
   worker_send_queue_bytes: gauge('Bytes queued for a worker.', 'worker'),
@@ -167,7 +167,7 @@ export const catalogue = {
   ),
   checkpoint_size_bytes: gauge('Size of the last checkpoint.'),
   checkpoint_duration_seconds: gauge('Time taken to write the last checkpoint.'),
-  checkpoint_failures_total: counter('Checkpoints that could not be written.'),
+  checkpoint_failures_total: counter('Failed attempts to write a checkpoint.'),
   record_queue_bytes: gauge(
     'Bytes of metrics.jsonl and events.jsonl that have not been written yet.',
   ),

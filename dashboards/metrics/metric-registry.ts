@@ -71,7 +71,7 @@ export class MetricRegistry {
     return new Series(found(this.#histograms, name), labels);
   }
 
-  /** Sets a counter to a value that was counted elsewhere. */
+  /** Sets a counter to a total that is kept elsewhere. */
   count(name: CounterName, value: number, labels: Labels = {}): void {
     const counter = found(this.#counters, name);
     counter.remove(labels);
@@ -100,8 +100,8 @@ function found<T>(metrics: ReadonlyMap<MetricName, T>, name: MetricName): T {
 }
 
 /**
- * One series of a histogram, buffered until a scrape. A batch of observations costs less than
- * single ones during a step, when the library's code is not in the processor's caches.
+ * One series of a histogram, buffered until a scrape. Observing in batches is cheaper than during
+ * each step, when the library's code is not in the processor's caches.
  */
 export class Series {
   readonly #histogram: Histogram;

@@ -23,10 +23,10 @@ const unknownAtFirst = [
   ] as const),
 ] as const;
 
-/** The phases of one worker. */
+/** One worker's phases. */
 type WorkerSeries = Readonly<Record<'compute' | 'exchange', Series>>;
 
-/** The state of the run that is read only for a scrape. */
+/** The state of the run that is collected only when a scrape arrives. */
 export interface ScrapeInput {
   readonly inspection: Inspection;
   readonly workers: readonly WorkerStatus[];
@@ -40,7 +40,7 @@ export interface MetricsSettings {
   readonly learningRate: number;
   readonly epochs: number;
   readonly totalSteps: number;
-  /** Labels of run_info that are known from the start. */
+  /** The run_info labels that are known from the start. */
   readonly info: Readonly<Record<string, string>>;
   readonly classNames: readonly string[];
 }
@@ -49,7 +49,6 @@ export interface MetricsSettings {
 export class RunMetrics {
   readonly #registry = new MetricRegistry();
   readonly #settings: MetricsSettings;
-  /** The metrics of the workers. */
   readonly workers: WorkerMetrics;
   readonly #step: Series;
   readonly #update: Series;

@@ -1,24 +1,24 @@
 import { FORGET_WORKER_MILLISECONDS, MAX_OBSERVED_WORKERS } from '../../shared/limits.ts';
 import { COORDINATOR, OTHER_WORKERS } from './catalogue.ts';
 
-/** Labels with a special meaning. */
+/** Labels that a worker cannot have for its own. */
 const reserved: ReadonlySet<string> = new Set([COORDINATOR, OTHER_WORKERS]);
 
 /**
  * The labels of workers in metrics and on the page: the first 64 workers get their own names, and
  * all others get `other`. A label becomes free when its worker has been gone for a long time, or
- * earlier if another worker needs it. A worker labelled `other` stays `other`, since its counts are
- * in that sum.
+ * earlier if another worker needs it. A worker labelled `other` keeps that label, because its
+ * counts are already part of that sum.
  */
 export class WorkerLabels {
   /** Labels by worker name. */
   readonly #labels = new Map<string, string>();
-  /** When each absent worker with a label of its own left, with the longest absence first. */
+  /** When each absent worker with its own label left, longest absence first. */
   readonly #gone = new Map<string, number>();
   readonly #own = new Set<string>();
   #forgotten: string[] = [];
 
-  /** The label of a worker; gives it one if it has none. */
+  /** Returns a worker's label; gives the worker one if it has none. */
   of(name: string): string {
     const known = this.#labels.get(name);
     if (known !== undefined) return known;
@@ -31,12 +31,12 @@ export class WorkerLabels {
     return label;
   }
 
-  /** The label of a worker; undefined if it has none, or if it was forgotten. */
+  /** A worker's label; undefined if the worker has none or was forgotten. */
   find(name: string): string | undefined {
     return reserved.has(name) ? OTHER_WORKERS : this.#labels.get(name);
   }
 
-  /** Records which workers are connected; `now` is in monotonic milliseconds. */
+  /** Records which workers are connected; `now` is in milliseconds on a monotonic clock. */
   look(present: ReadonlySet<string>, now: number): void {
     for (const label of this.#own) {
       const since = this.#gone.get(label);

@@ -44,7 +44,7 @@ export class WorkerMetrics {
   readonly #losses = new Map<LossName, number>(losses.map((reason) => [reason, 0]));
   #breaches = 0;
   readonly #gpus = new Map<string, readonly string[]>();
-  /** The bytes that closed connections transferred, by label. */
+  /** Bytes transferred over connections that are now closed, by label. */
   readonly #traffic = new Map<string, { sent: number; received: number }>();
   /** Workers that have shut down on purpose and have not come back. Alerts ignore them. */
   readonly #departed = new Set<string>();
@@ -79,8 +79,8 @@ export class WorkerMetrics {
   }
 
   /**
-   * Replaces the GPU readings of a worker. Ignored for the label `other`, because several workers
-   * share it.
+   * Replaces a worker's GPU readings. Readings for the label `other` are ignored, because several
+   * workers share it.
    */
   devices(worker: string, gpus: readonly GpuReading[]): void {
     if (worker === OTHER_WORKERS) return;

@@ -3,7 +3,9 @@ import type { StreamListener, Wire } from './follower.ts';
 import { REQUEST_LIMIT_MILLISECONDS } from './page-limits.ts';
 import type { Weights } from './weights.ts';
 
-/** The three listener paths that the page reads. Only this file parses responses. */
+/**
+ * The requests to the three listener paths that the page reads. Only this file parses responses.
+ */
 export const browserWire: Wire = {
   fetchView: async () => {
     const response = await get('/api/run');
@@ -32,7 +34,8 @@ function listen(source: EventSource, listener: StreamListener): void {
   source.addEventListener('message', ({ data }: MessageEvent<string>) =>
     listener.updated(JSON.parse(data) as Update),
   );
-  // The browser would reconnect by itself, but not after every status and without a fresh view.
+  // EventSource reconnects on its own, but not after every HTTP status, and without fetching a new
+  // view.
   source.addEventListener('error', () => listener.broken());
 }
 

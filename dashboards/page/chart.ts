@@ -5,16 +5,16 @@ import { decades, tick } from './format.ts';
 import type { RunState } from './run-state.ts';
 
 const HEIGHT_PIXELS = 236;
-/** The cursors of all charts are synchronized. */
+/** All charts share this key, which synchronizes their cursors. */
 const SYNC_KEY = 'steps';
 const MAX_EPOCH_LINES = 12;
-/** Whole-number distances between the labelled steps. */
+/** Candidate distances between labelled steps, all of them integers. */
 const WHOLE_STEPS = Array.from({ length: 9 }, (_, power) =>
   [1, 2, 5].map((factor) => factor * 10 ** power),
 ).flat();
 const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif';
 
-/** The content of a chart, whose x axis is the step. */
+/** What a chart shows. The x axis is always the step. */
 export interface ChartSpec {
   readonly series: readonly {
     readonly values: (columns: CurveColumns) => Float64Array;
@@ -24,7 +24,7 @@ export interface ChartSpec {
   /** Points drawn over the curves: [step, value]. */
   readonly points: (state: RunState) => readonly (readonly [step: number, value: number])[];
   readonly range: (state: RunState, isLogarithmic: boolean) => readonly [low: number, high: number];
-  /** The label of a value on the y axis. */
+  /** Formats a y-axis label. */
   readonly tick: (value: number) => string;
   /** One sentence for screen readers. */
   readonly describe: (state: RunState) => string;
@@ -32,7 +32,7 @@ export interface ChartSpec {
   readonly read: (state: RunState, index: number | undefined) => void;
 }
 
-/** One chart, which adapts to the width of its box. */
+/** A chart that adapts to the width of its box. */
 export class Chart {
   readonly #box: HTMLElement;
   readonly #spec: ChartSpec;
@@ -49,7 +49,7 @@ export class Chart {
     box.addEventListener('blur', () => pointAt(() => -10));
   }
 
-  /** Draws immediately: call it at most once per frame. */
+  /** Draws immediately, so callers should call this at most once per frame. */
   draw(state: RunState): void {
     this.#state = state;
     const isEmpty = state.curve.length === 0;
@@ -226,7 +226,10 @@ export class Chart {
       this.#spec.read(this.#state, this.#plot?.cursor.idx ?? undefined);
   }
 
-  /** The arrow keys move between points; Home and End go to the first and the last. */
+  /**
+   * The arrow keys move the cursor along the curve; Home and End go to the first and the last
+   * point.
+   */
   #moveCursor(event: KeyboardEvent): void {
     const plot = this.#plot;
     const steps = this.#state?.curve.columns().step;
@@ -260,7 +263,9 @@ function keepAll(_: uPlot, splits: number[]): number[] {
   return splits;
 }
 
-/** Moves the cursor of all charts; `place` returns CSS pixels from the left edge. */
+/**
+ * Moves the cursor in all charts; `place` returns its distance from the left edge in CSS pixels.
+ */
 function pointAt(place: (plot: uPlot) => number): void {
   for (const plot of uPlot.sync(SYNC_KEY).plots) plot.setCursor({ left: place(plot), top: 0 });
 }

@@ -4,12 +4,12 @@ import { count, loss, percent, short, tick } from './format.ts';
 import type { RunState } from './run-state.ts';
 
 /**
- * The share of steps at the start that an axis ignores when it chooses its range. Values outside
+ * The share of points at the start that an axis ignores when it chooses its range. Values outside
  * the range are clipped.
  */
 const START = 0.04;
 
-/** Creates the charts of loss, accuracy and speed. Returns the function that draws them. */
+/** Creates the loss, accuracy and speed charts and returns the function that draws them. */
 export function mountCharts(): (state: RunState) => void {
   const charts = [
     new Chart(plotOf('loss-chart'), lossSpec(keyOf('loss-chart', true)), true),
@@ -123,7 +123,7 @@ function speedSpec(show: Key): ChartSpec {
   };
 }
 
-/** The newest evaluation up to a step. */
+/** The newest evaluation at or before a step; the newest of all if `step` is undefined. */
 function evaluationAt(state: RunState, step: number | undefined) {
   return step === undefined
     ? state.evaluations.at(-1)
@@ -134,7 +134,7 @@ function stepText(step: number | undefined): string {
   return step === undefined ? '' : `step ${count(step)}`;
 }
 
-/** The smallest and the largest finite value; 0 and 1 if there is none. */
+/** The smallest and the largest finite value; 0 and 1 if no value is finite. */
 function extent(values: Float64Array, more: readonly number[]): [number, number] {
   let [low, high] = [Infinity, -Infinity];
   const look = (value: number) => {

@@ -4,7 +4,7 @@ import { count, percent } from './format.ts';
 import { MAX_CONFUSIONS, MAX_MATRIX_CLASSES } from './page-limits.ts';
 import type { RunState } from './run-state.ts';
 
-/** A cell of mistakes with this share of its row gets the full shade. */
+/** An off-diagonal cell with this share of its row gets the full shade. */
 const FULL_SHADE = 0.05;
 
 /** The confusion matrix of the newest evaluation. */
@@ -22,7 +22,7 @@ export function mountConfusion(): (state: RunState) => void {
       note,
       `After step ${count(step)}. ` +
         (isSmall
-          ? 'Rows: true class, columns: predicted class; the shade is the share of the row.'
+          ? 'Rows are true classes, columns are predicted; the shade shows the share of the row.'
           : 'The most frequent confusions.'),
     );
     box.replaceChildren(isSmall ? makeMatrix(confusion, name) : makeList(confusion, name));

@@ -3,25 +3,22 @@ import { MAX_CURVE_POINTS } from './page-limits.ts';
 
 const FIRST_CAPACITY = 1024;
 
-/**
- * Arrays of the same length, in the order of the steps. They are views, which the next append
- * invalidates.
- */
+/** Arrays of equal length, in step order. They are views, invalidated by the next append. */
 export interface CurveColumns {
   readonly step: Float64Array;
   readonly loss: Float64Array;
   readonly accuracy: Float64Array;
   readonly samplesPerSecond: Float64Array;
-  /** Exponential means over about the last `memory` steps. */
+  /** Exponential moving averages over about the last `memory` steps. */
   readonly smoothLoss: Float64Array;
   readonly smoothAccuracy: Float64Array;
   readonly smoothSpeed: Float64Array;
 }
 
 /**
- * The training curve. A point covers the steps since the point before it. Appending takes constant
- * time, except when the capacity doubles. At `limit` points, the points are merged in pairs, and
- * later points cover twice as many steps, so that the resolution is the same everywhere.
+ * The training curve. Each point covers the steps since the previous point. Appending takes
+ * constant time, except when the capacity doubles. Once there are `limit` points, they are merged
+ * in pairs and later points cover twice as many steps, so that the resolution is uniform.
  */
 export class Curve {
   readonly #limit: number;
@@ -82,7 +79,7 @@ export class Curve {
     let isNew = false;
     for (const [step, ...values] of points) {
       if (step <= this.lastStep) continue;
-      // JSON does not have NaN: a loss that is not a number arrives as null.
+      // JSON cannot represent NaN, so a loss of NaN arrives as null.
       const [loss = NaN, accuracy = NaN, speed = NaN] = values.map((value) => value ?? NaN);
       this.#add(step, loss, accuracy, speed);
       isNew = true;
@@ -93,7 +90,7 @@ export class Curve {
   #add(step: number, loss: number, accuracy: number, speed: number): void {
     const last = this.#length - 1;
     const steps = step - this.lastStep;
-    // The values change fast in early steps, so the averaging window grows with the curve.
+    // The values change quickly at first, so the averaging window grows with the curve.
     const memory = Math.min(this.#memory, 1 + this.lastStep / 4);
     const share = 1 - Math.exp(-steps / memory);
     const mix = (before: number, value: number) => {
@@ -103,7 +100,7 @@ export class Curve {
     const smooth = [
       mix(this.#at(this.#smoothLoss, last, loss), loss),
       mix(this.#at(this.#smoothAccuracy, last, accuracy), accuracy),
-      // This is a mean of times, because one fast step would distort a mean of speeds.
+      // Averages times instead of speeds, because one fast step would distort a mean of speeds.
       1 / mix(1 / this.#at(this.#smoothSpeed, last, speed), 1 / speed),
     ] as const;
     const covered = this.#covered(last);
@@ -122,7 +119,7 @@ export class Curve {
     this.#length += 1;
   }
 
-  /** Merges the points in pairs. If their number is odd, the newest stays single. */
+  /** Merges the points in pairs. If the number of points is odd, the newest is not merged. */
   #halve(): void {
     let to = 0;
     let before = 0;
@@ -152,7 +149,7 @@ export class Curve {
       to += 1;
     }
     this.#length = to;
-    // Points that were downsampled before may already cover many steps.
+    // Points that the coordinator downsampled may already cover many steps.
     this.#span = Math.max(this.#span * 2, Math.ceil(this.lastStep / to));
   }
 
@@ -196,7 +193,7 @@ export class Curve {
   }
 }
 
-/** The speed over two consecutive stretches of steps together. */
+/** The combined speed over two consecutive stretches of steps. */
 function rate(steps: number, speed: number, otherSteps: number, otherSpeed: number): number {
   if (otherSteps === 0) return speed;
   return (steps + otherSteps) / (steps / speed + otherSteps / otherSpeed);

@@ -1,10 +1,12 @@
 import type { Picture } from '../../shared/digit/normalise.ts';
 
-/** Elements of the page, created and changed without parsing markup: all input is text. */
+/**
+ * Creates and changes elements of the page without parsing markup: all input is treated as text.
+ */
 
 type Tags = HTMLElementTagNameMap;
 
-/** An element of index.html. Throws if it is missing or of a different kind. */
+/** Finds an element of index.html. Throws if it is missing or of a different kind. */
 export function find<E extends HTMLElement>(id: string, kind: new () => E): E {
   const element = document.getElementById(id);
   if (element instanceof kind) return element;
@@ -23,7 +25,7 @@ export function make<K extends keyof Tags>(
   return element;
 }
 
-/** Sets the text only if it differs, which avoids a layout and preserves a selection. */
+/** Sets the text only if it differs, which avoids a relayout and preserves a selection. */
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -47,7 +49,10 @@ export function setCount<E extends Element>(
   }
 }
 
-/** The cleared context of a canvas at the resolution of the screen. Sizes are in CSS pixels. */
+/**
+ * Clears a canvas, matches it to the screen's resolution and returns its context. Sizes are in CSS
+ * pixels.
+ */
 export function sharpContext(
   canvas: HTMLCanvasElement,
   width: number,
@@ -65,8 +70,8 @@ export function sharpContext(
 }
 
 /**
- * Paints a picture, one canvas pixel for each of its pixels. Ink is black and paper is transparent;
- * style.css inverts the picture for the dark theme.
+ * Paints a picture, one canvas pixel per pixel of the picture. Ink is black and paper is
+ * transparent; style.css inverts the picture for the dark theme.
  */
 export function paintPicture(canvas: HTMLCanvasElement, { rows, columns, pixels }: Picture): void {
   canvas.width = columns;

@@ -12,7 +12,7 @@ import type { WeightSource } from './weights.ts';
 /** The drawing area and the model's prediction. */
 export interface Drawing {
   show(state: RunState, link: Link): void;
-  /** Shows the prediction for a picture that was not drawn. */
+  /** Shows the prediction for a picture that the user chose instead of drawing. */
   choose(picture: Picture): void;
 }
 
@@ -54,7 +54,7 @@ export function mountDrawing(weights: WeightSource): Drawing {
       parts.note,
       `Prediction with the weights after step ${count(current.step)}, computed in this browser.`,
     );
-    // The probability is left out, because screen readers announce every change.
+    // The text omits the probability, because screen readers announce every change.
     setText(parts.answer, `The model reads ${classNames[best] ?? best}`);
   };
   const ask = async () => {

@@ -8,7 +8,7 @@ import { RunState } from './run-state.ts';
 
 /** The network functions that the follower uses. */
 export interface Wire {
-  /** GET /api/run; rejects if that fails. */
+  /** GET /api/run; rejects if the request fails. */
   fetchView(): Promise<RunView>;
   /** GET /api/stream; returns the function that closes it. */
   openStream(listener: StreamListener): () => void;
@@ -25,7 +25,7 @@ export interface StreamListener {
 /**
  * connecting  no view has been fetched yet
  * live        the stream is open and the view is current
- * lost        the view is old; a retry follows
+ * lost        the view is outdated; a retry is scheduled
  * over        the run has ended and the stream is closed
  * directory   a recorded run, which has no stream
  */
@@ -34,7 +34,7 @@ export type Link = 'connecting' | 'live' | 'lost' | 'over' | 'directory';
 /**
  * Follows a coordinator: fetches the view, opens the stream, and fetches the view again once the
  * stream is open, so that no update is missed. Updates that arrive in the meantime are queued. If
- * the stream breaks, all this starts again, and the old view stays until the new one arrives.
+ * the stream breaks, the follower starts over and keeps the old view until a new one arrives.
  * `changed` is called after every visible change.
  */
 export class Follower {

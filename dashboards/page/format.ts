@@ -1,4 +1,4 @@
-/** Numbers formatted for people, with a dash for a missing number. */
+/** Formats numbers for people. A missing number becomes a dash. */
 import { isNumber } from '../../shared/text/number-format.ts';
 
 export { count, counted, duration, percent } from '../../shared/text/number-format.ts';
@@ -6,7 +6,7 @@ export { count, counted, duration, percent } from '../../shared/text/number-form
 const NONE = '–';
 const grouping = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
 
-/** With three significant digits: 0.0812, 2.31, 12.4 */
+/** Four decimals below 1, three significant digits above: 0.0812, 2.31, 12.4 */
 export function loss(value: number | undefined): string {
   if (!isNumber(value)) return NONE;
   if (value === 0 || value >= 1000) return value.toFixed(0);
@@ -14,14 +14,14 @@ export function loss(value: number | undefined): string {
   return value >= 1 ? value.toPrecision(3) : value.toFixed(4);
 }
 
-/** With three significant digits: 21345 -> "21.3 k" */
+/** Shortens a large number to three significant digits: 21345 -> "21.3 k" */
 export function short(value: number | undefined): string {
   if (!isNumber(value)) return NONE;
   if (Math.abs(value) >= 999_500) return `${(value / 1e6).toPrecision(3)} M`;
   return Math.abs(value) >= 9_995 ? `${(value / 1000).toPrecision(3)} k` : grouping.format(value);
 }
 
-/** For an axis, whose values are round: 5000 -> "5 k", 0.25 -> "0.25" */
+/** An axis label; axis values are round: 5000 -> "5 k", 0.25 -> "0.25" */
 export function tick(value: number): string {
   const [divisor, unit] =
     Math.abs(value) >= 1e6 ? [1e6, ' M'] : Math.abs(value) >= 1000 ? [1000, ' k'] : [1, ''];
@@ -48,8 +48,8 @@ export function milliseconds(value: number | undefined): string {
 }
 
 /**
- * The local time of day for an ISO 8601 time or Unix milliseconds; the text itself if it is not a
- * time.
+ * The local time of day for an ISO 8601 time or Unix milliseconds; the input itself if it is not a
+ * valid time.
  */
 export function timeOfDay(time: string | number): string {
   const date = new Date(time);

@@ -3,7 +3,7 @@ import type { Link } from './follower.ts';
 import { count, counted, duration, loss, percent, short, timeOfDay } from './format.ts';
 import { smoothSteps, type RunState } from './run-state.ts';
 
-/** The numbers at the top and the state of the run in one line. */
+/** The numbers at the top of the page, and the line with the run's state. */
 export function mountHeadline(): (state: RunState | undefined, link: Link) => void {
   const field = (id: string) => {
     const element = find(id, HTMLElement);

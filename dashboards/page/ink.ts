@@ -1,6 +1,6 @@
 /**
- * A drawing on a square raster: 0 is paper, 1 is ink. It does not use a canvas, so that all
- * browsers draw the same.
+ * A drawing on a square raster: 0 is paper, 1 is ink. It is drawn without a canvas, so that the
+ * result is the same in all browsers.
  */
 export class Ink {
   readonly side: number;
@@ -23,8 +23,8 @@ export class Ink {
   }
 
   /**
-   * Draws a stroke with round ends; positions and the radius are in cells. Its edge is antialiased
-   * over one cell.
+   * Draws a stroke with round ends and with edges antialiased over one cell. Positions and the
+   * radius are in cells.
    */
   stroke(x1: number, y1: number, x2: number, y2: number, radius: number): void {
     const reach = radius + 1;

@@ -4,7 +4,7 @@ import { count, percent } from './format.ts';
 import type { Picture } from '../../shared/digit/normalise.ts';
 import type { RunState } from './run-state.ts';
 
-/** Shows the pictures that the model misclassified; a click passes one to `choose`. */
+/** Shows the pictures that the model misclassified; clicking one passes it to `choose`. */
 export function mountMistakes(choose: (picture: Picture) => void): (state: RunState) => void {
   const list = find('mistake-list', HTMLUListElement);
   const note = find('mistakes-note', HTMLElement);
@@ -37,8 +37,8 @@ export function mountMistakes(choose: (picture: Picture) => void): (state: RunSt
 }
 
 /**
- * Whether the model made mistakes. Their pictures are not recorded, so a resumed run does not have
- * any until its next evaluation.
+ * Whether the model made mistakes, even if there are no pictures of them: pictures are not
+ * recorded, so a resumed run has none until its next evaluation.
  */
 function hasMistakes({ confusion }: Evaluated): boolean {
   return confusion.some((counts, actual) =>

@@ -1,6 +1,6 @@
 /**
- * All limits of the page, with units in the names. The page's memory is bounded for runs of any
- * length.
+ * All of the page's limits, with units in their names. They bound the page's memory however long
+ * the run is.
  */
 
 /** Maximum number of points in the curve; when it is reached, points are merged in pairs. */
@@ -12,7 +12,7 @@ export const MAX_CHANGES = 1_000;
 export const MAX_MATRIX_CLASSES = 30;
 export const MAX_CONFUSIONS = 30;
 
-/** The time range of the workers' timelines. */
+/** The time span that the workers' timelines show. */
 export const TIMELINE_MILLISECONDS = 600_000;
 
 /** First pause before the page reconnects; each further pause is twice as long. */
@@ -21,8 +21,8 @@ export const MAX_RETRY_MILLISECONDS = 5_000;
 /** Timeout for a request. */
 export const REQUEST_LIMIT_MILLISECONDS = 15_000;
 /**
- * How long a stream may be silent before it counts as broken. A coordinator sends an update at
- * least every second.
+ * How long a stream may be silent before the page treats it as broken. A coordinator sends an
+ * update at least every second.
  */
 export const SILENCE_LIMIT_MILLISECONDS = 15_000;
 /** Minimum interval between two requests for the weights. */

@@ -1,14 +1,14 @@
-/** The pen's events. Coordinates are fractions of the square's side, from the top left. */
+/** The pen's events. Coordinates are fractions of the square's side, measured from the top left. */
 export interface PenEvents {
   line(x1: number, y1: number, x2: number, y2: number): void;
   lifted(): void;
   cleared(): void;
 }
 
-/** A key moves the pen by this fraction of the side. */
+/** An arrow key moves the pen by this fraction of the square's side. */
 const KEY_STEP = 1 / 28;
 
-/** A pen that is moved with a mouse, a stylus, a finger or the keyboard. */
+/** A pen moved with a mouse, a stylus, a finger or the keyboard. */
 export class Pen {
   readonly #square: HTMLElement;
   readonly #events: PenEvents;

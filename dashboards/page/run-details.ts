@@ -9,7 +9,8 @@ export function mountEvents(): (state: RunState) => void {
   let shown: readonly EventLine[] = [];
   return ({ events }) => {
     if (events === shown) return;
-    // Lists are only extended: an entry that has been shown is still the same object.
+    // A new list reuses the entries of the previous one, so the last entry shown is still the same
+    // object.
     const last = shown.at(-1);
     const fresh = events.slice(last === undefined ? 0 : events.lastIndexOf(last) + 1);
     if (fresh.length === events.length) list.replaceChildren();

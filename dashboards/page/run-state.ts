@@ -9,7 +9,7 @@ const isSameChange = sameIn<RunView['changes'][number]>('at', 'worker', 'state')
 
 /**
  * The page's data: the fetched view and every update since then. Lists are replaced and never
- * changed in place, so that a change is visible by identity; the curve grows in place.
+ * changed in place, so that a reference comparison detects a change. Only the curve grows in place.
  *
  * The stream opens before the view is fetched, so an update may repeat a part of the view. Only
  * newer entries are merged.
@@ -53,7 +53,9 @@ export class RunState {
     return isEnd(this.status.state);
   }
 
-  /** The time of the newest status, in Unix milliseconds of the coordinator's clock. */
+  /**
+   * The time of the newest status or state change, in Unix milliseconds on the coordinator's clock.
+   */
   get now(): number {
     return Math.max(this.status.at, this.changes.at(-1)?.at ?? 0);
   }
@@ -89,9 +91,9 @@ function withEvaluation(
 }
 
 /**
- * The last `limit` entries of `known` followed by the new entries of `fresh`. Both are parts of the
- * same list, and `fresh` begins no later than where `known` ends. Entries in the longest overlap
- * that matches are taken to be the same.
+ * Appends the new entries of `fresh` to `known` and returns the last `limit` entries. Both
+ * arguments are parts of the same list, and `fresh` starts no later than where `known` ends. The
+ * longest matching overlap is taken to be the entries that they share.
  */
 export function continued<T>(
   known: readonly T[],

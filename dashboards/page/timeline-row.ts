@@ -3,10 +3,7 @@ import type { Segment, WorkerStateName } from './timeline.ts';
 
 const HEIGHT_PIXELS = 18;
 
-/**
- * Draws the states of a worker over time. The states differ not only in colour but in height and
- * pattern as well.
- */
+/** Draws a worker's states over time. States differ in height and pattern as well as in colour. */
 export function drawTimeline(
   canvas: HTMLCanvasElement,
   segments: readonly Segment[],

@@ -10,7 +10,8 @@ export interface Segment {
 }
 
 /**
- * The states of each worker between two times, oldest first, starting with its first known change.
+ * Each worker's states between two times, oldest first, starting with the worker's first known
+ * change.
  */
 export function timelines(
   changes: readonly StateChange[],

@@ -8,7 +8,7 @@ export interface Weights {
 
 /**
  * The newest weights. `load` resolves to undefined if none are available; `clock` is in
- * milliseconds. However often they are refreshed, weights are fetched at most once a second.
+ * milliseconds. However often refresh() is called, it fetches weights at most once per second.
  */
 export class WeightSource {
   current: Weights | undefined;

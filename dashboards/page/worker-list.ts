@@ -23,7 +23,7 @@ interface Row {
   readonly timeline: HTMLCanvasElement;
 }
 
-/** The table of the workers with their timelines. */
+/** The table of workers and their timelines. */
 export function mountWorkers(): (state: RunState) => void {
   const body = find('worker-rows', HTMLTableSectionElement);
   const note = find('workers-note', HTMLElement);

@@ -80,18 +80,21 @@ export class Listener {
     this.#turnLater();
   }
 
-  /** Rejects with ADDRESS if it cannot listen, and with SETUP if the page has not been built. */
+  /**
+   * Rejects with an ADDRESS error if it cannot listen, and with a SETUP error if the page has not
+   * been built.
+   */
   static async open(options: ListenerOptions): Promise<Listener> {
     const files = readPageFiles();
-    // Each page has one connection for its stream and one for fetching files.
+    // Each page needs one connection for its stream and one for fetching files.
     const http = createBoundedServer(limits.MAX_NEWCOMERS + 2 * limits.MAX_PAGES, options.tls);
     return new Listener(http, await bind(http, options, pageFlags), files, options);
   }
 
   /**
-   * Ends the service after the run: sends the last update, waits briefly for the pages to fetch the
-   * final weights, then waits up to `lingerMilliseconds` for one more scrape. Aborting `hurry` ends
-   * that last wait.
+   * Shuts the server down after the run: sends the last update, waits briefly for the pages to
+   * fetch the final weights, then waits up to `lingerMilliseconds` for one more scrape. Aborting
+   * `hurry` ends that last wait.
    */
   async close(lingerMilliseconds: number, hurry?: AbortSignal): Promise<void> {
     this.#isClosing = true;
@@ -109,7 +112,7 @@ export class Listener {
     const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
     this.#pages.end();
     this.#http.closeIdleConnections();
-    // Responses in progress are completed; slow clients are disconnected.
+    // Responses in progress may finish; clients that are too slow are then disconnected.
     const cut = setTimeout(
       () => this.#http.closeAllConnections(),
       limits.CLOSE_LIMIT_MILLISECONDS / 4,
@@ -240,7 +243,7 @@ export class Listener {
     this.#responses.send(response, 200, scraped.type, scraped.text);
   }
 
-  /** Copies the weights at most once a second. */
+  /** Copies the weights at most once per second. */
   #sendWeights(response: ServerResponse): void {
     const now = performance.now();
     if (this.#weights === undefined || now - this.#weights.at >= limits.PAGE_WEIGHTS_MILLISECONDS) {

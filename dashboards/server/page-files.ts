@@ -28,7 +28,10 @@ const browserFolders = [
 ] as const;
 const CSS = 'text/css; charset=utf-8';
 
-/** Reads all files of the live page into memory. Throws SETUP if the page is not built. */
+/**
+ * Reads all files of the live page into memory. Throws a SETUP error if the page has not been
+ * built.
+ */
 export function readPageFiles(): PageFiles {
   const sources = fileURLToPath(
     findFolder(['../page/', '../../../dashboards/page/'], 'index.html'),
@@ -55,7 +58,7 @@ export function readPageFiles(): PageFiles {
   return { get: (path) => files.get(path), headers: headersFor(index.toString('utf8')) };
 }
 
-/** The page may load files only from this listener, and other pages must not frame it. */
+/** The page may load files only from this listener, and no other page may embed it in a frame. */
 function headersFor(index: string): Record<string, string> {
   const inline = /<script type="importmap">([^]*?)<\/script>/.exec(index)?.[1] ?? '';
   const digest = createHash('sha256').update(inline).digest('base64');
@@ -83,7 +86,7 @@ function headersFor(index: string): Record<string, string> {
   };
 }
 
-/** Finds a folder relative to the sources or to dist/, whichever runs. */
+/** Finds a folder relative to the running code, which is either the sources or dist/. */
 function findFolder(places: readonly string[], file: string): URL {
   const found = places
     .map((place) => new URL(place, import.meta.url))

@@ -15,8 +15,8 @@ export class PageStreams {
   }
 
   /**
-   * Milliseconds until the next update. It grows with the number of pages, because each page slows
-   * the steps.
+   * Milliseconds until the next update. Grows with the number of open pages, because each page
+   * slows the steps.
    */
   get pause(): number {
     if (this.#responses.size === 0) return limits.MAX_PAGE_UPDATE_MILLISECONDS;
@@ -38,7 +38,7 @@ export class PageStreams {
       'Cache-Control': 'no-store',
       'X-Accel-Buffering': 'no',
     });
-    // The delay before a page reconnects.
+    // The delay before a browser reconnects.
     response.write(`retry: ${limits.MAX_PAGE_UPDATE_MILLISECONDS}\n\n`);
     response.socket?.setTimeout(0);
     this.#responses.add(response);
@@ -48,7 +48,7 @@ export class PageStreams {
 
   send(update: Update): void {
     if (this.#responses.size === 0) return;
-    // JSON without indentation does not contain raw line feeds: inside strings, they are escaped.
+    // JSON without indentation contains no raw line feeds; in strings, they are escaped.
     this.#write(`data: ${visibleJson(update)}\n\n`);
     this.#spokeAt = performance.now();
   }
@@ -65,7 +65,7 @@ export class PageStreams {
     for (const response of this.#responses) response.end();
   }
 
-  /** Writes to all pages. Disconnects those that do not read. */
+  /** Writes to all pages and disconnects those that do not read. */
   #write(text: string): void {
     const bytes = Buffer.from(text);
     for (const response of this.#responses) {

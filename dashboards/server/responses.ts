@@ -56,7 +56,7 @@ export function pathOf({ url = '' }: IncomingMessage): string {
 
 /**
  * Why a request is refused; undefined if it is allowed. Checking the Host header stops DNS
- * rebinding: a page from a different origin whose name resolves to this address sends that name.
+ * rebinding: if another site's host name resolves to this address, its requests contain that name.
  */
 export function refusalOf(
   { host, token }: AccessRules,
@@ -68,7 +68,7 @@ export function refusalOf(
       text: 'only GET and HEAD are allowed\n',
       headers: { Allow: 'GET, HEAD', Connection: 'close' },
     };
-  // Other sites may only link to this page.
+  // Other sites may link to this page, but not send requests to it.
   if (
     request.headers['sec-fetch-site'] === 'cross-site' &&
     request.headers['sec-fetch-mode'] !== 'navigate'
