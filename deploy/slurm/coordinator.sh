@@ -20,7 +20,7 @@ else
   set -- --resume "$run" "$@"
 fi
 
-# Creates a certificate for this node and this start. Workers get its authority from the join
+# Creates a certificate for this node and this start. Workers get its CA certificate from the join
 # string, and the keys never leave this node.
 name=${MNIST_DIST_ADVERTISE:-$SLURMD_NODENAME}
 certs=$(mktemp -d)

@@ -1,8 +1,8 @@
 # Shared by the sbatch scripts, which source it from the root of the checkout.
 
-# Ends this job with exit code $1. It first requeues the job after SIGTERM (its time is nearly up,
-# or another job preempts it) and, at most MAX_RESTARTS times, after a crash. If Slurm itself
-# cancels or requeues the job, the job's state is not RUNNING.
+# Ends this job with exit code $1. First requeues the job if SIGTERM ended it (its time is nearly
+# up, or another job preempts it) or, at most MAX_RESTARTS times, if it crashed. If Slurm itself is
+# cancelling or requeueing the job, its state is not RUNNING, and it is not requeued here.
 finish() {
   again=
   case $1 in

@@ -7,7 +7,7 @@ set -eu
 run=$1
 shift
 wait=${WAIT_SECONDS:-600}
-# The node, and the id by which scancel knows the job of this worker.
+# The worker's name contains its node and the job id, in the form that scancel accepts.
 job=${SLURM_ARRAY_JOB_ID:+${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID}
 name=$SLURMD_NODENAME.${job:-$SLURM_JOB_ID.$SLURM_PROCID}
 since=$SECONDS
@@ -23,11 +23,11 @@ while [ -z "$stopped" ]; do
     case $code in
       # No coordinator, or a different token or certificate: the file may be from an earlier start.
       16 | 17 | 33) ;;
-      # The coordinator was stopped, not this worker: it starts again with its job.
+      # The coordinator was stopped, not this worker; it will start again with its job.
       129 | 130 | 143) ;;
       *) exit "$code" ;;
     esac
-    # After a minute with a coordinator, the wait starts from zero.
+    # After a minute with a coordinator, WAIT_SECONDS start anew.
     if [ $((SECONDS - start)) -gt 60 ]; then since=$SECONDS; fi
   fi
   # A coordinator that extends a finished run may be about to open it.
