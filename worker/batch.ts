@@ -12,7 +12,7 @@ export interface BatchShape {
   readonly virtualShards: number;
   readonly rowsPerShard: number;
   readonly seed: number;
-  /** The fraction of hidden units to drop, in [0, 1); 0 needs no masks. */
+  /** The fraction of hidden units to drop, in [0, 1). If it is 0, batches have no masks. */
   readonly dropout: number;
 }
 
@@ -35,7 +35,7 @@ export interface BatchBuilder {
 
 /**
  * One global batch in memory, row by row. A subtree's batch is a range of its rows, so regrouping
- * copies nothing.
+ * does not copy any rows.
  */
 interface GlobalBatch {
   readonly inputs: Float32Array;

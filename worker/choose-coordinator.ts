@@ -2,7 +2,10 @@ import { isLoopback } from '../shared/wire/address.ts';
 import type { Announcement } from '../shared/wire/announcement.ts';
 import { PROTOCOL } from '../shared/wire/messages.ts';
 
-/** What this worker has for joining a coordinator, none of it from an announcement. */
+/**
+ * This worker's means to authenticate itself and a coordinator. None of them comes from an
+ * announcement.
+ */
 export interface Credentials {
   /** Whether the worker has a token for this address. */
   readonly hasToken: (coordinator: URL) => boolean;
@@ -10,22 +13,22 @@ export interface Credentials {
   readonly sha256: string | undefined;
   /** Whether the worker was given certificates, or the SHA-256 of one. */
   readonly hasAuthority: boolean;
-  /** Whether connections to other machines may be without TLS. */
+  /** Whether connections to other machines may do without TLS. */
   readonly isInsecure: boolean;
 }
 
-/** What a worker does with the announcements that it found. */
+/** A worker's decision about the announcements that it found. */
 export type Choice =
   | { readonly kind: 'join'; readonly announcement: Announcement }
-  /** More than one that it could join. */
+  /** The worker could join more than one coordinator. */
   | { readonly kind: 'ambiguous'; readonly announcements: readonly Announcement[] }
-  /** None that it could join; `obstacles` says why. */
+  /** The worker cannot join any coordinator; `obstacles` says why. */
   | {
       readonly kind: 'none';
       readonly obstacles: readonly { announcement: Announcement; why: string }[];
     };
 
-/** Chooses the only coordinator that the worker could join. */
+/** Chooses a coordinator if it is the only one that the worker could join. */
 export function chooseCoordinator(
   found: readonly Announcement[],
   credentials: Credentials,
@@ -45,8 +48,8 @@ export function chooseCoordinator(
 }
 
 /**
- * Why this worker cannot join; undefined if it may try. An announcement can only exclude itself:
- * the connection checks the certificate and the token in any case.
+ * Why this worker cannot join a coordinator; undefined if it may try. An announcement can only
+ * exclude itself: the connection checks the certificate and the token in any case.
  */
 function obstacle(
   { coordinator, protocol, version, ca }: Announcement,
@@ -55,18 +58,20 @@ function obstacle(
   const url = new URL(coordinator);
   if (protocol !== PROTOCOL)
     return (
-      `it has protocol ${protocol} (mnist-dist ${version}), this worker has protocol ` +
+      `it has protocol ${protocol} (mnist-dist ${version}), but this worker has protocol ` +
       `${PROTOCOL}: install the same version on both machines`
     );
   if (ca === undefined && hasAuthority)
-    return 'it is without TLS, and this worker was given a certificate to check';
+    return 'it does not use TLS, but this worker was given a certificate to check';
   if (ca === undefined && !isLoopback(url.hostname) && !isInsecure)
-    return 'it is without TLS, which this worker accepts only with --insecure';
-  // The certificates that this machine trusts vouch for any name, so for any announced name.
+    return 'it does not use TLS, which this worker accepts only with --insecure';
+  // The authorities that this machine trusts certify any name, including one that an attacker
+  // announces.
   if (ca !== undefined && !hasAuthority)
-    return 'this worker has nothing to check its certificate: --ssl-ca-sha256, --ssl-ca-certfile';
+    return 'this worker needs --ssl-ca-sha256 or --ssl-ca-certfile to check its certificate';
   if (ca !== undefined && sha256 !== undefined && ca !== sha256)
     return `its authority has the SHA-256 ${ca}, not the one in --ssl-ca-sha256`;
-  if (!hasToken(url)) return 'this worker has no token for it: --token-file or MNIST_DIST_TOKEN';
+  if (!hasToken(url))
+    return 'this worker has no token for it: pass --token-file or set MNIST_DIST_TOKEN';
   return undefined;
 }

@@ -15,8 +15,8 @@ const CHAIN = new Set([
 ]);
 
 /**
- * The error for a failed connection to a coordinator, with a fix. A worker ends on a TLS error, and
- * retries after UNREACHABLE.
+ * The error for a failed connection to a coordinator, with a fix. A worker gives up after a TLS
+ * error and retries after UNREACHABLE.
  */
 export function connectionError(coordinator: URL, error: unknown): ClusterError {
   if (error instanceof ClusterError) return error;

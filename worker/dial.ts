@@ -26,7 +26,7 @@ export interface DialOptions {
   readonly version: string;
   /** The coordinator's ws:// or wss:// address. */
   readonly coordinator: URL;
-  /** The certificates to trust over TLS. */
+  /** The certificates to trust in TLS connections. */
   readonly anchor: Anchor;
   /** Called on every attempt. */
   readonly token: () => string;
@@ -117,7 +117,7 @@ function checkSizes(run: RunDescription, options: DialOptions): void {
 
 /**
  * Fetches the dataset within the time limit. If the connection breaks, the download resumes,
- * provided that each request brings some bytes.
+ * provided that each request has transferred some bytes.
  */
 export async function fetchDataset(options: DialOptions, run: RunDescription): Promise<Uint8Array> {
   const bytes = new Uint8Array(run.data_bytes);
@@ -166,7 +166,7 @@ export async function connect(options: DialOptions, run: RunDescription): Promis
   const path = workerPath(run.run);
   const limit = AbortSignal.timeout(limits.REQUEST_LIMIT_MILLISECONDS);
   const proven = await prepareRequest(await requestOf(options, path, limit));
-  // A variable instead of a literal argument, because the types of ws lack some of these options.
+  // A variable instead of a literal argument, because ws's types lack some of these options.
   const settings = {
     agent: proven.agent,
     headers: proven.headers,
@@ -215,7 +215,7 @@ export async function connect(options: DialOptions, run: RunDescription): Promis
 
 /**
  * Makes a GET request that proves that this worker knows the token. Rejects unless the response
- * proves the same of the coordinator.
+ * proves that the coordinator knows it, too.
  */
 async function request(
   options: DialOptions,

@@ -16,7 +16,7 @@ import {
 } from '../shared/wire/announcement.ts';
 import { ownNetworks, type OwnNetwork } from '../shared/wire/own-networks.ts';
 
-/** Different announcements, at most MAX_ANNOUNCEMENTS of them. */
+/** A set of at most MAX_ANNOUNCEMENTS announcements. */
 export class Announcements {
   readonly #found = new Map<string, Announcement>();
 
@@ -31,8 +31,8 @@ export class Announcements {
 }
 
 /**
- * Asks for coordinators on all networks of this machine and returns their announcements, which
- * nothing proves. Rejects with the signal's reason.
+ * Asks for coordinators on all of this machine's networks and returns their announcements, which
+ * are not authenticated. Rejects with the signal's reason if the signal is aborted.
  */
 export async function discover(signal: AbortSignal): Promise<Announcement[]> {
   const id = randomInt(1, 0x1_0000);
@@ -46,7 +46,7 @@ export async function discover(signal: AbortSignal): Promise<Announcement[]> {
   }
 }
 
-/** Asks on one network, repeatedly; returns a function that stops it. */
+/** Asks repeatedly on one network; returns a function that stops this. */
 function ask(network: OwnNetwork, id: number, found: Announcements): () => void {
   const socket = createSocket('udp4');
   let datagrams = 0;
@@ -60,7 +60,7 @@ function ask(network: OwnNetwork, id: number, found: Announcements): () => void 
   socket.on('message', (datagram, { address }) => {
     datagrams += 1;
     if (datagrams > MAX_DISCOVERY_DATAGRAMS) return close();
-    // Nothing outside this network is an announcement in it (RFC 6762, section 11).
+    // A datagram from outside this network cannot be an announcement on it (RFC 6762, section 11).
     if (!network.has(address)) return;
     const announcement = parseAnswer(datagram, id, address);
     if (announcement !== undefined) found.add(announcement);

@@ -6,7 +6,9 @@ import type { Tensor } from '../shared/wire/frame.ts';
 export class HostMemory {
   readonly #theirs: PeerMemory;
   readonly #ours: SharedMemory;
-  /** Whether the coordinator uses shared memory. It does so once it has opened the worker's. */
+  /**
+   * Whether the coordinator uses shared memory. It does so once it has opened the worker's memory.
+   */
   #isAgreed = false;
   #used = 0;
 
@@ -41,7 +43,8 @@ export class HostMemory {
 
   /**
    * Writes a gradient and returns its buffer. Returns undefined if the gradient must travel in a
-   * frame: until the coordinator has used its own memory, or when all buffers are in use.
+   * frame, because the coordinator has not used its own memory yet or because all buffers are in
+   * use.
    */
   put(gradient: Uint8Array, checksum: bigint): number | undefined {
     if (!this.#isAgreed || this.#used === SHARED_MEMORY_BUFFERS) return undefined;

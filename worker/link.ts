@@ -26,7 +26,7 @@ export interface LinkEvents {
 
 /**
  * A connection to a coordinator and, if both run on the same host, their shared memory. No events
- * follow `close`.
+ * occur after `close`.
  */
 export class Link {
   readonly #socket: FrameSocket;

@@ -24,14 +24,14 @@ export interface ProbeInput {
   readonly batches: BatchBuilder;
   /** The sample order of the first epoch. */
   readonly order: Uint32Array;
-  /** The initial weights of the run. */
+  /** The run's initial weights. */
   readonly weights: Float32Array;
 }
 
 export interface Probed {
   /**
-   * The engine to use: the given one, or the same engine computing single shards that the kernel
-   * sums.
+   * The engine to use: the given one, or its variant that computes single shards, which the kernel
+   * adds up.
    */
   readonly engine: Engine;
   /** SHA-256 in hexadecimal. Workers with the same fingerprint compute the same bytes. */

@@ -31,7 +31,10 @@ export interface ProvenRequestOptions {
   readonly signal: AbortSignal;
 }
 
-/** What the request that follows a challenge needs. It must use the challenge's connection. */
+/**
+ * Everything that the request after a challenge needs. That request must use the challenge's
+ * connection.
+ */
 export interface ProvenRequest {
   readonly agent: PlainAgent;
   readonly headers: Record<string, string>;
@@ -45,8 +48,8 @@ export interface ProvenRequest {
 /**
  * Requests a challenge and prepares the proof that this worker knows the token
  * (shared/wire/proof.ts). The token itself is never sent. Rejects with VERSION or PROTOCOL if the
- * peer does not send a challenge, with UNAUTHORIZED if this worker has no token, or with the
- * connection's error.
+ * peer does not send a challenge, with UNAUTHORIZED if this worker has no token, or with a
+ * connection error.
  */
 export async function prepareRequest(options: ProvenRequestOptions): Promise<ProvenRequest> {
   const { coordinator, secure, signal } = options;
@@ -90,7 +93,7 @@ export async function prepareRequest(options: ProvenRequestOptions): Promise<Pro
 
 /**
  * Makes one GET request on the agent's connection and resolves with the response once its headers
- * have arrived. Rejects with the connection's error.
+ * have arrived. Rejects with a connection error.
  */
 export async function getOver(
   { secure, signal, ...options }: ProvenRequestOptions,
@@ -101,7 +104,8 @@ export async function getOver(
   return await new Promise<IncomingMessage>((resolve, reject) => {
     const request = get(urlOf(options), { ...secure, headers, signal, agent }, resolve);
     request.on('error', reject);
-    // Node closes the connection without an error after an upgrade that was not requested.
+    // If the peer sends an upgrade that was not requested, Node closes the connection without an
+    // error.
     request.on('close', () => reject(new Error('the connection was closed without a response')));
   });
 }

@@ -136,7 +136,7 @@ export function reduceSession(state: SessionState, event: SessionEvent): Session
   }
 }
 
-/** Whether an event is left over from the previous connection. Each dial opens a new one. */
+/** Whether an event is left over from the previous connection. Each dial opens a new connection. */
 function isStale({ phase }: SessionState, { kind }: SessionEvent): boolean {
   if (kind === 'prepared') return phase !== 'preparing';
   return phase === 'dialling' && (kind === 'message' || kind === 'broken' || kind === 'closed');
@@ -254,7 +254,7 @@ function partsOf(
   );
 }
 
-/** The coordinator violated the protocol, so the worker ends. */
+/** Ends the session, because the coordinator violated the protocol. */
 function violation(state: SessionState, kind: string): SessionNext {
   const error = new ClusterError(
     'PROTOCOL',
@@ -271,7 +271,8 @@ function onClose(state: SessionState, code: number, now: number): SessionNext {
   if (code === CLOSE_FINISHED)
     return { state: { ...state, phase: 'ended' }, effects: [{ kind: 'end', error: undefined }] };
   const named = state.farewell?.code ?? errorCodeOfClose(code);
-  // A bug in the coordinator is not this worker's fault, so it retries, as it would after a crash.
+  // A bug in the coordinator is not this worker's fault, so the worker retries, as it would after a
+  // crash.
   const known = named === undefined || named === 'UNEXPECTED' ? 'UNREACHABLE' : named;
   const message =
     state.farewell?.message ?? `the connection to the coordinator was closed (${code})`;
@@ -292,7 +293,7 @@ function canRetry({ phase, term }: SessionState, code: ErrorCode): boolean {
 /**
  * Dials again if that can help, after increasing pauses, until --max-retries or --max-wait-time is
  * exhausted. A connection that ends before the worker has computed for the run counts as a failure,
- * so a worker does not forever dial a coordinator that always disconnects it.
+ * so a worker does not keep dialling a coordinator that always disconnects it.
  */
 function retryOrEnd(state: SessionState, error: ClusterError, now: number): SessionNext {
   const attempts = state.attempts + 1;

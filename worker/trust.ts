@@ -7,12 +7,12 @@ import { MAX_CHAIN_CERTIFICATES, REQUEST_LIMIT_MILLISECONDS } from '../shared/li
 
 /** Which certificates to trust. */
 export type Trust =
-  /** Those that this machine trusts. */
+  /** The certificates that this machine trusts. */
   | { readonly kind: 'system' }
-  /** Those issued under one of these certificates, in PEM. */
+  /** Certificates issued under one of these certificates (PEM). */
   | { readonly kind: 'certificates'; readonly pem: string }
   /**
-   * Those issued under the certificate with this SHA-256 (64 hexadecimal digits), which the
+   * Certificates issued under the certificate with this SHA-256 (64 hexadecimal digits), which the
    * coordinator must present.
    */
   | { readonly kind: 'digest'; readonly sha256: string };
@@ -38,7 +38,7 @@ export class Anchor {
 
   /**
    * For a digest, connects to the coordinator once to read its certificates, and sends no request.
-   * Rejects with TLS if none has the digest, or with the system's error.
+   * Rejects with TLS if none has the digest, or with a system error.
    */
   async options(coordinator: URL, signal: AbortSignal): Promise<SecureOptions> {
     const trust = this.#trust;
@@ -55,8 +55,8 @@ export class Anchor {
 }
 
 /**
- * Returns, in PEM, the certificate with this digest among those that the coordinator presents. It
- * trusts none of them and sends no request.
+ * Returns, in PEM, the certificate with this digest among those that the coordinator presents.
+ * Trusts none of them and sends no request.
  */
 async function findCertificate(
   coordinator: URL,

@@ -42,8 +42,9 @@ export async function createEngine(
 }
 
 /**
- * The same engine, but computing single shards that the kernel sums; undefined if it already does
- * that. Needed if TensorFlow's sums differ from the kernel's (a GPU may keep subnormals).
+ * A variant of the engine that computes single shards, which the kernel adds up; undefined if the
+ * engine already does that. It is needed if TensorFlow's sums differ from the kernel's (a GPU may
+ * keep subnormals).
  */
 export function summedByShard(
   engine: Engine,

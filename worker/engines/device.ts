@@ -38,8 +38,8 @@ export function describeDevice(asked: string, isGpu: boolean): string {
 }
 
 /**
- * The model name of the GPU with this UUID, or the one that all GPUs on this host share; empty if
- * it is unknown or the models differ.
+ * The model name of the GPU with this UUID, or else the model name that all GPUs on this host
+ * share; empty if it is unknown or the models differ.
  */
 function gpuModel(uuid: string): string {
   try {

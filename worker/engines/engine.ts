@@ -50,8 +50,8 @@ export interface Engine {
   partialSum(weights: Float32Array, batch: Batch, out: Float32Array): number;
   /**
    * For each of `evaluationRows` rows, writes the predicted class (argmax of the logits), the loss,
-   * and one probability per class, all as float32. `labels` is -1 for padding, whose output has no
-   * meaning.
+   * and one probability per class, all as float32. `labels` is -1 for padding rows, whose output is
+   * meaningless.
    */
   predict(weights: Float32Array, inputs: Float32Array, labels: Int32Array, out: Float32Array): void;
   /** Number of live tensors in the library, for leak checks; 0 if the engine has no tensors. */
@@ -90,7 +90,7 @@ export function countCorrect(
   return correct;
 }
 
-/** The model of the processor. An engine's bytes may depend on it. */
+/** The processor's model name. An engine's bytes may depend on the processor. */
 export function processorName(): string {
   return cpus()[0]?.model.trim().slice(0, 200) || process.arch;
 }

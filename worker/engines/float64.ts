@@ -13,7 +13,7 @@ interface Float64Result {
 
 /**
  * The model in float64, row by row, as in a textbook: the oracle for every engine. It reuses its
- * workspace, so a call allocates nothing.
+ * workspace, so calls do not allocate memory.
  */
 export interface Float64Model {
   /**

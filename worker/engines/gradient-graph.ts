@@ -13,14 +13,17 @@ export interface GradientShape {
   readonly hasDropout: boolean;
 }
 
-/** One shard's contribution: the gradient of the first kernel, and that of all other parameters. */
+/**
+ * One shard's results; `rest` is the gradient of all parameters except the first kernel, then the
+ * loss.
+ */
 interface ShardValues {
   readonly firstKernel: Value;
   readonly rest: Value;
   readonly logits: Value;
 }
 
-/** The inputs of the graph. Those that contain samples are split into shards. */
+/** The graph's inputs. Those that contain samples are split into shards. */
 interface Feeds {
   readonly kernels: readonly Value[];
   readonly biases: readonly Value[];
@@ -40,8 +43,8 @@ interface Feeds {
  * Inputs, in this order: weights [P], inputs [rows, inputs], labels int32 [rows], scale [rows, 1],
  * then one mask [rows, units] per hidden layer. Outputs: the flattened gradient of the first
  * kernel; the gradient of all other parameters, followed by the loss; the logits [rows, classes].
- * The first kernel makes up nearly all of the vector, so joining it to the rest would only cost
- * another copy.
+ * The first kernel makes up nearly all of the gradient, so joining it to the rest would cost
+ * another copy for nothing.
  */
 export function gradientGraph(shape: GradientShape): Graph {
   const graph = new GraphBuilder();
@@ -136,8 +139,8 @@ function addShard(
   const logits = value;
 
   // The loss is the sum of -label * scale * log softmax; its gradient is (softmax - label) * scale.
-  // They are separate operations, because the combined one refuses to run on a GPU with
-  // TF_DETERMINISTIC_OPS. Labels and scale are 0 in padding.
+  // They use separate operations, because TensorFlow's combined operation refuses to run on a GPU
+  // with TF_DETERMINISTIC_OPS. The labels and the scale are 0 in padding.
   const logSoftmax = graph.unary('LogSoftmax', logits);
   const losses = graph.binary('Mul', item(feeds.scaledLabels, shard), logSoftmax);
   const difference = graph.binary(

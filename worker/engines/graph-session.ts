@@ -45,7 +45,7 @@ export function loadGraph(
         for (let i = 0; i < feeds.length; i++) {
           inputs.push(binding.createTensor(item(feeds, i).shape, item(types, i), item(values, i)));
         }
-        // The graph runs on this thread (see device-environment.ts), where JavaScript needs
+        // The graph runs on this thread (see device-environment.ts), and JavaScript needs
         // subnormals again afterwards.
         support.flushSubnormals(true);
         try {

@@ -1,4 +1,4 @@
-/** A TensorFlow graph as data, which saved-model.ts writes and TensorFlow runs. */
+/** A TensorFlow graph as plain data, which saved-model.ts writes and TensorFlow runs. */
 export type ElementType = 'float32' | 'int32';
 
 export type Attribute =
@@ -36,8 +36,8 @@ const FLOAT: Attribute = { type: 'float32' };
 const INT: Attribute = { type: 'int32' };
 
 /**
- * Collects nodes. Each method adds one and returns its value. Names are numbered so that equal
- * graphs have equal names.
+ * Collects a graph's nodes. Most methods add a node and return its value. Nodes are named by
+ * number, so that equal graphs have equal names.
  */
 export class GraphBuilder {
   readonly #nodes: GraphNode[] = [];

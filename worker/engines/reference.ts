@@ -3,7 +3,7 @@ import { argmax, type Engine, type EngineShape, processorName } from './engine.t
 import { createFloat64Model, crossEntropy, softmax } from './float64.ts';
 
 /**
- * The oracle as an engine, in float64, with each shard's result rounded to float32. It is slow but
+ * The float64 oracle as an engine, with each shard's result rounded to float32. It is slow but
  * needs only Node. Its bytes depend on the Node version, because Math.exp and Math.log differ
  * between versions. It computes single shards only.
  */

@@ -67,8 +67,8 @@ interface Protobuf {
 
 /**
  * Writes the graph as a SavedModel into a temporary folder, calls `load` with this folder, and then
- * removes it: the session that TensorFlow creates needs nothing on disk. There are no variables and
- * no signatures, since the binding runs nodes by name.
+ * removes the folder: the session that TensorFlow creates needs nothing on disk. There are no
+ * variables and no signatures, since the binding runs nodes by name.
  */
 export function withSavedModel<T>(graph: Graph, load: (directory: string) => T): T {
   const directory = makeTemporaryFolder('graph');
@@ -85,7 +85,7 @@ export function withSavedModel<T>(graph: Graph, load: (directory: string) => T):
 }
 
 function serialize(graph: Graph): Uint8Array {
-  // Parsing outside input: the package's own generated classes.
+  // The cast is necessary because the package's generated classes have no types.
   const pb = createRequire(import.meta.url)(tfjsPackage().protobuf) as Protobuf;
   const versions = new pb.VersionDef();
   versions.setProducer(GRAPH_PRODUCER);

@@ -3,7 +3,7 @@ import { assert } from '../../shared/errors.ts';
 import type { Batch, Engine } from './engine.ts';
 
 export interface SummedSizes {
-  /** P + 1. */
+  /** The length of a partial sum: P + 1. */
   readonly floats: number;
   /** The largest subtree that will be requested, in shards. */
   readonly maxShards: number;
@@ -14,10 +14,10 @@ export interface SummedSizes {
 }
 
 /**
- * Makes an engine for subtrees of any size from one for small subtrees. Their vectors are summed in
- * the fixed tree by the same kernel that the coordinator uses, so if the units are single shards,
- * grouping cannot change a byte. Takes one vector per level above the units, and one more, from the
- * kernels' memory (summedByKernelBytes).
+ * Turns an engine for small subtrees (units) into an engine for subtrees of any size. The kernel
+ * that the coordinator uses adds the units' vectors in the fixed tree, so if the units are single
+ * shards, grouping cannot change a byte. Allocates one vector per level above the units, and one
+ * more, in the kernels' memory (summedByKernelBytes).
  */
 export function summedByKernel(engine: Engine, kernels: Kernels, sizes: SummedSizes): Engine {
   const { floats, maxShards, unitShards } = sizes;

@@ -21,8 +21,8 @@ import type { Feed, GraphSession } from './graph-session.ts';
 
 /**
  * TensorFlow through tfjs-node's binding, with one graph per subtree size and one call per partial
- * sum. All graphs are built and warmed up before it returns. Throws ENGINE if the library or the
- * device is not available.
+ * sum. All graphs are built and warmed up before this function returns. Throws ENGINE if the
+ * library or the device is not available.
  */
 export function createTensorFlowEngine(shape: EngineShape, options: EngineOptions): Engine {
   const binding = loadTensorFlow();

@@ -172,8 +172,8 @@ async function startBackend(): Promise<BackendWasm> {
       'the engine "wasm" could not be loaded; the lines above give the reason',
       {
         fix:
-          'if it was refused memory, run: ulimit -v unlimited (each engine reserves 10 GB of ' +
-          'address space)',
+          'if the system refused it memory, run: ulimit -v unlimited (each engine reserves 10 GB ' +
+          'of address space)',
       },
     );
   const backend = tf.backend();
@@ -189,8 +189,8 @@ async function startBackend(): Promise<BackendWasm> {
 }
 
 /**
- * Predicts with a tiny model. Resolves with the library's name and version; rejects if the engine
- * does not work.
+ * Tries the engine on a tiny model. Resolves with the library's name and version; rejects if the
+ * engine does not work.
  */
 export async function tryWasm(): Promise<string> {
   const model = { inputs: 4, hidden: [2], classes: 2 };

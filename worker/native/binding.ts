@@ -1,8 +1,8 @@
 /**
  * The functions of tfjs-node's native binding that we use. They are called directly, because the
- * bookkeeping of tfjs's engine takes longer than a small graph, and its disposeData stops freeing
- * anything once tensor ids, int32 in C++, have wrapped to negative numbers (tensorflow/tfjs#8326).
- * The binding itself accepts any id.
+ * bookkeeping in tfjs's engine takes longer than running a small graph, and its disposeData stops
+ * freeing memory once tensor ids, int32 in C++, have wrapped to negative numbers
+ * (tensorflow/tfjs#8326). The binding itself accepts any id.
  */
 export interface Binding {
   readonly TF_Version: string;

@@ -16,7 +16,10 @@ export interface Compiler {
   readonly version: string;
 }
 
-/** $CXX, which may contain arguments, else the first of c++, g++ and clang++ that runs. */
+/**
+ * $CXX (which may contain arguments) if it is set, otherwise the first of c++, g++ and clang++ that
+ * runs.
+ */
 export async function findCompiler(
   environment: NodeJS.ProcessEnv = process.env,
 ): Promise<Compiler | undefined> {
@@ -47,7 +50,7 @@ export async function requireCompiler(): Promise<Compiler> {
   );
 }
 
-/** Digest of everything that goes into the binding, except the library. */
+/** Digest of everything that goes into the binding, except TensorFlow's library. */
 export function sourcesDigest(): string {
   const { bindingSources, nodeApi } = tfjsPackage();
   const hash = createHash('sha256').update(`${process.arch} ${nodeApi}\n`);
@@ -94,9 +97,9 @@ export async function compileBinding(
 }
 
 /**
- * Compiles empty libraries with the names of TensorFlow's, to link against. The linker would read
- * all of TensorFlow's half a million symbols, which takes from seconds to minutes on a busy
- * machine, and checks nothing that the smoke test does not check.
+ * Compiles empty libraries with the names of TensorFlow's, to link against. To link against
+ * TensorFlow itself, the linker would read half a million symbols, which takes seconds, or minutes
+ * on a busy machine, and would check nothing that the smoke test does not check.
  */
 async function compileStubs(compiler: Compiler, folder: string): Promise<string> {
   mkdirSync(folder, { recursive: true });

@@ -15,7 +15,7 @@ export const cudaLibraries: readonly string[] = [
   'libcusparse.so.12',
   'libcudnn.so.9',
 ];
-/** Part of the driver, not of CUDA. */
+/** This library is part of the driver, not of CUDA. */
 export const driverLibrary = 'libcuda.so.1';
 
 /**

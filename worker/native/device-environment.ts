@@ -9,7 +9,7 @@ export interface WorkerDevice {
   readonly threads: number;
   /**
    * `cuda:N` is the GPU at index N among those that this process may use. `auto` is the first of
-   * them if TensorFlow was set up with CUDA, otherwise the CPU.
+   * these GPUs if TensorFlow was set up with CUDA, otherwise the CPU.
    */
   readonly device: 'auto' | 'cpu' | `cuda:${number}`;
 }
@@ -25,8 +25,8 @@ export const allocatorEnvironment = {
 } as const;
 
 /**
- * Name of the variable that holds the UUID of a worker's GPU, for gpu-telemetry.ts. It is empty if
- * the UUID is unknown or the worker computes on the CPU.
+ * The environment variable that contains the UUID of a worker's GPU, for gpu-telemetry.ts. It is
+ * empty if the UUID is unknown or the worker computes on the CPU.
  */
 export const OWN_GPU = 'MNIST_DIST_INTERNAL_GPU';
 

@@ -41,7 +41,7 @@ const SETUP_FIX = 'run: npx mnist-dist setup';
 
 /**
  * Checks all requirements of a run. `tryWasm` computes with the wasm engine and resolves with the
- * name and version of its library. Never rejects because of a problem with the machine.
+ * name and version of its library. A problem with the machine never makes it reject.
  */
 export async function doctorRows(
   tryWasm: () => Promise<string>,
@@ -229,7 +229,7 @@ function portRow(host: string, port: number): Promise<Row> {
     const server = createServer();
     server.once('error', (error) => {
       const fix =
-        'choose another port with --port (0 picks a free one); `local` picks a free one by itself';
+        'choose another port with --port (0 picks a free one); `local` picks a free one on its own';
       done({ check, status: 'warning', detail: `${host}: ${error.message}`, fix });
     });
     server.listen({ host, port, exclusive: true }, () => {
@@ -241,8 +241,8 @@ function portRow(host: string, port: number): Promise<Row> {
 }
 
 /**
- * Rows for the locks that a set-up would wait for. Locks that it would take over immediately are
- * omitted.
+ * Rows for the locks that a set-up would wait for. Locks that a set-up would take over immediately
+ * are omitted.
  */
 async function lockRows(locks: readonly string[]): Promise<readonly Row[]> {
   const rows = locks.map(async (lock): Promise<readonly Row[]> => {

@@ -21,7 +21,7 @@ const manifestSchema = z.object({
   device: z.enum(['cpu', 'cuda']),
   /** The folder that contains libtensorflow_cc.so.2. */
   library: z.string(),
-  /** Additional environment for a process that loads the library. */
+  /** Additional environment variables for a process that loads the library. */
   environment: z.record(z.string(), z.string()),
   files: z.array(z.object({ path: z.string(), bytes: z.int() })),
   /** Digest of the sources that were compiled (compile.ts). */
@@ -47,9 +47,9 @@ export interface NativeEngine {
 }
 
 /**
- * The engine that is set up for this checkout, if any. It reads a few small files and the sizes of
- * four files, which takes a few milliseconds, and does not start a process. `link` replaces this
- * checkout's link to the binding.
+ * The engine that is set up for this checkout, if any. Finding it takes a few milliseconds: it
+ * requires reading a few small files and the sizes of four files, but not starting a process.
+ * `link` replaces this checkout's link to the binding.
  */
 export function readyTensorFlow(link?: string): NativeEngine | undefined {
   try {

@@ -40,17 +40,18 @@ export interface SetupOptions {
   /** If undefined, CUDA is chosen if this process may use an NVIDIA GPU. */
   readonly device?: 'gpu' | 'cpu' | undefined;
   readonly offline?: boolean | undefined;
-  /** Where the link to the binding goes; by default, into this checkout. */
+  /** The path of the link to the binding; by default, it is in this checkout. */
   readonly link?: string | undefined;
   /** Whether to test a binding that looks complete, and to rebuild it if it does not work. */
   readonly isTested?: boolean | undefined;
 }
 
 /**
- * Sets up TensorFlow for this checkout: library, binding and smoke test, each only if the shared
- * cache lacks it. All parts are created under temporary names and renamed once they are complete,
- * under one lock per cache, so that a later set-up never uses parts of an interrupted one. Rejects
- * with SETUP, stating what is missing and how to fix it.
+ * Sets up TensorFlow for this checkout: fetches the library, builds the binding and runs the smoke
+ * test, except for parts that the shared cache already contains. All parts are created under
+ * temporary names and renamed once they are complete, under one lock per cache, so that a later
+ * set-up never uses parts of an interrupted one. Rejects with SETUP, stating what is missing and
+ * how to fix it.
  */
 export async function ensureTensorFlow(
   options: SetupOptions,
@@ -221,7 +222,10 @@ async function buildBinding(
   lease.replace(output, target);
 }
 
-/** Checks what `--gpu` requires: without a CUDA library, TensorFlow would silently use the CPU. */
+/**
+ * Checks the requirements of `--gpu`: without a CUDA library, TensorFlow would silently use the
+ * CPU.
+ */
 async function requireGpuIfNamed(options: SetupOptions, library: Library): Promise<void> {
   if (options.device !== 'gpu') return;
   if (library.device !== 'cuda') {

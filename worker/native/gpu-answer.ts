@@ -22,8 +22,8 @@ export const gpuQuestion: readonly string[] = [
 ];
 
 /**
- * Parses the output of nvidia-smi, one line per GPU. Omits values that are not numbers ("[N/A]",
- * "[Not Supported]", "ERR!") or are out of range, and lines that do not describe a GPU.
+ * Parses nvidia-smi's output, which has one line per GPU. Omits values that are not numbers
+ * ("[N/A]", "[Not Supported]", "ERR!") or are out of range, and lines that do not describe a GPU.
  */
 export function parseReadings(answer: string): readonly GpuReading[] {
   return answer

@@ -11,7 +11,7 @@ export interface Gpu {
   /** "GPU-" followed by a UUID; empty if the driver does not report it. */
   readonly uuid: string;
   readonly driver: string;
-  /** CUDA's names for its MIG instances, in order; undefined if MIG is off. */
+  /** CUDA's names for the GPU's MIG instances, in order; undefined if MIG is off. */
   readonly instances?: readonly string[];
 }
 
@@ -26,7 +26,7 @@ const UUID = /^GPU-[0-9a-f][0-9a-f-]*$/i;
 
 /**
  * The NVIDIA GPUs that the driver shows to this process, in PCI bus order: from nvidia-smi or, in a
- * container without it, from the kernel driver. Empty without a driver.
+ * container without it, from the kernel driver. Empty if there is no driver.
  */
 export async function listGpus(places: DriverPlaces = ordinaryPlaces): Promise<readonly Gpu[]> {
   const program = onPath('nvidia-smi');
@@ -45,7 +45,7 @@ const gpuQuery = [
   '--format=csv,noheader,nounits',
 ] as const;
 
-/** The output of the program; empty if it fails or times out. */
+/** The program's output; empty if the program fails or times out. */
 async function answerOf(command: readonly string[]): Promise<string> {
   try {
     const answer = await runChild(command, {
@@ -57,7 +57,7 @@ async function answerOf(command: readonly string[]): Promise<string> {
   }
 }
 
-/** Parses the CSV output of nvidia-smi; skips lines that do not describe a GPU. */
+/** Parses nvidia-smi's CSV output; skips lines that do not describe a GPU. */
 export function parseGpus(csv: string): readonly Gpu[] {
   return csv.split('\n').flatMap((line) => {
     const [index = '', name = '', uuid = '', driver = '', mig = ''] = line

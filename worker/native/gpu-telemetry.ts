@@ -10,7 +10,7 @@ import { findUsableGpus, noGpus } from './usable-gpus.ts';
 export interface GpuTelemetryOptions {
   /** Resolves with the GPUs to watch; called once, at the start. Never rejects. */
   readonly watched: () => Promise<WatchedGpus>;
-  /** Receives all readings, and an empty list once when readings are no longer available. */
+  /** Receives all readings, and an empty list (once) when readings are no longer available. */
   readonly report: (gpus: readonly GpuReading[]) => void;
   readonly log: (level: 'debug', message: string) => void;
   readonly times?: Times;
@@ -36,8 +36,8 @@ const ordinaryTimes: Times = {
 
 /**
  * Queries the GPUs periodically by running nvidia-smi, one process at a time. The worker's thread
- * only starts the program and reads its output, and the worker continues if it fails. If nvidia-smi
- * is not on PATH, no process is started.
+ * only starts nvidia-smi and reads its output, and the worker continues if nvidia-smi fails. If
+ * nvidia-smi is not on PATH, no process is started.
  */
 export class GpuTelemetry {
   readonly #options: GpuTelemetryOptions;

@@ -60,8 +60,8 @@ export async function pinnedLibrary(
     if (megabytes > SAY_SIZE_FROM_MEGABYTES) {
       report({
         text:
-          `${set.name}: ${megabytes} MB to download, ${set.unpackedMegabytes} MB unpacked, ` +
-          `once, to ${places.cache}`,
+          `${set.name}: downloading ${megabytes} MB (${set.unpackedMegabytes} MB unpacked) to ` +
+          `${places.cache}, only this once`,
       });
     }
     const unpacked = join(places.temporary, set.name);
@@ -73,8 +73,8 @@ export async function pinnedLibrary(
     mkdirSync(join(places.cache, 'libraries'), { recursive: true });
     renameSync(unpacked, target);
   }
-  // Outside the condition, so that a later set-up removes the wheels if one was interrupted at this
-  // point.
+  // Outside the condition, so that a later set-up removes the wheels if an earlier one was
+  // interrupted here.
   for (const { file } of set.wheels) rmSync(join(wheels, file), { force: true });
   return describe(
     join(target, 'tensorflow'),

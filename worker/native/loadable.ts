@@ -15,7 +15,8 @@ const FIX =
  * Rejects with ENGINE if this machine cannot load this TensorFlow even though its files are
  * complete. It checks within milliseconds whether the file system permits execution and whether the
  * linker accepts the addon next to the binding. It tests the library itself once per kind of
- * machine and Node version, in a child process, because an incompatible library aborts its process.
+ * machine and Node version, in a child process, because an incompatible library aborts the process
+ * that loads it.
  */
 export async function requireLoadable(native: NativeEngine): Promise<void> {
   const why = whyNotAtOnce(native);
@@ -50,7 +51,7 @@ function notLoadable(why: string, cause?: unknown): ClusterError {
   });
 }
 
-/** Why the library cannot be loaded, if that is known without loading it. */
+/** Why the library cannot be loaded; undefined if that is not known without loading it. */
 function whyNotAtOnce({ moduleDirectory, binding, library }: NativeEngine): string | undefined {
   const mount = [binding, library].map(noexecMount).find((point) => point !== undefined);
   if (mount !== undefined) return `it is on ${mount}, which is mounted noexec`;

@@ -38,7 +38,7 @@ export async function findPip(): Promise<
 }
 
 /**
- * Returns the path of a wheel in `directory`, after downloading it unless it exists with the right
+ * Returns the path of a wheel in `directory`. Downloads the wheel unless it exists with the right
  * SHA-256. pip downloads into `temporary`, so that `directory` contains only complete, verified
  * files, even after an interrupted download.
  */
@@ -104,8 +104,8 @@ async function pipDownload(
       '--requirement',
       requirements,
     ],
-    // pip keeps partial downloads in TMPDIR. This is our folder, so that they can be measured and
-    // are removed with it.
+    // pip keeps partial downloads in TMPDIR. It is set to our folder, so that they can be measured
+    // and are removed with the folder.
     { environment: { ...process.env, TMPDIR: temporary } },
   );
   if (result.status === 0) return;
@@ -153,7 +153,7 @@ function bytesBelow(directory: string): number {
         : (statSync(path, { throwIfNoEntry: false })?.size ?? 0);
     }
   } catch {
-    // The folder has just been removed; the next look finds its successor.
+    // The folder has just been removed; the next call finds the new one.
   }
   return bytes;
 }

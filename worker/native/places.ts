@@ -50,7 +50,7 @@ export function tfjsPackage(): TfjsPackage {
 
 /**
  * The link that replaces `moduleDirectory` if this user may not write to it, as in a global
- * installation or for a service's user.
+ * installation or when running as a service user.
  */
 export function ownLink(moduleDirectory: string): string {
   const name = createHash('sha256').update(moduleDirectory).digest('hex').slice(0, 16);

@@ -5,9 +5,9 @@ import { gpuOf, type UsableGpus } from './usable-gpus.ts';
 const OR_CPU = 'or compute on the CPU: --device cpu';
 
 /**
- * Checks what a GPU needs besides the CUDA libraries (a download of 3.4 GB that is useless without
- * the rest). Rejects with ENGINE, stating what is missing: the driver, any GPU, or the GPU with
- * this number.
+ * Checks a GPU's requirements other than the CUDA libraries, which are a download of 3.4 GB and
+ * useless without the rest. Rejects with ENGINE, stating what is missing: the driver, all GPUs, or
+ * the GPU with this number.
  */
 export async function requireGpu(
   device: `cuda:${number}`,

@@ -30,7 +30,7 @@ console.log(JSON.stringify({ version: binding.TF_Version, gpu, product }));
 
 /**
  * Loads TensorFlow and multiplies two matrices in a child process, because an incompatible library
- * aborts its process. `binding` is the file to test.
+ * aborts the process that loads it. `binding` is the file to test.
  */
 export async function smokeTest(
   binding: string,

@@ -1,13 +1,13 @@
-// What TensorFlow needs of a process and Node has no call for.
+// Process-level functions that TensorFlow needs and Node does not provide.
 //
-// captureStderr() and releaseStderr(): the library writes lines to file descriptor 2 while it
-// loads, before any setting of its own can stop them (absl's "All log messages before
-// InitializeLog", oneDNN's greeting, a missing CUDA driver). A memory file takes the place of
-// stderr; afterwards stderr is put back and what was written is returned.
+// captureStderr() and releaseStderr(): while TensorFlow loads, it writes lines to file descriptor 2
+// before any of its settings can prevent that (absl's "All log messages before InitializeLog",
+// oneDNN's greeting, a missing CUDA driver). A memory file replaces stderr in the meantime;
+// afterwards, stderr is restored and the captured text is returned.
 //
-// flushSubnormals(on): TensorFlow's own threads take subnormal floats for zero and write zero
-// instead of them. A graph that runs in the calling thread must find that thread in the same mode,
-// or its sums would have other bytes.
+// flushSubnormals(on): TensorFlow's own threads treat subnormal floats as zero and write zero in
+// their place. If a graph runs on the calling thread, that thread must be in the same mode, because
+// the graph's sums would otherwise have different bytes.
 #include <node_api.h>
 #include <sys/mman.h>
 #include <unistd.h>

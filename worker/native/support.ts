@@ -10,13 +10,11 @@ export interface Support {
   captureStderr(): void;
   /** Restores stderr and returns the captured text. */
   releaseStderr(): string;
-  /**
-   * Sets whether this thread treats floats below 2^-126 as zero, as the threads of TensorFlow do.
-   */
+  /** Sets whether this thread treats floats below 2^-126 as zero, as TensorFlow's threads do. */
   flushSubnormals(on: boolean): void;
 }
 
-/** For a binding that was built elsewhere, without our addon next to it. */
+/** Used if the binding was built elsewhere, without our addon next to it. */
 const none: Support = {
   captureStderr: () => undefined,
   releaseStderr: () => '',

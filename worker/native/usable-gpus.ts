@@ -5,11 +5,11 @@ import { listGpus, type Gpu } from './gpu-list.ts';
 export interface UsableGpu {
   /** The value of CUDA_VISIBLE_DEVICES with which CUDA shows only this GPU. */
   readonly identifier: string;
-  /** The CUDA_DEVICE_ORDER in which a numeric identifier counts. */
+  /** The CUDA_DEVICE_ORDER to which a numeric identifier refers. */
   readonly order: DeviceOrder;
   /**
    * The GPU or, for an instance, the GPU that it belongs to. Undefined if CUDA's order may differ
-   * from that of nvidia-smi.
+   * from nvidia-smi's.
    */
   readonly gpu: Gpu | undefined;
 }
@@ -39,7 +39,7 @@ export async function findUsableGpus(environment: Environment = process.env): Pr
  * The GPUs that this process may use: those in CUDA_VISIBLE_DEVICES, by CUDA's rules; otherwise
  * those that Slurm allocated; otherwise those whose UUIDs the container was given; otherwise all
  * that the driver shows. The driver does not show GPUs that a device cgroup or a container hides,
- * and the numbers in CUDA_VISIBLE_DEVICES do not count them.
+ * and the numbers in CUDA_VISIBLE_DEVICES skip them.
  */
 export function usableGpus(machine: readonly Gpu[], environment: Environment): UsableGpus {
   const { CUDA_VISIBLE_DEVICES: visible, SLURM_STEP_GPUS: step, SLURM_JOB_GPUS: job } = environment;
@@ -92,7 +92,7 @@ type Entry = UsableGpu | { readonly end: string | undefined };
 /**
  * Applies CUDA's rules. The first entry decides whether the list consists of numbers, UUIDs of GPUs
  * or names of MIG instances. The list ends at the first entry that is of a different kind, selects
- * no device, or is -1. A duplicate or an empty list gives no GPU.
+ * no device, or is -1. An empty list, or one with a duplicate, selects no GPU.
  */
 function visibleToCuda(
   text: string,
@@ -122,7 +122,7 @@ function visibleToCuda(
 const SLURM_NONE = 'NoDevFiles';
 const IGNORED = 'so CUDA ignores it and everything after it';
 
-/** Parses a number like strtoul: "1gpu" is 1. Text without a leading number selects no GPU. */
+/** Parses a number as strtoul does: "1gpu" is 1. Text without a leading number selects no GPU. */
 function byNumber(entry: string, machine: readonly Gpu[], order: DeviceOrder): Entry {
   if (entry === SLURM_NONE) return { end: undefined };
   const text = /^[+-]?\d+/.exec(entry.trim())?.[0];
@@ -192,7 +192,7 @@ function areAlike(machine: readonly Gpu[]): boolean {
 
 // --- without CUDA_VISIBLE_DEVICES
 
-/** All GPUs, in the order of nvidia-smi unless CUDA_DEVICE_ORDER is FASTEST_FIRST. */
+/** All GPUs, in nvidia-smi's order unless CUDA_DEVICE_ORDER is FASTEST_FIRST. */
 function allOf(machine: readonly Gpu[], environment: Environment): UsableGpus {
   const isByBus = environment['CUDA_DEVICE_ORDER'] !== 'FASTEST_FIRST' || areAlike(machine);
   const gpus = isByBus
@@ -209,8 +209,8 @@ function only(gpus: readonly Gpu[], machine: readonly Gpu[], choice: string): Us
 }
 
 /**
- * Slurm numbers the GPUs of the whole node. If a cgroup shows no more GPUs than were allocated, all
- * of these are the allocated ones, with different numbers.
+ * Slurm numbers the GPUs of the whole node. If no more GPUs are visible than were allocated, a
+ * cgroup hides the others, and the visible GPUs are the allocated ones under different numbers.
  */
 function allocated(
   variable: string,

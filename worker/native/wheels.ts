@@ -20,7 +20,7 @@ export interface WheelSet {
 }
 
 export const TENSORFLOW_VERSION = '2.21.0';
-/** The C library in the wheels is the same for every Python, but pip needs a version. */
+/** The C library in the wheels is the same for every Python version, but pip requires one. */
 export const PYTHON_VERSION = '3.11';
 
 const tensorflowCpu: Wheel = {

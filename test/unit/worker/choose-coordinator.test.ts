@@ -35,12 +35,12 @@ describe('a worker without an address', () => {
   });
 
   it.each<[string, Announcement, Partial<Credentials>, RegExp]>([
-    ['whose certificate it cannot check', secure, noAuthority, /nothing to check/],
-    ['with TLS, even if it is --insecure', secure, { ...noAuthority, isInsecure: true }, /nothing/],
+    ['whose certificate it cannot check', secure, noAuthority, /to check its certificate/],
+    ['with TLS, even if it is --insecure', secure, { ...noAuthority, isInsecure: true }, /to check/],
     ['of another authority', { ...secure, ca: 'cd'.repeat(32) }, {}, /SHA-256 cdcd/],
     ['without TLS', plain, noAuthority, /only with --insecure/],
-    ['without TLS, if it can check one', plain, { isInsecure: true }, /without TLS/],
-    ['without TLS on this machine, if it can check one', loopback, {}, /without TLS/],
+    ['without TLS, if it can check one', plain, { isInsecure: true }, /does not use TLS/],
+    ['without TLS on this machine, if it can check one', loopback, {}, /does not use TLS/],
     ['for which it has no token', secure, { hasToken: () => false }, /no token/],
     ['with another protocol', { ...secure, protocol: PROTOCOL + 1 }, {}, /same version/],
   ])('does not join a coordinator %s', (_which, announcement, credentials, why) => {
