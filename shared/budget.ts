@@ -1,7 +1,7 @@
-/** A number of units that refill over time. */
+/** A budget of units, which refills over time. */
 export interface Budget {
   readonly left: number;
-  /** When `left` was counted, in milliseconds. */
+  /** When `left` was computed, in milliseconds. */
   readonly at: number;
 }
 
@@ -15,7 +15,7 @@ export function fullBudget({ max }: BudgetLimits, now: number): Budget {
   return { left: max, at: now };
 }
 
-/** The budget after one unit was taken from it; undefined if it is used up. */
+/** The budget after spending one unit; undefined if not even one is left. */
 export function spendOne(
   { left, at }: Budget,
   { max, perSecond }: BudgetLimits,

@@ -4,11 +4,11 @@ import {
   SUSPENSION_MILLISECONDS,
 } from './limits.ts';
 
-/** Time and timers, passed in so that a simulated cluster can have its own. */
+/** Time and timers, passed as a parameter so that a simulated cluster can supply its own. */
 export interface Clock {
   /**
-   * Milliseconds during which this process was able to run. The value never decreases, and stands
-   * still while the process is suspended.
+   * Milliseconds during which this process was able to run. The value never decreases, and does not
+   * advance while the process is suspended.
    */
   readonly now: () => number;
   /**
@@ -39,8 +39,8 @@ export class AwakeClock {
   #lookedAt: number;
   #skipped = 0;
   /**
-   * The processor time when it was last read. It is read less often than the clock, because that is
-   * slower.
+   * The processor time as last read. Reading it is slower than reading the clock, so it is read
+   * less often.
    */
   #used: number;
   #usedAt: number;

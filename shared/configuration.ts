@@ -3,8 +3,8 @@ import * as limits from './limits.ts';
 import { shortDigest } from './printable.ts';
 
 /**
- * The configuration: everything that the bytes of a run depend on, and nothing else. Ports, paths
- * and the number of workers are launch settings.
+ * The configuration: everything that a run's bytes depend on, and nothing else. Ports, paths and
+ * the number of workers are launch settings.
  */
 const fields = {
   /** SHA-256 of the dataset (shared/dataset/dataset.ts). */
@@ -93,7 +93,7 @@ export function configurationRecord(configuration: Configuration): Configuration
 
 /**
  * The settings with their display names. Only one of epochs and steps is included: the one that
- * sets the length of the run.
+ * sets the run's length.
  */
 export function shownSettings(
   record: Omit<ConfigurationRecord, 'dataset' | 'model'>,
@@ -127,7 +127,7 @@ export function canonicalConfiguration(configuration: Configuration): string {
 }
 
 /**
- * The canonical text without the length of the run. Two runs with the same recipe compute identical
+ * The canonical text without the run's length. Two runs with the same recipe compute identical
  * steps up to the end of the shorter run.
  */
 export function canonicalRecipe(configuration: Configuration): string {

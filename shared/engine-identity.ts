@@ -6,14 +6,14 @@ export type EngineKind = (typeof engineKinds)[number];
 
 const text = foreignText(200);
 
-/** The identity of an engine, on the wire, in run.json, and in errors about a different engine. */
+/** An engine's identity, for the wire, for run.json and for errors about a different engine. */
 export const engineIdentity = z.strictObject({
   kind: z.enum(engineKinds),
   /** The library and its version: "TensorFlow 2.21.0 (tfjs-node-gpu 4.22.0)". */
   library: text,
   /** "cpu", or "cuda:0 NVIDIA H100". */
   device: text,
-  /** The processor model, because the bytes depend on it. */
+  /** The processor model, on which the bytes depend. */
   processor: text,
   threads: z.int().min(0).max(1024),
 });

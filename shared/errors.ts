@@ -1,9 +1,9 @@
 /**
  * Every error code, each with one meaning:
  *
- * - `exit`: the exit code of a process that fails with it
- * - `close`: the WebSocket close code with which a coordinator or a worker reports it to its peer,
- *   if any
+ * - `exit`: the exit code of a process that fails with this error
+ * - `close`: the WebSocket close code with which a coordinator or a worker reports the error to its
+ *   peer, if any
  * - `retry`: whether a worker may dial again
  * - `meaning`: one sentence for --help and the documentation
  */
@@ -199,7 +199,9 @@ export const errorTable = {
 
 export type ErrorCode = keyof typeof errorTable;
 
-/** Whether a signal or the parent process asked the process to end, so that nothing failed. */
+/**
+ * Whether a signal or the end of the parent process stopped the process, as opposed to a failure.
+ */
 export function isOrderedEnd(code: ErrorCode): boolean {
   return code === 'HUNG_UP' || code === 'INTERRUPTED' || code === 'TERMINATED';
 }

@@ -1,8 +1,8 @@
 /**
- * Every limit of the cluster. The last word of a name is the unit; a name without a unit is a
- * count. Options declare their own ranges (cli/options/option-table.ts), bin/owner.mjs declares
- * what locks need before anything is built, and shared/wire/announcement-limits.ts declares the
- * limits of announcements. An error about a limit contains its name, its value,
+ * All of the cluster's limits. The last word of a name is the unit; a name without a unit is a
+ * count. Options declare their own ranges (cli/options/option-table.ts), bin/owner.mjs declares the
+ * limits of locks (it runs before anything is built), and shared/wire/announcement-limits.ts
+ * declares the limits of announcements. An error about a limit contains the limit's name and value,
  * and the flag that changes it, if there is one.
  */
 
@@ -25,7 +25,7 @@ export const MAX_RUN_DESCRIPTION_BYTES = 64 * 1024;
 export const MAX_REQUEST_HEADER_BYTES = 8 * 1024;
 /** Maximum size of the body of a coordinator's challenge. */
 export const MAX_CHALLENGE_TEXT_BYTES = 1024;
-/** Size of the pieces in which a dataset is sent. */
+/** A dataset is sent in pieces of this size. */
 export const DATA_PIECE_BYTES = 1024 ** 2;
 /** Maximum length of the name of a run or a worker. */
 export const MAX_NAME_CHARACTERS = 64;
@@ -39,7 +39,7 @@ export const MAX_EVALUATION_CHUNKS = 65_536;
 export const EVALUATION_CHUNK_ROWS = 500;
 /**
  * Number of requests that a worker makes for a dataset before it gives up on a download that keeps
- * breaking off.
+ * failing.
  */
 export const MAX_DATA_REQUESTS = 32;
 /**
@@ -50,8 +50,8 @@ export const MAX_SMALL_MESSAGES = 256;
 /** Rate at which the allowance of MAX_SMALL_MESSAGES refills. */
 export const SMALL_MESSAGES_PER_SECOND = 16;
 /**
- * Maximum number of unprocessed messages from the coordinator that a worker queues. An honest
- * coordinator waits for results.
+ * Maximum number of unprocessed messages from the coordinator that a worker queues. A correct
+ * coordinator never sends so many, because it waits for results.
  */
 export const MAX_WAITING_MESSAGES = 1024;
 /** Maximum number of unprocessed messages with weights that a worker queues. */
@@ -63,7 +63,7 @@ export const RESULT_FRAMES = 4;
  * the same time.
  */
 export const SHARED_MEMORY_BUFFERS = 4;
-/** Maximum size of the file behind a shared memory. */
+/** Maximum size of the file that backs a shared memory. */
 export const MAX_SHARED_MEMORY_BYTES = 64 * 1024 ** 2;
 
 // Connections.
@@ -74,33 +74,36 @@ export const MAX_WORKERS = 256;
  * machines that fetch the dataset.
  */
 export const MAX_CONNECTIONS = MAX_WORKERS + 32;
-/** Worker connections that one address may open in quick succession: more than a run has. */
+/**
+ * Worker connections that one address may open in quick succession: more than a run has workers.
+ */
 export const MAX_UPGRADES_PER_ADDRESS = 300;
-/** How fast that allowance refills. A connection that floods costs about 8 ms of CPU time. */
+/** How fast that allowance refills. Each connection of a flood costs about 8 ms of CPU time. */
 export const UPGRADES_PER_SECOND = 4;
-/** Addresses whose allowance is remembered; only peers that know the token take one. */
+/** Addresses whose allowance is remembered; only peers that know the token take up an entry. */
 export const MAX_ADDRESSES_WITH_UPGRADES = 1024;
 /**
  * Maximum number of connections to a listener that have not made a valid request yet. At 10,000 new
- * connections a second, each keeps its place for a tenth of a second.
+ * connections per second, each keeps its place for a tenth of a second.
  */
 export const MAX_NEWCOMERS = 1024;
 /** Lower bound of MAX_NEWCOMERS in a process that may open only a few files. */
 export const MIN_NEWCOMERS = 16;
 /**
- * Number of connections that the system queues until they are accepted; a full queue delays a peer
- * by a second.
+ * Number of connections that the system queues until they are accepted; a full queue delays further
+ * peers by a second.
  */
 export const LISTEN_BACKLOG = 4096;
 /**
- * Maximum number of pairs of address and reason for which the coordinator logs refused connections
+ * Maximum number of address and reason pairs for which the coordinator logs refused connections
  * separately.
  */
 export const MAX_REFUSED_ADDRESSES = 64;
 /** Interval between two log lines about refused connections from one address. */
 export const REFUSAL_INTERVAL_MILLISECONDS = 60_000;
 /**
- * Delay before a failed TLS handshake is logged: the peer may have wanted only the certificates.
+ * Delay before a failed TLS handshake is logged: the peer may have wanted only to read the
+ * certificates.
  */
 export const HANDSHAKE_DOUBT_MILLISECONDS = 5_000;
 /** Time limit for a new connection to prove that it knows the token, TLS handshake included. */
@@ -143,7 +146,7 @@ export const STDIN_RETRY_MILLISECONDS = 20;
 export const MAX_PEM_FILE_BYTES = 1024 ** 2;
 /** Maximum number of certificates in a coordinator's chain. */
 export const MAX_CHAIN_CERTIFICATES = 16;
-/** Default of --days: the lifetime of a certificate. */
+/** Lifetime of a certificate without --days. */
 export const DEFAULT_CERTIFICATE_DAYS = 365;
 /** Maximum lifetime of a certificate. */
 export const MAX_CERTIFICATE_DAYS = 3650;
@@ -170,9 +173,9 @@ export const MAX_CLASSES = 256;
 /** Maximum number of pixels in a dataset image. */
 export const MAX_INPUTS = 65_536;
 /**
- * Maximum number of shards in one TensorFlow graph. More shards would save little time, because a
- * call's overhead is already small compared with sixteen shards, but the gradients of all of them
- * would be in memory together.
+ * Maximum number of shards in one TensorFlow graph. More shards would save little time, because the
+ * overhead of a call is already small compared with the time for sixteen shards, but they would
+ * need more memory for their gradients.
  */
 export const MAX_GRAPH_SHARDS = 16;
 /** Checkpoint interval without --checkpoint-every. */
@@ -185,11 +188,11 @@ export const MAX_KEPT_CHECKPOINTS = 10_000;
 export const GRADIENT_NORM_MILLISECONDS = 250;
 
 // Scheduling of workers.
-/** Default of --rdzv-timeout: how long to wait for workers. */
+/** How long to wait for workers without --rdzv-timeout. */
 export const DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS = 600;
 /** Time limit for a worker to load the data and build its engine. */
 export const DEFAULT_PREPARE_LIMIT_MILLISECONDS = 300_000;
-/** Longest time to prepare that a worker may request. */
+/** Longest preparation time that a worker may request. */
 export const MAX_PREPARE_LIMIT_MILLISECONDS = 1_800_000;
 /**
  * How long a worker may prepare before it must give up its place in a full run to another worker.
@@ -215,9 +218,9 @@ export const CLAIM_LIMIT_MILLISECONDS = 60_000;
  * subtracts a tenth.
  */
 export const MAX_FAILURES = 3;
-/** How long a worker that was set aside does not get any parts. */
+/** How long a worker that was set aside gets no parts. */
 export const SET_ASIDE_MILLISECONDS = 30_000;
-/** How long a measured speed of a worker remains valid. */
+/** How long a worker's measured speed remains valid. */
 export const PACE_MEMORY_MILLISECONDS = 10_000;
 /**
  * Number of steps between two reviews of the assignment, which adapt it to workers whose speed has
@@ -237,7 +240,7 @@ export const MAX_SUSPECTS = 64;
 export const TICK_MILLISECONDS = 50;
 
 // A run's files and their readers.
-/** Maximum size of a file without tensors that is read whole, such as run.json. */
+/** Maximum size of a file without tensors that is read as a whole, such as run.json. */
 export const MAX_RUN_FILE_BYTES = 16 * 1024 ** 2;
 /** Maximum size of a line of metrics.jsonl; real lines have about 300 bytes. */
 export const MAX_METRICS_LINE_BYTES = 4096;
@@ -246,7 +249,7 @@ export const MAX_METRICS_LINE_BYTES = 4096;
  * fits.
  */
 export const MAX_JSON_LINE_BYTES = 1024 ** 2;
-/** Size of the pieces in which a file of lines is read. */
+/** A file of lines is read in pieces of this size. */
 export const LINE_PIECE_BYTES = 64 * 1024;
 /** Size of the tail of events.jsonl from which a resuming coordinator shows events. */
 export const EVENTS_TAIL_BYTES = 8 * 1024 ** 2;
@@ -265,14 +268,15 @@ export const DISK_RETRY_MILLISECONDS = 3_000;
 /** Maximum number of events about one worker per EVENT_INTERVAL_MILLISECONDS. */
 export const MAX_INTERVAL_EVENTS_OF_ONE = 64;
 /**
- * Maximum number of events about all workers in one interval: 256 workers may join and leave twice.
+ * Maximum number of events about all workers in one interval: enough for 256 workers to join and
+ * leave twice.
  */
 export const MAX_INTERVAL_EVENTS = 2048;
 /** Length of the interval for the limits on events. */
 export const EVENT_INTERVAL_MILLISECONDS = 60_000;
 /**
- * Maximum size of the file that grows by one byte with each renewal of a run's lock; it is then
- * recreated.
+ * Maximum size of the file that grows by one byte with each renewal of a run's lock; the file is
+ * then recreated.
  */
 export const MAX_RENEWALS_BYTES = 4096;
 /** Run ids tried for the same second before giving up. */
@@ -303,7 +307,7 @@ export const MAX_DATASET_CACHE_BYTES = 4 * 1024 ** 3;
 export const PIPE_LIMIT_MILLISECONDS = 30_000;
 /** Interval between two reads of a pipe while it has no data. */
 export const PIPE_POLL_MILLISECONDS = 10;
-/** Free space that a temporary folder needs: more than the largest TensorFlow graph takes. */
+/** Free space that a temporary folder needs: more than the size of the largest TensorFlow graph. */
 export const TEMPORARY_TRIAL_BYTES = 1024 ** 2;
 
 // Memory and processes.
@@ -323,7 +327,7 @@ export const MEMORIES_OF_A_WORKER = 4;
  * program.
  */
 export const MIN_OPEN_FILES = 256;
-/** Number of pipes and sockets per worker, in the process that has most of them. */
+/** Number of pipes and sockets per worker, in the process that has the most. */
 export const FILES_OF_A_WORKER = 4;
 /** Number of workers that `local` starts without -n. */
 export const DEFAULT_WORKERS = 2;
@@ -345,7 +349,7 @@ export const STABLE_MILLISECONDS = 10_000;
 export const MAX_FAILED_STARTS = 3;
 /** Number of recent output lines that are shown when a process of `local` fails. */
 export const MAX_REMEMBERED_LINES = 20;
-/** Time limit for a process to exit by itself after its parent has exited. */
+/** Time limit for a process to exit on its own after its parent has exited. */
 export const ORPHAN_LIMIT_MILLISECONDS = 2_000;
 /** Interval between two readings of the clock in an idle process. */
 export const CLOCK_LOOK_MILLISECONDS = 500;
@@ -444,13 +448,13 @@ export const MAX_SHOWN_MISTAKES = 48;
 export const PAST_PAUSE_RATIO = 4;
 /** Maximum number of pages that are open at the same time. */
 export const MAX_PAGES = 256;
-/** Size of the updates queued for a page above which its connection is closed. */
+/** Maximum size of the updates queued for a page, above which its connection is closed. */
 export const MAX_PAGE_QUEUE_BYTES = 1024 ** 2;
 /** Shortest interval between two updates to a page. */
 export const PAGE_UPDATE_MILLISECONDS = 200;
 /**
- * How much each open page adds to the interval between two updates, from the shortest to the
- * longest.
+ * Share of each open page in the interval between two updates, which lies between the shortest and
+ * the longest interval.
  */
 export const PAGE_COST_MILLISECONDS = 4;
 /** Longest interval between two updates to a page. */
@@ -470,8 +474,8 @@ export const MAX_HTTP_LINGER_SECONDS = 3_600;
 /** Maximum number of points in a training curve, each the mean over equally many steps. */
 export const MAX_DRAWN_POINTS = 512;
 /**
- * Maximum number of evaluations in a curve and in summary.json: evenly chosen, always including the
- * last.
+ * Maximum number of evaluations in a curve and in summary.json: they are evenly spaced and always
+ * include the last.
  */
 export const MAX_DRAWN_EVALUATIONS = 256;
 /** Maximum number of classes for which a confusion matrix shows its counts. */

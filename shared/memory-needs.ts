@@ -23,16 +23,16 @@ interface Copies {
   /** Copies of one shard's inputs and of its activations. */
   readonly inputs: number;
   readonly activations: number;
-  /** Copies of the parameters, per shard that is computed together with others. */
+  /** Copies of the parameters, for each of the shards that are computed together. */
   readonly parameters: number;
 }
 
 /**
- * The largest number of copies that an engine holds at a time. They are fitted to measurements of a
- * worker's peak memory (VmHWM): how much more it is than with `--hidden 8 --batch-size 32`. That
- * baseline includes the dataset and the library: 159 MiB with wasm, 468 MiB with tensorflow
- * (TensorFlow 2.21, one thread). The table is in MiB, for two steps on one processor. "D" stands
- * for --dropout 0.2, "x 8" for eight layers:
+ * The largest number of copies that an engine holds at a time, fitted to measurements of a worker's
+ * peak memory (VmHWM). The table shows by how many MiB two steps on one processor exceed the peak
+ * with `--hidden 8 --batch-size 32`, which includes the dataset and the library: 159 MiB with wasm,
+ * 468 MiB with tensorflow (TensorFlow 2.21, one thread). "D" stands for --dropout 0.2, "x 8" for
+ * eight layers:
  *
  *     --hidden    --batch-size  --virtual-shards     tensorflow  wasm
  *     8                 65,536                 1           1017

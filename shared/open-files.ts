@@ -29,9 +29,9 @@ function openFilesLimit(): number | undefined {
 }
 
 /**
- * How many connections that are not admitted yet a listener accepts. A process has at most two
- * listeners, so half of the files that it may open beyond its own remain for workers, pages and
- * files.
+ * How many connections may wait for admission at one listener. A process has at most two listeners,
+ * so at least half of the files that it may open in addition to its own remain for workers, pages
+ * and files.
  */
 export function newcomerPlaces(limit: number | undefined = openFilesLimit()): number {
   if (limit === undefined) return MAX_NEWCOMERS;

@@ -2,7 +2,10 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** The checkout or the installed package: the first folder upwards that has a package.json. */
+/**
+ * The root of the checkout or of the installed package: the nearest folder above this file that
+ * contains a package.json.
+ */
 export const packageRoot: string = findPackageRoot(dirname(fileURLToPath(import.meta.url)));
 
 function findPackageRoot(start: string): string {

@@ -4,13 +4,16 @@
  * characters, and lone surrogates.
  */
 const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
-/** The same for JSON, in which a line break is always white space between values. */
+/**
+ * The same characters except line feeds, for JSON, in which a line feed is always white space
+ * between values.
+ */
 const UNPRINTABLE_IN_JSON =
   /[^\P{Cc}\n]|[\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/gu;
 
 /**
- * `text` with these characters escaped as `\u{1b}`. Printable text does not change, so the function
- * is idempotent.
+ * `text` with unprintable characters escaped, as in `\u{1b}`. Printable text does not change, so
+ * the function is idempotent.
  */
 export function printable(text: string): string {
   return text.replace(
@@ -20,8 +23,8 @@ export function printable(text: string): string {
 }
 
 /**
- * Equivalent JSON text with these characters escaped as JSON does it: `\u001b`. Line breaks are
- * kept.
+ * Equivalent JSON text with unprintable characters escaped in JSON's way, as in `\u001b`. Line
+ * breaks are kept.
  */
 export function printableJson(json: string): string {
   return json.replace(UNPRINTABLE_IN_JSON, (character) =>
@@ -32,7 +35,7 @@ export function printableJson(json: string): string {
 }
 
 /**
- * `text` with each of these characters replaced by U+FFFD. The result is never longer, and can be
+ * `text` with each unprintable character replaced by U+FFFD. The result is never longer, and can be
  * used as a name.
  */
 export function visible(text: string): string {
@@ -42,7 +45,8 @@ export function visible(text: string): string {
 /** `value` as JSON, with `visible` applied to its strings. */
 export function visibleJson(value: unknown): string {
   const json = JSON.stringify(value);
-  // Such characters are rare, and examining each string takes longer than formatting all of them.
+  // Unprintable characters are rare, and examining each string takes longer than formatting all of
+  // them.
   if (!/\\[bfnrtu]|[\p{Cf}\p{Cc}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u.test(json))
     return json;
   return JSON.stringify(value, (_key, each: unknown) =>
@@ -54,7 +58,7 @@ function jsonEscape(unit: number): string {
   return `\\u${unit.toString(16).padStart(4, '0')}`;
 }
 
-/** The first digits of a SHA-256, which are enough to tell two of them apart in a message. */
+/** The first digits of a SHA-256, which are enough to tell two digests apart in a message. */
 export function shortDigest(digest: string): string {
   return digest.slice(0, 16);
 }

@@ -3,7 +3,7 @@ import { runInNewContext } from 'node:vm';
 import { MAX_GARBAGE_BYTES } from './limits.ts';
 
 /**
- * Bytecode that a function executes before V8 considers optimizing it, in bytes; V8's default is
+ * Bytes of bytecode that a function executes before V8 considers optimizing it. V8's default is
  * several times larger.
  */
 const INTERRUPT_BUDGET_BYTES = 10_000;
@@ -12,9 +12,9 @@ const INTERRUPT_BUDGET_BYTES = 10_000;
  * Configures V8 for a process whose steps take a millisecond. Call it before anything else.
  *
  * Every message allocates half a megabyte outside V8's heap. V8 mistakes this for a quickly growing
- * heap and marks it again and again, on threads that the engines need, which costs a fifth of a
- * step. The heap itself is small, so it is marked in one go instead: in `collectGarbage`, or after
- * it has grown considerably.
+ * heap and marks the heap again and again, on threads that the engines need, which costs a fifth of
+ * a step. The heap itself is small, so it is marked in one go instead: in `collectGarbage`, or
+ * after it has grown considerably.
  *
  * A step calls each function only a few times. With the default budget, half of the functions are
  * still not optimized after five thousand steps, and compiler threads take a tenth of each step.

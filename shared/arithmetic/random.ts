@@ -36,8 +36,8 @@ export function purposeWord(purpose: number, layer: number): number {
 }
 
 /**
- * The order in which an epoch (from 1) visits the samples: a permutation of 0 .. samples - 1.
- * Fisher-Yates from the last index down: element i is swapped with an element drawn from 0 .. i.
+ * The order in which an epoch (counted from 1) visits the samples: a permutation of 0 .. samples -
+ * 1. Fisher-Yates from the last index down: element i is swapped with an element drawn from 0 .. i.
  */
 export function epochOrder(seed: number, epoch: number, samples: number): Uint32Array {
   const order = new Uint32Array(samples);
@@ -99,7 +99,7 @@ export function maskRow(out: Float32Array, key: MaskKey, rate: number): void {
   }
 }
 
-/** The words of one stream, from block 0 at position 0. */
+/** Returns the words of one stream one by one, starting with block 0 at position 0. */
 function wordStream(seed: number, stepOrEpoch: number, last: number): () => number {
   const { low, high } = seedWords(seed);
   const words = new Uint32Array(4);
@@ -118,7 +118,7 @@ function draw(nextWord: () => number, n: number): number {
   const limit = Math.floor(WORDS / n) * n;
   for (;;) {
     const word = nextWord();
-    // This is word % n by a float64 division: exact for 32-bit words, and several times faster.
+    // This is word % n, computed by a float64 division: exact for 32-bit words and much faster.
     if (word < limit) return word - Math.floor(word / n) * n;
   }
 }

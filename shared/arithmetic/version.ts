@@ -1,5 +1,5 @@
 /**
- * The version of the arithmetic. It increases with every change that makes the same configuration
- * produce different bytes.
+ * The version of the arithmetic. Every change that makes the same configuration produce different
+ * bytes increments it.
  */
 export const ARITHMETIC = 1;

@@ -23,9 +23,9 @@ interface KnownLabels {
 }
 
 /**
- * Known datasets by the SHA-256 of their two label files, train then test, with headers. The labels
- * identify a dataset: no other has these 70,000 labels in this order. (The published MD5 sums of
- * the files are: MNIST a25bea73... and 27ae3e4e...; Fashion-MNIST, gzipped,
+ * Known datasets, by the SHA-256 of their two label files (train, then test, headers included). The
+ * labels identify a dataset: no other has these 70,000 labels in this order. (The published MD5
+ * sums of the files are: MNIST a25bea73... and 27ae3e4e...; Fashion-MNIST, gzipped,
  * 25c81989df183df01b3e8a0aad5dffbe and bb300cfdad3c16e7a12a480ee83cd310.)
  */
 const knownLabels: Readonly<Record<string, KnownLabels>> = {
@@ -51,7 +51,8 @@ export function knownClassNames(labelsDigest: string): {
 }
 
 /**
- * Parses a labels.txt: 2 to 256 distinct printable names, one per line. Throws DATA, naming `file`.
+ * Parses a labels.txt: 2 to 256 distinct printable names, one per line. Throws a DATA error that
+ * names `file`.
  */
 export function parseClassNames(text: string, file: string): string[] {
   const lines = text.split(/\r\n|\r|\n/);

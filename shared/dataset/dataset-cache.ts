@@ -9,9 +9,10 @@ import { systemCode } from '../disk/system-error.ts';
 import { diskError, writeWhole } from '../disk/whole-file.ts';
 
 /**
- * Datasets fetched from coordinators, one file each, named by SHA-256. A file's access time records
- * its last use. When the files together exceed the limit, the least recently used are removed
- * first. A dataset in use is in memory, so removing its file does not affect its users.
+ * The folder for datasets fetched from coordinators, one file per dataset, named by its SHA-256. A
+ * file's access time records its last use. When the files together exceed the limit, the least
+ * recently used are removed first. A dataset in use is in memory, so removing its file has no
+ * effect on a process that uses it.
  */
 export function datasetCache(cache = cacheDirectory()): string {
   return join(cache, 'datasets');
@@ -86,11 +87,11 @@ export async function storeDataset(
   await writeWhole(path, bytes);
 }
 
-/** The names of datasets, and of temporary files that a crash left behind. */
+/** Matches the names of datasets and of temporary files that a crash left behind. */
 const NAME = /^(?:([0-9a-f]{64})|\.[0-9a-f]{64}\.[0-9a-f]+\.tmp)$/;
 
 /**
- * Removes the least recently used files until all files but that of `digest` take up at most
+ * Removes the least recently used files until all files except that of `digest` total at most
  * `maxBytes`.
  */
 async function evict(folder: string, digest: string, maxBytes: number): Promise<void> {
@@ -98,7 +99,7 @@ async function evict(folder: string, digest: string, maxBytes: number): Promise<
   for await (const { name } of await opendir(folder)) {
     const path = join(folder, name);
     if (!NAME.test(name) || name === digest) continue;
-    // Another process may have removed it in the meantime.
+    // Another process may have removed the file in the meantime.
     const stat = await lstatIfThere(path);
     if (stat?.isFile() === true) files.push({ path, size: stat.size, used: stat.atimeMs });
   }
@@ -115,13 +116,13 @@ async function markUsed(path: string): Promise<void> {
   try {
     await utimes(path, new Date(), (await lstat(path)).mtime);
   } catch {
-    // The cache belongs to another user, or the file was removed. The dataset is usable all the
-    // same.
+    // The cache belongs to another user, or the file was removed. Either way, the dataset is
+    // usable.
   }
 }
 
 function pathOf(digest: string, cache: string): string {
-  // The digest may come from a peer, so it must not lead out of the folder.
+  // The digest may come from a peer, so the path must not be able to leave the folder.
   if (!/^[0-9a-f]{64}$/.test(digest))
     throw new ClusterError('DATA', `${JSON.stringify(digest)} is not a SHA-256`);
   return join(datasetCache(cache), digest);

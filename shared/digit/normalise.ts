@@ -13,8 +13,9 @@ export interface Picture {
  * 20 x 20 pixels; each pixel is the mean of the area that it covers. The result is shifted by whole
  * pixels until its centre of mass is as close to the middle as the edges of the image allow. Images
  * of other sizes are treated in proportion. (In MNIST, the longer side has 20 pixels, and the mean
- * centre of mass is at pixel 14.0, 14.0, counted from 0.) A thin pen's lines, gray after scaling,
- * are made as dark as MNIST's lines. A drawing without ink yields an empty image.
+ * centre of mass is at pixel 14.0, 14.0, counted from 0.) Lines drawn with a thin pen are gray
+ * after scaling, so they are darkened to match MNIST's. A drawing without ink yields an empty
+ * image.
  */
 export function normalise(drawing: Picture, rows: number, columns: number): Picture {
   const pixels = new Float32Array(rows * columns);
@@ -85,7 +86,7 @@ function shrink(
   maxColumns: number,
 ): Picture {
   const [height, width] = [(box.bottom - box.top) * scale, (box.right - box.left) * scale];
-  // Rounding errors must not add a row.
+  // A rounding error must not add a row or a column.
   const rows = Math.min(maxRows, Math.ceil(height - 1e-9));
   const columns = Math.min(maxColumns, Math.ceil(width - 1e-9));
   const pixels = new Float32Array(rows * columns);
@@ -101,7 +102,7 @@ function shrink(
 }
 
 /**
- * Mean ink in the square of side `side` at (top, left); pixels that it covers only in part count in
+ * Mean ink in the square of side `side` at (top, left). Pixels that it covers only partly count in
  * proportion.
  */
 function mean({ rows, columns, pixels }: Picture, top: number, left: number, side: number): number {

@@ -16,14 +16,15 @@ const SIGNATURE = Buffer.from('89504e470d0a1a0a', 'hex');
 /** Size of the signature and IHDR, the first chunk. */
 const HEAD_BYTES = 33;
 /**
- * Bytes of a chunk before its data (length and name), and the same with the checksum after its
- * data.
+ * Bytes of a chunk before its data (length and name), and all its bytes without the data (the
+ * checksum included).
  */
 const [CHUNK_HEAD_BYTES, CHUNK_BYTES] = [8, 12];
 
 /**
  * Reads a PNG of any kind: gray, colour or palette, 1 to 16 bits, with or without alpha. The size
- * that it claims is checked before anything is unpacked. Rejects with IMAGE, naming the file.
+ * that the header declares is checked before anything is unpacked. Rejects with an IMAGE error that
+ * names the file.
  */
 export async function readPng(path: string): Promise<Rgba> {
   const file = await readFile(path);
@@ -48,7 +49,7 @@ async function readFile(path: string): Promise<Buffer> {
   }
 }
 
-/** What the header of a file claims. */
+/** The size and the format that a file's header declares. */
 interface Head {
   readonly rows: number;
   readonly columns: number;
@@ -98,7 +99,7 @@ function readChunks(file: Buffer): { end: number; packed: Buffer } {
 }
 
 /**
- * Whether the data unpacks to exactly the claimed number of bytes. Without this check, pngjs would
+ * Whether the data unpacks to exactly the declared number of bytes. Without this check, pngjs would
  * fill missing data with arbitrary memory and unpack interlaced data without a limit. Throws zlib's
  * errors.
  */
@@ -107,7 +108,7 @@ function isWhole(packed: Buffer, head: Head): boolean {
   return inflateSync(packed, { maxOutputLength: bytes }).length === bytes;
 }
 
-/** Unpacked size: the rows of all passes, with one more byte before each row. */
+/** Unpacked size: the rows of all passes, with one filter byte before each row. */
 function dataBytes({ rows, columns, bitsPerPixel, isInterlaced }: Head): number {
   const passes = isInterlaced ? ADAM7 : [[0, 0, 1, 1] as const];
   return passes.reduce((sum, [firstRow, firstColumn, down, across]) => {

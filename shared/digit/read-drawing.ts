@@ -18,8 +18,9 @@ type Colour = readonly [red: number, green: number, blue: number];
 
 /**
  * The drawing in an image, dark on light or light on dark: 0 is paper, 1 is the strongest ink. The
- * median colour of the border is paper; the colour farthest from it is ink. A pixel's value is its
- * position between the two. Slightly uneven paper counts as paper. Undefined if nothing is visible.
+ * median colour of the border is taken to be paper, and the colour farthest from it to be ink. A
+ * pixel's value is its position between the two. Slightly uneven paper counts as paper. Undefined
+ * if nothing is visible.
  */
 export function drawingOf({ rows, columns, bytes }: Rgba): Picture | undefined {
   const colours = onPaper(bytes);
@@ -39,8 +40,8 @@ export function drawingOf({ rows, columns, bytes }: Rgba): Picture | undefined {
 }
 
 /**
- * The colours, [pixels, 3], on white paper, or on black paper if the drawing has more contrast
- * there.
+ * Blends the image onto white paper, or onto black paper if the contrast is higher there. Returns
+ * the colours, [pixels, 3].
  */
 function onPaper(bytes: Uint8Array): Uint8ClampedArray {
   const colours = new Uint8ClampedArray((bytes.length / 4) * CHANNELS);
@@ -64,8 +65,9 @@ function contrast(bytes: Uint8Array, gray: number): number {
 }
 
 /**
- * One value per pixel: 0 for the colour of the paper, 1 for the colour farthest from it, negative
- * for colours on the other side of the paper's. Undefined if all colours are near the paper's.
+ * One value per pixel: 0 for the paper's colour, 1 for the colour farthest from it, negative for
+ * colours that differ from the paper's in the opposite direction. Undefined if all colours are near
+ * the paper's.
  */
 function shareOfInk(colours: Uint8ClampedArray, paper: Colour): Float32Array | undefined {
   let [farthest, most] = [0, 0];

@@ -8,7 +8,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** The user of this process; tests pass a different one. */
 interface User {
-  /** Throws if neither HOME nor the user database has one. */
+  /** Throws if neither HOME nor the user database contains a home folder. */
   readonly home: () => string;
   readonly id: number;
   readonly temporary: string;
@@ -17,8 +17,8 @@ interface User {
 /**
  * The folder for files that several checkouts share: MNIST_DIST_CACHE, else a folder in
  * XDG_CACHE_HOME or the user's home. A container platform may run a process as a user without
- * either; the cache is then a private folder in TMPDIR. Throws DISK if another user owns that
- * folder, because tokens are stored in it.
+ * either; the cache is then a private folder in TMPDIR. Throws a DISK error if another user owns
+ * that folder or can write to it, because tokens are stored in it.
  */
 export function cacheDirectory(
   environment: Environment = process.env,

@@ -16,14 +16,14 @@ import { systemCode } from './system-error.ts';
 /**
  * The file system as a run directory uses it. Every method rejects with the system's error,
  * including Node's code for it. If the last component of a path is a link, or is neither a file nor
- * a folder, a method that would follow it rejects with DATA (regular-file.ts). Nothing is sure to
- * survive a power cut until it is synced: bytes need a sync of their file, and names need a sync of
- * their directory.
+ * a folder, a method that would follow it rejects with DATA (regular-file.ts). Only synced data is
+ * guaranteed to survive a power cut: syncing a file covers its bytes, and syncing a directory
+ * covers the names in it.
  */
 export interface Disk {
   /**
-   * Reads a whole file. Rejects with LIMIT if it exceeds the limit, by default the one for small
-   * files.
+   * Reads a whole file. Rejects with LIMIT if the file exceeds the limit, which by default is the
+   * one for small files.
    */
   read(path: string, limit?: ReadLimit): Promise<Uint8Array>;
   /** Reads `length` bytes of a file from offset `at`, or fewer at the end of the file. */
@@ -37,7 +37,7 @@ export interface Disk {
    * link or a file.
    */
   isFolder(path: string): Promise<boolean>;
-  /** The number of a file or folder in its file system. A copy has a different one. */
+  /** The inode number of a file or folder. A copy has a different number. */
   inode(path: string): Promise<string>;
   /** The names in a directory. */
   list(path: string): Promise<string[]>;
@@ -78,7 +78,7 @@ export interface DiskFile {
   write(bytes: Uint8Array): Promise<number>;
   /** Like `write`, but synchronous. */
   writeNow(bytes: Uint8Array): number;
-  /** Syncs the bytes. After a failure it is unknown which of them survive a power cut. */
+  /** Syncs the bytes. After a failure, it is unknown which bytes would survive a power cut. */
   sync(): Promise<void>;
   close(): Promise<void>;
 }

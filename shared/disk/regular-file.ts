@@ -25,9 +25,9 @@ export interface ReadLimit {
   readonly bytes: number;
 }
 
-/** For a file in a run directory that is read whole and has no tensors. */
+/** The limit for a file in a run directory that is read as a whole and contains no tensors. */
 export const runFileLimit: ReadLimit = { name: 'MAX_RUN_FILE_BYTES', bytes: MAX_RUN_FILE_BYTES };
-/** For a model or a checkpoint. */
+/** The limit for a model or a checkpoint. */
 export const tensorFileLimit: ReadLimit = {
   name: 'MAX_MODEL_FILE_BYTES',
   bytes: MAX_MODEL_FILE_BYTES,
@@ -85,7 +85,8 @@ export function readEntryNow(path: string, limit = runFileLimit): Buffer {
 
 /**
  * Yields the bytes of an entry from offset `start`, piece by piece. Only one piece is in memory at
- * a time; it is valid until the next one is read. Throws what `openEntry` rejects with.
+ * a time; it is valid until the next one is read. Throws the same errors with which `openEntry`
+ * rejects.
  */
 export function* entryPieces(path: string, start = 0): Generator<Buffer> {
   const piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
@@ -117,8 +118,8 @@ export async function readNamed(path: string, limit: ReadLimit): Promise<Buffer>
 }
 
 /**
- * Reads a whole named file synchronously, and returns its stat as well. Reads even a pipe to its
- * end, within a time limit, because `--token-file <(command)` passes a pipe.
+ * Reads a whole named file synchronously, and returns its stat as well. A pipe is read to its end,
+ * within a time limit, because `--token-file <(command)` passes a pipe.
  */
 export function readNamedNow(
   path: string,

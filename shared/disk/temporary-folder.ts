@@ -4,7 +4,10 @@ import { join } from 'node:path';
 import { ClusterError, messageOf } from '../errors.ts';
 import { TEMPORARY_TRIAL_BYTES } from '../limits.ts';
 
-/** Creates a folder for temporary files, which the caller removes. Throws DISK. */
+/**
+ * Creates a folder for temporary files, which the caller must remove. Throws a DISK error if that
+ * fails.
+ */
 export function makeTemporaryFolder(name: string): string {
   try {
     return mkdtempSync(join(tmpdir(), `mnist-dist-${name}-`));
@@ -14,8 +17,8 @@ export function makeTemporaryFolder(name: string): string {
 }
 
 /**
- * Checks that temporary files can be written, with a trial file larger than any that a worker
- * writes. Throws DISK.
+ * Checks that temporary files can be written, using a trial file larger than any that a worker
+ * writes. Throws a DISK error if not.
  */
 export function checkTemporaryFolder(): void {
   const folder = makeTemporaryFolder('check');

@@ -5,9 +5,9 @@ import { systemDisk, type Disk, type DiskFile } from './disk.ts';
 import { isFull, systemCode } from './system-error.ts';
 
 /**
- * Writes a file atomically: to a temporary file in `staging` (by default the file's folder), then
- * sync, rename and directory sync. Readers of `path` see either the old bytes or the new ones, even
- * after a power cut. Rejects with DISK, naming the file.
+ * Writes a file atomically: writes a temporary file in `staging` (by default the file's folder),
+ * syncs it, renames it and syncs the directory. Readers of `path` see either the old bytes or the
+ * new ones, even after a power cut. Rejects with a DISK error that names the file.
  */
 export async function writeWhole(
   path: string,
@@ -29,7 +29,7 @@ export async function writeWhole(
     await disk.rename(temporary, path);
     await disk.syncDirectory(dirname(path));
   } catch (error) {
-    // A temporary file that is left behind does no harm; the error above is the one to report.
+    // A leftover temporary file does no harm, and the error above is the one to report.
     await disk.remove(temporary).catch(() => undefined);
     throw diskError(path, error);
   }
@@ -78,7 +78,7 @@ async function makeDirectory(path: string, disk: Disk): Promise<boolean> {
   try {
     return await makeIfNew(path, disk);
   } catch (error) {
-    // The parent exists but cannot be entered: it may be a broken link.
+    // The parent's name exists, but nothing can be created in it: it may be a broken link.
     throw diskError(path, error);
   }
 }
@@ -91,7 +91,7 @@ export async function syncNames(directory: string, isNew: boolean, disk: Disk): 
   try {
     await disk.syncDirectory(directory);
   } catch (error) {
-    // An existing directory that this user may not read was created by another user, long ago.
+    // If this user may not read an existing directory, another user created it long before.
     if (isNew || systemCode(error) !== 'EACCES') throw diskError(directory, error);
   }
 }

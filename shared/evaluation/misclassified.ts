@@ -5,7 +5,7 @@ export interface Misclassified {
   readonly index: number;
   readonly true: number;
   readonly predicted: number;
-  /** One per class, float32. */
+  /** One probability per class, float32. */
   readonly probabilities: readonly number[];
   readonly loss: number;
 }

@@ -2,17 +2,18 @@
 export interface ClassScore {
   /** Fraction of the samples predicted as this class that belong to it. */
   readonly precision: number;
-  /** Fraction of the samples of this class that are predicted as it. */
+  /** Fraction of the samples of this class that are predicted as this class. */
   readonly recall: number;
-  /** The harmonic mean of both: 2 hits / (predicted + support). */
+  /** The harmonic mean of precision and recall: 2 hits / (predicted + support). */
   readonly f1: number;
-  /** Samples of this class. */
+  /** Number of samples of this class. */
   readonly support: number;
 }
 
 /**
- * The scores of each class of a confusion matrix whose rows are the true classes. The ratio 0/0,
- * for a class without samples or predictions, counts as 0, which is also scikit-learn's default.
+ * The scores of each class, computed from a confusion matrix whose rows are the true classes. The
+ * ratio 0/0, for a class without samples or predictions, counts as 0, as it does by default in
+ * scikit-learn.
  */
 export function perClass(confusion: readonly (readonly number[])[]): ClassScore[] {
   return confusion.map((row, index) => {

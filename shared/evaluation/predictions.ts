@@ -1,8 +1,8 @@
 import { assert } from '../errors.ts';
 
 /**
- * The predictions for every sample, in sample order. Each row has the class (the argmax of the
- * logits), the loss, and one probability per class, all float32.
+ * The predictions for every sample, in sample order. Each row contains the predicted class (the
+ * argmax of the logits), the loss, and one probability per class, all as float32.
  */
 export interface Predictions {
   /** [samples, 2 + classes] */

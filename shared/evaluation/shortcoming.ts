@@ -13,7 +13,7 @@ interface Judged {
   readonly confusion: readonly (readonly number[])[];
 }
 
-/** Why a fully trained model is of little use. */
+/** A reason why a fully trained model is of little use. */
 export type Shortcoming =
   /** `guess` is the accuracy of always predicting the most frequent class. */
   | { readonly kind: 'guessing'; readonly guess: number }
@@ -21,8 +21,7 @@ export type Shortcoming =
   | { readonly kind: 'risen'; readonly from: number };
 
 /**
- * The shortcoming of a model; undefined if it has none. `firstLoss` is the loss at the first
- * evaluation.
+ * A model's shortcoming; undefined if it has none. `firstLoss` is the loss at the first evaluation.
  */
 export function shortcomingOf(
   judged: Judged,

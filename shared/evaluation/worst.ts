@@ -5,7 +5,7 @@ export function confidence({ probabilities, predicted }: Misclassified): number 
   return probabilities[predicted] ?? 0;
 }
 
-/** The `limit` most confident mistakes, in order of confidence, then of the index. */
+/** The `limit` most confident mistakes, sorted by confidence (highest first), then by index. */
 export function worst(wrong: readonly Misclassified[], limit: number): Misclassified[] {
   return wrong
     .toSorted((a, b) => confidence(b) - confidence(a) || a.index - b.index)

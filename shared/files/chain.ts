@@ -3,8 +3,8 @@ import { canonicalRecipe, type Configuration } from '../configuration.ts';
 import { ARITHMETIC } from '../arithmetic/version.ts';
 
 /**
- * The chain of a run: one SHA-256 per step over the results of that step. Two runs with the same
- * last link had the same loss, hits and weights at every step.
+ * A run's chain: one SHA-256 per step, over that step's results. Two runs with the same last link
+ * had the same loss, number of correct predictions and weights at every step.
  *
  *     link 0 = SHA-256(UTF-8 of "arithmetic 1\n" and the canonical recipe)
  *     link k = SHA-256(link k-1 (32 bytes) | u32 step | u32 samples | float32 loss | u32 correct
@@ -25,7 +25,7 @@ export interface ChainedStep {
 const LINK_BYTES = 32;
 
 /**
- * Link 0, in hexadecimal. The length of the run is not part of it, so an extended run continues its
+ * Link 0, in hexadecimal. The run's length is not part of it, so an extended run continues its
  * chain.
  */
 export function firstLink(configuration: Configuration): string {

@@ -10,26 +10,27 @@ import { ARITHMETIC } from '../arithmetic/version.ts';
 import { issuesOf } from '../schema.ts';
 
 /**
- * Everything that training resumes from: the weights after a step, Adam's moments, and the progress
- * of the run.
+ * Everything that a run needs to resume: the weights after a step, Adam's moments, and the run's
+ * progress.
  */
 export interface Checkpoint {
   readonly configuration: Configuration;
   readonly step: number;
-  /** The step after which the test set was last evaluated; 0 before the first. */
+  /** The step after which the test set was last evaluated; 0 before the first evaluation. */
   readonly evaluated: number;
   /** The link of `step` (chain.ts). */
   readonly chain: string;
   /** The fingerprint of the engines that computed the checkpoint. */
   readonly fingerprint: string;
   /**
-   * Which workers computed it; undefined in a checkpoint from an older version. It does not affect
-   * the computed bytes.
+   * How many samples each worker computed; undefined in a checkpoint from an older version. This
+   * does not affect the bytes of later steps.
    */
   readonly shares?: Shares | undefined;
   /**
-   * Where its lines in metrics.jsonl end; undefined in a checkpoint from an older version. It does
-   * not affect the computed bytes: lines contain times, so their lengths differ between runs.
+   * Where the lines up to this step end in metrics.jsonl; undefined in a checkpoint from an older
+   * version. This does not affect the bytes of later steps, and differs between equal runs because
+   * lines contain times.
    */
   readonly lines?: LinePosition | undefined;
   /** P floats each, in the layout of shared/arithmetic/model-shape.ts. */
@@ -129,8 +130,8 @@ function decodeShares(text: string | undefined, file: string): Shares | undefine
 }
 
 /**
- * Decodes a checkpoint. Throws DATA, naming `file`, unless it is intact and belongs to a run with
- * this configuration; the length of the run does not matter.
+ * Decodes a checkpoint. Throws a DATA error that names `file` unless the checkpoint is intact and
+ * belongs to a run with this configuration. The lengths of the runs may differ.
  */
 export function decodeCheckpoint(
   bytes: Uint8Array,

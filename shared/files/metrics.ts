@@ -5,9 +5,9 @@ import { MAX_METRICS_LINE_BYTES, MAX_STEPS } from '../limits.ts';
 import { issuesOf } from '../schema.ts';
 
 /**
- * The lines of metrics.jsonl. Each has a `digest`: the first 16 hexadecimal digits of SHA-256 over
- * the previous line's digest (16 zeros before the first line) and the line without its digest
- * field. Reading thus detects a changed, lost, duplicated or moved line.
+ * The lines of metrics.jsonl. Each has a `digest`: the first 16 hexadecimal digits of the SHA-256
+ * of the previous line's digest (16 zeros before the first line) and the line without its digest
+ * field. A reader thus detects a changed, lost, duplicated or moved line.
  */
 const count = z.int().min(0).max(MAX_STEPS);
 const digest = z.string().regex(/^[0-9a-f]{16}$/);
@@ -43,7 +43,7 @@ export type EvaluationMetrics = Omit<EvaluationLine, 'kind' | 'digest'>;
 
 export const FIRST_DIGEST = '0'.repeat(16);
 
-/** An XXH64 as it is written to the files of a run. */
+/** An XXH64 as written to a run's files. */
 export function checksumText(checksum: bigint): string {
   return checksum.toString(16).padStart(16, '0');
 }
@@ -91,9 +91,12 @@ export class MetricsFormatter {
 export interface Metrics {
   /** All lines before the first bad one. */
   readonly lines: MetricsLine[];
-  /** The size of these lines in bytes; a resuming writer truncates the file to it. */
+  /** The size of these lines in bytes; a writer that resumes truncates the file to this size. */
   readonly wholeBytes: number;
-  /** Whether the text after the last line feed, a line that a crash cut off, was ignored. */
+  /**
+   * Whether there was text after the last line feed (a line that a crash cut off), which is
+   * ignored.
+   */
   readonly torn: boolean;
   /** The first whole line that is invalid, counted from 1. */
   readonly bad: { readonly line: number; readonly reason: string } | undefined;
@@ -109,7 +112,7 @@ export function readMetrics(text: string): Metrics {
   return { lines, wholeBytes: position.bytes, torn: bad === undefined && rest !== '', bad };
 }
 
-/** The end of a line: its offset in the file, and the digest of the line. */
+/** The end of a line: its offset in the file and the line's digest. */
 export interface LinePosition {
   readonly bytes: number;
   readonly digest: string;
@@ -182,9 +185,9 @@ export class MetricsReader {
 }
 
 /**
- * The last line of a piece of a metrics.jsonl, if it has this digest and follows from the line
- * before it. The line before it must be in the piece as well, unless `isStart`, which means that
- * the piece starts at the beginning of the file.
+ * Returns the last line of a piece of a metrics.jsonl if that line has the given digest and the
+ * digest matches the line and the previous one. The piece must contain the previous line as well,
+ * unless `isStart` says that the piece starts at the beginning of the file.
  */
 export function lastLineOf(
   piece: Uint8Array,
@@ -210,7 +213,7 @@ export function* metricsLines(
 
 const SEAL = /,"digest":"([0-9a-f]{16})"\}$/;
 
-/** The line, or why it is invalid. */
+/** The line, or the reason why it is invalid. */
 function parseLine(text: string, previous: string): MetricsLine | string {
   const seal = SEAL.exec(text);
   if (seal === null) return 'it does not end with a digest';

@@ -41,8 +41,8 @@ const ownSchema = z.object({
 });
 
 /**
- * Reads a model.safetensors of any configuration. Throws DATA, naming `file`, if it is damaged or
- * was not written by mnist-dist.
+ * Reads a model.safetensors of any configuration. Throws a DATA error that names `file` if the file
+ * is damaged or was not written by mnist-dist.
  */
 export function readModel(bytes: Uint8Array, file: string): ModelFile {
   const decoded = decodeTensors(bytes, file);
@@ -50,7 +50,8 @@ export function readModel(bytes: Uint8Array, file: string): ModelFile {
   const configuration = said === undefined ? undefined : parseConfiguration(said.configuration);
   if (said === undefined || configuration === undefined)
     throw new ClusterError('DATA', `${file} is a safetensors file, but not an mnist-dist model`);
-  // The weights are copied, so the configuration must not claim more of them than the file has.
+  // Memory is allocated for the weights, so the configuration must not claim more of them than the
+  // file has.
   if (4 * parameterCount(configuration.model) > bytes.length) throw foreignTensors(file);
   const { step, chain } = said;
   return {

@@ -7,7 +7,7 @@ import { shortDigest } from '../printable.ts';
 
 /** A model that has been read from a file. */
 interface ReadModel extends Pick<ModelFile, 'configuration' | 'step' | 'chain'> {
-  /** Its path or URI. */
+  /** The file's path or URI. */
   readonly name: string;
   readonly bytes: Uint8Array;
 }
@@ -17,9 +17,9 @@ export function modelDigest(bytes: Uint8Array): string {
 }
 
 /**
- * Throws DATA unless the recorded run wrote this model: another one may have been copied over it.
- * An unfinished run may have a model from an earlier time at which it ended, so only the settings
- * are compared.
+ * Throws a DATA error unless the recorded run wrote this model: a different model may have been
+ * copied over it. If the run is neither finished nor interrupted, the model may be from an earlier
+ * end of the run, so only the settings are compared.
  */
 export function checkOwnModel(
   { name, bytes, configuration, step, chain }: ReadModel,

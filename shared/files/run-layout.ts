@@ -4,7 +4,7 @@ export const METRICS_FILE = 'metrics.jsonl';
 export const EVENTS_FILE = 'events.jsonl';
 export const MODEL_FILE = 'model.safetensors';
 export const CHECKPOINTS_FOLDER = 'checkpoints';
-/** Identifies the owner of the run to older versions. */
+/** Identifies the run's owner to older versions. */
 export const LOCK_FILE = 'lock.json';
 export const ARTIFACTS_FOLDER = 'artifacts';
 /** In artifacts/, written last: if it exists, all artifacts exist. */

@@ -27,16 +27,14 @@ export const runRecordSchema = z.strictObject({
   format: z.literal(RUN_FORMAT),
   arithmetic: z
     .literal(ARITHMETIC)
-    .describe('Increases when the same configuration would produce different bytes.'),
+    .describe('Incremented when the same configuration would produce different bytes.'),
   version: z.string().max(32).describe('The version of mnist-dist.'),
   run: z.string().regex(RUN_ID),
   state: z.enum(runStates),
   term: count.max(MAX_STEPS).describe('How many coordinators have been started for this run.'),
   started: z.iso.datetime(),
   ended: z.iso.datetime().optional(),
-  configuration: configurationRecordSchema.describe(
-    'Everything that the bytes of the run depend on.',
-  ),
+  configuration: configurationRecordSchema.describe("Everything that the run's bytes depend on."),
   launch: z
     .record(z.string(), z.union([scalar, z.array(scalar)]))
     .describe('How the run was started: workers, ports, paths. The model does not depend on it.'),
@@ -96,7 +94,7 @@ export const runRecordSchema = z.strictObject({
         accuracy: z.number().min(0).max(1),
         confusion: z
           .array(z.array(count))
-          .describe('Rows are the true classes, columns the predicted ones.'),
+          .describe('Rows are the true classes, columns are the predicted classes.'),
       }),
       steps_per_second: z
         .number()
@@ -112,7 +110,7 @@ export const runRecordSchema = z.strictObject({
 
 export type RunRecord = z.infer<typeof runRecordSchema>;
 
-/** Parses the text of a run.json. Throws DATA, naming `file`. */
+/** Parses the text of a run.json. Throws a DATA error that names `file` if the text is invalid. */
 export function parseRunRecord(text: string, file: string): RunRecord {
   let json: unknown;
   try {

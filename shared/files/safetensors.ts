@@ -53,8 +53,8 @@ export function encodeTensors({ metadata, tensors }: TensorFile): Uint8Array {
 }
 
 /**
- * Decodes a file; the tensors are copies. Throws DATA, naming `file`, unless every byte is
- * accounted for.
+ * Decodes a file; the tensors are copies. Throws a DATA error that names `file` unless every byte
+ * is accounted for.
  */
 export function decodeTensors(bytes: Uint8Array, file: string): TensorFile {
   const { header, body } = split(bytes, file);
@@ -157,7 +157,7 @@ function inFileOrder(entries: Record<string, unknown>, file: string): [string, E
   );
 }
 
-/** Copies, because a view would need an aligned start, and a slice of a Buffer is a view. */
+/** Copies, because a view would need an aligned start, and slicing a Buffer yields a view. */
 function floatsOf(bytes: Uint8Array): Float32Array {
   const floats = new Float32Array(bytes.length / FLOAT_BYTES);
   new Uint8Array(floats.buffer).set(bytes);

@@ -2,8 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { ClusterError } from '../errors.ts';
 
-// TypeScript declares WebAssembly only in its `dom` library; these are the parts that are used
-// here.
+// TypeScript declares WebAssembly only in its `dom` library; these are the parts used here.
 declare namespace WebAssembly {
   export class Memory {
     constructor(descriptor: { initial: number; maximum: number });
@@ -72,8 +71,8 @@ export function kernelDigest(): string {
 }
 
 /**
- * Instantiates the kernels on a new memory of `pages` pages that cannot grow. Throws SETUP if the
- * kernels have not been built.
+ * Instantiates the kernels on a new memory of `pages` pages that cannot grow. Throws a SETUP error
+ * if the kernels have not been built.
  */
 export function instantiate(pages: number): { memory: WebAssembly.Memory; exports: KernelExports } {
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
@@ -88,7 +87,7 @@ export function instantiate(pages: number): { memory: WebAssembly.Memory; export
  */
 function load(): KernelBinary {
   if (loaded !== undefined) return loaded;
-  // The file is beside the compiled JavaScript, or in dist/ when the sources run directly.
+  // The file is next to the compiled JavaScript, or in dist/ if the sources run directly.
   const places = ['./kernels.wasm', '../../dist/shared/kernels/kernels.wasm'].map(
     (path) => new URL(path, import.meta.url),
   );

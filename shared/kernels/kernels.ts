@@ -16,8 +16,8 @@ export { kernelDigest } from './binary.ts';
 export type { MaskKey } from '../arithmetic/random.ts';
 
 /**
- * The size of a cache line, and the alignment of a frame's body. The first line of the memory is
- * never allocated, so that no address is 0.
+ * The size of a cache line, and the alignment of a frame's body. The first 64 bytes of the memory
+ * are never allocated, so that no address is 0.
  */
 const ALIGNMENT_BYTES = 64;
 
@@ -56,10 +56,10 @@ export interface CheckResult {
 }
 
 /**
- * The arithmetic of the cluster on one memory of fixed size. `at` is a byte address, a multiple of
- * 4. A count is a number of float32 values and need not be a multiple of anything: bytes after the
- * last value are not touched. Results of add, addZero and adam below 2^-126 are flushed to a zero
- * of their sign. The payload of a NaN is unspecified.
+ * The cluster's arithmetic, on one memory of fixed size. `at` is a byte address, a multiple of 4. A
+ * count is any number of float32 values; bytes after the last value are not touched. Results of
+ * add, addZero and adam with a magnitude below 2^-126 are flushed to a zero of their sign. The
+ * payload of a NaN is unspecified.
  */
 export interface Kernels {
   readonly memory: { readonly buffer: ArrayBuffer };

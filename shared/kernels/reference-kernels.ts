@@ -2,9 +2,9 @@ import { maskRow } from '../arithmetic/random.ts';
 import type { MaskKey } from '../arithmetic/random.ts';
 
 /**
- * The kernels in TypeScript that reads like their definition: the oracle for the tests, and the
- * reference for other implementations. The results match those of kernels.ts bit for bit, except
- * for the payload of a NaN.
+ * The kernels in TypeScript, written like their definition. They are the oracle for the tests and
+ * the reference for other implementations. The results match those of kernels.ts bit for bit,
+ * except for the payload of a NaN.
  */
 const SMALLEST_NORMAL = 2 ** -126;
 const { fround } = Math;

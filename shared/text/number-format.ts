@@ -1,4 +1,4 @@
-/** Numbers formatted for people, with the same text in every locale. */
+/** Formats numbers for people, in the same way in every locale. */
 const NONE = '–';
 const grouping = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
 

@@ -16,8 +16,8 @@ export function isWildcard(host: string): boolean {
 }
 
 /**
- * HOST:PORT in a URL for a process on this machine. A listener on all addresses is reached at the
- * loopback address.
+ * HOST:PORT in a URL that a process on this machine can use. A listener on all addresses is reached
+ * at the loopback address.
  */
 export function reachableAt(host: string, port: number): string {
   const address = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;

@@ -4,25 +4,28 @@
 export const MAX_ANNOUNCEMENT_BYTES = 1400;
 /** Maximum length of one entry in an announcement's TXT record, set by its length byte. */
 export const MAX_TXT_BYTES = 255;
-/** Validity of an announcement for other programs; workers ask again instead of remembering one. */
+/** How long other programs may cache an announcement; workers do not cache, but ask again. */
 export const ANNOUNCEMENT_TTL_SECONDS = 10;
-/** Questions that a coordinator answers per second; it ignores any more. */
+/** Maximum number of questions that a coordinator answers per second; it ignores the rest. */
 export const ANSWERS_PER_SECOND = 64;
-/** Networks of this machine on which a process announces or looks for a coordinator. */
+/** Maximum number of networks on which a process announces or looks for a coordinator. */
 export const MAX_OWN_NETWORKS = 32;
 /** How long a worker collects announcements before it chooses. */
 export const DISCOVERY_MILLISECONDS = 2_000;
-/** Interval between two questions in that time, since a datagram may be lost. */
+/**
+ * Interval between two questions during that time; a worker repeats them because a datagram may be
+ * lost.
+ */
 export const QUESTION_INTERVAL_MILLISECONDS = 600;
 /** Pause before a worker looks again. */
 export const DISCOVERY_PAUSE_MILLISECONDS = 3_000;
-/** Interval in which a worker checks whether a coordinator on its own machine has started. */
+/** Interval between two checks by a worker whether a coordinator on its own machine has started. */
 export const LOCAL_PROBE_INTERVAL_MILLISECONDS = 500;
 /** Maximum number of datagrams that a worker reads on each network each time it looks. */
 export const MAX_DISCOVERY_DATAGRAMS = 256;
 /** Maximum number of different announcements that a worker considers. */
 export const MAX_ANNOUNCEMENTS = 16;
-/** Maximum number of lines in which a worker logs why it cannot join a coordinator. */
+/** Maximum number of log lines that say why a worker cannot join a coordinator. */
 export const MAX_LOGGED_ANNOUNCEMENTS = 64;
 /** Deadline for the coordinator on this machine to accept a connection. */
 export const LOCAL_PROBE_MILLISECONDS = 1_000;

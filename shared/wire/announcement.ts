@@ -12,7 +12,7 @@ import { isLoopback } from './address.ts';
 
 /**
  * How a coordinator announces itself on a network, by multicast DNS (RFC 6762) and DNS-SD (RFC
- * 6763). A worker asks from a port of its own, so the coordinator answers this worker only.
+ * 6763). A worker asks from its own port, so the coordinator's answer goes only to that worker.
  * Announcements are not signed: they say where to dial, never what to trust.
  */
 export interface Announcement {
@@ -31,7 +31,10 @@ export const MDNS_PORT = 5353;
 
 const SERVICE = '_mnist-dist._tcp.local';
 const WITHOUT_TLS = 'none';
-/** A scheme, a name or an address, and a port: characters that cannot control a terminal. */
+/**
+ * Matches a scheme, a name or an address, and a port, without characters that could control a
+ * terminal.
+ */
 const ADDRESS =
   /^wss?:\/\/(?:[a-z0-9](?:[a-z0-9._-]{0,199})|\[[0-9a-f:]{2,39}\]):[1-9][0-9]{0,4}$/i;
 
@@ -48,14 +51,14 @@ const txtSchema = z
   })
   .refine(({ coordinator, ca }) => coordinator.startsWith('ws:') === (ca === WITHOUT_TLS));
 
-/** The question of a worker; the answer repeats `id`. */
+/** A worker's question; the answer repeats `id`. */
 export function encodeQuestion(id: number): Buffer {
   return encode({ id, type: 'query', questions: [{ name: SERVICE, type: 'PTR' }] });
 }
 
 /**
- * Whether the datagram may be a question for coordinators. Networks carry many other questions,
- * which need no parsing.
+ * Whether the datagram may be a question for coordinators. Most questions on a network are about
+ * other services and need not be parsed.
  */
 export function mayBeQuestion(datagram: Buffer): boolean {
   return datagram.includes(SERVICE.slice(0, SERVICE.indexOf('.')));
@@ -85,7 +88,7 @@ export function encodeAnswer(announcement: Announcement, id: number): Buffer {
   const { hostname, port } = new URL(coordinator);
   const host = hostname.replace(/^\[(.*)\]$/, '$1');
   const family = isIP(host);
-  // A service points to a name; an address gets one.
+  // An SRV record must point to a name, so an address gets one.
   const target = family === 0 ? host : name.replace(`.${SERVICE}`, '.local');
   const ttl = ANNOUNCEMENT_TTL_SECONDS;
   const record = { ttl, class: 'IN' } as const;
@@ -107,8 +110,8 @@ export function encodeAnswer(announcement: Announcement, id: number): Buffer {
 
 /**
  * The announcement in the answer to the question with this id, which came from the address
- * `source`; undefined if the datagram is anything else. A different machine cannot direct a worker
- * to a service on loopback and, without TLS, only to itself.
+ * `source`; undefined if the datagram is anything else. Another machine cannot direct a worker to a
+ * loopback address; without TLS, it can direct the worker only to itself.
  */
 export function parseAnswer(
   datagram: Buffer,
@@ -133,7 +136,10 @@ export function parseAnswer(
   };
 }
 
-/** The entries `key=value` of the first TXT record of a coordinator; the first of a key counts. */
+/**
+ * The `key=value` entries in a coordinator's first TXT record. If a key occurs twice, its first
+ * entry counts.
+ */
 function entriesOf(records: readonly Answer[]): Record<string, string> {
   const [data] = records.flatMap((record) =>
     record.type === 'TXT' && record.name.toLowerCase().endsWith(`.${SERVICE}`) ? [record.data] : [],

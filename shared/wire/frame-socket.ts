@@ -79,7 +79,7 @@ export class FrameSocket {
     this.socket.write(message.subarray(FIRST_WRITE_BYTES), sent);
   }
 
-  /** Reads the socket instead of ws, until ws has to take over. */
+  /** Reads the socket in place of ws until ws has to take over. */
   #takeLarge(maxMessageBytes: number): void {
     const { socket, webSocket } = this;
     const [ofWebSocket, ...others] = socket.listeners('data');
@@ -93,7 +93,7 @@ export class FrameSocket {
       pass,
       handOver: (bytes) => {
         socket.off('data', take);
-        // The original listener, so that ws can remove it.
+        // This is the original listener, so ws can remove it.
         socket.on('data', ofWebSocket);
         pass(bytes);
       },

@@ -10,9 +10,9 @@ import { MAX_WEBSOCKET_HEAD_BYTES } from './websocket-head.ts';
  *     u32 header length | u32 CRC-32 of the header | header (msgpack)
  *     | zeros to a multiple of 64 | body | u64 XXH64 of the body
  *
- * Only messages with a tensor have padding, body and checksum. Tensors never pass through msgpack:
- * the body is raw float32, so a receiver can view it in place. The checksum detects accidents, not
- * forgeries.
+ * Only messages with a tensor have padding, a body and a checksum. Tensors never pass through
+ * msgpack: the body is raw float32, so a receiver can view it in place. The checksum detects
+ * accidental damage, not forgery.
  */
 const PREFIX_BYTES = 8;
 export const CHECKSUM_BYTES = 8;
@@ -35,7 +35,7 @@ export type Free = () => void;
 export interface DecodedFrame {
   /** Not validated yet. */
   readonly header: unknown;
-  /** The bytes between padding and checksum; undefined in a header-only frame. */
+  /** The bytes between the padding and the checksum; undefined in a header-only frame. */
   readonly body: Uint8Array | undefined;
   /** XXH64 from the sender, for the reader of the body to compare; 0 in a header-only frame. */
   readonly checksum: bigint;
@@ -73,8 +73,8 @@ export interface Tensor {
   /** Fills the target. Call it once; it returns false if the bytes are no longer available. */
   copyTo(target: Uint8Array): boolean;
   /**
-   * Whether the memory may have been reused. When the checksum of a copy does not match, this tells
-   * a late message from damaged bytes.
+   * Whether the memory may have been reused. If the checksum of a copy does not match, this
+   * distinguishes a late message from damaged bytes.
    */
   isStale(): boolean;
 }
@@ -135,7 +135,7 @@ export function frameCapacity(bodyBytes: number): number {
 }
 
 /**
- * Splits a frame. Throws PROTOCOL if it is malformed. The header is not unpacked before its length
+ * Splits a frame. Throws PROTOCOL if it is malformed. The header is not unpacked until its length
  * and CRC have been checked.
  */
 export function decodeFrame(frame: Buffer): DecodedFrame {

@@ -85,7 +85,7 @@ export class LargeMessages {
     return bytes;
   }
 
-  /** Where the small messages at the beginning of `bytes` end; there may be many. */
+  /** The offset at which the small messages at the beginning of `bytes` end; there may be many. */
   #endOfSmall(bytes: Buffer, first: WebSocketHead): number {
     let end = 0;
     let head: WebSocketHead | undefined = first;

@@ -118,7 +118,10 @@ export type CoordinatorMessage = z.infer<typeof coordinatorMessage>;
 /** The messages that carry a worker's results. */
 export type ResultMessage = Extract<WorkerMessage, { kind: 'gradient' | 'predictions' }>;
 
-/** The only place where untrusted data becomes a typed message. Throws PROTOCOL. */
+/**
+ * The only place where untrusted data becomes a typed message. Throws PROTOCOL if the data is
+ * invalid.
+ */
 export function parseMessage<T>(schema: z.ZodType<T>, header: unknown): T {
   const parsed = schema.safeParse(header);
   if (parsed.success) return parsed.data;

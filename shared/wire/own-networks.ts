@@ -5,7 +5,7 @@ import { isLoopback } from './address.ts';
 
 /** An IPv4 network that this machine is connected to. */
 export interface OwnNetwork {
-  /** This machine's address in the network. */
+  /** This machine's address on the network. */
   readonly address: string;
   readonly isLoopback: boolean;
   /** Whether the network contains this address. */

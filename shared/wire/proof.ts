@@ -45,9 +45,7 @@ export function newNonce(): string {
   return randomBytes(NONCE_BYTES).toString('hex');
 }
 
-/**
- * The proof of one side. The two sides' proofs differ, so neither can be reflected to its sender.
- */
+/** One side's proof. The two sides' proofs differ, so neither can be reflected to its sender. */
 export function proofOf(
   token: string,
   prover: 'worker' | 'coordinator',

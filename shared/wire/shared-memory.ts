@@ -22,9 +22,9 @@ import { MAX_SHARED_MEMORY_BYTES, SHARED_MEMORY_BUFFERS } from '../limits.ts';
  *
  * A buffer occupies a whole number of pages.
  *
- * The stamp of a buffer is the checksum of its tensor. It changes before the first byte of the next
- * tensor is written. If a reader's copy does not match the checksum in its message, the stamp tells
- * it why: if the stamp has changed, the buffer was reused; if not, the bytes are damaged.
+ * A buffer's stamp is the checksum of its tensor. It changes before the first byte of the next
+ * tensor is written. If a reader's copy does not match the checksum in the message, the stamp shows
+ * why: if the stamp has changed, the buffer was reused; if not, the bytes are damaged.
  */
 const DIRECTORY = '/dev/shm';
 const PAGE_BYTES = 4096;
@@ -61,8 +61,9 @@ export class SharedMemory {
   readonly #stamp = Buffer.alloc(STAMP_BYTES);
 
   /**
-   * `bufferBytes` is the size of every tensor. Throws if the file cannot be created, because the
-   * system is not Linux or has too little shared memory.
+   * `bufferBytes` is the size of every tensor. Throws if the file would exceed
+   * MAX_SHARED_MEMORY_BYTES or cannot be created: the system is not Linux or has too little shared
+   * memory.
    */
   constructor(bufferBytes: number) {
     if (process.platform !== 'linux')
@@ -92,7 +93,7 @@ export class SharedMemory {
     };
   }
 
-  /** `checksum` is that of the message that will refer to the buffer. */
+  /** `checksum` must be the one in the message that will refer to the buffer. */
   write(buffer: number, bytes: Uint8Array, checksum: bigint): void {
     this.#stamp.writeBigUInt64LE(checksum);
     writeWhole(this.#descriptor, this.#stamp, stampStart(buffer));
@@ -111,8 +112,8 @@ export class PeerMemory {
   #open = true;
 
   /**
-   * Throws if the address does not lead to the peer's file: the peer runs on another host, in
-   * another container, or as another user.
+   * Throws if the address does not lead to the peer's file, because the peer runs on another host,
+   * in another container, or as another user.
    */
   constructor({ process: owner, descriptor, secret }: MemoryAddress, bufferBytes: number) {
     this.#bufferBytes = bufferBytes;
@@ -141,7 +142,7 @@ export class PeerMemory {
   /** The tensor in a buffer; `checksum` is from the message that referred to the buffer. */
   tensor(buffer: number, checksum: bigint): Tensor {
     const byteLength = this.#bufferBytes;
-    // The number of a closed descriptor may already refer to a different file.
+    // Once the descriptor is closed, its number may refer to a different file.
     const copyTo = (target: Uint8Array) =>
       this.#open &&
       readWhole(this.#descriptor, target.subarray(0, byteLength), bufferStart(byteLength, buffer));

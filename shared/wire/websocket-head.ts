@@ -40,7 +40,10 @@ export function largeHead(payloadBytes: number, isClient: boolean): Buffer {
   return head;
 }
 
-/** Whether the payload is a complete message: a single binary frame that a mask does not change. */
+/**
+ * Whether the payload is a complete, readable message: a single binary frame without a mask that
+ * would change it.
+ */
 export function isPlain({ firstByte, mask }: WebSocketHead): boolean {
   return firstByte === WHOLE_BINARY && (mask ?? 0) === 0;
 }

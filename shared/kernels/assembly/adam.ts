@@ -11,7 +11,7 @@ function nextSecond(v: v128, g: v128, b2: v128, c2: v128): v128 {
   return flush(f32x4.add(f32x4.mul(b2, v), f32x4.mul(c2, f32x4.mul(g, g))));
 }
 
-/** w = w - (rate * m) / (sqrt(v) + epsilon), flushed; m and v are the new ones. */
+/** w = w - (rate * m) / (sqrt(v) + epsilon), flushed; m and v are the new moments. */
 function nextWeights(w: v128, m: v128, v: v128, rate: v128, epsilon: v128): v128 {
   return flush(f32x4.sub(w, f32x4.div(f32x4.mul(rate, m), f32x4.add(f32x4.sqrt(v), epsilon))));
 }

@@ -1,7 +1,7 @@
 import { finish, round, START1, START2, START3, START4, STRIPE_BYTES } from './xxh64';
 
 // A WebAssembly function returns one value, and returning two in an array would need an allocation.
-// The caller fetches the second value right afterwards.
+// The caller therefore fetches the second value with a separate call.
 let finite: bool = true;
 
 /** Whether all floats in the last `check` were finite. */

@@ -1,5 +1,5 @@
 /**
- * Flushes every float with a magnitude below 2^-126 to a zero of its sign; NaN and infinities pass
+ * Flushes every float with a magnitude below 2^-126 to a zero of its sign; NaN and infinities are
  * unchanged. TensorFlow's graphs flush such floats, but WebAssembly does not. The comparison is on
  * integers, because a float comparison may stall on a subnormal operand.
  */

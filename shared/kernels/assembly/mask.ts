@@ -49,7 +49,7 @@ function sixteen(
     low += WEYL0;
     high += WEYL1;
   }
-  // From "word i of four blocks" to "four words of block i", which is the order of the units.
+  // Transposes "word i of four blocks" to "four words of block i", which is the order of the units.
   const x0 = v128.shuffle<i32>(w0, w1, 0, 4, 1, 5);
   const x1 = v128.shuffle<i32>(w2, w3, 0, 4, 1, 5);
   const x2 = v128.shuffle<i32>(w0, w1, 2, 6, 3, 7);

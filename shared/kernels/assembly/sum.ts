@@ -3,8 +3,8 @@ import { flush } from './flush';
 /** into = flush(into + from), `count` floats. */
 export function add(into: usize, from: usize, count: u32): void {
   const end = into + ((<usize>count) << 2);
-  // Four vectors per iteration, because the loop's overhead is noticeable next to only three memory
-  // operations per vector.
+  // Four vectors per iteration: with only three memory operations per vector, the loop's overhead
+  // would be noticeable.
   while (into + 64 <= end) {
     const a = flush(f32x4.add(v128.load(into), v128.load(from)));
     const b = flush(f32x4.add(v128.load(into, 16), v128.load(from, 16)));
