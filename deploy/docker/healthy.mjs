@@ -1,4 +1,4 @@
-// The image's HEALTHCHECK: exits with 0 if this container's live page responds on /healthz, with or
+// The image's HEALTHCHECK: ends with 0 if this container's live page responds on /healthz, with or
 // without TLS.
 import { get as getPlain } from 'node:http';
 import { get as getSecure } from 'node:https';
@@ -6,7 +6,7 @@ import { get as getSecure } from 'node:https';
 const port = process.env.MNIST_DIST_HTTP_PORT ?? '9464';
 
 /**
- * Resolves to the HTTP status. The container queries itself, so it accepts any certificate.
+ * Resolves to the status. The container queries itself, so the certificate may be for any name.
  * @param {typeof getSecure} get
  * @param {'http' | 'https'} scheme
  * @returns {Promise<number | undefined>}

@@ -36,7 +36,12 @@ describe('a worker without an address', () => {
 
   it.each<[string, Announcement, Partial<Credentials>, RegExp]>([
     ['whose certificate it cannot check', secure, noAuthority, /to check its certificate/],
-    ['with TLS, even if it is --insecure', secure, { ...noAuthority, isInsecure: true }, /to check/],
+    [
+      'with TLS, even if it is --insecure',
+      secure,
+      { ...noAuthority, isInsecure: true },
+      /to check/,
+    ],
     ['of another authority', { ...secure, ca: 'cd'.repeat(32) }, {}, /SHA-256 cdcd/],
     ['without TLS', plain, noAuthority, /only with --insecure/],
     ['without TLS, if it can check one', plain, { isInsecure: true }, /does not use TLS/],
