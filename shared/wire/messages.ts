@@ -118,10 +118,7 @@ export type CoordinatorMessage = z.infer<typeof coordinatorMessage>;
 /** The messages that carry a worker's results. */
 export type ResultMessage = Extract<WorkerMessage, { kind: 'gradient' | 'predictions' }>;
 
-/**
- * The only place where untrusted data becomes a typed message. Throws PROTOCOL if the data is
- * invalid.
- */
+/** The only place that turns untrusted data into messages. Throws PROTOCOL if it is invalid. */
 export function parseMessage<T>(schema: z.ZodType<T>, header: unknown): T {
   const parsed = schema.safeParse(header);
   if (parsed.success) return parsed.data;
