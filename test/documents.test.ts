@@ -45,7 +45,7 @@ const { version, scripts, dependencies, devDependencies } = z
   })
   .parse(JSON.parse(read('package.json')));
 const variables = optionKeys.flatMap(namesOf).map(variableOf);
-/** Variables that are no options: of the program, of its tests, and examples of Kubernetes' own. */
+/** Environment variables that do not set an option, including one that Kubernetes sets. */
 const otherVariables = ['CACHE', 'TOKEN', 'HOSTILE_FRAMES', 'METRICS_SERVICE_HOST'].map(
   (name) => `MNIST_DIST_${name}`,
 );
@@ -54,7 +54,7 @@ function isCommandName(text: string): text is CommandName {
   return commandNames.some((name) => name === text);
 }
 
-/** The anchors of a page's headings, as forges make them. */
+/** The anchors that forges generate for a page's headings. */
 function headings(text: string): string[] {
   return [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
     heading
@@ -76,7 +76,7 @@ describe.each(documents)('%s', (document) => {
   const text = read(document);
   const prose = text.replaceAll(/^```[^]*?^```$/gm, '');
 
-  it('links to files and headings that exist', () => {
+  it('links only to files and headings that exist', () => {
     for (const [, target = ''] of prose.matchAll(/\]\(([^)\s"]+)(?:\s+"[^"]*")?\)/g)) {
       if (/^[a-z]+:/.test(target)) continue;
       const [path = '', anchor] = target.split('#');
@@ -86,7 +86,7 @@ describe.each(documents)('%s', (document) => {
     }
   });
 
-  it('names commands, options, variables and scripts that exist', () => {
+  it('mentions only commands, options, variables and scripts that exist', () => {
     for (const [line, command = ''] of text.matchAll(
       /\bmnist-dist(?:\.mjs)? ([a-z]+)\b[^\n`|]*/g,
     )) {
@@ -101,7 +101,7 @@ describe.each(documents)('%s', (document) => {
       expect(Object.keys(scripts), document).toContain(script);
   });
 
-  it('names files that exist', () => {
+  it('mentions only files that exist', () => {
     for (const [, file = ''] of prose.matchAll(/`((?:bin|cli|docs|deploy|test)\/[\w./@-]+\.\w+)`/g))
       expect(existsSync(join(root, file)), file).toBe(true);
   });
@@ -109,7 +109,7 @@ describe.each(documents)('%s', (document) => {
 
 describe('docs/reference', () => {
   it.each(Object.entries(referencePages))(
-    'has the %s that the sources declare (npm run test:unit -- test/documents.test.ts -u)',
+    'lists the %s that the sources declare (npm run test:unit -- test/documents.test.ts -u)',
     async (name, page) => {
       await expect(page()).toMatchFileSnapshot(`../docs/reference/${name}.md`);
     },
@@ -122,7 +122,7 @@ describe('SECURITY', () => {
     ...line.matchAll(/\[test\]\((test\/\S+\.test\.ts)\s+"([^"]+)"\)/g),
   ];
 
-  it('proves each of its sentences by tests that exist', () => {
+  it('backs each of its statements with tests that exist', () => {
     const sentences = between(
       text
         .replace('## Protections', '<!-- holds -->')
@@ -146,7 +146,7 @@ describe('ARCHITECTURE', () => {
 });
 
 describe('docs/spec', () => {
-  it('gives numbers that the code computes', () => {
+  it('quotes the numbers that the code computes', () => {
     const text = read('docs/spec/arithmetic.md').replaceAll('\n', ' ');
     const mask = new Float32Array(16);
     maskRow(mask, { seed: 1, step: 1, position: 0, layer: 0 }, 0.2);
@@ -163,7 +163,7 @@ describe('docs/spec', () => {
     expect(text).toContain(`${adamRate(0.001, 0.9, 0.999, 1000)} at step 1000`);
   });
 
-  it('lists the protocol and the arithmetic of every version', () => {
+  it('lists the current version, protocol and arithmetic', () => {
     const versions = between(
       read('docs/spec/compatibility.md')
         .replace('| mnist-dist | protocol', '<!-- versions -->')
@@ -176,7 +176,7 @@ describe('docs/spec', () => {
     expect(rows.map((row) => row.split(' ')[1])).toContain(minor);
   });
 
-  it('shows frames as they are sent, byte by byte', () => {
+  it('shows frames byte for byte as they are sent', () => {
     const shown = read('docs/spec/wire.md').replaceAll(/\s|\(to 64\)/g, '');
     const beat = parseMessage(workerMessage, { kind: 'heartbeat' });
     expect(shown).toContain(encodeHeader(beat).toString('hex'));

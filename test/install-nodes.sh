@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs the versions of Node that test/system/process/nodes.test.ts runs, about 50 MB each,
-# unless they are installed.
+# Installs the Node versions that test/system/process/nodes.test.ts runs, about 50 MB each, unless
+# they are already installed.
 set -eu
 cd "$(dirname "$0")/.."
 package="node-linux-$(node -p process.arch)"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs numpy and safetensors for test/system/process into .mnist-dist/python, with pip, unless
-# they are installed. Without success it prints the reason and exits with 0: the test is skipped
-# then, with a message.
+# they are already installed. If that fails, it prints the reason and exits with 0, and the test is
+# skipped with a message.
 set -eu
 cd "$(dirname "$0")/.."
 folder=.mnist-dist/python

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Installs the programs that tests in test/system/prometheus, browser, swift, slurm, hosts and
-# process need: Debian's prometheus, chromium-headless-shell, Swift (a server of S3), Slurm,
-# programs for networks and Fashion-MNIST; and the file systems of
-# test/unit/coordinator/run-directory/file-systems.test.ts, unless they are installed.
-# Without success it prints the reason and exits with 0: the tests are skipped then, with a message.
+# Installs Debian packages that tests need, unless they are already installed. The tests in
+# test/system/prometheus, browser, swift, slurm, hosts and process need prometheus,
+# chromium-headless-shell, Swift (an S3 server), Slurm, network tools and Fashion-MNIST.
+# test/unit/coordinator/run-directory/file-systems.test.ts needs file systems. If the installation
+# fails, it prints the reason and exits with 0, and the tests are skipped with a message.
 set -eu
 
 missing=""
@@ -35,10 +35,10 @@ cannot() {
   echo "not installed:$missing ($1)"
   exit 0
 }
-command -v apt-get > /dev/null || cannot "no apt-get here"
-[ "$(id -u)" -eq 0 ] || cannot "that needs root"
+command -v apt-get > /dev/null || cannot "apt-get was not found"
+[ "$(id -u)" -eq 0 ] || cannot "the installation needs root"
 
-# Debian starts a server as soon as it is installed; this one would listen on all addresses.
+# Debian would start each server when it is installed, and some would listen on all addresses.
 policy=/usr/sbin/policy-rc.d
 if [ ! -e "$policy" ]; then
   trap 'rm -f "$policy"' EXIT

@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
-/** Words that no comment, message or document has, and what is written instead. */
+/** Words that comments, messages and documents must not contain, with their replacements. */
 const words: readonly (readonly [word: string, instead: string])[] = [
   ['whoever|whomever', 'the actor: worker, peer, caller, user'],
   ['nobody|somebody', 'the actor, or the passive: "no worker", "is not read"'],
@@ -19,7 +19,7 @@ const openings: readonly (readonly [opening: RegExp, instead: string])[] = [
   [/(?:^\s*(?:\*|\/\/|\/\*\*|#|-) |[.!?] )Of [a-z]/, 'the subject first'],
   [/(?:^\s*(?:\*|\/\/|\/\*\*|#|-) |[.!?] )Who(?:ever)? [a-z]/, 'the actor'],
 ];
-/** The only lines that may have one of the words: names of the system, and quotations. */
+/** The only lines that may contain one of these words: system names and quotations. */
 const exceptions = [/\bnobody:(nogroup|nobody)\b/, /user (named )?.?nobody/];
 
 const folders = [
@@ -56,7 +56,7 @@ function linesWhere(isWrong: (line: string, file: string) => boolean): string[] 
   return lines.filter(({ line, file }) => isWrong(line, file)).map(({ place }) => place);
 }
 
-it.each(words)('no line has "%s": it says %s', (word) => {
+it.each(words)('no line contains "%s" instead of %s', (word) => {
   const pattern = new RegExp(`\\b(?:${word})\\b`, 'i');
   const found = linesWhere(
     (line) => pattern.test(line) && !exceptions.some((exception) => exception.test(line)),
@@ -64,11 +64,11 @@ it.each(words)('no line has "%s": it says %s', (word) => {
   expect(found).toEqual([]);
 });
 
-it.each(openings)('no sentence opens with %s: it begins with %s', (opening) => {
+it.each(openings)('no sentence opens with %s instead of %s', (opening) => {
   expect(linesWhere((line) => opening.test(line))).toEqual([]);
 });
 
-it('no line has more than 100 columns, but for addresses, long names and rows of tables', () => {
+it('no line has more than 100 columns, except for addresses, long names and table rows', () => {
   const isExempt = (line: string, file: string) =>
     /\S{60}/.test(line) || (file.endsWith('.md') && /^\s*\|/.test(line));
   expect(linesWhere((line, file) => line.length > 100 && !isExempt(line, file))).toEqual([]);

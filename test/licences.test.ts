@@ -7,7 +7,7 @@ import { copiedPackage, shippedPackages, shippedPlaces } from './fixtures/shippe
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 /**
- * Licences under which a program with the MIT licence may bring a package. All but MPL-2.0 are
+ * Licences of packages that a program with the MIT licence may ship. All but MPL-2.0 are
  * permissive; MPL-2.0 obliges only those who change the package's own files.
  */
 const allowed = [
@@ -23,13 +23,13 @@ const allowed = [
   'Unlicense',
 ];
 
-it('ships only what may be shipped with the MIT licence', () => {
+it('mnist-dist ships only packages whose licences allow that', () => {
   const shipped = [...shippedPackages(), copiedPackage()];
   expect(shipped.length).toBeGreaterThan(100);
   expect(shipped.filter(({ licence }) => !allowed.includes(licence))).toEqual([]);
 });
 
-it('reads in each installed package the licence that the lock file names', () => {
+it('each installed package declares the licence that the lock file lists', () => {
   const installed = shippedPlaces.filter((place) => existsSync(join(root, place, 'package.json')));
   expect(installed.length).toBeGreaterThan(100);
   const licences = new Map(shippedPackages().map(({ name, licence }) => [name, licence]));
@@ -39,7 +39,7 @@ it('reads in each installed package the licence that the lock file names', () =>
   }
 });
 
-it('knows why a package without a clear licence may be shipped', () => {
+it('each package without a clear licence has a reason why it may be shipped', () => {
   const read = (file: string) => readFileSync(join(root, 'node_modules', file), 'utf8');
   expect(Object.keys(foundLicences)).toEqual(['dejavu-fonts-ttf', 'error']);
   expect(read('dejavu-fonts-ttf/LICENSE')).toMatch(
@@ -48,7 +48,7 @@ it('knows why a package without a clear licence may be shipped', () => {
   expect(JSON.parse(read('error/package.json')).licenses).toMatchObject([{ type: 'MIT' }]);
 });
 
-it('ships the licence of the copied parts of tfjs-node-gpu', () => {
+it('mnist-dist ships the licence of tfjs-node-gpu, parts of which it copies', () => {
   const { files } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   expect(files).toContain('worker/native/tfjs-node-gpu.LICENSE');
   expect(readFileSync(join(root, 'worker/native/tfjs-node-gpu.LICENSE'), 'utf8')).toMatch(

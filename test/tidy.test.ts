@@ -21,7 +21,7 @@ function sourcesOf(folder: string): string[] {
     .map((file) => join(folder, file));
 }
 
-/** The files that a file imports, types included, as paths from the root. */
+/** The files that a file imports, even if only for types, as paths from the root. */
 function importsOf(file: string): string[] {
   const text = readFileSync(join(root, file), 'utf8');
   return [...text.matchAll(/(?:from|import\() ?'(\.[^']+)'/g)].map(([, target = '']) =>
@@ -33,22 +33,22 @@ const folders = [...Object.keys(allowed), 'test'];
 const files = folders.flatMap(sourcesOf);
 
 describe('the source tree', () => {
-  it.each(Object.entries(allowed))('%s imports only from its own and %j', (folder, others) => {
+  it.each(Object.entries(allowed))('%s imports only from itself and %j', (folder, others) => {
     for (const file of sourcesOf(folder))
       for (const target of importsOf(file))
         expect([folder, ...others], `${file} imports ${target}`).toContain(target.split('/')[0]);
   });
 
-  it('has decisions that import each other and shared only', () => {
+  it('has decisions that import only each other and shared', () => {
     const targets = sourcesOf('coordinator/decisions').flatMap(importsOf);
     const elsewhere = targets.filter((file) => !/^(coordinator\/decisions|shared)\//.test(file));
     expect(elsewhere).toEqual([]);
   });
 
-  it('has no cycle of imports, types included', () => {
+  it('has no import cycles, not even of types', () => {
     const sources = files.filter((file) => !file.startsWith('test/'));
     const left = new Map(sources.map((file) => [file, importsOf(file)]));
-    // A file that imports none of the remaining files is in no cycle.
+    // A file that imports none of the remaining files is not in a cycle.
     const isFree = (file: string) => !left.get(file)?.some((target) => left.has(target));
     for (let free = sources.filter(isFree); free.length > 0; free = [...left.keys()].filter(isFree))
       for (const file of free) left.delete(file);
@@ -94,7 +94,7 @@ describe('the source tree', () => {
     expect(missing).toEqual([]);
   });
 
-  it('has TensorFlow in worker/engines and worker/native only', () => {
+  it('imports TensorFlow only in worker/engines and worker/native', () => {
     const users = files.filter((file) =>
       /(from|import\() ?'@tensorflow/.test(readFileSync(join(root, file), 'utf8')),
     );
@@ -111,7 +111,7 @@ describe('the source tree', () => {
     expect(users(/import\('\.\/s3-store/)).toEqual(['artifacts/store/open-store.ts']);
   });
 
-  it('has no file of more than 500 lines, and three core files of at most 130', () => {
+  it('has no file with more than 500 lines, nor a core file with more than 130', () => {
     const lines = (file: string) => readFileSync(join(root, file), 'utf8').split('\n').length - 1;
     expect(files.filter((file) => lines(file) > 500)).toEqual([]);
     const core = [
@@ -122,7 +122,7 @@ describe('the source tree', () => {
     expect(core.filter((file) => lines(file) > 130)).toEqual([]);
   });
 
-  it('computes no bytes with functions that differ between versions', () => {
+  it('does not compute bytes with functions that differ between Node versions', () => {
     const engines = /^worker\/(engines\/(reference|float64)|native\/)/;
     const others = /^(shared\/digit|cli|test|dashboards)\//;
     const users = files.filter(
@@ -143,9 +143,9 @@ describe('the source tree', () => {
     );
     expect(users.toSorted()).toEqual([
       'artifacts/report/raster.ts',
-      // New files.
+      // It only creates files.
       'artifacts/store/plain-file.ts',
-      // Files of this package, of /proc and of /dev/shm.
+      // These only open files of this package, in /proc or in /dev/shm.
       'cli/package.ts',
       'dashboards/server/page-files.ts',
       'shared/open-files.ts',
@@ -153,7 +153,7 @@ describe('the source tree', () => {
     ]);
   });
 
-  it('has each line that a guard of the simulator removes exactly once', () => {
+  it('contains each line that a simulator guard removes exactly once', () => {
     const missing = guards.filter(
       (guard) => withoutGuard(readFileSync(join(root, guard.file), 'utf8'), guard) === undefined,
     );

@@ -22,11 +22,11 @@ export interface Ending {
   readonly status: number | undefined;
   /** The code of its WebSocket close frame. */
   readonly close: number | undefined;
-  /** Everything it sent before the upgrade, or instead of one. */
+  /** Everything that the coordinator sent before the upgrade, or instead of it. */
   readonly text: string;
 }
 
-/** What an attacker was asked to compute. */
+/** The work that an attacker was assigned. */
 export interface Work {
   readonly fence: { readonly run: string; readonly term: number; readonly step: number };
   readonly part: number;
@@ -40,7 +40,7 @@ interface Options {
   readonly token?: string | null;
   readonly path?: string;
   readonly headers?: string;
-  /** Sent in one write with the request. */
+  /** Bytes to send in the same write as the request. */
   readonly first?: Uint8Array;
   readonly localAddress?: string;
 }
@@ -51,8 +51,8 @@ export class Attacker {
   readonly ended: Promise<Ending>;
   readonly received: Received<CoordinatorMessage>[] = [];
   /**
-   * What it does on a close frame: it answers and closes its half, keeps its half open, or resets
-   * the connection, which leaves no port in TIME_WAIT.
+   * What the attacker does on a close frame: it answers and closes its half, keeps its half open,
+   * or resets the connection, which leaves no port in TIME_WAIT.
    */
   manners: 'polite' | 'rude' | 'resets' = 'polite';
   readonly #socket: Socket;
@@ -63,7 +63,7 @@ export class Attacker {
   #isGone = false;
   /** Builds the request that answers the challenge; undefined once it is sent. */
   #answer: ((head: string) => string | undefined) | undefined;
-  /** Sent after that request. */
+  /** Written after the request that answers the challenge. */
   #waiting: (Uint8Array | string)[] = [];
 
   constructor(port: number, localAddress = '127.0.0.1') {
@@ -75,7 +75,8 @@ export class Attacker {
     }).setNoDelay();
     this.#socket.on('data', (chunk) => this.#read(chunk));
     this.#socket.on('error', () => undefined);
-    // Its own half stays open. Its writes are answered with a reset only once the peer is gone.
+    // The attacker's half stays open. Its writes are answered with a reset only once the peer is
+    // gone.
     this.#socket.once('end', () => {
       if (this.#socket.writable) probe = setInterval(() => this.write('?'), PROBE_MILLISECONDS);
     });
@@ -116,7 +117,7 @@ export class Attacker {
     };
   }
 
-  /** Connects and waits to be welcomed; with the run's fingerprint, it is also ready for work. */
+  /** Connects and waits for welcome. If given the run's fingerprint, it sends ready as well. */
   static async join(port: number, fingerprint?: string): Promise<Attacker> {
     const attacker = Attacker.upgrade(port, { first: introduction(fingerprint) });
     await attacker.welcomed();
@@ -145,8 +146,8 @@ export class Attacker {
   }
 
   /**
-   * Resolves with the result of `find` for the first message that it accepts, whether that has
-   * already arrived or not.
+   * Resolves with the result of `find` for the first message that it accepts, even if that message
+   * has already arrived.
    */
   async hears<T>(find: (heard: Received<CoordinatorMessage>) => T | undefined): Promise<T> {
     let found: T | undefined;
@@ -162,7 +163,7 @@ export class Attacker {
     return found;
   }
 
-  /** Resolves with its slot. */
+  /** Resolves with the attacker's slot once welcome arrives. */
   welcomed(): Promise<number> {
     return this.hears(({ message }) => (message.kind === 'welcome' ? message.slot : undefined));
   }
@@ -228,7 +229,7 @@ export class Attacker {
     if (this.#unread.length < bytes) return;
     this.#unread = this.#unread.subarray(bytes);
     this.#answer = undefined;
-    // In one write, together with the bytes that are waiting.
+    // Sends the request and the waiting bytes in one write.
     this.write(
       Buffer.concat([request, ...this.#waiting.splice(0)].map((part) => Buffer.from(part))),
     );

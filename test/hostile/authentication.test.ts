@@ -85,7 +85,8 @@ describe('a coordinator', () => {
     const answer = answered(await first(plainRequest('/run')), 'GET /run');
     const said = await first(plainRequest('/run', answer));
     expect(said).toMatch(/^HTTP\/1\.1 200 [^]*Authentication-Info: proof="[0-9a-f]{64}"/);
-    // An eavesdropper replays the recorded proof, with and without a new challenge before it.
+    // An eavesdropper replays the recorded proof, with and without requesting a new challenge
+    // first.
     const again = conversation(port);
     expect(await again(plainRequest('/run'))).toMatch(/^HTTP\/1\.1 401 [^]*MnistDist nonce=/);
     expect(await again(plainRequest('/run', answer))).toMatch(/^HTTP\/1\.1 401 /);
@@ -160,8 +161,8 @@ function dialOf(url: string, trust: Trust = { kind: 'system' }): DialOptions {
 }
 
 /**
- * Lets a worker dial a server that is not its coordinator; resolves with the worker's error and
- * with everything that it sent.
+ * Makes a worker dial a server that is not its coordinator. Resolves with the worker's error and
+ * with everything that the worker sent.
  */
 async function faced(
   impostor: RequestListener,
@@ -255,7 +256,7 @@ describe('a worker neither trusts nor gives the token to', () => {
       (options: DialOptions) => connect(options, description),
     ]) {
       const { error, heard } = await faced(listener, join);
-      if (!(error instanceof ClusterError)) throw new Error(`it was trusted: ${String(error)}`);
+      if (!(error instanceof ClusterError)) throw new Error(`it was accepted: ${String(error)}`);
       expect(['UNAUTHORIZED', 'VERSION', 'PROTOCOL']).toContain(error.code);
       expect(heard).not.toContain(TOKEN);
       expect(heard).not.toMatch(/Bearer|Basic/);
@@ -271,7 +272,7 @@ describe('a worker neither trusts nor gives the token to', () => {
     expect(heard).not.toContain(TOKEN);
   });
 
-  it('a process that challenges it while it has no token', async () => {
+  it('a process that challenges it when it has no token', async () => {
     const { error, heard } = await faced(
       impostor(() => undefined),
       (options) => fetchDescription({ ...options, token: () => '' }),
@@ -283,7 +284,7 @@ describe('a worker neither trusts nor gives the token to', () => {
     expect(heard).not.toContain('Authorization');
   });
 
-  it('a relay between two TLS connections, even if it trusts its certificate', async () => {
+  it('a relay between two TLS connections, even if it trusts the certificate', async () => {
     const tls = await authority.server();
     const port = await startServer(tls);
     const { certificate: ca } = authority.pair;
@@ -317,7 +318,7 @@ describe('a worker neither trusts nor gives the token to', () => {
   });
 });
 
-it('a worker that dials before the coordinator stores its token still finds it', async () => {
+it('a worker that dials before the coordinator stores its token uses that token', async () => {
   let token = '';
   let dialled: Promise<unknown> | undefined;
   const server = await startListener({

@@ -5,7 +5,8 @@ import { expect } from 'vitest';
 const MAX_RESIDENT_BYTES = 64 * 1024 ** 2;
 const MAX_MESSAGE_MICROSECONDS = 20_000;
 /**
- * Load from other processes makes some attempts expensive; an expensive attack is always expensive.
+ * Attempts at measuring an attack. Load from other processes makes some of them expensive, but an
+ * expensive attack makes all of them expensive.
  */
 const TRIES = 5;
 
@@ -18,8 +19,8 @@ function residentBytes(): number {
 }
 
 /**
- * Expects that an attack does not make this process grow each time. Compilers and pools allocate
- * once; a leak allocates every time.
+ * Expects that this process does not grow each time an attack is repeated. Compilers and pools
+ * allocate once; a leak allocates every time.
  */
 export async function expectBoundedMemory(attack: () => Promise<void>): Promise<void> {
   let least = Infinity;

@@ -70,7 +70,7 @@ describe('an authenticated worker', () => {
       () => [{ ...hello, name: 'n'.repeat(1000) }],
     ],
     [
-      'announces that it prepares forever',
+      'announces an endless preparation',
       'PROTOCOL',
       () => [hello, { kind: 'preparing', limitMilliseconds: 2 ** 40 }],
     ],
@@ -83,7 +83,7 @@ describe('an authenticated worker', () => {
     await expectUnharmed(target);
   });
 
-  it('gets frames if it offers memory to a run without shared memory', async () => {
+  it('gets frames, not pointers, if it offers memory to a run without shared memory', async () => {
     const target = await startTarget(undefined, onTestFinished, { sharedMemory: false });
     const own = new SharedMemory(4 * target.floats);
     onTestFinished(() => own.close());
@@ -108,7 +108,7 @@ describe('an authenticated worker', () => {
   });
 });
 
-it('a flood of GPU reports is passed on at most once a second', async () => {
+it('the coordinator passes on a flood of GPU reports at most once a second', async () => {
   const target = await startTarget();
   const attacker = await Attacker.join(target.port, target.fingerprint);
   const longest = Array.from({ length: MAX_GPUS }, (_, index) => ({ index, powerWatts: 1 / 3 }));
@@ -132,7 +132,7 @@ it.each<[string, Buffer]>([
 ])('a worker that sends a flood of %s is disconnected with LIMIT', async (_, frame) => {
   const target = await startTarget();
   const attacker = await Attacker.join(target.port, target.fingerprint);
-  // ws itself closes a connection on which all pings arrive together.
+  // If all pings arrived together, ws itself would close the connection.
   await attacker.writeInPieces(
     Buffer.concat(Array.from({ length: FLOOD }, () => frame)),
     frame.length,
@@ -180,11 +180,11 @@ describe('a result', () => {
       (work, floats) => tensorFrame(gradientHeader(work), new Float32Array(floats), 1n),
     ],
     [
-      'with more correct rows than there are',
+      'that claims more correct rows than it has',
       (work, floats) => gradient(work, floats, { correct: 1000 }),
     ],
     [
-      'with a fraction of a correct row',
+      'that claims a fraction of a correct row',
       (work, floats) => gradient(work, floats, { correct: 0.5 }),
     ],
     [

@@ -15,12 +15,12 @@ const AT_ONCE = 32;
 const PREFIX_BYTES = 8;
 /** With one shard there is one lease, and the honest worker, which joined first, has it. */
 const ONE_SHARD = 1;
-/** A part that is never leased: if the honest worker is late, an attacker might get its lease. */
+/** A part that is never leased. If the honest worker is late, an attacker might hold its lease. */
 const NO_PART = 2;
 
 const CLOSE_CODES = [4000, ...Object.values(errorTable).map(({ close }) => close)];
 
-/** A valid frame of any kind that a worker sends. */
+/** A valid frame of a random kind that a worker sends. */
 function validFrame({ fingerprint, floats, step }: Target, random: Random): Buffer {
   const fence = { run: 'r', term: 1, step: step() + 1, part: NO_PART, microseconds: 1 };
   const kind = random.below(7);
@@ -46,7 +46,7 @@ function validFrame({ fingerprint, floats, step }: Target, random: Random): Buff
 /** A copy in which a few bytes are changed, removed or added. */
 function mutated(frame: Buffer, random: Random): Buffer {
   const bytes = Buffer.from(frame);
-  // Otherwise small frames and headers would be hit too rarely.
+  // Otherwise mutations would rarely hit small frames and headers.
   const reach = random.chance(0.5) ? Math.min(bytes.length, 120) : bytes.length;
   const flips = 1 + random.below(4);
   for (let i = 0; i < flips; i++) {
@@ -78,7 +78,10 @@ function repaired(frame: Buffer, headerBytes: number): Buffer {
 }
 
 let dialled = 0;
-/** One address may open only a limited number of worker connections in quick succession. */
+/**
+ * A new address for each attack, since one address may open only a limited number of worker
+ * connections in quick succession.
+ */
 function nextAddress(): string {
   const block = 2 + Math.floor(dialled++ / 100);
   return `127.${block >> 16}.${(block >> 8) & 255}.${block & 255}`;

@@ -24,7 +24,7 @@ const TIMEOUT = { status: 101, close: errorTable.TIMEOUT.close };
 const FLOOD_MILLISECONDS = 20;
 /** So slow that the timeout closes the connection, not the limit on pieces. */
 const DRIP_MILLISECONDS = 250;
-/** More than the system buffers for a connection hold. */
+/** More downloads than the system's buffers for a connection can hold. */
 const DOWNLOADS = 100;
 const PINGS = 200;
 const TRIES = 20;
@@ -46,7 +46,7 @@ async function flood(attacker: Attacker, bytes: Uint8Array): Promise<void> {
   }
 }
 
-/** The same for an attacker that must first read its challenge. */
+/** Like `flood`, for an attacker that must first read its challenge. */
 async function floodOnceProven(attacker: Attacker, bytes: Uint8Array): Promise<void> {
   await until(
     () => attacker.isProven || attacker.isGone,
@@ -57,10 +57,10 @@ async function floodOnceProven(attacker: Attacker, bytes: Uint8Array): Promise<v
 
 /**
  * Ways to keep the coordinator waiting, each with the ending that the attacker sees. An attacker
- * that does not read never sees one.
+ * that does not read never sees an ending.
  */
 const ways: [string, object, (target: Target) => Attacker][] = [
-  ['says nothing', { status: undefined }, ({ port }) => new Attacker(port)],
+  ['sends nothing', { status: undefined }, ({ port }) => new Attacker(port)],
   [
     'sends its request byte by byte',
     { status: undefined },
@@ -73,7 +73,7 @@ const ways: [string, object, (target: Target) => Attacker][] = [
       return attacker;
     },
   ],
-  ['upgrades and says nothing', TIMEOUT, ({ port }) => Attacker.upgrade(port)],
+  ['upgrades and then sends nothing', TIMEOUT, ({ port }) => Attacker.upgrade(port)],
   [
     'sends half a frame',
     TIMEOUT,
@@ -90,7 +90,7 @@ const ways: [string, object, (target: Target) => Attacker][] = [
     },
   ],
   [
-    'says hello and nothing more',
+    'sends hello and nothing more',
     TIMEOUT,
     ({ port }) => Attacker.upgrade(port, { first: introduction() }),
   ],
@@ -163,7 +163,7 @@ describe('a coordinator', () => {
     await expectUnharmed(target);
   });
 
-  it('answers a token holder, however many closed connections are redialled', async () => {
+  it('answers a token holder while many closed connections are redialled', async () => {
     const target = await startTarget();
     let isOver = false;
     let dials = 0;
@@ -175,7 +175,7 @@ describe('a coordinator', () => {
         await attacker.ended;
       }
     };
-    // More than there are places, so that they displace one another.
+    // More connections than there are places, so that they displace one another.
     const crowd = Array.from({ length: MAX_NEWCOMERS + 76 }, redial);
     await until(
       () => dials > 2 * MAX_NEWCOMERS,

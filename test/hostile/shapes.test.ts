@@ -110,7 +110,7 @@ const messages: [string, number, Buffer][] = [
     POLICY,
     Buffer.concat([webSocketFrame(Buffer.alloc(9), 0x02), webSocketFrame(Buffer.alloc(9), 0x80)]),
   ],
-  ['a continuation of nothing', PROTOCOL_ERROR, webSocketFrame(Buffer.alloc(9), 0x80)],
+  ['a continuation without a first frame', PROTOCOL_ERROR, webSocketFrame(Buffer.alloc(9), 0x80)],
   ['a frame that claims to be compressed', PROTOCOL_ERROR, webSocketFrame(Buffer.alloc(9), 0xc2)],
   ['an unknown opcode', PROTOCOL_ERROR, webSocketFrame(Buffer.alloc(9), 0x83)],
   ['a frame without a mask', PROTOCOL_ERROR, Buffer.from([BINARY, 1, 0])],
@@ -161,7 +161,7 @@ describe('a message', () => {
     await target.advances(1);
   });
 
-  it('is never compressed, even if a peer offers it', async () => {
+  it('is never compressed, even if a peer offers compression', async () => {
     const attacker = Attacker.upgrade(target.port, {
       headers: 'Sec-WebSocket-Extensions: permessage-deflate\r\n',
     });

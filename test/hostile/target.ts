@@ -59,7 +59,7 @@ export function configurationOf(virtualShards = defaultVirtualShards(16)): Confi
 export interface Target {
   readonly port: number;
   readonly configuration: Configuration;
-  /** The fingerprint of the run's workers, with which an attacker is admitted. */
+  /** The fingerprint of the run's workers. An attacker that sends it is admitted. */
   readonly fingerprint: string;
   /** Floats in a result: the gradients and the loss. */
   readonly floats: number;
@@ -90,8 +90,7 @@ export async function startTarget(
   ways: Ways = {},
 ): Promise<Target> {
   let step = 0;
-  // Only the last lines are kept: the measured memory should be the coordinator's, not that of this
-  // log.
+  // Only the last lines are kept: the measured memory should be the coordinator's, not this log's.
   const log: string[] = [];
   const delivered = new Map<string, number>();
   const deliveries = (name: string) => delivered.get(name) ?? 0;

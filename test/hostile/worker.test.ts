@@ -32,7 +32,7 @@ function endless(response: ServerResponse): void {
   write();
 }
 
-/** Breaks the connection once the worker has the beginning of a response. */
+/** Breaks the connection once the worker has received the beginning of a response. */
 function breakOff(response: ServerResponse): void {
   response.write('{', () => setImmediate(() => response.destroy()));
 }
@@ -210,7 +210,7 @@ describe('a worker ends', () => {
 });
 
 describe('a worker ends', () => {
-  it('when it gets more and more steps and its results are not read', async () => {
+  it('when steps keep arriving and its results are not read', async () => {
     await expectEnd('LIMIT', { ready: sendOnAndOn });
   });
 });

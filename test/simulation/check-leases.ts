@@ -19,7 +19,7 @@ export function checkLeases({ task, workers, settings }: RunState): void {
     const computing = part.leases.filter(({ state }) => state === 'open' || state === 'late');
     assert(
       new Set(computing.map(({ slot }) => slot)).size === computing.length,
-      `no worker is asked for part ${node} again while computing it`,
+      `part ${node} is not requested again from a worker that is computing it`,
     );
     if (task.kind === 'evaluation') continue;
     const first = firstShard(node, virtualShards);

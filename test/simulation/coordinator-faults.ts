@@ -1,12 +1,15 @@
 import type { Random } from '../fixtures/seeded-random.ts';
 
-/** Faults in the coordinator and its disk, carried out by the simulation. */
+/**
+ * Operations with which faults disturb the coordinator and its disk. The simulation implements
+ * them.
+ */
 export interface CoordinatorWorld {
   /** Kills the coordinator and restarts it after `pause` milliseconds. */
   kill(pause: number): void;
   /**
-   * Kills all processes that use the disk, loses what was not synced, and restarts the coordinator
-   * after `pause` milliseconds.
+   * Kills all processes that use the disk, discards all data that was not synced, and restarts the
+   * coordinator after `pause` milliseconds.
    */
   cutPower(pause: number): void;
   /** Limits the disk to `bytes` more bytes for `milliseconds`. */
@@ -20,7 +23,7 @@ export interface CoordinatorWorld {
   supersede(milliseconds: number, pause: number): void;
   /** Starts a second coordinator for the same run. */
   intrude(): void;
-  /** Moves the time of day by `byMilliseconds`. */
+  /** Shifts the wall clock by `byMilliseconds`. */
   setClock(byMilliseconds: number): void;
 }
 
@@ -73,7 +76,7 @@ const faults: readonly Fault[] = [
       );
     },
   },
-  { weight: 1, strike: (world) => (world.intrude(), 'a second coordinator tries to take the run') },
+  { weight: 1, strike: (world) => (world.intrude(), 'a second coordinator tries to open the run') },
   {
     weight: 1,
     strike: (world, random) => {
@@ -86,12 +89,12 @@ const faults: readonly Fault[] = [
 
 const sumOfWeights = faults.reduce((sum, { weight }) => sum + weight, 0);
 
-/** Strikes the coordinator or its disk with a random fault; returns its description. */
+/** Injects a random fault into the coordinator or its disk; returns the fault's description. */
 export function strikeCoordinator(world: CoordinatorWorld, random: Random): string {
   let at = random.next() * sumOfWeights;
   for (const fault of faults) {
     at -= fault.weight;
     if (at < 0) return fault.strike(world, random);
   }
-  throw new Error('the weights of all faults are more than their sum');
+  throw new Error('the random number exceeds the sum of the weights');
 }

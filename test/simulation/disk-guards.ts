@@ -64,7 +64,7 @@ export const diskGuards: readonly Guard[] = [
     without: 'if (number > this.#number) await',
   },
   {
-    name: 'the fence: the lines continue in new files',
+    name: 'the fence: a coordinator that takes over writes its lines to new files',
     file: 'coordinator/run-directory/run-files.ts',
     line:
       'else if (takeOver) await writeWhole(file, piecesOf(file, disk, 0, bytes), ' +
@@ -91,7 +91,7 @@ export const diskGuards: readonly Guard[] = [
     test: RUN_LOCK,
   },
   {
-    name: 'a process that was suspended before it took a lock sees that others have had it since',
+    name: 'a process that was suspended before it took a lock sees that others have held it since',
     file: 'coordinator/run-directory/run-lock.ts',
     line: 'const { highest } = await findStaging(directory, disk);',
     without: 'const highest = number;',
@@ -126,14 +126,14 @@ export const diskGuards: readonly Guard[] = [
     test: RUN_LOCK,
   },
   {
-    name: 'an observer does not count the time during which it was suspended',
+    name: 'an observer does not count time during which it was suspended',
     file: 'bin/owner.mjs',
     line: 'const passed = Math.min(now - this.#looked, 4 * LOOK_MILLISECONDS);',
     without: 'const passed = now - this.#looked;',
     test: 'test/unit/bin/owner.test.ts',
   },
   {
-    name: 'a link to a folder is not opened as a folder',
+    name: 'a symbolic link to a folder is not opened as a folder',
     file: 'shared/disk/disk.ts',
     line: 'O_RDONLY | O_DIRECTORY | O_NOFOLLOW',
     without: 'O_RDONLY | O_DIRECTORY',
@@ -168,7 +168,7 @@ export const diskGuards: readonly Guard[] = [
     test: 'test/unit/coordinator/run-directory/checkpoints.test.ts',
   },
   {
-    name: 'a partial write is continued',
+    name: 'a partial write continues with the remaining bytes',
     file: 'coordinator/run-directory/append-file.ts',
     line: 'this.#rest = this.#rest.subarray(bytes);',
     without: 'this.#rest = NOTHING;',
@@ -200,7 +200,7 @@ export const diskGuards: readonly Guard[] = [
     test: 'test/unit/coordinator/run-directory/append-file.test.ts',
   },
   {
-    name: 'the buffer of waiting lines has a limit',
+    name: 'the buffer of unwritten lines has a limit',
     file: 'coordinator/run-directory/append-file.ts',
     line: 'if (this.#characters + this.#rest.length <= maxBufferBytes) return true;',
     without: 'if (maxBufferBytes > 0) return true;',

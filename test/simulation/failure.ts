@@ -1,4 +1,7 @@
-/** A simulation broke an invariant. The message says which one, and what happened before that. */
+/**
+ * Thrown when a simulation violates an invariant. The message contains the invariant and the last
+ * events.
+ */
 export class SimulationFailure extends Error {
   constructor(seed: number, journal: readonly string[], cause: unknown) {
     const what = cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);

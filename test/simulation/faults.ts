@@ -1,7 +1,10 @@
 import type { Random } from '../fixtures/seeded-random.ts';
 import type { SimulatedWorker } from './simulated-worker.ts';
 
-/** A worker fault: how often it strikes, and what it does. `strike` returns its description. */
+/**
+ * A worker fault. `weight` is its relative frequency. `strike` injects it and returns its
+ * description.
+ */
 interface Fault {
   readonly weight: number;
   readonly strike: (
@@ -31,9 +34,18 @@ const faults: readonly Fault[] = [
   { weight: 3, strike: (worker) => (worker.wire?.cut(), 'loses its connection') },
   {
     weight: 2,
-    strike: (worker) => (worker.wire?.silence('coordinator'), 'is no longer heard: half-open'),
+    strike: (worker) => (
+      worker.wire?.silence('coordinator'),
+      'can no longer reach the coordinator: half-open'
+    ),
   },
-  { weight: 2, strike: (worker) => (worker.wire?.silence('worker'), 'no longer hears: half-open') },
+  {
+    weight: 2,
+    strike: (worker) => (
+      worker.wire?.silence('worker'),
+      'can no longer be reached by the coordinator: half-open'
+    ),
+  },
   {
     weight: 2,
     strike: (worker, random) => {
@@ -53,12 +65,12 @@ const faults: readonly Fault[] = [
   {
     weight: 2,
     strike: (worker, _, all) => {
-      // If two workers disagree about an audited part, or if two of them waver, a third one is
-      // needed, but there may be none.
+      // If two workers disagree about an audited part, or if two of them waver, a third worker is
+      // needed, but there may not be one.
       if (worker.isAudited || all.some(({ isWavering }) => isWavering))
         return 'continues undisturbed';
       worker.isWavering = true;
-      return 'sends a wrong result after each of its own';
+      return 'sends a wrong result after each correct one';
     },
   },
   {
@@ -75,7 +87,7 @@ const faults: readonly Fault[] = [
 
 const sumOfWeights = faults.reduce((sum, { weight }) => sum + weight, 0);
 
-/** Strikes the worker with a random fault; returns its description. */
+/** Injects a random fault into the worker; returns the fault's description. */
 export function strike(
   worker: SimulatedWorker,
   all: readonly SimulatedWorker[],
@@ -86,5 +98,5 @@ export function strike(
     at -= fault.weight;
     if (at < 0) return fault.strike(worker, random, all);
   }
-  throw new Error('the weights of all faults are more than their sum');
+  throw new Error('the random number exceeds the sum of the weights');
 }

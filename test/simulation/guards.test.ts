@@ -7,17 +7,14 @@ import { temporaryFolder } from '../fixtures/temporary-folder.ts';
 import { guards, withoutGuard } from './guards.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
-/**
- * Number of seeds that suffices to notice the removal of any guard. The simulation ends at the
- * first failure.
- */
+/** Enough seeds to detect the removal of any guard. The simulation ends at the first failure. */
 const SEEDS = 400;
 /** Deadline for a simulation that hangs: as long as a complete one may take. */
 const LIMIT_MILLISECONDS = 2 * SEEDS * 1_000;
 const MAX_OUTPUT_BYTES = 16 * 1024 ** 2;
 
 /**
- * Copies what the simulator runs. `later` belongs to the test, since several tests run
+ * Copies the sources that the simulator runs. `later` is the test's own hook, since tests run
  * concurrently.
  */
 function copyOfSources(later: (clean: () => void) => void): string {
@@ -48,7 +45,7 @@ async function runIn(
   });
 }
 
-// As many tests run concurrently as vitest.config.ts allows.
+// vitest.config.ts limits how many tests run concurrently.
 describe.concurrent('the simulator', { timeout: LIMIT_MILLISECONDS }, () => {
   it('passes on a copy of the sources', async ({ expect, signal, onTestFinished }) => {
     const { passes, output } = await runIn(copyOfSources(onTestFinished), SIMULATION, signal, 50);
@@ -63,13 +60,13 @@ describe.concurrent('the simulator', { timeout: LIMIT_MILLISECONDS }, () => {
       const source = withoutGuard(readFileSync(path, 'utf8'), guard);
       assert(
         source !== undefined,
-        `${guard.file} does not have this line exactly once: ${guard.line}`,
+        `${guard.file} does not contain this line exactly once: ${guard.line}`,
       );
       writeFileSync(path, source);
       const { passes, output } = await runIn(copy, test, signal);
       expect(passes, `no test noticed:\n${output}`).toBe(false);
       if (test === SIMULATION) expect(output).toContain('npm run sim -- --seed');
-      // A test file that cannot be loaded does not notice anything.
+      // A test file that cannot be loaded has not detected anything.
       else expect(output).toMatch(/Tests .*\d+ failed/);
     },
   );

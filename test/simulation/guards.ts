@@ -6,7 +6,7 @@ export interface Guard {
   readonly file: string;
   readonly line: string;
   readonly without: string;
-  /** The test that notices the removal if the simulator cannot. */
+  /** The test that detects the removal if the simulator cannot. */
   readonly test?: string;
 }
 
@@ -61,7 +61,7 @@ export const guards: readonly Guard[] = [
     test: AUDIT,
   },
   {
-    name: 'the answers of a closed connection are dropped',
+    name: 'answers from a closed connection are dropped',
     file: 'coordinator/decisions/leases.ts',
     line: 'answers: part.answers.filter((answer) => answer.slot !== slot)',
     without: 'answers: part.answers',
@@ -97,14 +97,14 @@ export const guards: readonly Guard[] = [
     test: SUSPENSION,
   },
   {
-    name: 'the time during which a process was suspended does not count',
+    name: 'time during which a process was suspended does not count',
     file: 'shared/clock.ts',
     line: 'if (isSuspension) this.#skipped += gap;',
     without: '',
     test: 'test/unit/shared/clock.test.ts',
   },
   {
-    name: 'the time that a process spends computing counts, even if its event loop is held up',
+    name: 'time that a process spends computing counts, even if its event loop is blocked',
     file: 'shared/clock.ts',
     line: 'gap >= SUSPENSION_MILLISECONDS && used - this.#used < gap / 2;',
     without: 'gap >= SUSPENSION_MILLISECONDS;',
@@ -146,13 +146,13 @@ export const guards: readonly Guard[] = [
     test: 'test/unit/coordinator/decisions/training-loop.test.ts',
   },
   {
-    name: 'samples per worker outlive a crash',
+    name: 'the number of samples per worker survives a crash',
     file: 'coordinator/open-run.ts',
     line: 'if (shares !== undefined) return shares;',
     without: '',
   },
   {
-    name: 'a provisional fingerprint does not outlive the workers that have it',
+    name: 'a provisional fingerprint expires with the last worker that has it',
     file: 'coordinator/decisions/fingerprints.ts',
     line:
       "if (!isProvisional(state) || state.phase !== 'gathering') " +
@@ -259,7 +259,7 @@ export const guards: readonly Guard[] = [
     without: '',
   },
   {
-    name: 'a worker closes a silent connection',
+    name: 'a worker closes an idle connection',
     file: 'worker/link.ts',
     line: 'if (!this.#open || silent < limits.IDLE_LIMIT_MILLISECONDS) return;',
     without: 'if (!this.#open || silent < Infinity) return;',
@@ -290,7 +290,7 @@ export const guards: readonly Guard[] = [
     without: 'if (step > 0)\n      files.step(',
   },
   {
-    name: 'a step that is recomputed is compared with the recorded one',
+    name: 'a step that is recomputed is compared with the recorded step',
     file: 'coordinator/recorder.ts',
     line:
       "else if (recorded.line.kind !== 'step' || recorded.line.chain !== chain) " +
@@ -299,7 +299,7 @@ export const guards: readonly Guard[] = [
     test: 'test/unit/coordinator/replay/replay.test.ts',
   },
   {
-    name: 'workers learn that the run has finished only once that is on the disk',
+    name: 'workers learn that the run has finished only once its final record is on the disk',
     file: 'coordinator/serve.ts',
     line: 'const outcome = await driver.outcome;',
     without: 'const outcome = await driver.outcome; driver.shutDown(outcome);',

@@ -7,7 +7,7 @@ import { initialWeights } from '../../shared/arithmetic/random.ts';
 import { planStep, totalSteps } from '../../shared/arithmetic/schedule.ts';
 import { hasReal, isReal, ROOT, type Node } from '../../shared/arithmetic/tree.ts';
 
-/** A sum over a subtree: P gradients and the loss, and the number of correct rows. */
+/** A subtree's sum: P gradients and the loss, plus the number of correct rows. */
 export interface PartialSum {
   readonly values: Float32Array;
   readonly correct: number;
@@ -20,7 +20,7 @@ export interface ExpectedStep {
   readonly checksum: bigint;
 }
 
-/** 23 parameters, and four steps per epoch, whose last batch is short. */
+/** A model of 23 parameters and four steps per epoch, the last of which has a short batch. */
 export function simulatedConfiguration(
   virtualShards: number,
   seed: number,

@@ -59,14 +59,14 @@ export function durableRecord(disk: SimulatedDisk): RunRecord | undefined {
 }
 
 /**
- * Checks that metrics.jsonl has each step once, in order and as in the undisturbed run. Returns the
- * number of steps.
+ * Checks that metrics.jsonl contains each step once, in order, with the values of the undisturbed
+ * run. Returns the number of steps.
  */
 export function recordedSteps(disk: SimulatedDisk, expected: ExpectedRun): number {
   const { lines, bad } = readMetrics(textOf(disk.read(join(RUN, 'metrics.jsonl'))));
   assert(
     bad === undefined,
-    `metrics.jsonl is as it was written, except for line ${bad?.line}: ${bad?.reason}`,
+    `every line of metrics.jsonl is valid, but line ${bad?.line} is not: ${bad?.reason}`,
   );
   let steps = 0;
   let evaluated = 0;
@@ -74,7 +74,7 @@ export function recordedSteps(disk: SimulatedDisk, expected: ExpectedRun): numbe
     if (line.kind === 'evaluation') {
       assert(
         line.step === steps && evaluated < steps,
-        `step ${line.step} is evaluated once, after ${steps}`,
+        `an evaluation follows its step once: step ${line.step} is evaluated after step ${steps}`,
       );
       evaluated = line.step;
       continue;
@@ -82,15 +82,18 @@ export function recordedSteps(disk: SimulatedDisk, expected: ExpectedRun): numbe
     const step = expected.steps[steps];
     steps += 1;
     assert(line.step === steps, `metrics.jsonl continues with step ${steps}, not ${line.step}`);
-    assert(Object.is(line.loss, step?.loss), `the loss of step ${steps} is the undisturbed run's`);
+    assert(
+      Object.is(line.loss, step?.loss),
+      `the loss of step ${steps} equals the undisturbed run's`,
+    );
     assert(
       line.correct === step?.correct,
-      `the correct rows of step ${steps} are the undisturbed run's`,
+      `the correct rows of step ${steps} equal the undisturbed run's`,
     );
     const isSame = line.weights === checksumText(step.checksum);
     assert(
       isSame && line.chain === expected.chain[steps - 1],
-      `the chain link of step ${steps} is the undisturbed run's`,
+      `the chain link of step ${steps} equals the undisturbed run's`,
     );
   }
   return steps;
@@ -109,14 +112,11 @@ function checkEvents(disk: SimulatedDisk): void {
     const { event, term, elapsed } = eventSchema.parse(JSON.parse(line));
     assert(
       event === 'start' || elapsed >= passed,
-      `time passes in events.jsonl: ${passed} s, then ${elapsed} s`,
+      `times do not decrease in events.jsonl: ${passed} s, then ${elapsed} s`,
     );
     passed = elapsed;
     if (event !== 'start') continue;
-    assert(
-      term !== undefined && term > last,
-      `in events.jsonl the term rises from ${last}, not to ${term}`,
-    );
+    assert(term !== undefined && term > last, `terms rise in events.jsonl: ${last}, then ${term}`);
     last = term;
   }
 }
@@ -137,7 +137,7 @@ export function checkFinishedRun(disk: SimulatedDisk, expected: ExpectedRun): Ru
     Date.parse(ended) >= Date.parse(started),
     `the run ends after it began: ${started}, ${ended}`,
   );
-  assert(record.chain === chain, "the last chain link is the undisturbed run's");
+  assert(record.chain === chain, "the last chain link equals the undisturbed run's");
   assert(recordedSteps(disk, expected) === step, 'metrics.jsonl has all steps');
   const text = textOf(disk.read(join(RUN, 'metrics.jsonl')));
   assert(text.endsWith('\n'), 'metrics.jsonl ends with a complete line');
@@ -149,7 +149,7 @@ export function checkFinishedRun(disk: SimulatedDisk, expected: ExpectedRun): Ru
   const model = encodeModel({ configuration, step, chain, weights });
   assert(
     Buffer.from(model).equals(disk.read(join(RUN, 'model.safetensors'))),
-    "the model's bytes are the undisturbed run's",
+    "the model's bytes equal the undisturbed run's",
   );
   return record;
 }
@@ -160,7 +160,7 @@ function textOf(bytes: Uint8Array): string {
 
 const known = new Map<string, ExpectedRun>();
 
-/** The expected outcome of a run with this configuration; computed once. */
+/** The expected outcome of a run with this configuration; computed once per configuration. */
 export function expectedOf(configuration: Configuration): ExpectedRun {
   const key = `${configuration.virtualShards} ${configuration.seed} ${configuration.epochs}`;
   const run = known.get(key);

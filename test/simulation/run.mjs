@@ -7,7 +7,7 @@ const { values } = parseArgs({ options: { seed: { type: 'string' }, seeds: { typ
 const first = Number(values.seed ?? 1);
 const seeds = Number(values.seeds ?? (values.seed === undefined ? 500 : 1));
 if (!Number.isInteger(first) || !Number.isInteger(seeds) || first < 0 || seeds < 1) {
-  process.stderr.write('sim: --seed and --seeds take whole numbers\n');
+  process.stderr.write('sim: --seed and --seeds take integers\n');
   process.exitCode = 2;
 } else {
   const { status } = spawnSync(

@@ -28,8 +28,8 @@ import { Wire } from './wire.ts';
 import type { SimulationResult, Story } from './story.ts';
 
 /**
- * How long a run may take after the last fault, in virtual time: several leases and silences in a
- * row.
+ * How long a run may take after the last fault, in virtual time: long enough for several leases and
+ * idle connections in a row to expire.
  */
 const PROGRESS_LIMIT_MILLISECONDS = 300_000;
 const FAULTS_LIMIT_MILLISECONDS = 20_000;
@@ -38,19 +38,19 @@ const COORDINATOR_FAULTS = 0.25;
 
 /** Maximum delay of messages when processes are suspended, so that some wait in socket buffers. */
 const SLOW_WIRE_MILLISECONDS = 400;
-/** Long enough for the others to lose a suspended worker and continue training. */
+/** Long enough for the coordinator to drop a suspended worker and continue training. */
 const LONG_RUN_EPOCHS = 16;
 
 /**
- * Simulates a whole cluster in one process. Everything that happens follows from the seed and the
- * story. Throws SimulationFailure.
+ * Simulates a whole cluster in one process. The seed and the story determine everything that
+ * happens. Throws SimulationFailure.
  */
 export async function simulate(seed: number, story: Story = 'faults'): Promise<SimulationResult> {
   const simulation = new Simulation(seed, story);
   try {
     return await simulation.run();
   } catch (error) {
-    simulation.note('an invariant is broken');
+    simulation.note('an invariant is violated');
     throw new SimulationFailure(seed, simulation.journal, error);
   } finally {
     simulation.close();
@@ -142,8 +142,8 @@ class Simulation implements Witness, CoordinatorWorld {
     this.#begin();
     const limit = this.#faultsUntil + PROGRESS_LIMIT_MILLISECONDS;
     while (!this.#isFinished) {
-      assert(this.#time.step(), 'something is left to happen until the run has ended');
-      // Promises settle before time passes.
+      assert(this.#time.step(), 'tasks are left until the run has ended');
+      // Lets promises settle before time passes.
       await new Promise(setImmediate);
       if (this.#crash !== undefined) throw this.#crash;
       for (const coordinator of [this.#coordinator, ...this.#superseded])
@@ -173,8 +173,8 @@ class Simulation implements Witness, CoordinatorWorld {
   }
 
   /**
-   * Suspends workers, the coordinator or all. A worker must not be lost if it was suspended
-   * together with the coordinator, or if its messages wait for a suspended coordinator.
+   * Suspends workers, the coordinator or all processes. A worker must not be lost if it was
+   * suspended together with the coordinator, or if its messages wait for a suspended coordinator.
    */
   #suspend(): void {
     const random = this.#random;
@@ -190,7 +190,7 @@ class Simulation implements Witness, CoordinatorWorld {
     for (const worker of chosen) worker.stall(duration);
   }
 
-  /** Closes everything that the simulated processes have open. */
+  /** Closes all resources that the simulated processes have open. */
   close(): void {
     for (const worker of this.#workers) worker.kill();
     for (const coordinator of [this.#coordinator, ...this.#superseded]) coordinator?.kill();
@@ -203,8 +203,8 @@ class Simulation implements Witness, CoordinatorWorld {
     );
     // A coordinator that was stopped after it wrote its term continues with the superseded term.
     const isLate = this.#superseded.includes(coordinator);
-    assert(term > this.#term || isLate, `the term rises from ${this.#term}, not to ${term}`);
-    assert(!this.#terms.has(term), `term ${term} is one coordinator's`);
+    assert(term > this.#term || isLate, `terms rise: ${this.#term}, then ${term}`);
+    assert(!this.#terms.has(term), `only one coordinator has term ${term}`);
     this.#terms.set(term, coordinator);
     if (isLate) return;
     this.#term = term;
@@ -219,7 +219,7 @@ class Simulation implements Witness, CoordinatorWorld {
 
   welcomed(term: number): void {
     const durable = durableRecord(this.#world.disk)?.term ?? 0;
-    assert(durable >= term, `term ${term}, which a worker learns, is on the disk, not ${durable}`);
+    assert(durable >= term, `term ${term} is on the disk before a worker gets it, not ${durable}`);
   }
 
   step(coordinator: SimulatedCoordinator, result: StepResult): void {
@@ -229,18 +229,18 @@ class Simulation implements Witness, CoordinatorWorld {
     assert(step === coordinator.done + 1, `step ${coordinator.done + 1} follows, not ${step}`);
     assert(
       checksum === expected?.checksum,
-      `the weights of step ${step} are the undisturbed run's`,
+      `the weights of step ${step} equal the undisturbed run's`,
     );
-    assert(Object.is(loss, expected.loss), `the loss of step ${step} is the undisturbed run's`);
+    assert(Object.is(loss, expected.loss), `the loss of step ${step} equals the undisturbed run's`);
     assert(correct === expected.correct, `every row of step ${step} counts once`);
     const passed = coordinator.process.now() - coordinator.taskSince;
-    assert(milliseconds === passed, 'a step is timed from when its weights were sent');
+    assert(milliseconds === passed, "a step's time starts when its weights are sent");
     coordinator.done = step;
   }
 
   evaluation(coordinator: SimulatedCoordinator, step: number, values: Float32Array): void {
     this.note(`evaluation after step ${step}`);
-    assert(step === coordinator.done, 'the newest step is the one evaluated');
+    assert(step === coordinator.done, 'only the newest step is evaluated');
     assert(coordinator.evaluated < step, 'each step is evaluated once');
     coordinator.evaluated = step;
     const { configuration } = this.#expected;
@@ -251,7 +251,7 @@ class Simulation implements Witness, CoordinatorWorld {
       const actual = values.subarray(chunk * rows, (chunk + 1) * rows);
       assert(
         actual.every((value, i) => value === expected[i]),
-        `chunk ${chunk} of the evaluation is that of these weights`,
+        `chunk ${chunk} of the evaluation was computed with these weights`,
       );
     }
   }
@@ -272,7 +272,7 @@ class Simulation implements Witness, CoordinatorWorld {
     if (error === undefined || this.#saysFinished(error)) {
       this.#isFinished = true;
     } else if (this.#superseded.includes(coordinator)) {
-      // A full disk may end it as well.
+      // A full disk may also end it.
       if (!isCode(error, 'LOCKED') && !this.#isFull(error)) this.#crash = error;
     } else if (this.#isFull(error)) {
       this.#coordinator = undefined;
@@ -283,8 +283,8 @@ class Simulation implements Witness, CoordinatorWorld {
   }
 
   /**
-   * Whether the run belongs to a coordinator that was stopped before it took the lock and, once it
-   * was resumed, took the lock from the one that was to replace it.
+   * Whether the run belongs to a coordinator that was stopped before it took the lock and, once
+   * resumed, took the lock from its replacement.
    */
   #hasLateOne(): boolean {
     for (const [term, late] of this.#terms) {
@@ -350,7 +350,7 @@ class Simulation implements Witness, CoordinatorWorld {
   supersede(milliseconds: number, pause: number): void {
     const coordinator = this.#coordinator;
     this.stop(milliseconds);
-    // A run that has not begun is not taken over.
+    // A run that has not begun cannot be taken over.
     if (coordinator === undefined || !this.#world.disk.has(`${RUN}/run.json`)) return;
     this.#time.after(pause, () => {
       if (this.#coordinator !== coordinator) return;
@@ -432,8 +432,8 @@ class Simulation implements Witness, CoordinatorWorld {
     if (coordinator?.state === undefined) return;
     const { task, workers, settings, suspects } = coordinator.state;
     checkLeases(coordinator.state);
-    // A worker that is found out by the last result of a step has already left when the next step
-    // has just begun.
+    // If the last result of a step proves a worker wrong, that worker has already left when the
+    // next step begins.
     const isFoundOut = suspects.length !== this.#suspects;
     this.#suspects = suspects.length;
     const opened = task === undefined ? undefined : `${task.kind} ${task.step}`;
@@ -451,14 +451,14 @@ class Simulation implements Witness, CoordinatorWorld {
   }
 
   /**
-   * Whether the disk was full, which may end a coordinator at its start and at its end; a stopped
-   * coordinator learns of it once it is resumed.
+   * Whether the error is due to a full disk, which may end a coordinator at its start or its end. A
+   * stopped coordinator gets the error only once it is resumed.
    */
   #isFull(error: unknown): boolean {
     return isCode(error, 'DISK') && messageOf(error).includes('ENOSPC');
   }
 
-  /** Whether a restarted coordinator found the run finished: it had died after its last write. */
+  /** Whether a restarted coordinator found the run finished by a predecessor. */
   #saysFinished(error: unknown): boolean {
     return isCode(error, 'USAGE') && durableRecord(this.#world.disk)?.state === 'finished';
   }
@@ -473,7 +473,7 @@ class Simulation implements Witness, CoordinatorWorld {
     if (this.#story === 'liar') this.#checkLiar();
   }
 
-  /** Checks that every worker that lied was found out, and no other. */
+  /** Checks that every worker that lied was found out, and no other worker. */
   #checkLiar(): void {
     const found = new Set(this.#coordinator?.state?.suspects.map(({ name }) => name));
     for (const { name, lies } of this.#workers)

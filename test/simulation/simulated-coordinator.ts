@@ -27,7 +27,7 @@ import type { Wire } from './wire.ts';
 export const RUNS = '/runs';
 export const RUN = join(RUNS, 'r');
 
-/** Is told what a coordinator does, and throws if that is wrong. */
+/** Is notified of each action of a coordinator, and throws if the action is wrong. */
 export interface Witness {
   /** The coordinator has opened the run in this state, and sends this term to its workers. */
   opened(coordinator: SimulatedCoordinator, term: number, resumed: Resumed | undefined): void;
@@ -37,7 +37,7 @@ export interface Witness {
   /** The coordinator reports that a checkpoint is safe. */
   kept(step: number): void;
   /**
-   * The process has ended by itself. `error` says why the run is not finished; undefined if it is.
+   * The process has ended on its own. `error` says why the run is not finished; undefined if it is.
    */
   ended(coordinator: SimulatedCoordinator, error: unknown): void;
 }
@@ -59,12 +59,15 @@ export interface CoordinatorOptions {
  */
 export class SimulatedCoordinator {
   readonly process: SimulatedProcess;
-  /** The lines that it logged. */
+  /** The lines that the coordinator has logged. */
   readonly lines: string[] = [];
-  /** The last step that it completed or resumed from, and the last one that it evaluated. */
+  /**
+   * The last step that the coordinator completed or resumed from, and the last step that it
+   * evaluated.
+   */
   done = 0;
   evaluated = 0;
-  /** The open task, and since when it has been open. */
+  /** The open task, and the time at which it was opened. */
   task: string | undefined;
   taskSince = 0;
   readonly #options: CoordinatorOptions;
@@ -91,7 +94,7 @@ export class SimulatedCoordinator {
     );
   }
 
-  /** Undefined until it is listening. */
+  /** Undefined until the coordinator is listening. */
   get state(): RunState | undefined {
     return this.#driver?.state;
   }
@@ -181,7 +184,7 @@ export class SimulatedCoordinator {
 
   #open(): Promise<Recorder> {
     const { world, settings, dataset, takeOver } = this.#options;
-    // As `local` restarts a coordinator.
+    // Without an id, it resumes the run, as when `local` restarts a coordinator.
     const isBegun = world.disk.has(join(RUN, 'run.json'));
     return openRecorder(
       {
@@ -252,7 +255,7 @@ interface PeerOptions {
   readonly slot: number;
   readonly wire: Wire;
   readonly driver: Driver;
-  /** Runs a task when the process can. */
+  /** Runs a task as soon as the process is not stopped; never if it has ended. */
   readonly run: (task: () => void) => void;
   readonly welcomed: (term: number) => void;
   readonly openMemory: OpenMemory;
@@ -333,7 +336,7 @@ class SimulatedPeer implements Peer {
     }
   }
 
-  /** Its process has ended and closed what it had open. */
+  /** The worker's process has ended, which closed its connection and its memory. */
   die(): void {
     this.#isOpen = false;
     this.#memory.close();

@@ -105,11 +105,11 @@ function world(seed: number): { world: World; process: SimulatedProcess; disk: D
   return { world: made, process, disk: process.disk(() => undefined) };
 }
 
-/** Lets virtual time pass until the promise settles. */
+/** Advances virtual time until the promise settles. */
 async function finish<T>(time: VirtualTime, promise: Promise<T>): Promise<T> {
   let isDone = false;
   const end = promise.finally(() => (isDone = true));
-  // It is awaited below.
+  // `end` is awaited below.
   end.catch(() => undefined);
   do await new Promise(setImmediate);
   while (!isDone && time.step());
@@ -144,7 +144,7 @@ describe('the simulated disk', () => {
     );
   });
 
-  it('keeps what was synced, and a random part of everything else', () => {
+  it('keeps synced data and a random part of all other data after a power cut', () => {
     const left = { new: 0, old: 0, lengths: new Set<number>() };
     for (let seed = 0; seed < 100; seed++) {
       const disk = new SimulatedDisk(new Random(seed));
@@ -188,7 +188,7 @@ describe('the simulated disk', () => {
 });
 
 describe('a simulated process', () => {
-  it('may die before or after an operation on the disk, and never learns its result', async () => {
+  it('may die before or after a disk operation, and never gets its result', async () => {
     let made = 0;
     for (let seed = 0; seed < 50; seed++) {
       const { world: simulated, process, disk } = world(seed);
@@ -202,7 +202,7 @@ describe('a simulated process', () => {
     expect(made).toBeLessThan(50);
   });
 
-  it('does nothing while it is stopped, and everything in order once it is resumed', async () => {
+  it('does nothing while stopped, and runs everything in order once resumed', async () => {
     const { world: simulated, process, disk } = world(1);
     const done: string[] = [];
     void disk.makeDirectory('/d').then(() => done.push('made'));

@@ -13,7 +13,7 @@ interface Directory {
   readonly kind: 'directory';
   /** The names that every process sees. */
   names: Map<string, Node>;
-  /** The names it had when it was last synced. */
+  /** The names when the directory was last synced. */
   synced: Map<string, Node>;
 }
 
@@ -21,9 +21,9 @@ type Node = File | Directory;
 export type { File as SimulatedFile };
 
 /**
- * A disk behind a cache. Every process sees the latest change. A power cut leaves all that was
- * synced and a random part of the rest: a prefix of a file's new bytes, a name's old or new file.
- * The disk can be full.
+ * A disk behind a cache. Every process sees the latest change. A power cut leaves all synced data
+ * and a random part of the rest: a prefix of a file's new bytes, and a name's old or new file. The
+ * disk can be full.
  */
 export class SimulatedDisk {
   readonly #random: Random;
@@ -50,7 +50,9 @@ export class SimulatedDisk {
     this.#space = Infinity;
   }
 
-  /** All processes that use the disk must have ended first. */
+  /**
+   * Discards data that is not synced, at random. All processes that use the disk must have ended.
+   */
   powerCut(): void {
     this.#cut(this.#root, new Set());
   }
@@ -59,7 +61,10 @@ export class SimulatedDisk {
     return this.#file(path).bytes;
   }
 
-  /** What a power cut would leave at the very least; undefined if that is nothing. */
+  /**
+   * The part of a file that is certain to survive a power cut; undefined if the file might not
+   * survive.
+   */
   durable(path: string): Uint8Array | undefined {
     let node: Node | undefined = this.#root;
     for (const name of namesOf(path))
@@ -122,7 +127,7 @@ export class SimulatedDisk {
     const node = this.#find(from);
     const target = this.#find(to);
     if (node === undefined) throw systemError('ENOENT', from);
-    // Two names for the same file both stay.
+    // If both names refer to the same file, both of them stay.
     if (target === node) return;
     const { names } = this.#directory(dirname(to));
     if (node.kind === 'directory') {
@@ -139,7 +144,8 @@ export class SimulatedDisk {
   }
 
   /**
-   * Lists and removes names in this directory, even if a different directory has its name later.
+   * Lists and removes names in this directory, even if a different directory takes over its name
+   * later.
    */
   openFolder(path: string): { list(): string[]; remove(name: string): void } {
     const { names } = this.#directory(path);

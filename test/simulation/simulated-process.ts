@@ -6,7 +6,7 @@ import type { SimulatedDisk, SimulatedFile } from './simulated-disk.ts';
 import type { Random } from '../fixtures/seeded-random.ts';
 import type { VirtualTime } from './virtual-time.ts';
 
-/** Where processes run: hosts share time and a disk. */
+/** The environment of the processes: all hosts share its time and its disk. */
 export interface World {
   readonly time: VirtualTime;
   readonly random: Random;
@@ -30,7 +30,7 @@ export class SimulatedProcess {
   #isAlive = true;
   #isStopped = false;
   #stoppedAt = 0;
-  /** How long it was suspended in total, in milliseconds. */
+  /** How long the process has been suspended in total, in milliseconds. */
   #asleep = 0;
   #waiting: (() => void)[] = [];
 
@@ -74,7 +74,7 @@ export class SimulatedProcess {
     return this.#asleep + (stopped < SUSPENSION_MILLISECONDS ? 0 : stopped);
   }
 
-  /** Runs the task now, when the process is resumed, or never. */
+  /** Runs the task now, or once the process is resumed; never if it has ended. */
   run(task: () => void): void {
     if (!this.#isAlive) return;
     if (this.#isStopped) this.#waiting.push(task);
@@ -178,8 +178,8 @@ export class SimulatedProcess {
   }
 
   /**
-   * The operation happens at some moment within `milliseconds`, if the process is still alive; the
-   * process learns of it at the end.
+   * Performs the operation at some moment within `milliseconds`, if the process is still running.
+   * The process gets the result at the end.
    */
   #ask<T>(milliseconds: number, does: () => T): Promise<T> {
     const { time, random } = this.#world;

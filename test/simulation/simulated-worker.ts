@@ -33,13 +33,13 @@ export interface WorkerWorld {
   readonly isAudited: boolean;
   /** A connection to the coordinator; undefined while none is listening. */
   connect(worker: SimulatedWorker): Connected | undefined;
-  /** A worker has ended by itself: it was told that the run is finished, or what went wrong. */
+  /** A worker has ended on its own. `error` says why; undefined if the run is finished. */
   ended(worker: SimulatedWorker, error: ClusterError | undefined): void;
 }
 
 /**
- * What a worker gets when it dials: a connection and, if the coordinator is on the same host, the
- * address of its shared memory.
+ * The result of dialing: a connection and, if the coordinator is on the same host, the address of
+ * its shared memory.
  */
 export interface Connected {
   readonly wire: Wire;
@@ -52,41 +52,41 @@ interface Queued {
 }
 
 /**
- * A worker's process: the real session reducer, a shell that takes simulated time, and the
- * supervisor that restarts it. Its faults are switched on from outside.
+ * A worker's process: the real session reducer, a shell that runs in simulated time, and the
+ * supervisor that restarts it. The simulation switches its faults on.
  */
 export class SimulatedWorker {
   readonly name: string;
   /** How many milliseconds one shard takes. */
   shardMilliseconds: number;
-  /** Each result is sent twice. */
+  /** Whether each result is sent twice. */
   isRepeating = false;
-  /** Each gradient is followed by a wrong one. */
+  /** Whether each gradient is followed by a wrong one. */
   isWavering = false;
-  /** Each gradient is wrong. */
+  /** Whether each gradient is wrong. */
   isLying = false;
-  /** How many wrong gradients it has sent on purpose. */
+  /** How many wrong gradients the worker has sent on purpose. */
   lies = 0;
-  /** How often weights were replaced in shared memory before it had read them. */
+  /** How often weights were replaced in shared memory before the worker had read them. */
   stale = 0;
-  /** The next gradient is not finite. */
+  /** Whether the next gradient is not finite. */
   isBroken = false;
   wasBroken = false;
   readonly #world: WorkerWorld;
   #state: SessionState;
-  /** Counts starts and kills, so that tasks from an earlier life are dropped. */
+  /** Counts starts and kills, so that tasks of an earlier process are dropped. */
   #life = 0;
   #wire: Wire | undefined;
   #memory: HostMemory | undefined;
   #heard = 0;
   #weights = new Float32Array(0);
   #queue: Queued[] = [];
-  /** What is waiting in its socket's buffer. */
+  /** Handlers of the frames that wait in its socket's buffer. */
   #inbox: (() => void)[] = [];
   #isTaking = false;
   #stalledFrom = 0;
   #stalledUntil = 0;
-  /** How long it was suspended before the current stop, in total. */
+  /** How long the process was suspended in total, without the current stop. */
   #asleep = 0;
 
   constructor(world: WorkerWorld, name: string, shardMilliseconds: number) {
@@ -136,7 +136,7 @@ export class SimulatedWorker {
     return this.isLying || this.isWavering;
   }
 
-  /** Replaces its faulty memory, and restarts it. */
+  /** Replaces the worker's faulty memory and restarts it. */
   repair(): void {
     this.isLying = false;
     this.isWavering = false;
@@ -175,7 +175,7 @@ export class SimulatedWorker {
     return now - this.#asleepBy(now);
   }
 
-  /** Runs the task in this life only, and not while the worker is stopped. */
+  /** Runs the task unless the process has ended, and not while it is stopped. */
   #later(milliseconds: number, task: () => void): void {
     const life = this.#life;
     const run = (): void => {
@@ -187,7 +187,7 @@ export class SimulatedWorker {
     this.#world.time.after(milliseconds, run);
   }
 
-  /** Takes what has arrived, in order, as soon as the process is running. */
+  /** Handles an arrival once the process is not stopped; arrivals stay in order. */
   #takeFromSocket(take: () => void): void {
     this.#inbox.push(take);
     this.#later(0, () => this.#inbox.shift()?.());

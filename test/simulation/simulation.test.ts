@@ -4,7 +4,7 @@ import { simulate } from './simulate.ts';
 /** Set by `npm run sim` (run.mjs). */
 const FIRST_SEED = Number(process.env['MNIST_DIST_SIM_SEED'] ?? 1);
 const SEEDS = Number(process.env['MNIST_DIST_SIM_SEEDS'] ?? 500);
-/** Number of seeds whose mean would not be meaningful. */
+/** With this number of seeds or fewer, means are not meaningful. */
 const FEW_SEEDS = 50;
 
 describe('a simulated cluster', () => {
@@ -32,7 +32,7 @@ describe('a simulated cluster', () => {
     },
   );
 
-  it('does exactly the same for the same seed', async () => {
+  it('behaves identically for the same seed', async () => {
     expect(await simulate(7)).toEqual(await simulate(7));
   });
 });

@@ -10,7 +10,7 @@ export interface SimulationResult {
 
 /**
  * `faults`: all kinds of faults in processes, networks, disks and memory. `liar`: one of several
- * workers always computes wrong results, everything is audited, and nothing happens to the others.
+ * workers always computes wrong results, everything is audited, and the others are not disturbed.
  * `suspended`: processes on one host with a slow network are suspended: some workers for a long
  * time, the coordinator for a while, or all of them together.
  */

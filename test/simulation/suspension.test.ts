@@ -3,11 +3,11 @@ import { simulate } from './simulate.ts';
 
 const FIRST_SEED = Number(process.env['MNIST_DIST_SIM_SEED'] ?? 1);
 const SEEDS = Math.min(40, Number(process.env['MNIST_DIST_SIM_SEEDS'] ?? 40));
-/** With fewer seeds, it may happen that no weights become stale. */
+/** With fewer seeds, there may be no stale weights. */
 const FEW_SEEDS = 20;
 
 it(
-  `suspended processes continue once they are resumed: ${SEEDS} seeds from ${FIRST_SEED}`,
+  `a run finishes although processes are suspended and resumed: ${SEEDS} seeds from ${FIRST_SEED}`,
   { timeout: SEEDS * 1_000 + 60_000 },
   async () => {
     let stale = 0;

@@ -24,7 +24,7 @@ export class VirtualTime implements Clock {
 
   readonly date = (): Date => new Date(EPOCH_MILLISECONDS + this.#now + this.#skew);
 
-  /** Moves the wall clock. */
+  /** Shifts the wall clock. */
   setClock(byMilliseconds: number): void {
     this.#skew += byMilliseconds;
   }

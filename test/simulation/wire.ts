@@ -12,9 +12,9 @@ export type Side = 'worker' | 'coordinator';
 export const ABNORMAL_CLOSE = 1006;
 
 interface Direction {
-  /** When the last frame arrives: what is sent later arrives later. */
+  /** When the last frame arrives. Frames that are sent later arrive later. */
   last: number;
-  /** Half-open: nothing arrives any more, and neither end is told. */
+  /** Half-open: nothing arrives any more, and neither end notices. */
   silent: boolean;
   milliseconds: number;
 }
@@ -49,7 +49,7 @@ export class Wire {
     const direction = this.#towards[to];
     if (direction.silent) return;
     this.#deliver(direction, () => {
-      // The bytes are read only now: a sender that changes them before `sent` is found out.
+      // The bytes are copied only now, which exposes a sender that changes them before `sent`.
       const arrived = Buffer.from(frame);
       if (this.#unsent.delete(sent)) sent();
       if (this.#isOpen && !direction.silent) this.#ends.get(to)?.receive(arrived);

@@ -1,7 +1,7 @@
 import type { Page } from 'playwright-core';
 
 /**
- * Runs in the page: returns every element that has text of its own, with the contrast between its
+ * Runs in the page. Returns every element that has its own text, with the contrast between its
  * colour and its background.
  */
 const script = `(() => {
@@ -35,7 +35,7 @@ const script = `(() => {
     });
 })()`;
 
-/** The contrast of every visible text, as WCAG 2 computes it: 1 to 21. */
+/** The contrast of each visible text according to WCAG 2, from 1 to 21. */
 export function contrasts(page: Page): Promise<{ text: string; contrast: number }[]> {
   return page.evaluate(script);
 }

@@ -13,13 +13,13 @@ import type {
 export const STEPS_PER_EPOCH = 1875;
 const STARTED = Date.UTC(2026, 2, 14, 9, 26, 53);
 
-/** Numbers from 0 to 1 that are the same in every test run. */
+/** A pseudorandom number from 0 to 1 that is the same in every test run. */
 function noise(seed: number): number {
   const mixed = Math.imul(seed ^ 0x9e3779b9, 0x85ebca6b);
   return ((Math.imul(mixed ^ (mixed >>> 13), 0xc2b2ae35) ^ (mixed >>> 9)) >>> 0) / 2 ** 32;
 }
 
-/** The result of a step, similar to that of a real run. */
+/** A step's result, similar to a real run's. */
 export function point(step: number): CurvePoint {
   const wobble = noise(step) + noise(step * 7 + 1) - 1;
   const loss = (0.05 + 2.25 / (1 + step / 40) + 0.18 / (1 + step / 2000)) * Math.exp(0.7 * wobble);
@@ -165,8 +165,8 @@ function testSet(): { pictures: Buffer; labels: Buffer } {
 }
 
 /**
- * A model without hidden layers whose weights are easy to understand: the score of a class says how
- * near the picture is to the mean of that class over the first `samples` of the test set. Kernel
+ * A model without hidden layers whose weights are easy to understand: a class's score says how near
+ * the picture is to the mean of that class over the first `samples` samples of the test set. Kernel
  * [784, 10] row-major, then bias [10].
  */
 export function nearestMean(samples = 2000): Float32Array {

@@ -36,7 +36,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     return { server, ...visit };
   }
 
-  test('moves its curves and numbers as updates arrive', async () => {
+  test('redraws its curves and numbers as updates arrive', async () => {
     const { server, page, complaints } = await start(view(200));
     await eventually(async () => expect(await text(page, '#step')).toBe('200'));
     const charts = ['#loss-chart canvas', '#accuracy-chart canvas', '#speed-chart canvas'];
@@ -84,7 +84,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     say('training', 8, 1);
     await eventually(async () => expect(await colour()).toBe('rgb(25, 27, 31)'));
     const timeline = page.locator(`${row} canvas`);
-    // The next update begins a new stretch.
+    // The next update begins a new segment of the timeline.
     server.send({ status: status({ step: 201, seconds: 9, lost: 1 }) });
     await eventually(async () =>
       expect(await timeline.getAttribute('aria-label')).toMatch(
@@ -95,7 +95,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
-  test('shows names, events and settings from outside as text', async () => {
+  test('shows names, events and settings as text, never markup', async () => {
     const hostile = view(200, {
       run: HOSTILE,
       version: HOSTILE,
@@ -121,7 +121,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
-  test('would not run injected markup: the policy blocks it, and says so', async () => {
+  test('does not run injected markup: its policy blocks and reports the markup', async () => {
     const { page, complaints } = await start(view(200));
     const tried = await page.locator('body').evaluate((body, markup) => {
       try {
@@ -135,7 +135,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints.join()).toContain('Trusted');
   });
 
-  test('reads a drawn 1, and requests weights only then, at most once a second', async () => {
+  test('reads a drawn 1; only drawing requests weights, at most once a second', async () => {
     const { server, page, complaints } = await start(view(200));
     const asked = () => server.requests.filter(({ path }) => path === '/api/weights');
     server.send({ status: status({ step: 201, seconds: 5 }) });
@@ -181,7 +181,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
-  test('keeps its data while the coordinator is away, and continues without a reload', async () => {
+  test('keeps its data while the coordinator is down, and continues without a reload', async () => {
     const { server, page, complaints } = await start(view(600));
     const requests = server.requests.length;
     const curve = await painted(page, '#loss-chart canvas');
@@ -200,7 +200,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
       'over 700 steps',
     );
     expect(server.requests.slice(requests).map(({ path }) => path)).not.toContain('/');
-    // The browser itself complains about each request that no server answers.
+    // The browser itself logs an error for each request that no server answers.
     expect(
       complaints.filter((text) => !/ERR_EMPTY_RESPONSE|ERR_INCOMPLETE_CHUNKED/.test(text)),
     ).toEqual([]);
@@ -224,7 +224,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
-  test('shows no rate and no unknown counts while it waits, and problems in red', async () => {
+  test('hides the rate and unknown counts while waiting, and shows problems in red', async () => {
     const { server, page, complaints } = await start(view(600));
     const waiting = {
       state: 'gathering',
@@ -297,7 +297,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
-  test('fits a phone: it does not scroll sideways, and drawing does not move it', async () => {
+  test('fits a phone screen without scrolling sideways or moving during a drawing', async () => {
     const phone = { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true };
     const workers = [
       worker('w0'),
@@ -319,7 +319,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
-  test('lists workers by name, and after the end shows which were done or lost', async () => {
+  test('lists workers by name, and at the end shows which of them were lost', async () => {
     const workers = [
       worker('w10'),
       worker('w2', { state: 'lost' }),
@@ -341,7 +341,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
-  test('distinguishes mistakes without pictures from no mistakes', async () => {
+  test('distinguishes mistakes without stored pictures from the absence of mistakes', async () => {
     const evaluated = view(1900).evaluated ?? never();
     const { server, page, complaints } = await start(
       view(1900, { evaluated: { ...evaluated, mistakes: [] } }),
@@ -381,7 +381,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
   );
 
   test.each([390, 720, 900, 1279, 1280, 1600])(
-    'cuts nothing off at a width of %d',
+    'does not cut off any content at a width of %d',
     async (width) => {
       const { page, complaints } = await start(view(1900), { viewport: { width, height: 900 } });
       await eventually(async () => expect(await page.locator('#matrix .right').count()).toBe(11));
@@ -394,7 +394,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     },
   );
 
-  test('follows the colour scheme of the visitor, charts included', async () => {
+  test("follows the visitor's colour scheme, including in its charts", async () => {
     const { page, complaints } = await start(view(300), { colorScheme: 'light' });
     const light = [
       await painted(page, '#loss-chart canvas'),

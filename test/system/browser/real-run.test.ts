@@ -8,14 +8,14 @@ import { draw, eventually, missing, one, reads, startBrowser, visit, why } from 
 
 const RECIPE = [...REFERENCE, '--hidden', '32', '--batch-size', '64', '--seed', '7'];
 
-describe.skipIf(missing !== undefined)(`a real run in Chromium${why}`, () => {
+describe.skipIf(missing !== undefined)(`the page of a real run in Chromium${why}`, () => {
   let browser: Browser;
   beforeAll(async () => {
     browser = await startBrowser();
   });
   afterAll(() => browser.close());
 
-  it('shows a killed worker, survives its coordinator, and reads a 1 at the end', async () => {
+  it('shows a killed worker, survives a killed coordinator, and reads a 1 at the end', async () => {
     const runs = temporaryFolder();
     const options = ['-n', '2', '--http-port', '0', '--steps', '8000', '--checkpoint-every', '100'];
     const local = start(['local', ...newRun(runs), ...RECIPE, ...options]);
@@ -37,7 +37,7 @@ describe.skipIf(missing !== undefined)(`a real run in Chromium${why}`, () => {
       row
         .locator('.state')
         .evaluate((cell) => cell.ownerDocument.defaultView.getComputedStyle(cell).color);
-    // Vermilion, as dark as text must be.
+    // Vermilion, dark enough for text.
     await eventually(async () =>
       expect([await state(), await colour()]).toEqual(['lost', 'rgb(179, 71, 0)']),
     );
@@ -49,8 +49,8 @@ describe.skipIf(missing !== undefined)(`a real run in Chromium${why}`, () => {
     await local.says(/resuming after step \d+ \(term 2\)/);
     await eventually(async () => expect(await step()).toBeGreaterThan(before));
     expect(await text('#event-list')).toMatch(/coordinator started \(term 2\)/);
-    // While no process listens, or while the run is being opened, Chromium itself complains.
-    // Nothing else may fail.
+    // Chromium itself logs errors while no process listens and while the run is being opened. No
+    // other errors may occur.
     const isExpected = (complaint: string) => /net::ERR_|status of 503/.test(complaint);
     expect(complaints.filter((complaint) => !isExpected(complaint))).toEqual([]);
     complaints.length = 0;
@@ -66,7 +66,7 @@ describe.skipIf(missing !== undefined)(`a real run in Chromium${why}`, () => {
     expect(complaints).toEqual([]);
   });
 
-  it('looks the same when it is shown again', async () => {
+  it('looks the same when `show` serves it again', async () => {
     const runs = temporaryFolder();
     const options = ['-n', '1', '--no-http', '--steps', '600'];
     const local = start(['local', ...newRun(runs), ...RECIPE, ...options]);

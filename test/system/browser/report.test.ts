@@ -27,7 +27,9 @@ describe.skipIf(missing !== undefined)(`the report in Chromium${why}`, () => {
     rmSync(folder, { recursive: true });
   });
 
-  /** Opens the page; returns its complaints and requests while `look` examines it. */
+  /**
+   * Opens the page and examines it with `look`. Returns the errors and requests during that time.
+   */
   async function open(
     options: BrowserContextOptions,
     look: (page: Page) => Promise<void>,
@@ -55,7 +57,7 @@ describe.skipIf(missing !== undefined)(`the report in Chromium${why}`, () => {
   }
 
   test.each(['light', 'dark'] as const)(
-    'has nothing missing and is readable: %s',
+    'is complete and readable in the %s colour scheme',
     async (colorScheme) => {
       const complaints = await open({ colorScheme }, async (page) => {
         expect(await page.locator('svg[role=img]').count()).toBe(3);
@@ -71,7 +73,7 @@ describe.skipIf(missing !== undefined)(`the report in Chromium${why}`, () => {
           '[...document.querySelectorAll("svg text, svg .mark-rect path")]' +
             '.map((each) => getComputedStyle(each).fill)',
         );
-        // A fill is black if the page's colour cannot be read.
+        // A fill is black if it refers to a colour that the page does not define.
         expect(fills.filter((fill) => fill === 'rgb(0, 0, 0)')).toEqual([]);
         const ink = colorScheme === 'dark' ? 'rgb(232, 234, 237)' : 'rgb(25, 27, 31)';
         expect(fills).toContain(ink);
@@ -80,7 +82,7 @@ describe.skipIf(missing !== undefined)(`the report in Chromium${why}`, () => {
     },
   );
 
-  test('fits a phone, and is light on paper', async () => {
+  test('fits a phone screen, and prints on a white background', async () => {
     await open({ viewport: { width: 390, height: 800 }, colorScheme: 'dark' }, async (page) => {
       expect(await page.evaluate('document.documentElement.scrollWidth')).toBe(390);
       await page.emulateMedia({ media: 'print' });

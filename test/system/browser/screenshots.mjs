@@ -32,7 +32,7 @@ const two = [
 
 if (url === undefined) {
   process.stderr.write(
-    'say the address of the page: npm run screenshots -- http://127.0.0.1:9464\n',
+    'pass the address of the page: npm run screenshots -- http://127.0.0.1:9464\n',
   );
   process.exitCode = 2;
 } else {
@@ -47,7 +47,7 @@ async function take(browser, { name, width, height, ...rest }) {
   await page.goto(url);
   await page.waitForSelector('#state:not([data-state="connecting"])');
   await draw(page);
-  // The whole page would be too long on a phone.
+  // On a phone, a picture of the whole page would be too long.
   await page.screenshot({ path: join(folder, `${name}.png`), fullPage: width > 400 });
   await page.close();
 }

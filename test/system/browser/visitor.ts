@@ -15,7 +15,7 @@ export function startBrowser(): Promise<Browser> {
 /** A visitor of the page, and everything that went wrong during the visit. */
 export interface Visitor {
   readonly page: Page;
-  /** Console errors and warnings, exceptions, violations of the policy, requests to other hosts. */
+  /** Console errors and warnings, exceptions, policy violations and requests to other hosts. */
   readonly complaints: string[];
   close(): Promise<void>;
 }
@@ -73,7 +73,9 @@ export async function draw(page: Page, strokes: readonly Stroke[]): Promise<void
   }
 }
 
-/** Waits until the page shows the class that it reads; returns what its bars show. */
+/**
+ * Waits until the page shows the class that it reads. Returns that text and the shares in its bars.
+ */
 export async function reads(page: Page): Promise<{ text: string; shares: number[] }> {
   await page.locator('#probabilities .best').waitFor();
   const texts = await page.locator('#probabilities .number').allTextContents();
@@ -90,12 +92,12 @@ export function colourOf(page: Page, selector: string): Promise<string> {
     .evaluate((element) => element.ownerDocument.defaultView.getComputedStyle(element).color);
 }
 
-/** How far the page reaches to the right, in CSS pixels. */
+/** The width of the page's content, in CSS pixels. */
 export function widthOf(page: Page): Promise<number> {
   return page.locator('html').evaluate((element) => element.scrollWidth);
 }
 
-/** What is painted on a canvas, as text that differs when the picture does. */
+/** A canvas's picture as text: different pictures give different texts. */
 export function painted(page: Page, selector: string): Promise<string> {
   return page.locator(selector).evaluate((canvas) => canvas.toDataURL());
 }

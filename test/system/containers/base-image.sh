@@ -16,7 +16,7 @@ cp -R "$npm" "$scratch/local/lib/node_modules/npm"
 ln -sf ../lib/node_modules/npm/bin/npm-cli.js "$scratch/local/bin/npm"
 
 authorities=/etc/ssl/certs/ca-certificates.crt
-# Excludes what the slim images also leave out.
+# Excludes the files that the slim images omit.
 mmdebstrap --quiet --variant=minbase --include=ca-certificates \
   --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
   --dpkgopt='path-exclude=/usr/share/locale/*' \

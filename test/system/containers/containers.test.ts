@@ -40,7 +40,7 @@ const composed = (runId: string) =>
 const shaOf = ({ output }: Pick<Ended, 'output'>) => /sha256 +([0-9a-f]{64})/.exec(output)?.[1];
 
 /**
- * Writes training.yaml: containers and this machine train the same run, and thus the same bytes.
+ * Writes training.yaml, so that containers and this machine train the same run to the same bytes.
  */
 function recipe(steps: number): void {
   writeFileSync(
@@ -73,7 +73,7 @@ async function shaOutside(steps: number): Promise<string> {
 }
 
 beforeAll(async () => {
-  // An interrupted test may have left this behind.
+  // An interrupted test may have left containers behind.
   await podman.clear();
   const base = await podman.run(
     'podman',
@@ -110,7 +110,7 @@ afterAll(async () => {
 });
 
 describe('compose.yaml', () => {
-  it('trains with two workers over TLS to the same bytes as outside, and is healthy', async () => {
+  it('trains over TLS to the same bytes as without containers, and is healthy', async () => {
     const sha = await shaOutside(1000);
     const compose = composed('train');
     const { coordinator, worker } = compose.services;
@@ -152,7 +152,7 @@ describe('compose.yaml', () => {
     });
   });
 
-  it('ends with 143 when stopped, and a new container continues to the same bytes', async () => {
+  it('exits with 143 when stopped, and a new container resumes to the same bytes', async () => {
     const sha = await shaOutside(3000);
     const compose = composed('stop');
     // The test itself restarts containers that end.
@@ -172,7 +172,7 @@ describe('compose.yaml', () => {
     const head = await podman.stop('coordinator');
     expect(head.code, head.output).toBe(143);
     expect(shaOf(head)).toBeUndefined();
-    // The worker learns that the run was ended, and how.
+    // The worker was told how the run ended, and exits with the same code.
     const told = await podman.end('worker-1');
     expect(told.code, told.output).toBe(143);
 
@@ -200,7 +200,7 @@ const image = z.tuple([
 ]);
 
 describe('the image', () => {
-  it('runs without privileges, compiler, pip, TypeScript and dev dependencies', async () => {
+  it('runs without privileges, a compiler, pip, TypeScript or dev dependencies', async () => {
     const inspected: unknown = JSON.parse(
       await podman.must('podman', 'image', 'inspect', 'mnist-dist:cpu'),
     );
@@ -237,7 +237,7 @@ describe('the image', () => {
       'assemblyscript',
       'binaryen',
     ];
-    // Packages also list type packages, whose files are left out.
+    // Some packages depend on type packages, whose files the image omits.
     expect(superfluous.filter((name) => has(name) && !name.startsWith('@types/'))).toEqual([]);
   });
 
@@ -258,8 +258,8 @@ describe('the image', () => {
 });
 
 describe('the image for GPUs', () => {
-  // The next stages download gigabytes and are tested on a machine with a GPU.
-  it('is built up to the download, for which the set-up finds a driver', async () => {
+  // The later stages download gigabytes, so they are not built here.
+  it('builds up to the download, and set-up finds a driver that the CPU image lacks', async () => {
     await podman.build(
       'mnist-dist:driver-gpu',
       root,

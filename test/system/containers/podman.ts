@@ -12,7 +12,7 @@ export interface Ended {
   readonly output: string;
 }
 
-/** Debian's buildah and podman, which keep everything in one folder. */
+/** Debian's buildah and podman, with all their files in one folder. */
 export class Podman {
   readonly scratch: string;
   readonly #environment: NodeJS.ProcessEnv;
@@ -65,11 +65,11 @@ export class Podman {
     };
   }
 
-  /** The same; rejects with the program's output if it does not end with 0. */
+  /** Like `run`, but rejects with the program's output if the exit code is not 0. */
   async must(program: string, ...args: readonly string[]): Promise<string> {
     const { code, output } = await this.run(program, ...args);
     if (code !== 0)
-      throw new Error(`${program} ${args.join(' ')} ended with ${code}:\n${output.slice(-4000)}`);
+      throw new Error(`${program} ${args.join(' ')} exited with ${code}:\n${output.slice(-4000)}`);
     return output.trim();
   }
 
@@ -160,7 +160,7 @@ export class Podman {
 
   /** Resolves with a container's exit code and whole output when it has ended. */
   async end(name: string): Promise<Ended> {
-    // `podman wait` waits up to a minute for a clean-up; the state "stopped" comes before that.
+    // `podman wait` waits up to a minute for a clean-up; the state "stopped" appears earlier.
     for (;;) {
       const [status, code] = (
         await this.must(
@@ -195,7 +195,7 @@ export class Podman {
     await this.must('podman', 'rm', '--all', '--force', '--time', '1');
   }
 
-  /** Also removes all volumes and networks. */
+  /** Like `stopAll`, but also removes all volumes and networks. */
   async clear(): Promise<void> {
     await this.stopAll();
     await this.run('podman', 'volume', 'rm', '--all', '--force');

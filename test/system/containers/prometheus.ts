@@ -9,8 +9,8 @@ import { until } from '../../fixtures/processes/program.ts';
 import { Asker } from '../prometheus/prometheus.ts';
 
 /**
- * Resolves when a Prometheus with deploy/docker's configuration has scraped the coordinator behind
- * this port of this machine. Its rules are next to the configuration, its secrets in `folder`.
+ * Resolves when a Prometheus with deploy/docker's configuration has scraped the coordinator at this
+ * port of this machine. Its rules are next to the configuration, its secrets in `folder`.
  */
 export async function scrapedUp(folder: string, port: number): Promise<void> {
   const place = mkdtempSync(join(tmpdir(), 'mnist-dist-prometheus-'));

@@ -1,6 +1,6 @@
-// `npm run test:containers`: builds the images and runs them, with Debian's buildah and podman.
-// It takes minutes and some gigabytes in /tmp, which it removes. With CONTAINERS_SCRATCH=DIR they
-// are kept in DIR, and the next run starts with them.
+// `npm run test:containers`: builds the images and runs them, with Debian's buildah and podman. It
+// takes minutes, and a few gigabytes in /tmp, which it removes. With CONTAINERS_SCRATCH=DIR, the
+// images stay in DIR, and the next run starts with them.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { explain, prepare, root } from '../../../bin/bootstrap.mjs';
@@ -22,7 +22,7 @@ async function testContainers() {
   );
   const why =
     process.getuid() !== 0
-      ? 'that needs root'
+      ? 'the tests need root'
       : missing.length > 0
         ? `apt-get install --no-install-recommends ${missing.map(([, name]) => name).join(' ')}`
         : undefined;

@@ -1,7 +1,7 @@
 // `npm run chaos`: one undisturbed run, then the same run while workers and coordinators are
 // killed, which must end with the same bytes. It fails if fewer processes than requested died
 // between the first and the last step. `--stall` instead kills one worker, stops another for a
-// while, and looks at the longest step. Arguments after `--` go to `local`.
+// while, and reports the longest step. Arguments after `--` go to `local`.
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -41,7 +41,7 @@ const workerKills = number('worker-kills');
 const coordinatorKills = number('coordinator-kills');
 const runs = mkdtempSync(join(tmpdir(), 'mnist-dist-chaos-'));
 const token = createHash('sha256').update(runs).digest('hex');
-/** Every process that was started here; they end with this one. */
+/** Every process that was started here. All of them end when this process ends. */
 const started = new Set();
 const failures = [];
 
@@ -119,7 +119,7 @@ async function stall(local) {
   await happened('ready', 'w2', 2);
   const stopped = workerOf(local, 'w1');
   process.kill(stopped.pid, 'SIGSTOP');
-  // The time for which it is stopped is the disturbance; nothing else waits for it.
+  // The pause is the disturbance itself. It does not wait for an event.
   await sleep(1000 * number('stop-for'));
   if (!local.isRunning) throw tooShort(local);
   process.kill(stopped.pid, 'SIGCONT');
@@ -151,7 +151,8 @@ function compare(undisturbed, disturbed) {
 
 function reportKills({ events, steps }, kills) {
   const workers = deathsOfWorkers(events, kills).length;
-  // Each coordinator was killed after the first step of its term, and another continued the run.
+  // Each coordinator was killed after the first step of its term, and another one continued the
+  // run.
   const coordinators = begunTerms(events).length - 1;
   say(`died between the first and the last step: ${workers} workers, ${coordinators} coordinators`);
   const short = 'the run was too short (--steps)';
@@ -160,14 +161,14 @@ function reportKills({ events, steps }, kills) {
     coordinators >= coordinatorKills,
     `${coordinators} of ${coordinatorKills} coordinators died: ${short}`,
   );
-  // While no worker is present, the open step is the one after the last that was done.
+  // While no worker is present, the open step is the one after the last completed step.
   const waited = new Set(
     events.filter(({ event }) => event === 'waiting').map(({ step }) => step + 1),
   );
   const attended = steps.filter(({ step }) => !waited.has(step));
   say(
     `longest step: ${longest(attended)} ms; ` +
-      `including waits while no worker was alive: ${longest(steps)} ms`,
+      `including waits while no worker was running: ${longest(steps)} ms`,
   );
   const { time: begun } = events.find(({ event }) => event === 'step');
   for (const { worker, milliseconds, until: what } of joins(
@@ -193,8 +194,8 @@ function reportStall({ events, steps }) {
 }
 
 /**
- * The workers that were killed and whose loss was noticed while steps were done; each kill counts
- * for at most one line.
+ * The events of lost workers between the first and the last step that a kill explains. Each kill
+ * explains at most one event.
  */
 function deathsOfWorkers(events, kills) {
   const steps = events.filter(({ event }) => event === 'step').map(({ time }) => time);
@@ -210,8 +211,8 @@ function deathsOfWorkers(events, kills) {
 }
 
 /**
- * The time from each hello to the worker's next first_shard, or to its ready if a worker with its
- * name has delivered before.
+ * The time from each hello to the worker's next first_shard or, if there is none, to its next
+ * ready.
  */
 function joins(events) {
   return events.flatMap(({ event, worker, time }, i) => {
@@ -305,7 +306,7 @@ function readRun(directory) {
   };
 }
 
-/** The whole lines so far, with times in milliseconds. */
+/** The complete lines so far, with times in milliseconds. */
 function readEvents(directory) {
   let text = '';
   try {
@@ -322,7 +323,7 @@ function readEvents(directory) {
     .map((line) => ({ ...line, time: Date.parse(line.time) }));
 }
 
-/** The terms in which a step is done. */
+/** The terms in which a step was completed. */
 function begunTerms(events) {
   const begun = new Set();
   let term = 0;
@@ -349,7 +350,7 @@ function childrenOf(pid) {
     try {
       return readFileSync(path, 'utf8');
     } catch {
-      // It has ended in the meantime.
+      // The process has ended in the meantime.
       return '';
     }
   };

@@ -15,8 +15,8 @@ const hasNamespaces = spawnSync('unshare', ['-Urm', 'true']).status === 0;
 const STEPS = ['--steps', '3000'];
 
 /**
- * A small tmpfs that is visible only in a namespace of its own: its path inside, its path from
- * outside, and a Node that runs inside.
+ * A small tmpfs that is visible only in its own namespace: its path inside, its path from outside,
+ * and a Node that runs inside.
  */
 interface SmallDisk {
   readonly inside: string;

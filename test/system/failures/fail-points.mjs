@@ -1,9 +1,9 @@
 // NODE_OPTIONS=--import=... loads this file into every process of a cluster: a coordinator kills
-// itself at named points of its work on files. FAIL_POINTS is the path of a file with one point per
-// line, `WHEN OPERATION FILE`. At the first point, its line is removed and the process gets
-// SIGKILL, so that the next coordinator reaches the next point. A line `pass POINT` is removed when
-// the point is reached, and nothing else happens: it skips the first of several points with the
-// same name.
+// itself at named points of its file operations. FAIL_POINTS is the path of a file with one point
+// per line, `WHEN OPERATION FILE`. When the process reaches the point in the first line, it removes
+// that line and kills itself with SIGKILL, so that the next coordinator reaches the next point.
+// With a line `pass POINT`, it only removes the line, which skips the first of several points with
+// the same name.
 //
 // WHEN is before, within (half of the bytes are written) or after; OPERATION is write, sync,
 // rename, remove or truncate; FILE is a name without its folder, without the digits of a step or of
@@ -14,7 +14,7 @@ import { basename } from 'node:path';
 
 const list = process.env.FAIL_POINTS;
 const original = { ...fs, promises: { ...fs.promises } };
-/** By file descriptor. */
+/** Paths by file descriptor. */
 const paths = new Map();
 
 if (list !== undefined && process.argv[2] === 'coordinator') {
@@ -86,7 +86,7 @@ function aroundSync(operation, path, act, within) {
   return result;
 }
 
-/** Kills the process if this is the next point; `last` runs before. */
+/** Runs `last` and kills the process if this is the next point. */
 function reach(point, last) {
   const [next, ...later] = original.readFileSync(list, 'utf8').split('\n');
   if (next !== point && next !== `pass ${point}`) return;

@@ -12,8 +12,8 @@ import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 const module = fileURLToPath(new URL('fail-points.mjs', import.meta.url));
 
 /**
- * A file that is written whole, in the order of its states on the disk: between a write and its
- * sync, the state does not change.
+ * The points of a file that is written as a whole, one for each state on the disk. Between a write
+ * and its sync, the state does not change.
  */
 const whole = (file: string): string[] => [
   `before write ${file}`,
@@ -45,7 +45,7 @@ const OPENING = [
   'after rename lock.json',
   ...whole('run.json'),
 ];
-/** Points after the last step. The same code writes both of these files and the others. */
+/** Points after the last step. The same code writes these two files and all other artifacts. */
 const END = [
   'before write model.safetensors',
   'before rename model.safetensors',
@@ -121,7 +121,7 @@ async function startAgain(args: readonly string[], runs: string, environment: No
   }
 }
 
-/** Workers that are restarted whenever their run has ended, until `over` is true. */
+/** Starts these workers again whenever their run has ended, until `over` settles. */
 async function keepWorking(
   names: readonly string[],
   port: number,
@@ -145,7 +145,10 @@ interface Deaths {
   readonly points: readonly string[];
 }
 
-/** Dies at each of the points, and ends with the bytes of the undisturbed run. */
+/**
+ * Expects a run whose coordinators die at each of the points to end with the undisturbed run's
+ * bytes.
+ */
 async function expectSameAfter({ steps, workers, points }: Deaths): Promise<void> {
   const recipe = [...QUICK_RECIPE, '--steps', String(steps)];
   const undisturbed = await train([...REFERENCE, ...recipe, '-n', '2']);
@@ -176,7 +179,7 @@ describe('a coordinator that is killed at each operation on its files', () => {
     await expectSameAfter({ steps: 50, workers: 1, points: BEGINNING });
   });
 
-  it('can be extended after it has recorded that it finished', async () => {
+  it('can extend its run after recording that the run has finished', async () => {
     const lengths = [...FINISHED.keys(), FINISHED.length].map((i) => String(20 * (i + 1)));
     const undisturbed = await train([
       ...REFERENCE,
@@ -221,8 +224,8 @@ describe('local', () => {
 
   async function expectFinished(points: readonly string[]): Promise<void> {
     const { environment, left } = dyingAt(points);
-    // Longer than workers wait between two dials; a coordinator that waits in vain still fails
-    // after it.
+    // Longer than workers wait between two dials. A coordinator that waits in vain still fails
+    // after this time.
     const disturbed = await train(
       [...recipe, '--checkpoint-every', '20', '--rdzv-timeout', '30s'],
       environment,

@@ -221,7 +221,7 @@ describe('a run that is stopped', () => {
     });
   });
 
-  it('in local also ends its workers', async () => {
+  it('in local ends its workers as well', async () => {
     const runs = temporaryFolder();
     const args = ['--engine', 'reference', '--hidden', '8', '--steps', '1000000', ...newRun(runs)];
     const local = start(['local', ...args]);

@@ -66,7 +66,7 @@ describe('a terminal', () => {
     expect(readFileSync(join(directory, 'events.jsonl'), 'utf8')).toContain('"code":"HUNG_UP"');
   });
 
-  it('ends a worker with its own exit code', async () => {
+  it('ends a worker with exit code HUNG_UP when it is closed', async () => {
     const url = `ws://127.0.0.1:${await freePort()}`;
     const worker = onTerminal([
       process.execPath,

@@ -17,8 +17,8 @@ const COORDINATOR_KILLS = 2;
 const KILLS = WORKER_KILLS + COORDINATOR_KILLS;
 
 /**
- * Which process is killed after which step, in order. The end of the run leaves time for the last
- * killed process to come back.
+ * Which process is killed after which step, in order. The last kill is early enough that the killed
+ * process comes back before the end of the run.
  */
 function planKills(random: Random): { step: number; victim: string }[] {
   const victims = Array.from({ length: KILLS }, (_, i) =>
@@ -38,7 +38,7 @@ describe('a run of 6000 steps', () => {
     expect(undisturbed.record.step).toBe(STEPS);
   });
 
-  it('continues when workers and coordinator are killed at random', async () => {
+  it('continues when its workers and its coordinator are killed at random', async () => {
     const seed = Number(process.env['KILLS_SEED'] ?? randomInt(2 ** 31));
     process.stdout.write(`KILLS_SEED=${seed} repeats these kills\n`);
     const kills = planKills(new Random(seed));
@@ -47,7 +47,7 @@ describe('a run of 6000 steps', () => {
     const local = start([...quickLocal(runs), ...options]);
     let written = 0;
     for (const { step, victim } of kills) {
-      // The run has continued since the last kill, and the test waits for restarting processes.
+      // Waits until the run has continued since the last kill and the process has been restarted.
       const least = Math.max(step, written + 1);
       const child = await until(
         () => (stepsWritten(join(runs, 'r')) < least ? undefined : findChild(local, victim)),
@@ -69,7 +69,7 @@ describe('a run that a worker joins every few steps', () => {
   const JOINING = 8;
   const args = [...QUICK_RECIPE, '--steps', '400'];
 
-  it('counts every sample once, although all but two are killed after a shard', async () => {
+  it('counts every sample once, although most workers are killed after a shard', async () => {
     const undisturbed = await train([...REFERENCE, ...args, '-n', '2']);
     // The run needs two workers, so it pauses while one is missing.
     const {

@@ -15,7 +15,7 @@ const NAMES = ['w0', 'w1', 'w2'];
 interface Cluster {
   readonly proxy: Proxy;
   readonly coordinator: Started;
-  /** Waits until all processes have ended, and reads what the run left behind. */
+  /** Waits until all processes have ended, and reads the run's files. */
   finish(): Promise<FinishedRun>;
 }
 
@@ -65,7 +65,7 @@ function countOf({ events }: FinishedRun, name: string): number {
   return events.filter(({ event }) => event === name).length;
 }
 
-describe('a connection between worker and coordinator', () => {
+describe('a connection between a worker and the coordinator', () => {
   let undisturbed: FinishedRun;
 
   it('works undisturbed, for comparison', async () => {
@@ -91,7 +91,7 @@ describe('a connection between worker and coordinator', () => {
     [['up', 'down'], NAMES],
   ])('may stall for a while: %j, of %j', async (directions, names) => {
     const cluster = await trainThrough(names);
-    // The first leases last half a minute; once some results are known, they follow the workers'
+    // The first leases last half a minute; once some results are known, leases follow the workers'
     // speed.
     await hear(cluster, 20);
     await untilLate(cluster, names, () => cluster.proxy.stall(...directions));
@@ -118,7 +118,7 @@ describe('a connection between worker and coordinator', () => {
     expectSame(await cluster.finish(), undisturbed);
   });
 
-  it('may fall silent in every way without being closed', async () => {
+  it('may go silent in any direction without being closed', async () => {
     const {
       process: coordinator,
       url,

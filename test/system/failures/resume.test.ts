@@ -34,7 +34,7 @@ describe('a run that is disturbed', () => {
     expect(undisturbed.lines.filter(({ kind }) => kind === 'step')).toHaveLength(STEPS);
   });
 
-  it('resumes by itself when the coordinator and workers are killed', async () => {
+  it('resumes automatically when the coordinator and workers are killed', async () => {
     const runs = temporaryFolder();
     const local = start([...quickLocal(runs), ...COMMON, '--checkpoint-every', '100']);
     await local.says(/w1 delivered its first shard/);
@@ -46,7 +46,7 @@ describe('a run that is disturbed', () => {
     expect(backlogOf(port)).not.toBe(NODES_BACKLOG);
     process.kill(coordinator.pid, 'SIGKILL');
     await gone([coordinator]);
-    // While the coordinator is away, the port stays reserved for this run.
+    // While the coordinator is down, the port stays reserved for this run.
     await expect(once(createServer().listen(port, '127.0.0.1'), 'listening')).rejects.toMatchObject(
       {
         code: 'EADDRINUSE',
@@ -60,7 +60,7 @@ describe('a run that is disturbed', () => {
     expectSame(resumed, undisturbed);
   });
 
-  it('loses no step when all workers are killed together', async () => {
+  it('does not lose a step when all workers are killed at the same time', async () => {
     const runs = temporaryFolder();
     const local = start([...quickLocal(runs), ...COMMON]);
     await local.says(/w1 delivered its first shard/);
@@ -74,7 +74,7 @@ describe('a run that is disturbed', () => {
     const runs = temporaryFolder();
     const local = start([...quickLocal(runs), ...COMMON]);
     await local.says(/w1 delivered its first shard/);
-    // The first leases last half a minute; once some results are known, they follow the workers'
+    // The first leases last half a minute; once some results are known, leases follow the workers'
     // speed.
     const lines = join(runs, 'r', 'metrics.jsonl');
     await vi.waitUntil(() => statSync(lines).size > 1000, { timeout: 60_000 });
@@ -87,7 +87,7 @@ describe('a run that is disturbed', () => {
     expectSame(readRun(join(runs, 'r')), undisturbed);
   });
 
-  it('continues with the workers that are present when its coordinator is back', async () => {
+  it('continues with the workers that are connected when its coordinator is back', async () => {
     const runs = temporaryFolder();
     const local = start([...quickLocal(runs), ...COMMON, '--checkpoint-every', '20']);
     await local.says(/w1 delivered its first shard/);
@@ -196,7 +196,7 @@ describe('a run to resume', () => {
     );
   });
 
-  it('can be resumed by any path to it, and without its events', async () => {
+  it('can be resumed by any path to it, even without events.jsonl', async () => {
     const { runs, directory } = await interrupted();
     rmSync(join(directory, 'events.jsonl'));
     const again = ['local', '--engine', 'reference', '--port', '0'];

@@ -47,7 +47,7 @@ function checkFiles(directory: string): string {
   return parseRunRecord(readFileSync(join(directory, 'run.json'), 'utf8'), 'run.json').state;
 }
 
-/** A fake worker that joins and never answers; resolves once it has been given work. */
+/** Connects a fake worker that never answers. Resolves once the worker has been assigned work. */
 async function silentWorker(url: string): Promise<WebSocket> {
   const socket = await workerSocket(url, TOKEN);
   onTestFinished(() => socket.terminate());
@@ -78,7 +78,7 @@ async function coordinatorWithSilentWorker(): Promise<{
   directory: string;
 }> {
   const runs = temporaryFolder();
-  // If it waits for other workers by mistake, it ends with RENDEZVOUS.
+  // A coordinator that waits for other workers by mistake ends with RENDEZVOUS.
   const args = ['coordinator', '--runs-dir', runs, '--rdzv-timeout', '10s', ...ENDLESS];
   const coordinator = start(args, { MNIST_DIST_TOKEN: TOKEN });
   const [, url = ''] = await coordinator.says(/--coordinator (ws:\S+)/);
@@ -88,8 +88,8 @@ async function coordinatorWithSilentWorker(): Promise<{
 describe('a coordinator with an open step', () => {
   it('ends immediately when it is stopped twice', async () => {
     const { coordinator, directory } = await coordinatorWithSilentWorker();
-    // The kernel merges signals that come too fast, so the second one may need more than one
-    // attempt.
+    // The kernel merges signals in quick succession, so the second signal may need several
+    // attempts.
     const again = setInterval(() => coordinator.process.kill('SIGINT'), 50);
     const code = await coordinator.exited.finally(() => clearInterval(again));
     expect(code, coordinator.output()).toBe(130);
@@ -99,7 +99,7 @@ describe('a coordinator with an open step', () => {
   it('ends cleanly when SIGTERM is repeated', async () => {
     const { coordinator, worker, directory } = await coordinatorWithSilentWorker();
     let sent = 0;
-    // The kernel merges signals that come too fast, but more than one of these arrives.
+    // The kernel merges signals in quick succession, but more than one of these arrives.
     const again = setInterval(() => (sent += Number(coordinator.process.kill('SIGTERM'))), 5);
     await until(() => (sent >= 20 ? true : undefined)).finally(() => clearInterval(again));
     worker.terminate();
@@ -147,8 +147,8 @@ describe('local', () => {
 
   it('ends its children when it is stopped twice', async () => {
     const { local, children, directory } = await endlessLocal();
-    // The kernel merges signals that come too fast, so the second one may need more than one
-    // attempt.
+    // The kernel merges signals in quick succession, so the second signal may need several
+    // attempts.
     const again = setInterval(() => local.process.kill('SIGINT'), 20);
     const code = await local.exited.finally(() => clearInterval(again));
     expect(code, local.output()).toBe(130);
@@ -178,18 +178,18 @@ describe('local', () => {
     expect(children.filter(lives)).toEqual([]);
   });
 
-  it('ends its children and leaves whole files when it is killed', async () => {
+  it('ends its children and leaves complete files when it is killed', async () => {
     const { local, children, directory } = await endlessLocal();
     local.process.kill('SIGKILL');
     await gone(children);
-    // If every worker leaves before the current step is done, no worker is left to end the run
-    // cleanly in time.
+    // If every worker leaves before the current step is done, the step cannot complete and the run
+    // may not end cleanly in time.
     expect(['interrupted', 'running']).toContain(checkFiles(directory));
   });
 });
 
 describe('a supervised worker', () => {
-  it('ends if its supervisor has ended before the worker listens', async () => {
+  it('ends if its supervisor ended before the worker began to watch it', async () => {
     const args = [
       'worker',
       '--engine',
@@ -243,7 +243,7 @@ describe.each([
     for (const { pid } of children) process.kill(pid, 'SIGTERM');
     const again = setInterval(() => worker.process.kill('SIGTERM'), 1);
     const code = await worker.exited.finally(() => clearInterval(again));
-    // The last signal may have come when the worker no longer handled signals.
+    // The last signal may have arrived when the worker no longer handled signals.
     expect([143, undefined], worker.output()).toContain(code);
     expect(worker.output()).not.toMatch(/ERR_IPC/);
     await gone(children);

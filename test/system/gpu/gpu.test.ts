@@ -12,7 +12,7 @@ import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
  * starts.
  */
 const isPrepared = process.env['MNIST_DIST_TEST_GPU'] === '1';
-const missing = isPrepared ? undefined : 'npm run test:gpu runs it if there is one';
+const missing = isPrepared ? undefined : 'npm run test:gpu runs it on a machine with a GPU';
 const SHORT = ['--engine', 'tensorflow', '--device', 'cuda:0', '--steps', '50'];
 
 // A GPU does not have to flush subnormals as the kernels do. If it does not, the worker sums single
@@ -30,7 +30,7 @@ engineContract(
 );
 
 describe.skipIf(!isPrepared)(`a run on a GPU: ${missing}`, () => {
-  it('has the same fingerprint and bytes twice', async () => {
+  it('has the same fingerprint and bytes when it is repeated', async () => {
     const [first, second] = [
       await train([...SHORT, '-n', '1']),
       await train([...SHORT, '-n', '1']),
@@ -40,7 +40,7 @@ describe.skipIf(!isPrepared)(`a run on a GPU: ${missing}`, () => {
     expect(second.modelSha256).toBe(first.modelSha256);
   });
 
-  it('may have two workers on one GPU, with a warning, and gives the same bytes', async () => {
+  it('warns about two workers on one GPU, and gives the same bytes', async () => {
     const one = await train([...SHORT, '-n', '1']);
     const runs = temporaryFolder();
     const args = ['local', ...SHORT, '-n', '2', '--port', '0', '--runs-dir', runs, '--run-id', 'r'];
@@ -50,7 +50,7 @@ describe.skipIf(!isPrepared)(`a run on a GPU: ${missing}`, () => {
     expect(readRun(join(runs, 'r')).modelSha256).toBe(one.modelSha256);
   });
 
-  it('reaches 97 % in five epochs', async () => {
+  it('reaches 97% in five epochs', async () => {
     const { record } = await train(['--engine', 'tensorflow', '--device', 'cuda:0']);
     expect(record.result?.test.accuracy).toBeGreaterThanOrEqual(0.97);
   });

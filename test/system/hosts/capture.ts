@@ -14,11 +14,11 @@ export interface Stream {
   /** `10.77.0.2:40000 > 10.77.0.1:29400`. */
   readonly name: string;
   readonly bytes: Buffer;
-  /** Whether no more bytes can come. */
+  /** Whether the stream has ended. */
   readonly isOver: boolean;
 }
 
-/** Captures all packets on a host's cable. */
+/** Captures all packets on a host's network link. */
 export class Capture {
   readonly #file: string;
   readonly #stop: () => Promise<string>;
@@ -62,7 +62,7 @@ export class Capture {
   }
 }
 
-/** The packets in a file that tcpdump writes, without an incomplete last one. */
+/** The packets in a file that tcpdump writes, without an incomplete last packet. */
 function packetsIn(file: Buffer): Buffer[] {
   const packets: Buffer[] = [];
   for (let at = 24; at + 16 <= file.length;) {

@@ -11,7 +11,7 @@ import { missing, Network, why, type Host } from './network.ts';
 
 const QUICK = [...QUICK_RECIPE, '--steps', '20', '--no-pictures', '--no-http'];
 
-/** A token file, and an authority with a certificate for these hosts. */
+/** Options with a token file, and with a certificate for these hosts and its authority. */
 async function secretsFor(...hosts: readonly Host[]) {
   const folder = temporaryFolder();
   const made = await run(['certs', ...hosts.map(({ address }) => address), '--out', folder]);

@@ -24,7 +24,7 @@ interface Cluster {
   readonly coordinator: Started;
   readonly directory: string;
   readonly join: string;
-  /** Waits until all processes have ended, and reads what the run left behind. */
+  /** Waits until all processes have ended, and reads the run's files. */
   finish(): Promise<FinishedRun>;
 }
 
@@ -41,7 +41,10 @@ async function certificateFor({ address }: Host): Promise<string[]> {
   ];
 }
 
-/** A coordinator on all addresses of its host, and the line with which other machines join. */
+/**
+ * Starts a coordinator on all addresses of its host. Resolves once it prints the line with which
+ * other machines join.
+ */
 async function startCoordinator(
   host: Host,
   args: readonly string[],
@@ -63,8 +66,8 @@ async function startCoordinator(
 }
 
 /**
- * A worker on each of these hosts, with the host's name; it gets the pasted line on its standard
- * input.
+ * Starts a worker on each of these hosts, named after the host. Each worker reads the pasted line
+ * from its standard input.
  */
 async function startCluster(
   host: Host,
@@ -108,7 +111,7 @@ function bytesOf({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-// Otherwise, only a JSON report has the reason.
+// Otherwise, only a JSON report would contain the reason.
 if (missing !== undefined) console.warn(`several hosts are not tested${why}`);
 
 describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
@@ -117,8 +120,8 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
     let undisturbed: FinishedRun;
 
     /**
-     * Trains with two workers; resolves with the bytes on the first worker's cable, and with what
-     * these bytes must not show.
+     * Trains with two workers. Resolves with the traffic on the first worker's link, and with the
+     * content that this traffic must not reveal.
      */
     async function trainWatched(args: (host: Host) => string[] | Promise<string[]>): Promise<{
       readonly finished: FinishedRun;
@@ -150,11 +153,11 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
       };
     }
 
-    it('need a run on one machine for comparison', async () => {
+    it('train a run on one machine for comparison', async () => {
       undisturbed = await train([...REFERENCE, ...COMMON, '--no-http', '-n', '2']);
     });
 
-    it('train to the same bytes over TLS, and a capture of traffic shows nothing', async () => {
+    it('train to the same bytes over TLS, and a traffic capture reveals nothing', async () => {
       const { finished, streams, words, token, windows } = await trainWatched(certificateFor);
       expectSame(finished, undisturbed);
       streams.forEach(checkTls);
@@ -162,7 +165,7 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
       expect(windowsIn(streams, windows).size).toBe(0);
     });
 
-    it('train to the same bytes without TLS, and a capture shows all but the token', async () => {
+    it('train to the same bytes without TLS, and a capture reveals all but the token', async () => {
       const { finished, streams, words, token, windows } = await trainWatched(({ address }) => [
         '--insecure',
         '--advertise',
@@ -175,7 +178,7 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
     });
   });
 
-  it('train to the same bytes over a slow, a lossy and a broken cable', async () => {
+  it('train to the same bytes over a slow, a lossy and a broken link', async () => {
     // A frame has 50 KB: while one host is away, a coordinator that sends 20 Mbit/s completes at
     // most 50 steps a second.
     const common = [...QUICK_RECIPE, '--hidden', '16', '--steps', '1500'];
@@ -186,7 +189,7 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
     const [broken, lossy] = [network.host('w0'), network.host('w1')];
     c.limit('20mbit');
     lossy.lose(1);
-    // The run waits for a lost host, so that it comes back before the end.
+    // The run waits for a lost host, so that the host comes back before the end.
     const cluster = await startCluster(c, workers, [
       ...common,
       '--min-workers',
@@ -196,7 +199,7 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
     for (const { name } of workers) await happens(cluster, name, 'first_shard');
     broken.unplug();
     await happens(cluster, 'w0', 'lease_again');
-    // The written lines are at most a second old, fifty steps.
+    // metrics.jsonl is at most a second behind, which is fifty steps.
     const written = stepsWritten(cluster.directory);
     await until(
       () => (stepsWritten(cluster.directory) > written + 100 ? true : undefined),
@@ -213,7 +216,7 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
     expect(Math.min(...lossy.lost())).toBeGreaterThan(0);
   });
 
-  it('reach no port of a run on one machine, and one port of a coordinator for all', async () => {
+  it('reach no port of a `local` run, and one port of a coordinator on all addresses', async () => {
     const { scripts } = JSON.parse(
       readFileSync(new URL('../../../package.json', import.meta.url), 'utf8'),
     );
@@ -251,7 +254,7 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
       (host) => host.unplug(),
       /open port 29400 in the firewall of 10\.77\.0\.1/,
     ],
-  ])('are told what to do when %s', async (_when, options, change, fix) => {
+  ])('get an error that says what to do when %s', async (_when, options, change, fix) => {
     const network = await Network.open('c', 'a');
     const [c, a] = [network.host('c'), network.host('a')];
     const { join: pasted } = await startCoordinator(c, [...(await certificateFor(c)), ...options]);

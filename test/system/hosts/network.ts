@@ -23,10 +23,10 @@ function whyNone(): string | undefined {
 }
 
 /**
- * Hosts with addresses of their own, each a network namespace, on one bridge, which has its own
- * namespace. No namespace has a name in the file system: it lives as long as its processes, and the
- * first of them ends when its pipe from this process closes. So there is nothing to clean up,
- * however a test ends.
+ * Hosts with their own addresses. Each host is a network namespace, and all are connected to a
+ * bridge in a further namespace. A namespace has no name in the file system, so it exists only
+ * while it has processes. Its first process ends when the pipe from this process closes, so there
+ * is nothing to clean up, however a test ends.
  */
 export class Network {
   readonly #hub: Namespace;
@@ -36,7 +36,7 @@ export class Network {
     this.#hub = hub;
   }
 
-  /** A network that is gone when its test has ended; its hosts are 10.77.0.1, 10.77.0.2, ... */
+  /** Opens a network that exists until its test ends. Its hosts are 10.77.0.1, 10.77.0.2, ... */
   static async open(...names: readonly string[]): Promise<Network> {
     const network = new Network(await Namespace.open());
     network.#hub.run('ip', 'link', 'add', 'bridge', 'type', 'bridge');
@@ -103,8 +103,8 @@ export class Host {
   }
 
   /**
-   * Runs any other program, at the other end of this host's cable, where the device has the host's
-   * name.
+   * Runs any other program at the bridge's end of this host's link. There, the link's device has
+   * the host's name.
    */
   watch(program: string, ...args: readonly string[]): Started {
     return follow(this.#hub.spawn(program, ...args));
@@ -115,7 +115,7 @@ export class Host {
     return this.#own.pid;
   }
 
-  /** Limits the rate at which it sends: packets wait, or are dropped if too many are waiting. */
+  /** Limits the host's sending rate. Packets wait, or are dropped if too many are waiting. */
   limit(rate: string): void {
     const shape = ['tbf', 'rate', rate, 'burst', '32kbit', 'latency', '50ms'];
     this.#own.run('tc', 'qdisc', 'add', 'dev', 'eth0', 'root', ...shape);

@@ -11,7 +11,7 @@ export function windowsOf(...bodies: readonly Uint8Array[]): Set<string> {
   return windows;
 }
 
-/** The windows that occur anywhere in what was captured. */
+/** The windows that occur anywhere in the captured streams. */
 export function windowsIn(streams: readonly Stream[], windows: ReadonlySet<string>): Set<string> {
   const found = new Set<string>();
   for (const { bytes } of streams)
@@ -24,7 +24,7 @@ function* eachWindow(bytes: Uint8Array): Generator<string> {
   for (let at = 0; at + WINDOW_BYTES <= text.length; at++) yield text.slice(at, at + WINDOW_BYTES);
 }
 
-/** The words that occur anywhere in what was captured. */
+/** The words that occur anywhere in the captured streams. */
 export function wordsIn(streams: readonly Stream[], words: readonly string[]): string[] {
   return words.filter((word) => streams.some(({ bytes }) => bytes.includes(word)));
 }

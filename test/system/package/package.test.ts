@@ -19,7 +19,7 @@ const MAX_INSTALLED_BYTES = 260e6;
 /** A user that may read the installation, but not write to it. */
 const OTHER_USER = 65_534;
 const asRoot = process.getuid?.() === 0;
-/** What a build needs and a run does not. */
+/** Packages that a build needs and a run does not. */
 const buildTools = ['typescript', 'assemblyscript', 'binaryen', 'vitest', 'prettier', 'oxlint'];
 
 let folder: string;
@@ -105,8 +105,8 @@ describe('the package', () => {
 
   it.each([
     ['publint', ['--strict']],
-    // Without types in the tarball, attw finds nothing. The package has ES modules only, which
-    // require() loads in Node 20.19.
+    // The tarball contains no types, so attw has little to check. The package has ES modules only,
+    // which require() loads in Node 20.19.
     ['attw', ['--profile', 'esm-only']],
   ])('passes %s', async (program, args) => {
     const { stdout } = await promisify(execFile)(join(root, 'node_modules', '.bin', program), [
@@ -220,7 +220,7 @@ describe('the package', () => {
     expect(await doctor.exited, doctor.output()).toBe(0);
   });
 
-  it('says that its build is missing when it was packed without one', async () => {
+  it('reports a missing build when it was packed without one', async () => {
     const empty = temporaryFolder();
     cpSync(join(installed, 'bin'), join(empty, 'bin'), { recursive: true });
     copyFileSync(join(installed, 'package.json'), join(empty, 'package.json'));

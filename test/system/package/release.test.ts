@@ -75,7 +75,7 @@ function release(args: readonly string[], extra: NodeJS.ProcessEnv = {}) {
   });
 }
 
-/** Everything that a release may change, but for the files that it makes. */
+/** Everything that a release may change, except for the files that it creates. */
 const state = () => [git('rev-parse', 'HEAD'), git('tag'), git('status', '--porcelain')];
 const leftovers = () => [
   ...readdirSync(temporary),
@@ -83,7 +83,7 @@ const leftovers = () => [
 ];
 
 describe('npm run release', () => {
-  it('tags a commit with the version, and writes tarball, SBOM and SHA256SUMS', async () => {
+  it('tags a commit with the version, and writes a tarball, an SBOM and SHA256SUMS', async () => {
     const { code, output } = await release(['0.3.0']);
     expect(code, output).toBe(0);
     expect(git('log', '-1', '--format=%s %an')).toBe('release: 0.3.0 A Maintainer');
@@ -136,7 +136,7 @@ describe('npm run release', () => {
 
   it.each<[string, string[], RegExp, () => void]>([
     ['a changed file', ['0.3.0'], /not clean:\n M package/, () => write('package.json', '{}')],
-    ['a file that git does not know', ['0.3.0'], /not clean:\n\?\? new/, () => write('new', '')],
+    ['an untracked file', ['0.3.0'], /not clean:\n\?\? new/, () => write('new', '')],
     ['no version', [], /takes one version/, () => undefined],
     ['a switch that does not exist', ['0.3.0', '--force'], /takes one version/, () => undefined],
     ['an incomplete version', ['0.3'], /"0\.3" is not a version/, () => undefined],

@@ -9,7 +9,7 @@ import { newRun, QUICK_RECIPE, quickLocal } from '../../fixtures/processes/optio
 import { run, start } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
-// The test machine's environment must not matter.
+// The test machine's own settings must not affect the tests.
 const OWN = { AWS_PROFILE: undefined, AWS_ENDPOINT_URL: undefined, AWS_ENDPOINT_URL_S3: undefined };
 const KEYS = {
   ...OWN,
@@ -48,7 +48,7 @@ it.each<[string, (folder: string) => string, NodeJS.ProcessEnv, keyof typeof err
     /AWS_ENDPOINT_URL=\.\.\.@127\.0\.0\.1:1 contains a user or a password/,
   ],
 ])(
-  'an invalid store ends a run before it begins: %s',
+  'an invalid store fails a run before it begins: %s',
   async (_what, uri, environment, code, says) => {
     const folder = temporaryFolder();
     writeFileSync(join(folder, 'file'), '');
@@ -64,7 +64,7 @@ it.each<[string, (folder: string) => string, NodeJS.ProcessEnv, keyof typeof err
   },
 );
 
-it('trains the run and warns when the store does not answer', async () => {
+it('a run trains and warns when its store does not answer', async () => {
   const runs = temporaryFolder();
   const endpoint = `http://127.0.0.1:${await freePort()}`;
   const { code, output } = await run(
@@ -76,7 +76,7 @@ it('trains the run and warns when the store does not answer', async () => {
   expect(readRun(join(runs, 'r')).record.state).toBe('finished');
 });
 
-it('continues a run after a crash even if its store does not answer', async () => {
+it('a run resumes after a crash even if its store does not answer', async () => {
   const folder = temporaryFolder();
   const store = join(folder, 'store');
   const options = ['--no-http', '--steps', '600', '-n', '1', '--artifacts', `file:${store}`];

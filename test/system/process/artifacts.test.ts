@@ -64,7 +64,7 @@ it('Ctrl-C ends the upload and says how to finish it', async () => {
 it('a run that crashed while drawing its report draws the report when it resumes', async () => {
   const runs = temporaryFolder();
   const artifacts = join(runs, 'r', 'artifacts');
-  // Drawing starts with this file.
+  // Drawing the report starts with this file.
   const failPoints = join(temporaryFolder(), 'fail-points');
   writeFileSync(failPoints, 'after rename summary.json\n');
   const preload = fileURLToPath(new URL('../failures/fail-points.mjs', import.meta.url));

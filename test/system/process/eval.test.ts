@@ -105,7 +105,7 @@ describe('eval', () => {
       },
     );
     const [, url = ''] = await evaluation.says(/mnist-dist\S* worker --coordinator (\S+)/);
-    // The folder has already been checked.
+    // `eval` has already checked the folder.
     writeFileSync(`${file}2`, '');
     const worker = startWorker(url);
     expect(await evaluation.exited).toBe(errorTable.USAGE.exit);
@@ -131,7 +131,7 @@ describe('eval', () => {
     expect(output).toMatch(/artifacts is not empty \(--out\)/);
   });
 
-  it("gives the run's result with any engine and any number of workers", async () => {
+  it("reproduces the run's result with any engine and any number of workers", async () => {
     const { record } = readRun(directory);
     const { test } = record.result ?? {};
     const said: Evaluation[] = [];
@@ -230,7 +230,7 @@ describe('eval', () => {
     }
   });
 
-  it('rejects a dataset that does not fit the model', async () => {
+  it('rejects a dataset that does not match the model', async () => {
     const data = temporaryFolder();
     for (const [name, bytes] of Object.entries(tinyFiles)) writeFileSync(join(data, name), bytes);
     const { code, output } = await evaluate(directory, ...REFERENCE, '--data', data);

@@ -12,9 +12,7 @@ const token = 'a-token-of-the-tests-0123456789';
 const text = joinText({ coordinator: 'wss://127.0.0.1:1', token, ca: 'ab'.repeat(32) });
 const worker = ['worker', '--engine', 'reference', '--max-wait-time', '0', '--join', '-'];
 
-/**
- * Runs a shell on a terminal of its own; the script says what to type after which text.
- */
+/** Runs a shell on its own terminal. The script lists what to type after which output. */
 const TERMINAL = `
 import json, os, pty, sys
 steps, command = json.loads(sys.argv[1]), sys.argv[2]
@@ -47,7 +45,7 @@ async function onTerminal(
 }
 
 it.skipIf(!hasPython)(
-  'asks for the join string on a terminal without echo, and passes no part of it to the shell' +
+  'a worker reads the join string without echo, and passes none of it to the shell' +
     (hasPython ? '' : ' (skipped: no python3)'),
   async () => {
     const folder = temporaryFolder();
@@ -68,7 +66,7 @@ it.skipIf(!hasPython)(
   },
 );
 
-it.skipIf(!hasPython)('asks again for an incomplete string, and ends on Ctrl-C', async () => {
+it.skipIf(!hasPython)('a worker asks again for an incomplete string, and ends on ^C', async () => {
   const shown = await onTerminal(
     [
       ['is not shown', `${text.slice(0, 60)}\r`],
@@ -81,8 +79,8 @@ it.skipIf(!hasPython)('asks again for an incomplete string, and ends on Ctrl-C',
   expect(shown).not.toContain(token.slice(0, 12));
 });
 
-it.skipIf(!hasPython)('reads the join string from a non-blocking stdin', async () => {
-  // A pipe whose writer comes late; another process has made its reading end non-blocking.
+it.skipIf(!hasPython)('a worker reads the join string from a non-blocking stdin', async () => {
+  // A pipe whose writer writes late. Another process has made its reading end non-blocking.
   const script = `
 import os, subprocess, sys, time
 r, w = os.pipe(); os.set_blocking(r, False)

@@ -62,11 +62,11 @@ async function statusOf(url: string, token?: string): Promise<number | undefined
   });
 }
 
-it('trains with the commands of deploy/kubernetes/cpu and resumes after an eviction', async () => {
+it('deploy/kubernetes/cpu trains a run and resumes it after an eviction', async () => {
   const manifests = build(`${kubernetes}cpu`);
   const stored = new Map([...configMapsOf(manifests), ...(await makeSecret())]);
   const [port, httpPort] = await freePorts(2);
-  // The test has one machine without service names, and a model that trains quickly.
+  // The test runs on one machine without service names, with a model that trains quickly.
   const here = (word: string) =>
     word
       .replace('mnist-dist-coordinator:29400', `localhost:${port}`)

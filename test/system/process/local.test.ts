@@ -19,7 +19,7 @@ const TINY = ['--engine', 'reference', '--steps', '12', '--hidden', '4'];
 const TOKEN = { MNIST_DIST_TOKEN: 'a-token-of-the-tests-0123456789' };
 
 describe('local', () => {
-  it('trains while other runs do that started at the same time, each on its own port', async () => {
+  it('trains while other runs start and train, each on its own port', async () => {
     const runs = temporaryFolder();
     const started = await Promise.all(
       ['a', 'b', 'c'].map((id) =>
@@ -86,7 +86,7 @@ describe('local', () => {
     }
   });
 
-  it('lets workers without a shard stand by, and warns about them', async () => {
+  it('keeps workers without a shard on standby, and warns about them', async () => {
     const runs = temporaryFolder();
     const args = ['local', ...TINY, '-n', '3', '--batch-size', '16', '--virtual-shards', '2'];
     const { code, output } = await run([...args, ...newRun(runs)]);
@@ -116,7 +116,7 @@ describe('local', () => {
     expect(readdirSync(join(runs, 'r'))).toEqual(['run.json']);
   });
 
-  it('does not listen for other machines without TLS or --insecure', async () => {
+  it('does not listen to other machines without TLS or --insecure', async () => {
     const { code, output } = await run(['coordinator', '--host', '0.0.0.0', '--port', '0'], TOKEN);
     expect(code, output).toBe(errorTable.USAGE.exit);
     expect(output).toMatch(/--ssl-certfile.*--insecure/);
@@ -158,7 +158,7 @@ describe('another dataset', () => {
     expect(third.modelSha256).toBe(first.modelSha256);
   });
 
-  it('is found by a resumed run in its folder or in the cache, or else refused', async () => {
+  it('is found by a resumed run in its folder or in the cache, or else ends the run', async () => {
     const [runs, cache] = [temporaryFolder(), temporaryFolder()];
     const data = join(runs, '.data');
     mkdirSync(data);
@@ -201,7 +201,7 @@ describe('another dataset', () => {
     });
   });
 
-  it('that is truncated is refused, with the name of the file', async () => {
+  it('is rejected if a file is truncated, and the error names the file', async () => {
     const data = temporaryFolder();
     const images = imagesFile(10, 5, 4);
     writeFileSync(join(data, 'train-images-idx3-ubyte'), images.subarray(0, images.length - 1));
@@ -215,7 +215,7 @@ describe('another dataset', () => {
   });
 });
 
-describe('workers of different engines', () => {
+describe('workers with different engines', () => {
   it('train with --allow-mixed-engines, and the run is recorded as not reproducible', async () => {
     const runs = temporaryFolder();
     const args = [...newRun(runs), '--hidden', '8', '--steps', '1000000'];

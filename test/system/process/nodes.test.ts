@@ -12,7 +12,7 @@ import { TOKEN } from '../../fixtures/processes/options.ts';
 import { start } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
-/** The folder in which test/install-nodes.sh installs versions of Node. */
+/** The folder in which test/install-nodes.sh installs Node versions. */
 const FOLDER = new URL('../../../.mnist-dist/nodes/', import.meta.url);
 
 /** Name and executable of every installed Node. */
@@ -41,7 +41,7 @@ describe.skipIf(nodes.length === 0)('other versions of Node (npm run nodes insta
     },
   );
 
-  it('reject an upgrade with a body, which does not become part of other requests', async () => {
+  it('reject an upgrade with a body, and keep the body out of other requests', async () => {
     for (const { name, path } of nodes) {
       const options = [
         '--port',
@@ -58,7 +58,7 @@ describe.skipIf(nodes.length === 0)('other versions of Node (npm run nodes insta
       const [, port = ''] = await coordinator.says(/ws:\/\/127\.0\.0\.1:(\d+)/);
       const upgrading = connect(Number(port), '127.0.0.1').on('error', () => undefined);
       const closed = once(upgrading, 'close');
-      // With this answer, the coordinator has handled everything that was sent before.
+      // When this request is answered, the coordinator has handled all earlier bytes.
       const asked = async () => {
         const [response] = await once(get({ port, path: '/run', agent: false }), 'response');
         await once(response.resume(), 'end');
@@ -76,7 +76,7 @@ describe.skipIf(nodes.length === 0)('other versions of Node (npm run nodes insta
       // A ping keeps the connection open.
       upgrading.write(Buffer.of(0x89, 0x80, 0, 0, 0, 0));
       await asked();
-      // One of them gets the upgrade's parser.
+      // One of these connections gets the upgrade's parser.
       const others: { readonly socket: Socket; readonly answer: Promise<unknown[]> }[] = [];
       const request = plainRequest('/run');
       for (let i = 0; i < 20; i++) {

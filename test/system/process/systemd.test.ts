@@ -10,7 +10,7 @@ import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const script = fileURLToPath(new URL('../../../deploy/systemd/coordinator.sh', import.meta.url));
 
-/** Runs the command of ExecStart with the variables of a coordinator.env. */
+/** Runs the command in ExecStart with the variables in a coordinator.env. */
 function coordinator(environment: NodeJS.ProcessEnv): Started {
   return follow(
     spawn('/bin/sh', [script, '--port', '0', '--no-http'], {
@@ -19,7 +19,7 @@ function coordinator(environment: NodeJS.ProcessEnv): Started {
   );
 }
 
-it('starts the run of coordinator.env, ends with 143 on SIGTERM, and resumes it', async () => {
+it('the unit runs coordinator.env, exits with 143 on SIGTERM, and resumes the run', async () => {
   const runs = temporaryFolder();
   const recipe = { MNIST_DIST_HIDDEN: '8', MNIST_DIST_SEED: '7', MNIST_DIST_BATCH_SIZE: '64' };
   const environment = {
@@ -44,7 +44,7 @@ it('starts the run of coordinator.env, ends with 143 on SIGTERM, and resumes it'
     Number(valuesOf('SuccessExitStatus', 'mnist-dist-.service.d/common.conf')[0]),
   );
   expect(state()).toBe('interrupted');
-  // The worker ends with its coordinator.
+  // The worker ends when its coordinator ends.
   expect(await worker.exited).toBe(143);
 
   const second = coordinator(environment);

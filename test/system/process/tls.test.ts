@@ -18,7 +18,10 @@ let plain = '';
 
 const shaOf = (output: string): string => /sha256 +([0-9a-f]{64})/.exec(output)?.[1] ?? '';
 
-/** A coordinator for two workers with TLS, and the join string from its file. */
+/**
+ * Starts a coordinator with TLS for two workers; resolves with it and the join string from its
+ * file.
+ */
 async function coordinator(
   more: readonly string[] = [],
 ): Promise<{ process: Started; runs: string; join: string }> {
@@ -32,7 +35,7 @@ async function coordinator(
 const joining = (text: string, more: readonly string[] = []) =>
   start(['worker', ...REFERENCE, ...more], { MNIST_DIST_JOIN: text });
 
-it('needs certificates, and a run without TLS for comparison', async () => {
+it('`certs` makes certificates, and a run without TLS trains for comparison', async () => {
   expect(await run(['certs', '10.77.0.1', '--out', certs])).toMatchObject({ code: 0 });
   const { code, output } = await run([...quickLocal(folder), ...length]);
   expect(code, output).toBe(0);
@@ -41,7 +44,7 @@ it('needs certificates, and a run without TLS for comparison', async () => {
 });
 
 describe('over TLS', () => {
-  it('workers join with one join string, and the bytes are the same', async () => {
+  it('workers join with the same join string, and the bytes are the same', async () => {
     const { process, runs, join: text } = await coordinator();
     const path = join(runs, 'r', 'join');
     expect(statSync(path).mode & 0o777).toBe(0o600);
@@ -89,7 +92,7 @@ describe('over TLS', () => {
     expect(shaOf(process.output())).toBe(plain);
   });
 
-  it('local trains as well', async () => {
+  it('local trains to the same bytes', async () => {
     const runs = temporaryFolder();
     const { code, output } = await run([...quickLocal(runs), ...length, ...tls]);
     expect(code, output).toBe(0);
@@ -141,7 +144,7 @@ describe('before anything starts, the program refuses', () => {
       /this is not a join string/,
     ],
     [
-      'two options that say the same',
+      'two options for the same setting',
       ['worker', '--join', '-', '--coordinator', 'wss://x:1'],
       /--join and --coordinator cannot be combined/,
     ],
@@ -153,7 +156,7 @@ describe('before anything starts, the program refuses', () => {
     expect(output).not.toContain('abc');
   });
 
-  it('another machine without TLS, even in a join string', async () => {
+  it('to dial another machine without TLS, even if a join string says so', async () => {
     const token = 'a-token-of-the-tests-0123456789';
     const { code, output } = await run(['worker'], {
       MNIST_DIST_JOIN: `ws://10.77.0.1:29400/#token=${token}`,

@@ -10,7 +10,7 @@ import { run, start } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const WASM_STEPS = ['--engine', 'wasm', '--steps', '50', '--seed', '7'];
-/** SHA-256 of model.safetensors after WASM_STEPS on x86-64; depends on the arithmetic's version. */
+/** SHA-256 of model.safetensors after WASM_STEPS on x86-64; depends on the arithmetic version. */
 const WASM_GOLDEN = '694eae03b9f19abcd64112b0ee8786fcf85f1bf2b2088badb4679d5a0f79e8cc';
 
 function validation({ lines }: FinishedRun): unknown[] {
@@ -77,7 +77,7 @@ describe.skipIf(readyTensorFlow() === undefined)('TensorFlow', () => {
     expect(validation(first.run)).toHaveLength(3);
   });
 
-  it('every worker computes, and every sample counts once', () => {
+  it('uses every worker, and counts every sample once', () => {
     expect(finished).toHaveLength(5);
     for (const {
       workers,
@@ -92,7 +92,7 @@ describe.skipIf(readyTensorFlow() === undefined)('TensorFlow', () => {
     }
   });
 
-  it('reaches 97 % in five epochs and leaves a complete run directory', async () => {
+  it('reaches 97% in five epochs and leaves a complete run directory', async () => {
     const runs = temporaryFolder();
     const { code, output } = await run(['local', ...newRun(runs, 'five')]);
     expect(code, output).toBe(0);

@@ -53,7 +53,7 @@ describe('verify', () => {
     expect(output).toContain(`same chain ${record.chain}`);
   });
 
-  it('takes the newest run by default, and logs JSON', async () => {
+  it('verifies the newest run by default, and can log JSON', async () => {
     const { code, output } = await run([
       'verify',
       '--runs-dir',
@@ -79,7 +79,7 @@ describe('verify', () => {
     expect(lines.at(-1)).toMatchObject({ ...expected, engine: record.engine?.description });
   });
 
-  it('starts from a checkpoint with --from, and says that it trusts it', async () => {
+  it('starts from a checkpoint with --from, and says that it trusts that checkpoint', async () => {
     const { code, output } = await run([
       'verify',
       finished,
@@ -153,7 +153,7 @@ describe('verify', () => {
     },
   );
 
-  it('refuses a different engine and reports both', async () => {
+  it('refuses a different engine and reports both engines', async () => {
     const { code, output } = await run(['verify', finished, '--engine', 'wasm']);
     expect(code, output).toBe(errorTable.NOT_REPLAYABLE.exit);
     expect(output).toMatch(

@@ -25,8 +25,8 @@ const description = {
 };
 
 /**
- * A fake coordinator that gives this description of its run and refuses every hello; returns its
- * address.
+ * Starts a fake coordinator that describes its run like this and refuses every hello. Resolves with
+ * its address.
  */
 async function otherCoordinator(answer: object): Promise<{ url: string; hellos: unknown[] }> {
   const hellos: unknown[] = [];

@@ -16,7 +16,7 @@ import { run, start, until, type Started } from '../../fixtures/processes/progra
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const ANY_PAGE = ['--http-port', '0'];
-/** A checkpoint that a killed coordinator can soon resume from. */
+/** Checkpoints so frequent that a killed coordinator loses few steps. */
 const OFTEN = ['--checkpoint-every', '50'];
 const LINGER = ['--http-linger', '1h'];
 /** Options of a coordinator whose page waits for one more scrape after the last step. */
@@ -45,7 +45,7 @@ async function viewOf(port: number): Promise<RunView> {
   return JSON.parse((await ask(port, '/api/run')).body.toString());
 }
 
-/** Reads updates until one matches; the stream must not end before that. */
+/** Reads updates until one matches. Throws if the stream ends first. */
 async function seek(
   events: AsyncGenerator<Update>,
   isWanted: (update: Update) => boolean,
@@ -75,14 +75,15 @@ describe('the live page of a run', () => {
     expect(before.changes.map(({ worker, state }) => `${worker} ${state}`)).toContain('w1 lost');
 
     process.kill(childOf(local, 'coordinator'), 'SIGKILL');
-    // Earlier updates arrive first; then the connection closes in any way.
+    // Earlier updates arrive first. Then the connection closes, cleanly or not.
     await seek(events, () => false).catch(() => undefined);
     await local.says(/resuming after step \d+ \(term 2\)/);
     const view = await until(async () => {
       const answer = await ask(port, '/api/run').catch(() => undefined);
       if (answer?.status !== 200) return undefined;
       const seen: RunView = JSON.parse(answer.body.toString());
-      // During training, the page reads the lines from before the crash; at most a second is lost.
+      // During training, the page reads the lines from before the crash. At most one second of them
+      // is lost.
       return seen.curve.length > 50 && (seen.curve[0]?.[0] ?? 0) < 50 ? seen : undefined;
     }, local);
     expect(view.term).toBe(2);
@@ -146,7 +147,7 @@ describe('the live page of a run', () => {
     expect(await coordinator.exited).toBe(0);
   });
 
-  it('can be served again by show after the run', async () => {
+  it('can be served again by `show` after the run', async () => {
     const runs = temporaryFolder();
     const trained = await run([...quickLocal(runs), ...ANY_PAGE, '--steps', '60']);
     expect(trained.code, trained.output).toBe(0);
@@ -208,7 +209,7 @@ describe('the address of the page', () => {
     }
   });
 
-  it('is an error if it was given and is in use', async () => {
+  it('causes an error if it was given and is in use', async () => {
     const port = String(await listening(createServer()));
     const runs = temporaryFolder();
     const config = join(runs, 'config.yaml');

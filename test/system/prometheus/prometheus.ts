@@ -72,7 +72,7 @@ function point([time, text]: z.infer<typeof sample>): readonly [number, number] 
 export interface RunningPrometheus {
   readonly asker: Asker;
   readonly url: string;
-  /** Stops it and removes what it has stored. */
+  /** Stops this Prometheus and removes its data. */
   stop(): Promise<void>;
 }
 

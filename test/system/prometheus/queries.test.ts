@@ -45,7 +45,7 @@ describe.skipIf(missing !== undefined)(
   `a Prometheus that watches a run${missing === undefined ? '' : `: ${missing}`}`,
   () => {
     if (given !== undefined) {
-      it(`is drawn: ${given}`, async () => {
+      it(`supplies the data for the drawn dashboards: ${given}`, async () => {
         const asker = new Asker(given);
         const found = await asker.at('max by (run_id) (last_over_time(mnist_dist_run_info[15m]))');
         const [run] = found

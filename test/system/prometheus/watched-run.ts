@@ -10,9 +10,9 @@ import { startPrometheus, type Asker } from './prometheus.ts';
 export interface WatchedRun {
   readonly asker: Asker;
   readonly run: string;
-  /** HOST:PORT of what Prometheus scrapes. */
+  /** HOST:PORT that Prometheus scrapes. */
   readonly page: string;
-  /** In seconds since 1970. */
+  /** The time at which Prometheus was started, in seconds since 1970. */
   readonly since: number;
 }
 

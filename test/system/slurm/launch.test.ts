@@ -8,7 +8,7 @@ import { until } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 import { missing, Slurm, why, type Job } from './slurm.ts';
 
-/** Guards against a cluster that hangs. */
+/** Time limit for a cluster that hangs. */
 const START_MILLISECONDS = 120_000;
 const STEPS = 2000;
 const RECIPE = [...QUICK_RECIPE, '--checkpoint-every', '200'];
@@ -67,7 +67,7 @@ function workerCalled(name: string): number {
     try {
       return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(`\0--name\0${name}\0`);
     } catch {
-      // It has ended in the meantime.
+      // The process has ended in the meantime.
       return false;
     }
   };
@@ -76,7 +76,7 @@ function workerCalled(name: string): number {
   return Number(pid);
 }
 
-/** Expects that a signal ended the run cleanly and that it resumed where it was. */
+/** Expects that a signal ended the run cleanly and that the run resumed where it had stopped. */
 function expectNothingComputedAgain(directory: string): void {
   const last = eventsOf(directory, 1).at(-1);
   expect(last).toMatchObject({ event: 'end', state: 'interrupted' });
@@ -113,7 +113,7 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
       HERE,
     );
 
-  it('a run needs a run of `local` for comparison', async () => {
+  it('`local` trains a run for comparison', async () => {
     undisturbed = await train([...REFERENCE, ...RECIPE, '--steps', String(STEPS), '-n', '2']);
   });
 
@@ -174,7 +174,7 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     for (const job of [array, added]) await job.ended();
   });
 
-  it('a killed coordinator resumes elsewhere, despite its old lock and join file', async () => {
+  it('a killed coordinator resumes on another node, despite its lock and join file', async () => {
     const directory = join(temporaryFolder(), 'r');
     const main = await coordinator(directory);
     const array = await workers(directory, '1-2', main);
@@ -182,7 +182,7 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     await checkpoint(directory, 1);
     const stale = readFileSync(join(directory, 'join'), 'utf8');
     const { node } = await main.state();
-    // Nothing starts in the meantime.
+    // No job starts in the meantime.
     await slurm.call('scontrol', ['update', 'PartitionName=low', 'State=DOWN']);
     await slurm.call('scancel', ['--signal=KILL', `${main.id}.0`]);
     await until(async () => ((await main.state()).state === 'PENDING' ? true : undefined));

@@ -12,7 +12,7 @@ import { standIns, systemPath } from '../../fixtures/engine/fake-programs.ts';
 const deploy = fileURLToPath(new URL('../../../deploy', import.meta.url));
 
 /**
- * A fake program: it records how it was called, and ends with the next exit code. If none is left,
+ * A fake program: it records how it was called, and exits with the next exit code. If none is left,
  * it waits for SIGTERM.
  */
 const PROGRAM = `
@@ -51,13 +51,12 @@ interface Call {
   readonly command: string;
   readonly args: readonly string[];
   readonly said?: string;
-  /** The join file, the coordinator's key and the authority's key. */
+  /** Whether the join file, the coordinator's key and the authority's key exist. */
   readonly there: readonly [boolean, boolean, boolean];
 }
 
 /**
- * A checkout with the scripts and a program that ends with these exit codes, and a run in the
- * folder `r`.
+ * A checkout with the scripts, a program that exits with these codes, and a run in the folder `r`.
  */
 class Checkout {
   readonly folder = temporaryFolder();
@@ -156,7 +155,7 @@ describe("the coordinator's script", () => {
     expect(checkout.calls()).toEqual([]);
   });
 
-  it("ends with the coordinator's exit code, after the coordinator has ended", async () => {
+  it("exits with the coordinator's exit code once the coordinator has ended", async () => {
     expect(await new Checkout([28], {}).start(script).exited).toMatchObject({ code: 28 });
     const checkout = new Checkout([], {});
     const job = checkout.start(script);
@@ -197,7 +196,7 @@ describe("the worker's script", () => {
     expect(checkout.calls()[0]?.args).toContain('n7.10_2');
   });
 
-  it('ends with the same exit code after any other failure', async () => {
+  it('exits with the same exit code after any other failure', async () => {
     const checkout = new Checkout([errorTable.FINGERPRINT.exit], { join: 'X' });
     expect(await checkout.start(script).exited).toMatchObject({
       code: errorTable.FINGERPRINT.exit,
@@ -219,7 +218,7 @@ describe("the worker's script", () => {
     expect(checkout.calls()).toHaveLength(1);
   });
 
-  it('gives up if no coordinator comes', async () => {
+  it('gives up if no coordinator answers', async () => {
     const ended = await new Checkout([], {}).start(script, { WAIT_SECONDS: '1' }).exited;
     expect(ended.code).toBe(errorTable.UNREACHABLE.exit);
     expect(ended.output).toBe('no coordinator of the run r has answered for 1 s (WAIT_SECONDS)\n');
@@ -237,16 +236,16 @@ describe("the worker's script", () => {
 
 describe('a job', () => {
   it.each([
-    ['was told to end, even repeatedly', '143', 'RUNNING', '1000', true],
-    ['was killed', '137', 'RUNNING', '', true],
-    ['has met a bug', '1', 'RUNNING', '99', true],
-    ['has crashed too often', '137', 'RUNNING', '100', false],
-    ['is requeued or cancelled by Slurm', '143', 'COMPLETING', '', false],
-    ['was ended by SIGINT', '130', 'RUNNING', '', false],
-    ['was ended by SIGHUP', '129', 'RUNNING', '', false],
-    ['has invalid options', '2', 'RUNNING', '', false],
-    ['has succeeded', '0', 'RUNNING', '', false],
-  ])('that %s is requeued, or not', async (_what, code, state, restarts, isRequeued) => {
+    ['is requeued when it was told to end, however often', '143', 'RUNNING', '1000', true],
+    ['is requeued when it was killed', '137', 'RUNNING', '', true],
+    ['is requeued after an internal error', '1', 'RUNNING', '99', true],
+    ['is not requeued when it has crashed too often', '137', 'RUNNING', '100', false],
+    ['is not requeued when Slurm requeues or cancels it', '143', 'COMPLETING', '', false],
+    ['is not requeued when SIGINT ended it', '130', 'RUNNING', '', false],
+    ['is not requeued when SIGHUP ended it', '129', 'RUNNING', '', false],
+    ['is not requeued when its options are invalid', '2', 'RUNNING', '', false],
+    ['is not requeued when it has succeeded', '0', 'RUNNING', '', false],
+  ])('%s', async (_what, code, state, restarts, isRequeued) => {
     const checkout = new Checkout([], {});
     const bin = standIns({
       squeue: `[ "$3" = 12 ] && echo ${state}`,

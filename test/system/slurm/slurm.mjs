@@ -1,8 +1,8 @@
 // A Slurm cluster from Debian's packages: munged, slurmctld and four slurmd on loopback, each with
 // four cores and a "GPU". Run by hand, `node test/system/slurm/slurm.mjs` prints which variables to
 // set, and ends the cluster on Ctrl-C. Run as a child, it prints one line of JSON when all nodes
-// are idle, and ends when its standard input ends. The whole cluster, including its jobs, lives in
-// a process namespace that ends with this process: nothing is left behind, however it ends.
+// are idle, and ends when its standard input ends. The whole cluster, including its jobs, runs in a
+// process namespace that ends with this process, so nothing is left behind, however it ends.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -137,7 +137,7 @@ async function configure(folder, file) {
   writeFileSync(join(folder, 'gres.conf'), 'NodeName=n[1-4] Name=gpu Type=test File=/dev/null\n');
 }
 
-/** The end of one process ends all of them. */
+/** If one process ends, all of them end. */
 function start(program, args, identity) {
   startDaemon(program, args, fail, identity);
 }

@@ -41,9 +41,9 @@ export interface JobState {
 export interface Job {
   readonly id: string;
   readonly state: () => Promise<JobState>;
-  /** Waits until it is neither in the queue nor running. */
+  /** Waits until the job is neither in the queue nor running. */
   readonly ended: () => Promise<JobState>;
-  /** Its output so far; for an array, the output of all jobs. */
+  /** The job's output so far; for an array, the output of all its jobs. */
   readonly log: () => string;
 }
 
@@ -91,7 +91,7 @@ export class Slurm {
     return job;
   }
 
-  /** Runs one of Slurm's commands; resolves with what it prints, rejects if it fails. */
+  /** Runs one of Slurm's commands. Resolves with its output; rejects if it fails. */
   async call(
     program: string,
     args: readonly string[],

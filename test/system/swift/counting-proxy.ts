@@ -2,9 +2,9 @@ import { connect, createServer } from 'node:net';
 import { listening } from '../../fixtures/listening.ts';
 
 /**
- * Forwards everything to a port on this machine, and calls `then` once, when `bytes` bytes have
- * come from clients: in the middle of an upload that is larger. Ends with its test. Resolves with
- * its own port.
+ * Starts a proxy that forwards everything to a port on this machine; resolves with its own port. It
+ * calls `then` once, when clients have sent `bytes` bytes, which is in the middle of a larger
+ * upload. The proxy is closed when its test ends.
  */
 export async function countingProxy(
   port: number,

@@ -14,7 +14,7 @@ import { missing, Swift, why } from './swift.ts';
 
 const BUCKET = 'results';
 const STORE = 31;
-/** Guards against a server that hangs. */
+/** Time limit for a server that hangs. */
 const START_MILLISECONDS = 120_000;
 
 /** The command for a run of three steps whose results go to this store. */
@@ -37,7 +37,7 @@ describe.skipIf(missing !== undefined)(`an S3 server that checks signatures${why
     keepsTheContract(() => parseStoreUri(uri()));
   });
 
-  it('stores a run, returns it with the same bytes, and says what each file is', async () => {
+  it('stores a run, returns it with the same bytes, and keeps the type of each file', async () => {
     const folder = temporaryFolder();
     const [directory, store] = [makeRun(folder), uri()];
     const pushed = await run(['push', directory, store]);
@@ -60,7 +60,7 @@ describe.skipIf(missing !== undefined)(`an S3 server that checks signatures${why
     });
   });
 
-  it('gets a run when it ends, with the same bytes, and its model can be evaluated', async () => {
+  it("receives a run's exact bytes when it ends, and its model can be evaluated", async () => {
     const folder = temporaryFolder();
     const store = uri();
     const trained = await run([...short(folder, store), '--pictures']);
@@ -99,7 +99,7 @@ describe.skipIf(missing !== undefined)(`an S3 server that checks signatures${why
     expect(JSON.parse(said.output).confusion).toEqual(confusion);
   });
 
-  it('may be down when a run ends: the run is complete, and says how to send it', async () => {
+  it('may be down when a run ends: the run is complete, and says how to push it', async () => {
     const folder = temporaryFolder();
     const store = uri();
     swift.kill();
@@ -138,7 +138,7 @@ describe.skipIf(missing !== undefined)(`an S3 server that checks signatures${why
   it.each<[string, NodeJS.ProcessEnv, string, string]>([
     ['a wrong secret', { AWS_SECRET_ACCESS_KEY: 'wrong' }, BUCKET, 'SignatureDoesNotMatch'],
     ['a missing bucket', {}, 'nowhere-to-be-found', 'bucket nowhere-to-be-found does not exist'],
-  ])('ends a run before it begins, for %s', async (_what, environment, bucket, reason) => {
+  ])('fails a run before it begins because of %s', async (_what, environment, bucket, reason) => {
     const folder = temporaryFolder();
     const { code, output } = await run(short(folder, `s3://${bucket}/x`), environment);
     expect(code, output).toBe(STORE);
@@ -167,7 +167,7 @@ describe.skipIf(missing !== undefined)(`an S3 server that checks signatures${why
     expect(output).toContain(`${store}/${RUN}`);
   });
 
-  it('may be killed in an upload: no partial run can be pulled, and push works later', async () => {
+  it('may be killed during an upload: no partial run is pulled, and push works later', async () => {
     const folder = temporaryFolder();
     const [directory, store] = [makeRun(folder), uri()];
     writeFileSync(join(directory, 'metrics.jsonl'), randomBytes(24_000_000));

@@ -1,8 +1,8 @@
 // An S3 server that checks signatures: OpenStack Swift with s3api from Debian's packages, five
 // processes on loopback. Run by hand, `node test/system/swift/swift.mjs` prints which variables to
 // set, and ends the server on Ctrl-C. Run as a child, it prints one line of JSON when all processes
-// respond, and ends them when its standard input ends. `--data DIR` keeps what was stored; `--port
-// N` is the port that it listens on.
+// respond, and ends them when its standard input ends. `--data DIR` keeps the stored data in DIR,
+// and `--port N` sets the port of the server.
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,7 +17,7 @@ const START_MILLISECONDS = 60_000;
 const { values } = parseArgs({ options: { data: { type: 'string' }, port: { type: 'string' } } });
 const folder = mkdtempSync(join(tmpdir(), 'mnist-dist-swift-'));
 const data = values.data ?? join(folder, 'data');
-// Started as root, Swift becomes this user, to whom the data must then belong.
+// If it is started as root, Swift runs as this user, who must then own the data.
 const user = userInfo().uid === 0 ? 'swift' : userInfo().username;
 const children = [];
 let isOver = false;
@@ -70,7 +70,7 @@ function configure(port, memcached, storage) {
       `devices = ${devices}`,
       'mount_check = false',
       'workers = 0',
-      // Without this, Swift would consider the disk of a small machine full too early.
+      // Without this, Swift would consider a small machine's disk full too early.
       'fallocate_reserve = 0',
       '[pipeline:main]',
       `pipeline = ${name}-server`,
@@ -126,7 +126,7 @@ function start(program, args) {
   return child;
 }
 
-/** The end of one process, by itself or by a test, ends all of them. */
+/** If one process ends, on its own or because of a test, all of them end. */
 function fail(why) {
   if (isOver) return;
   process.stderr.write(`${why}\n`);
@@ -136,7 +136,7 @@ function fail(why) {
 
 function run(program, args) {
   const { status, stdout, stderr, error } = spawnSync(program, args, { encoding: 'utf8' });
-  // swift-ring-builder ends with 1 after a warning: a ring this small is not balanced.
+  // swift-ring-builder exits with 1 after a warning: a ring this small is not balanced.
   if (error !== undefined || status > 1)
     throw new Error(`${program} ${args.join(' ')}: ${error ?? stdout + stderr}`);
 }

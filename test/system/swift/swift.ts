@@ -26,7 +26,7 @@ export const why = missing === undefined ? '' : `: ${missing}`;
 
 const ready = z.object({ pid: z.int(), environment: z.record(z.string(), z.string()) });
 
-/** An S3 server that can be killed and comes back with what it had stored. */
+/** An S3 server that can be killed, and restarted with the data that it had stored. */
 export class Swift {
   readonly #data = mkdtempSync(join(tmpdir(), 'mnist-dist-swift-data-'));
   readonly #port: number;
@@ -74,7 +74,7 @@ export class Swift {
       complaint += text;
     });
     const closed = once(child, 'close');
-    // A script that has already ended cannot read that it should end.
+    // Writing to a script that has already ended is an error.
     child.stdin.on('error', () => undefined);
     this.#end = async () => {
       child.stdin.end();

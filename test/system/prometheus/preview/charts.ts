@@ -9,11 +9,11 @@ export interface Size {
   readonly height: number;
 }
 
-/** What a chart shows. */
+/** The data of a chart, and its size. */
 export interface Drawing {
   readonly panel: Panel;
   readonly series: readonly Named[];
-  /** For the vertical lines. */
+  /** Each moment is marked by a vertical line. */
   readonly moments: readonly Moment[];
   readonly window: Window;
   readonly size: Size;
@@ -34,9 +34,7 @@ const config = {
   scale: { rangeStep: null },
 };
 
-/**
- * Lines over time, or stacked areas, with a vertical line where something happened; as SVG.
- */
+/** Lines over time, or stacked areas, with a vertical line at each event, as SVG. */
 export async function timeSeries(drawing: Drawing): Promise<string> {
   const { panel, series, moments, window, size } = drawing;
   const custom = panel.fieldConfig?.defaults.custom ?? {};
@@ -228,8 +226,8 @@ async function svg(spec: Layer, panel: Panel, { width, height }: Size): Promise<
     config,
     title: undefined,
   };
-  // Vega-Lite itself checks the specification; its type for all specifications is too large to
-  // build one piece by piece.
+  // Vega-Lite itself checks the specification. Its TypeScript type is too large for a specification
+  // that is built piece by piece.
   const checked: TopLevelSpec = JSON.parse(JSON.stringify(whole));
   const compiled: Spec = compile(checked, { logger: logger(ERRORS) }).spec;
   try {

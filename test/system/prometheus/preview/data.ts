@@ -6,7 +6,7 @@ import {
 } from '../../../fixtures/read-dashboards.ts';
 import type { Asker, Series } from '../prometheus.ts';
 
-/** The period that a preview shows, in seconds since 1970, and how far apart its points are. */
+/** The period that a preview shows, in seconds since 1970, and the distance between its points. */
 export interface Window {
   readonly run: string;
   readonly start: number;
@@ -46,7 +46,7 @@ export interface Moment {
 }
 
 /**
- * When something happened, for the vertical lines: the first point of each group of adjacent ones.
+ * The times of events, for the vertical lines: the first point in each group of adjacent points.
  */
 export async function marks(
   asker: Asker,
@@ -82,5 +82,5 @@ export function color(panel: Panel, name: string, index: number): string {
   const isFixed = typeof value === 'object' && value !== null && 'fixedColor' in value;
   return isFixed ? String(value.fixedColor) : (others[index % others.length] ?? '');
 }
-/** For names without a colour of their own. */
+/** Colours for names that have no colour of their own. */
 const others = ['#56B4E9', '#E69F00', '#009E73', '#CC79A7'];

@@ -8,7 +8,7 @@ import { ask, color, marks, type Moment, type Named, type Window } from './data.
 import { table } from './tables.ts';
 import { format } from './units.ts';
 
-/** Grafana's grid on a screen of this width. */
+/** The width of the screen on which Grafana's grid is laid out. */
 const PAGE_WIDTH = 1600;
 const CELL_HEIGHT = 38;
 const GAP = 8;

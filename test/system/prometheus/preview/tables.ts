@@ -11,7 +11,7 @@ export function table(panel: Panel, series: readonly Named[]): string {
   return matrix === undefined ? merged(panel, series) : confusion(series);
 }
 
-/** Merges rows with the same labels; renames and omits columns as `organize` says. */
+/** Merges rows with the same labels; renames and omits columns according to `organize`. */
 function merged(panel: Panel, series: readonly Named[]): string {
   const organize = panel.transformations?.find(({ id }) => id === 'organize')?.options ?? {};
   const names = new Map(

@@ -1,4 +1,4 @@
-/** A number as Grafana would write it in this unit, roughly. */
+/** Formats a number in this unit, roughly as Grafana would. */
 export function format(value: number, unit: string, decimals?: number): string {
   if (!Number.isFinite(value)) return 'none';
   const suffix = /^suffix:(.*)$/.exec(unit)?.[1];
