@@ -246,7 +246,7 @@ async function pack(worktree, out) {
 async function bomOf(worktree) {
   const command = 'npm sbom --sbom-format cyclonedx --omit dev --package-lock-only';
   const bom = JSON.parse(await run('npm sbom', worktree, command.split(' ')));
-  // npm uses the folder's name.
+  // `npm sbom` names the component after the folder.
   bom.metadata.component.name = packageOf(worktree).name;
   for (const component of bom.components) {
     const found = foundLicences[component.name];

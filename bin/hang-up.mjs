@@ -2,10 +2,10 @@ import { closeSync, fstatSync } from 'node:fs';
 import { isatty } from 'node:tty';
 
 /**
- * SIGHUP means that the terminal was closed. Node restores its default handling even under nohup,
- * which ignores it, so this module decides: SIGHUP ends the process if one of its standard streams
- * is a terminal, and is ignored otherwise. This is plain JavaScript because it is needed before the
- * build; after the build, cli/processes/signals.ts takes over.
+ * SIGHUP means that the terminal was closed. Node restores the default handling of SIGHUP even
+ * under nohup, which sets it to be ignored, so this module decides: SIGHUP ends the process if one
+ * of its standard streams is a terminal, and is ignored otherwise. This is plain JavaScript because
+ * it is needed before the build; after the build, cli/processes/signals.ts takes over.
  */
 
 /**

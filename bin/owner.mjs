@@ -85,10 +85,10 @@ export function isRunning(pid, started) {
 }
 
 /**
- * Whether a process with this start time may be running on this machine under any pid, since its
- * pid differs between pid namespaces. Only a process in the machine's initial pid namespace can see
- * all processes, and only if /proc hides none of them. With hidepid it cannot see process 1, which
- * belongs to root.
+ * Whether a process with this start time may be running on this machine. Its pid does not identify
+ * it, since pids differ between pid namespaces. Only a process in the machine's initial pid
+ * namespace can see all processes, and only if /proc hides none of them. With hidepid it cannot see
+ * process 1, which belongs to root.
  * @param {string} started
  */
 export function mayRunUnseen(started, proc = '/proc') {

@@ -96,8 +96,8 @@ function buildProgram(
 ): Command {
   const program = new Command('mnist-dist')
     .description(
-      'Train MNIST data-parallel on worker processes over WebSockets: ' +
-        'the same bytes for any number of workers.',
+      'Train MNIST data-parallel on worker processes over WebSockets, ' +
+        'with the same bytes for any number of workers.',
     )
     .version(version, '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
@@ -251,8 +251,8 @@ function meaningElsewhere(flag: string, command: CommandName | undefined): strin
 }
 
 /**
- * Whether the command takes the option. Commander then rejected it because it is a switch with a
- * value, such as --insecure=yes.
+ * Whether the command takes the option. In that case, commander rejected it because it is a switch
+ * that was given a value, such as --insecure=yes.
  */
 function isSwitchOf(flag: string, command: CommandName | undefined): boolean {
   const key = keyOf(flag);

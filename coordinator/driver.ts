@@ -281,7 +281,7 @@ export class Driver implements PeerEvents {
       this.#begun = { step: message.step, at: this.#now() };
     const weights = this.#options.tensors.outgoing(message);
     for (const slot of slots) this.#peers.get(slot)?.sendWeights(weights);
-    // A good moment: the workers are computing the first chunks and are not waiting for this
+    // Collected now because the workers are computing the first chunks and are not waiting for this
     // process.
     if (message.kind === 'evaluate') collectGarbage();
   }

@@ -29,7 +29,7 @@ export interface Evaluated {
 export class Evaluator implements RunRecorder {
   readonly run = 'eval';
   readonly term = 1;
-  /** As if training had just completed its only step. */
+  /** The state as if training had just completed its only step. */
   readonly resumed: Resumed = {
     step: 1,
     evaluated: 0,

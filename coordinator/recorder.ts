@@ -58,7 +58,7 @@ export interface FinishedRun {
   readonly wrong: readonly Misclassified[];
 }
 
-/** Makes the files for artifacts/, in the order in which to write them. */
+/** Creates the files for artifacts/, in the order in which to write them. */
 export type Draw = (
   run: FinishedRun,
 ) => Promise<readonly { readonly name: string; readonly bytes: Uint8Array }[]>;

@@ -274,7 +274,7 @@ function reachMemory(
   }
 }
 
-/** Stores the first failure until a listener is set, since an access to a file may fail earlier. */
+/** Stores the first failure until a listener is set, since a write to a file may fail earlier. */
 class FirstFailure {
   #error: ClusterError | undefined;
   #listener: ((error: ClusterError) => void) | undefined;

@@ -45,7 +45,10 @@ export interface LoopOptions {
   readonly signal: AbortSignal;
 }
 
-/** The full loop: runs of `mnist-dist local` with default features, one after the other. */
+/**
+ * Cells that measure the full loop. Each measurement is a run of `mnist-dist local` with default
+ * features.
+ */
 export function loopCells(options: LoopOptions): LoopCell[] {
   let runs = 0;
   return options.batchSizes.flatMap((batchSize) =>

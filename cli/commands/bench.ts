@@ -53,8 +53,8 @@ export async function bench(options: BenchOptions): Promise<number> {
 }
 
 /**
- * With `auto`, every engine that runs here; otherwise only the given one. `reference` is slow and
- * serves only as an oracle, so with `auto` it gets only the smallest batch.
+ * With `auto`, every engine that runs here; otherwise only the given engine. `reference` is slow
+ * and serves only as an oracle, so with `auto` it gets only the smallest batch.
  */
 function enginesOf(
   options: BenchOptions,

@@ -94,9 +94,7 @@ interface Training {
   readonly dataset: Dataset;
   readonly configuration: Configuration;
   readonly observed: Observed | undefined;
-  /**
-   * Ctrl-C after the end of the run aborts this, which ends the upload and the wait for a scrape.
-   */
+  /** Aborted by Ctrl-C once the run has ended, which ends the upload and the wait for a scrape. */
   readonly hurry: AbortController;
   readonly progress: Progress;
   readonly log: Log;
@@ -270,7 +268,7 @@ async function summarize(
 ): Promise<void> {
   const { result, engine, dataset, model } = record;
   if (result === undefined || model === undefined) return;
-  // For a resumed run, these figures include its earlier coordinators.
+  // For a resumed run, these figures include those of its earlier coordinators.
   const { seconds, waited, workers, firstLoss } = await readOverview(
     runDirectory,
     record.run,

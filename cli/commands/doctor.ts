@@ -8,7 +8,10 @@ import type { DoctorOptions } from '../options/options.ts';
 import { stdout } from '../terminal/output.ts';
 import { resourceErrorOf } from '../processes/resource-error.ts';
 
-/** `mnist-dist doctor`: prints its checks; resolves with NOT_READY if this machine cannot train. */
+/**
+ * `mnist-dist doctor`: prints its checks. Resolves with the exit code of NOT_READY if this machine
+ * cannot train.
+ */
 export async function doctor(options: DoctorOptions): Promise<number> {
   const engine = readyTensorFlow() === undefined ? 'wasm' : 'tensorflow';
   // These run first, because the other checks allocate WebAssembly memories.

@@ -140,8 +140,7 @@ async function compute({
   stopping,
   log,
 }: Computation): Promise<Evaluated> {
-  // If an address is given, this command starts no workers of its own but waits for workers to
-  // join.
+  // If an address is given, this command does not start workers but waits for workers to join.
   const isOpen = explicit.has('host') || explicit.has('port');
   const plans = isOpen ? [] : await planWorkers(options, log);
   const given = isOpen ? givenToken(options.tokenFile, process.env) : undefined;

@@ -116,8 +116,8 @@ export async function local(
 }
 
 /**
- * The smallest model that a new run may have. The size of a dataset other than MNIST is not known
- * yet.
+ * The smallest model that the new run can have, since the size of a dataset other than MNIST is not
+ * known yet.
  */
 function leastConfiguration({
   data,

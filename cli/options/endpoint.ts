@@ -26,7 +26,7 @@ export const host: ValueType<string> = {
  */
 export const endpoint: ValueType<string> = {
   metavar: 'URL',
-  allowed: 'wss://HOST:PORT, ws://HOST:PORT or HOST:PORT (no path, no user)',
+  allowed: 'wss://HOST:PORT, ws://HOST:PORT or HOST:PORT (without a path or a user name)',
   words: [],
   parse(text) {
     const bare = /^[a-z][a-z0-9+.-]*:\/\//i.test(text)

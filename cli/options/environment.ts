@@ -22,7 +22,7 @@ const INTERNAL_PREFIX = 'MNIST_DIST_INTERNAL_';
 /**
  * Variables that Kubernetes, and Docker with --link, set for a service named mnist-dist...:
  * MNIST_DIST_METRICS_SERVICE_HOST, MNIST_DIST_METRICS_PORT_9464_TCP_ADDR. MNIST_DIST_METRICS_PORT
- * is one as well if its value is a URL.
+ * is such a variable as well if its value is a URL.
  */
 const SERVICE_LINKS = [
   /^MNIST_DIST_(\w+_)?SERVICE_(HOST|PORT(_\w+)?)$/,

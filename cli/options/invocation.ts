@@ -12,7 +12,7 @@ export interface Start {
   readonly root: string;
 }
 
-/** Tells child processes how the user started the program. */
+/** Variable that tells child processes how the user started the program. */
 const PROGRAM = 'MNIST_DIST_INTERNAL_PROGRAM';
 /** The program's name as the source code writes it in messages. */
 const NAME = 'mnist-dist';
@@ -63,7 +63,10 @@ export function programOf({ script, cwd, environment, root }: Start): string {
   return `node ${shellWord(folder === root ? relative(root, bin) : bin)}`;
 }
 
-/** npm prepends its own folders to PATH; they are not on the user's own PATH. */
+/**
+ * Finds the program on PATH, except in the folders that npm prepends, since those are not on the
+ * user's own PATH.
+ */
 function onPath(path: string, isByNpm: boolean): string | undefined {
   return path
     .split(delimiter)

@@ -103,7 +103,7 @@ export function checkPorts(options: LocalOptions | CoordinatorOptions, given: Gi
   throw notAllowed('httpPort', given('httpPort'), fix, why);
 }
 
-/** --out without pictures would write nothing. */
+/** Rejects --out without pictures, which would write nothing. */
 export function checkOut(
   options: { readonly out: string | undefined; readonly pictures: boolean },
   given: GivenOf,

@@ -41,7 +41,7 @@ export function givenByDefault(name: string, text: string): Given {
   return { source: 'default', text, shown: `--${name} ${quoted(name, text)} (the default)` };
 }
 
-/** The option's value. Throws USAGE with the source and what is allowed. */
+/** The option's value. Throws USAGE, stating the source and the allowed values. */
 export function parseGiven(key: OptionKey, given: Given): unknown {
   const { type, help } = optionOf(key);
   const value = type.parse(given.text);
@@ -70,8 +70,8 @@ function quoted(name: string, text: string): string {
 }
 
 /**
- * Whether the text may be a secret: a join string, a URL with a user, a PEM key, or a token given
- * instead of its file.
+ * Whether the text may be a secret: a join string, a URL with a user name, a PEM key, or a token
+ * given instead of its file.
  */
 function isSecret(name: string, text: string): boolean {
   if (/token=|-----BEGIN |:\/\/[^/]*@/.test(text)) return true;

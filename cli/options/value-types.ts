@@ -103,7 +103,7 @@ export function choice<const W extends string>(
   };
 }
 
-/** The name of a run or a worker; `what` says which of the two. */
+/** The name of a run or a worker; `what` describes it in errors. */
 export function name(what: string): ValueType<string> {
   return {
     metavar: 'NAME',

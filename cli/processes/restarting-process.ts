@@ -54,7 +54,7 @@ export class RestartingProcess {
     return this.#hasEnded;
   }
 
-  /** Whether this process or an earlier one reported that training has begun. */
+  /** Whether the current process or an earlier one reported that training has begun. */
   get started(): boolean {
     return this.#hasStarted || this.#child.started;
   }

@@ -57,8 +57,8 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
 }
 
 /**
- * The audit rate, and whether engines may be mixed. Both come from the record, unless a different
- * rate was given. Throws USAGE if a run with mixed engines would be audited.
+ * The audit rate comes from the record, unless an option overrides it. Engines may be mixed if the
+ * record or an option allows it. Throws USAGE if a run with mixed engines would be audited.
  */
 function trustOf(
   options: Pick<CoordinatorOptions, 'audit' | 'allowMixedEngines'>,

@@ -9,7 +9,7 @@ export interface StepInfo {
   readonly totalSteps: number;
   readonly epoch: number;
   readonly epochs: number;
-  /** Samples of this step, their mean loss, and the number of correct predictions. */
+  /** Number of samples in this step, their mean loss, and the number of correct predictions. */
   readonly samples: number;
   readonly loss: number;
   readonly correct: number;

@@ -273,7 +273,9 @@ function leave(state: RunState, slot: number, reason: string, now: number): Next
   const { minWorkers } = rest.settings;
   if (rest.phase !== 'running' || left >= minWorkers) return { state: rest, effects };
   const remaining =
-    left === 0 ? 'no worker is left' : `${left} of at least ${minWorkers} workers are left`;
+    left === 0
+      ? 'no worker is left'
+      : `too few workers: ${left} left, at least ${minWorkers} needed`;
   const waiting = log(
     'waiting',
     `${remaining}; waiting for more (--min-workers, --rdzv-timeout)`,

@@ -35,8 +35,8 @@ export function tooFewWorkers(state: RunState, ready: number): Outcome {
     state: 'failed',
     code: 'RENDEZVOUS',
     message:
-      `${ready} of at least ${minWorkers} workers were ready within ` +
-      `${rendezvousMilliseconds / 1000} s (--rdzv-timeout)`,
+      `too few workers: ${ready} ready within ${rendezvousMilliseconds / 1000} s ` +
+      `(--rdzv-timeout), at least ${minWorkers} needed (--min-workers)`,
     fix:
       'start workers with `mnist-dist worker --coordinator URL`, lower --min-workers, or raise ' +
       '--rdzv-timeout',
@@ -56,7 +56,7 @@ export function undecided({ settings }: RunState, step: number): Outcome {
   };
 }
 
-/** Ends the run. The shell tells the workers and closes all files and sockets. */
+/** Ends the run. The shell notifies the workers and closes all files and sockets. */
 export function end(state: RunState, outcome: Outcome): Next {
   const delivered = withoutTask(state.delivered, state.task);
   return {

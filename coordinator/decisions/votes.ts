@@ -131,7 +131,7 @@ export function rejectWorker(
   const worker = state.workers.get(slot);
   if (worker === undefined) return { state, effects: [] };
   const { name } = worker;
-  // Its other parts in its last confirmed step may be wrong, so that step is included.
+  // The worker's other parts in its last confirmed step may be wrong, so that step is included.
   const from = worker.confirmed ?? 1;
   const others = state.suspects.filter((suspect) => suspect.name !== name || suspect.to < from);
   const suspects = [...others, { name, from, to: step }].slice(-MAX_SUSPECTS);

@@ -16,7 +16,7 @@ function computingWorkers(state: RunState): WorkerState[] {
 
 /**
  * The slots that get work, in ascending order: those of reliable workers or, if there are none,
- * those of punctual workers or, if there are none either, all.
+ * those of punctual workers or, if there are none either, those of all computing workers.
  */
 export function computingSlots(state: RunState): number[] {
   const computing = computingWorkers(state);

@@ -41,7 +41,7 @@ export class Authenticator {
     const coordinatorNonce = this.#nonces.get(socket);
     this.#nonces.set(socket, SPENT);
     if (headers.authorization === undefined && coordinatorNonce === undefined) {
-      // Otherwise the parser would read the body as well.
+      // Refused because the parser would otherwise read the body as well.
       if (headers['content-length'] !== undefined || headers['transfer-encoding'] !== undefined)
         return { kind: 'refused' };
       const nonce = newNonce();

@@ -14,9 +14,7 @@ const CIPHERS = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY
 
 export type BoundedServer = HttpServer | HttpsServer;
 
-/**
- * Creates an HTTP server, or an HTTPS server if `tls` is given, with limits on all times and sizes.
- */
+/** Creates an HTTP server, or an HTTPS server if `tls` is given, with time and size limits. */
 export function createBoundedServer(maxConnections: number, tls?: ServerTls): BoundedServer {
   const options = {
     maxHeaderSize: limits.MAX_REQUEST_HEADER_BYTES,

@@ -13,7 +13,7 @@ const UPGRADES = { max: MAX_UPGRADES_PER_ADDRESS, perSecond: UPGRADES_PER_SECOND
  * milliseconds from training.
  */
 export class UpgradeRate {
-  /** In the order of the latest upgrades; the address with the oldest one comes first. */
+  /** Ordered by each address's latest upgrade, the oldest first. */
   readonly #budgets = new Map<string, Budget>();
 
   /** Whether this address may upgrade a connection now; counts the upgrade if so. */

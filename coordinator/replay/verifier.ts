@@ -161,7 +161,7 @@ export class Verifier implements RunRecorder {
 
   left(): void {}
 
-  /** A replay writes no checkpoints. */
+  /** A replay does not write checkpoints. */
   checkpoint(): void {}
 
   /** A replay does not show GPU readings. */

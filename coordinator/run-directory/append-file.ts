@@ -27,8 +27,9 @@ const NOTHING = new Uint8Array(0);
  * buffered lines in order. `appendNow` writes before it returns. A crash leaves whole lines and at
  * most one torn last line.
  *
- * While the disk is full, lines stay buffered and are retried every few seconds. Any other error,
- * or a full buffer, ends all writing: `onError` gets the error, and `sync` and `close` reject.
+ * While the disk is full, lines stay buffered and the write is retried every few seconds. Any other
+ * error, or a full buffer, ends all writing: `onError` gets the error, and `sync` and `close`
+ * reject.
  */
 export class AppendFile {
   readonly path: string;

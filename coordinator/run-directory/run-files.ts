@@ -204,7 +204,7 @@ export class RunFiles {
     const before = this.#state;
     assert(
       before === 'running' || before === record.state,
-      `a run that is ${before} does not become ${record.state}`,
+      `a ${before} run does not become ${record.state}`,
     );
     this.#state = record.state;
     return this.#writeWhole(

@@ -46,7 +46,7 @@ export const outputOptions = {
   }),
   failUnder: withoutDefault(
     decimal('a number from 0 to 1', (x) => x >= 0 && x <= 1),
-    { in: ['eval'], help: 'fail if the accuracy, as a ratio, is lower' },
+    { in: ['eval'], help: 'fail if the accuracy is below this ratio' },
   ),
   json: withDefault(flag, false, { in: ['doctor', 'bench'], help: 'print JSON' }),
   progress: withDefault(flag, true, {

@@ -48,7 +48,10 @@ export const runOptions = {
       'for a new run, the MNIST package)',
   }),
   model: withoutDefault(
-    path('RUN|FILE|URI', 'a run directory, a model.safetensors, or the URI of a run in a store'),
+    path(
+      'RUN|FILE|URI',
+      'a run directory, a model.safetensors file, or the URI of a run in a store',
+    ),
     {
       in: ['predict'],
       help: 'model to predict with (default: the newest finished run in --runs-dir)',

@@ -22,7 +22,7 @@ export const trainingOptions = {
   }),
   batchSize: withDefault(integer({ min: 1, max: limits.MAX_BATCH_SIZE }), 32, {
     in: trainingCommands,
-    help: 'samples per step, over all workers',
+    help: 'samples per step, across all workers',
   }),
   virtualShards: {
     ...described({

@@ -94,6 +94,6 @@ export const workerOptions = {
     in: engineCommands,
     help:
       'engine threads per worker; a different number may produce different bytes ' +
-      "(verify: the run's number)",
+      "(verify: the run's thread count)",
   }),
 };

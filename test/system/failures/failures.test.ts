@@ -187,7 +187,7 @@ describe('a coordinator ends with a clear error', () => {
 
   it('when no worker joins within --rdzv-timeout', async () => {
     const { process, runs } = await coordinator(['--rdzv-timeout', '1s']);
-    await expectEnd(process, 'RENDEZVOUS', /0 of at least 1 workers/);
+    await expectEnd(process, 'RENDEZVOUS', /too few workers: 0 ready within .*, at least 1 needed/);
     expect(recordOf(runs)).toMatchObject({ state: 'failed', error: { code: 'RENDEZVOUS' } });
   });
 

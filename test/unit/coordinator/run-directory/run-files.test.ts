@@ -128,9 +128,7 @@ describe('RunFiles', () => {
     const files = await open('r');
     await files.writeRun({ ...sampleRun, state: 'failed' });
     await files.writeRun({ ...sampleRun, state: 'failed' });
-    await expect(files.writeRun(sampleRun)).rejects.toThrow(
-      'a run that has failed does not become running',
-    );
+    await expect(files.writeRun(sampleRun)).rejects.toThrow('a failed run does not become running');
     await files.close();
   });
 
