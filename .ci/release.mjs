@@ -14,11 +14,11 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const SEMVER = /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$/;
 /**
  * Files outside package.json that may mention the version, and the pattern that the release
- * updates.
+ * updates: names of images and of the tarball.
  */
 const mentions = {
   pathspecs: ['deploy', 'docs', 'README.md'],
-  word: /\bmnist-dist:\d+\.\d+\.\d+/g,
+  word: /\b(mnist-dist[:-])\d+\.\d+\.\d+/g,
 };
 
 /** A reason not to release, printed without a stack trace. */
@@ -195,7 +195,7 @@ async function commitVersion(worktree, version) {
   for (const file of files.filter((name) => /\.(md|ya?ml|sh|bash|sbatch)$/.test(name))) {
     const path = join(worktree, file);
     const before = read(path);
-    const after = before.replaceAll(mentions.word, `mnist-dist:${version}`);
+    const after = before.replaceAll(mentions.word, `$1${version}`);
     if (after !== before) writeFileSync(path, after);
   }
   if ((await gitIn(worktree, 'status', '--porcelain')) !== '')

@@ -19,7 +19,8 @@ beforeEach(() => {
   const folder = temporaryFolder();
   repository = join(folder, 'clone');
   temporary = join(folder, 'tmp');
-  for (const path of [temporary, join(repository, 'docs')]) mkdirSync(path, { recursive: true });
+  for (const path of [temporary, join(repository, 'docs'), join(repository, 'deploy')])
+    mkdirSync(path, { recursive: true });
   cpSync(ci, join(repository, '.ci'), { recursive: true });
   const description = {
     name: 'mnist-dist',
@@ -40,7 +41,8 @@ beforeEach(() => {
     JSON.stringify({ name: 'mnist-dist', version: '0.2.0', lockfileVersion: 3, packages }),
   );
   write('.gitignore', '.mnist-dist/\n');
-  write('docs/images.md', 'mnist-dist:0.2.0-cpu\n');
+  write('docs/images.md', 'mnist-dist:0.2.0-cpu in mnist-dist-0.2.0.tgz\n');
+  write('deploy/job.yaml', 'image: registry.example/mnist-dist:0.2.0-cuda\n');
   write('CHANGELOG.md', '# Changelog\n\n## 0.3.0, unreleased\n\n- More.\n\n## 0.2.0\n\n- All.\n');
   git('init', '--quiet', '--initial-branch', 'main');
   git('config', 'user.name', 'A Maintainer');
@@ -91,7 +93,8 @@ describe('npm run release', () => {
     expect(git('status', '--porcelain')).toBe('');
     for (const file of ['package.json', 'npm-shrinkwrap.json'])
       expect(JSON.parse(read(file)).version).toBe('0.3.0');
-    expect(read('docs/images.md')).toBe('mnist-dist:0.3.0-cpu\n');
+    expect(read('docs/images.md')).toBe('mnist-dist:0.3.0-cpu in mnist-dist-0.3.0.tgz\n');
+    expect(read('deploy/job.yaml')).toBe('image: registry.example/mnist-dist:0.3.0-cuda\n');
     expect(read('CHANGELOG.md')).toMatch(new RegExp(`^## 0.3.0, ${TODAY.source}$`, 'm'));
 
     const out = join(repository, '.mnist-dist', 'releases', '0.3.0');

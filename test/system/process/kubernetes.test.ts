@@ -9,7 +9,14 @@ import {
   type Container,
   type Stored,
 } from '../../fixtures/deploy/container.ts';
-import { build, kubernetes, nameOf, type Manifest } from '../../fixtures/deploy/kustomize.ts';
+import {
+  build,
+  isInstalled,
+  kubernetes,
+  nameOf,
+  whySkipped,
+  type Manifest,
+} from '../../fixtures/deploy/kustomize.ts';
 import { outsideOf, page } from '../../fixtures/deploy/kubernetes-page.ts';
 import { train } from '../../fixtures/processes/cluster.ts';
 import { expectSame, readRun } from '../../fixtures/processes/finished-run.ts';
@@ -62,7 +69,7 @@ async function statusOf(url: string, token?: string): Promise<number | undefined
   });
 }
 
-it('deploy/kubernetes/cpu trains a run and resumes it after an eviction', async () => {
+it.skipIf(!isInstalled)(`deploy/kubernetes/cpu trains and resumes a run${whySkipped}`, async () => {
   const manifests = build(`${kubernetes}cpu`);
   const stored = new Map([...configMapsOf(manifests), ...(await makeSecret())]);
   const [port, httpPort] = await freePorts(2);

@@ -1,22 +1,54 @@
+import * as operator from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1';
 import { Ajv, type ValidateFunction } from 'ajv';
 import { Job, type IJob } from 'kubernetes-models/batch/v1';
+import { NetworkPolicy, type INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1';
+import { PodDisruptionBudget, type IPodDisruptionBudget } from 'kubernetes-models/policy/v1';
 import * as core from 'kubernetes-models/v1';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createGenerator } from 'ts-json-schema-generator';
+import { z } from 'zod';
 import { messageOf } from '../../../shared/errors.ts';
-import type { Manifest } from '../../fixtures/deploy/kustomize.ts';
+import {
+  isObject,
+  json,
+  tools,
+  type Json,
+  type Manifest,
+} from '../../fixtures/deploy/kustomize.ts';
 
-const types = fileURLToPath(new URL('../../../node_modules/kubernetes-models/', import.meta.url));
-const coreKinds = ['ConfigMap', 'Namespace', 'PersistentVolumeClaim', 'Pod', 'Secret', 'Service'];
-const ajv = new Ajv({ allErrors: true, strict: false });
+const packages = fileURLToPath(new URL('../../../node_modules/', import.meta.url));
+/** The files with the types that we use. */
+const sources = [
+  'kubernetes-models/batch/v1/Job',
+  'kubernetes-models/networking.k8s.io/v1/NetworkPolicy',
+  'kubernetes-models/policy/v1/PodDisruptionBudget',
+  '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PodMonitor',
+  ...['ConfigMap', 'Namespace', 'PersistentVolumeClaim', 'Pod', 'Secret', 'Service'].map(
+    (kind) => `kubernetes-models/v1/${kind}`,
+  ),
+];
+const ajv = new Ajv({ allErrors: true, strict: false, validateFormats: false });
 const schema = strictSchema();
 
 /** The kinds that we use. */
 const kinds: Readonly<Record<string, (manifest: Manifest) => string[]>> = {
   Job: checked(ajv.compile<IJob>(typed('IJob')), (data) => new Job(data)),
+  NetworkPolicy: checked(
+    ajv.compile<INetworkPolicy>(typed('INetworkPolicy')),
+    (data) => new NetworkPolicy(data),
+  ),
+  PodDisruptionBudget: checked(
+    ajv.compile<IPodDisruptionBudget>(typed('IPodDisruptionBudget')),
+    (data) => new PodDisruptionBudget(data),
+  ),
+  PodMonitor: checked(
+    ajv.compile<operator.IPodMonitor>(typed('IPodMonitor')),
+    (data) => new operator.PodMonitor(data),
+  ),
+  JobSet: jobSetCheck(),
   ConfigMap: checked(
     ajv.compile<core.IConfigMap>(typed('IConfigMap')),
     (data) => new core.ConfigMap(data),
@@ -37,6 +69,7 @@ const kinds: Readonly<Record<string, (manifest: Manifest) => string[]>> = {
 /**
  * Why Kubernetes would reject a manifest: according to the types of kubernetes-models, in which an
  * unknown field is an error, and to its validators, which know formats but ignore unknown fields.
+ * Kubeflow's types take their place for a JobSet.
  */
 export function schemaProblems(manifest: Manifest): string[] {
   const check = kinds[manifest.kind];
@@ -50,11 +83,7 @@ function typed(type: string): Record<string, unknown> {
 function checked<T>(validate: ValidateFunction<T>, model: (data: T) => { validate(): void }) {
   return (manifest: Manifest): string[] => {
     const data: unknown = manifest;
-    if (!validate(data))
-      return (validate.errors ?? []).map(
-        ({ instancePath, message = '', params }) =>
-          `${instancePath} ${message} ${JSON.stringify(params)}`,
-      );
+    if (!validate(data)) return errorsOf(validate);
     try {
       model(data).validate();
       return [];
@@ -62,6 +91,41 @@ function checked<T>(validate: ValidateFunction<T>, model: (data: T) => { validat
       return [messageOf(error)];
     }
   };
+}
+
+function errorsOf({ errors }: ValidateFunction): string[] {
+  return (errors ?? []).map(
+    ({ instancePath, message = '', params }) =>
+      `${instancePath} ${message} ${JSON.stringify(params)}`,
+  );
+}
+
+function jobSetCheck(): (manifest: Manifest) => string[] {
+  const file = join(tools, 'jobset.schema.json');
+  if (!existsSync(file)) return () => ['test/install-kubernetes.sh was not run'];
+  const validate = ajv.compile(schemaIn(file));
+  return (manifest) => (validate(manifest) ? [] : errorsOf(validate));
+}
+
+function schemaIn(file: string): Record<string, Json> {
+  return z
+    .record(z.string(), json)
+    .parse(strict(json.parse(JSON.parse(readFileSync(file, 'utf8')))));
+}
+
+/**
+ * A JSON Schema from pydantic that also rejects unknown keys. Only in Python is a value of several
+ * types, such as a quantity, an object.
+ */
+function strict(part: Json): Json {
+  if (Array.isArray(part)) return part.map(strict);
+  if (!isObject(part)) return part;
+  const { properties } = part;
+  if (isObject(properties) && 'actual_instance' in properties)
+    return { type: ['string', 'number'] };
+  const entries = Object.entries(part).map(([key, value]) => [key, strict(value)] as const);
+  const closed = isObject(properties) ? { additionalProperties: false } : {};
+  return { ...Object.fromEntries(entries), ...closed };
 }
 
 /** All types as one JSON Schema that rejects unknown keys in objects. */
@@ -72,9 +136,11 @@ function strictSchema(): Record<string, unknown> {
     const compilerOptions = { module: 'nodenext', skipLibCheck: true, strict: true, types: [] };
     writeFileSync(tsconfig, JSON.stringify({ compilerOptions }));
     const path = join(folder, 'kinds.d.ts');
-    const files = ['batch/v1/Job', ...coreKinds.map((kind) => `v1/${kind}`)];
-    const imports = files.map((file) => `import type { I${nameIn(file)} } from '${types}${file}';`);
-    const union = `export type Kinds = ${files.map((file) => `I${nameIn(file)}`).join(' | ')};`;
+    const types = sources.map((source) => `I${source.slice(source.lastIndexOf('/') + 1)}`);
+    const imports = sources.map(
+      (source, at) => `import type { ${types[at]} } from '${packages}${source}';`,
+    );
+    const union = `export type Kinds = ${types.join(' | ')};`;
     writeFileSync(path, [...imports, union].join('\n'));
     const generator = createGenerator({
       path,
@@ -87,8 +153,4 @@ function strictSchema(): Record<string, unknown> {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-}
-
-function nameIn(file: string): string {
-  return file.slice(file.lastIndexOf('/') + 1);
 }

@@ -1,5 +1,11 @@
-import { json, parseManifests, type Json, type Manifest } from '../../fixtures/deploy/kustomize.ts';
-import { schemaProblems } from './kubernetes-schema.ts';
+import { z } from 'zod';
+import {
+  asManifest,
+  isObject,
+  json,
+  type Json,
+  type Manifest,
+} from '../../fixtures/deploy/kustomize.ts';
 
 /** Copies of the manifests, each with one occurrence of the text changed. */
 export function replacements(
@@ -10,53 +16,64 @@ export function replacements(
   const parts = JSON.stringify(manifests).split(right);
   return parts.slice(1).map((_, at) => {
     const [before, after] = [parts.slice(0, at + 1).join(right), parts.slice(at + 1).join(right)];
-    return manifestsIn(`${before}${wrong}${after}`);
+    return z
+      .array(json)
+      .parse(JSON.parse(`${before}${wrong}${after}`))
+      .map(asManifest);
   });
 }
 
-/** Maps with arbitrary keys. */
-const free = new Set(['labels', 'data', 'selector', 'limits', 'requests']);
+interface Mutant {
+  readonly how: 'renamed' | 'retyped' | 'removed';
+  /** The changed field, such as /spec/completions. */
+  readonly field: string;
+  readonly changed: Json;
+}
 
 /**
- * The fields of a manifest that could have another name without an error from Kubernetes' types,
- * and how many fields were tried.
+ * The mutations of a manifest that `isWrong` does not notice, such as `removed /spec/completions`,
+ * and how many were tried. Each field is given another name, given a value of another type, and
+ * removed.
  */
-export function unnoticed(manifest: Manifest): { tried: number; fields: string[] } {
-  const renamed = [...renamings(json.parse(manifest), '')];
-  const fields = renamed.filter(({ changed }) => isTaken(changed)).map(({ at }) => at);
-  return { tried: renamed.length, fields };
+export function unnoticed(
+  manifest: Manifest,
+  isWrong: (changed: Manifest) => boolean,
+): { tried: number; mutations: string[] } {
+  const all = [...mutantsOf(json.parse(manifest), '')];
+  const left = all.filter(({ changed }) => !isNoticed(changed, isWrong));
+  return { tried: all.length, mutations: left.map(({ how, field }) => `${how} ${field}`) };
 }
 
-function* renamings(value: Json, at: string): Generator<{ at: string; changed: Json }> {
-  if (typeof value !== 'object' || value === null) return;
-  if (Array.isArray(value)) {
-    for (const [index, item] of value.entries())
-      for (const inner of renamings(item, `${at}/${index}`))
-        yield { at: inner.at, changed: value.with(index, inner.changed) };
-    return;
-  }
-  for (const [key, field] of Object.entries(value)) {
-    const { [key]: _, ...others } = value;
-    yield { at: `${at}/${key}`, changed: { ...others, [`${key}s`]: field } };
-    if (free.has(key)) continue;
-    for (const inner of renamings(field, `${at}/${key}`))
-      yield { at: inner.at, changed: { ...value, [key]: inner.changed } };
-  }
-}
-
-function isTaken(changed: Json): boolean {
+function isNoticed(changed: Json, isWrong: (changed: Manifest) => boolean): boolean {
   try {
-    return manifestsIn(JSON.stringify([changed])).every(
-      (each) => schemaProblems(each).length === 0,
-    );
+    return isWrong(asManifest(changed));
   } catch {
     // An object without a kind or a name is not a manifest.
-    return false;
+    return true;
   }
 }
 
-function manifestsIn(text: string): Manifest[] {
-  const list: unknown = JSON.parse(text);
-  if (!Array.isArray(list)) throw new Error('this is not a list of manifests');
-  return list.flatMap((each) => parseManifests(JSON.stringify(each)));
+function* mutantsOf(value: Json, at: string): Generator<Mutant> {
+  if (Array.isArray(value)) {
+    for (const [index, item] of value.entries()) {
+      const field = `${at}/${index}`;
+      yield { how: 'retyped', field, changed: value.with(index, ofAnotherType(item)) };
+      for (const inner of mutantsOf(item, field))
+        yield { ...inner, changed: value.with(index, inner.changed) };
+    }
+  } else if (isObject(value)) {
+    for (const [key, own] of Object.entries(value)) {
+      const { [key]: _, ...others } = value;
+      const field = `${at}/${key}`;
+      yield { how: 'renamed', field, changed: { ...others, [`${key}s`]: own } };
+      yield { how: 'retyped', field, changed: { ...value, [key]: ofAnotherType(own) } };
+      yield { how: 'removed', field, changed: others };
+      for (const inner of mutantsOf(own, field))
+        yield { ...inner, changed: { ...value, [key]: inner.changed } };
+    }
+  }
+}
+
+function ofAnotherType(value: Json): Json {
+  return typeof value === 'string' ? true : 'wrong';
 }

@@ -1,17 +1,20 @@
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { parseCommand, type ParsedCommand } from '../../../cli/program.ts';
 import { errorTable, messageOf } from '../../../shared/errors.ts';
 import {
   configMapsOf,
   layOut,
-  podSpec,
   type Container,
   type PodSpec,
   type Stored,
 } from '../../fixtures/deploy/container.ts';
 import { nameOf, type Manifest } from '../../fixtures/deploy/kustomize.ts';
+import { componentProblems, QUEUE } from './component-problems.ts';
 import { schemaProblems } from './kubernetes-schema.ts';
+import { networkProblems } from './network-problems.ts';
+import { labels, problems, selects, workloadsOf, type Labels, type Workload } from './workloads.ts';
 
 /** Facts from the manifests' documentation. */
 export interface Outside {
@@ -25,35 +28,39 @@ export interface Outside {
   readonly certificateNames: readonly string[];
 }
 
-const exitCodes = z.strictObject({
-  containerName: z.string(),
-  operator: z.literal('In'),
-  values: z.array(z.int()),
-});
-const labels = z.record(z.string(), z.string());
-const job = z.looseObject({
-  metadata: z.looseObject({ labels }),
-  spec: z.looseObject({
-    completions: z.int(),
-    parallelism: z.int(),
-    completionMode: z.literal('Indexed').optional(),
-    backoffLimitPerIndex: z.int().optional(),
-    successPolicy: z.looseObject({}).optional(),
-    podReplacementPolicy: z.literal('Failed'),
-    podFailurePolicy: z.looseObject({
-      rules: z.array(z.looseObject({ action: z.string(), onExitCodes: exitCodes.optional() })),
-    }),
-    template: z.looseObject({
-      metadata: z.looseObject({ labels }),
-      spec: podSpec,
-    }),
-  }),
-});
 const service = z.looseObject({
   spec: z.looseObject({
     clusterIP: z.literal('None'),
+    publishNotReadyAddresses: z.literal(true),
     selector: labels,
     ports: z.array(z.looseObject({ name: z.string(), port: z.int(), targetPort: z.string() })),
+  }),
+});
+const claim = z.looseObject({
+  spec: z.strictObject({
+    accessModes: z.tuple([z.literal('ReadWriteOnce')]),
+    resources: z.strictObject({ requests: z.strictObject({ storage: z.string() }) }),
+  }),
+});
+/** What keeps the program's environment, its service account and its signals as they should be. */
+const frugalPod = z.looseObject({
+  terminationGracePeriodSeconds: z.int(),
+  automountServiceAccountToken: z.literal(false),
+  enableServiceLinks: z.literal(false),
+  shareProcessNamespace: z.literal(true),
+});
+/** Why a GPU's node accepts the pod. */
+const gpuTolerations = z.tuple([
+  z.strictObject({
+    key: z.literal('nvidia.com/gpu'),
+    operator: z.literal('Exists'),
+    effect: z.literal('NoSchedule'),
+  }),
+]);
+/** Workers outlive the coordinator's last step. */
+const preStop = z.strictObject({
+  preStop: z.strictObject({
+    exec: z.strictObject({ command: z.tuple([z.literal('sleep'), z.string()]) }),
   }),
 });
 /**
@@ -63,6 +70,7 @@ const service = z.looseObject({
 const restrictedPod = z.looseObject({
   runAsNonRoot: z.literal(true),
   runAsUser: z.int().min(1),
+  runAsGroup: z.int().min(1),
   fsGroup: z.int().min(1),
   seccompProfile: z.strictObject({ type: z.literal('RuntimeDefault') }),
 });
@@ -72,33 +80,92 @@ const restrictedContainer = z.strictObject({
   capabilities: z.strictObject({ drop: z.tuple([z.literal('ALL')]) }),
 });
 
+const quantity = z.string().regex(/^\d+[MG]i$/);
+const allResources = z.strictObject({
+  requests: z.strictObject({ cpu: z.string(), memory: quantity, 'ephemeral-storage': quantity }),
+  limits: z.strictObject({
+    memory: quantity,
+    'ephemeral-storage': quantity,
+    'nvidia.com/gpu': z.literal(1).optional(),
+  }),
+});
+
+function bytesOf(text: string): number {
+  return Number.parseInt(text, 10) * (text.endsWith('Gi') ? 2 ** 30 : 2 ** 20);
+}
+
+export const { version } = z
+  .object({ version: z.string() })
+  .parse(JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')));
+/** The images whose names contain this version. */
+export const images = { cpu: `mnist-dist:${version}-cpu`, cuda: `mnist-dist:${version}-cuda` };
+
 /** The problems of these manifests, each by itself and all of them together. */
 export function problemsOf(manifests: readonly Manifest[], outside: Outside): string[] {
   const broken = manifests.flatMap((each) =>
     schemaProblems(each).map((problem) => `${nameOf(each)}: ${problem}`),
   );
-  if (broken.length > 0) return broken;
+  return broken.length > 0 ? broken : meaningProblems(manifests, outside);
+}
+
+/** The problems of manifests that have the form that Kubernetes demands. */
+export function meaningProblems(manifests: readonly Manifest[], outside: Outside): string[] {
   try {
     return [
       ...togetherProblems(manifests, outside),
-      ...manifests.flatMap((each) => jobProblems(each)),
+      ...manifests.flatMap((each) => labelProblems(each)),
+      ...workloadsOf(manifests).flatMap((each) => jobProblems(each)),
     ];
   } catch (error) {
     return [messageOf(error)];
   }
 }
 
-function jobProblems(manifest: Manifest): string[] {
-  if (manifest.kind !== 'Job') return [];
-  const { metadata, spec } = job.parse(manifest);
+const labelled = z.looseObject({
+  metadata: z.looseObject({ labels: labels.optional() }),
+});
+/** The pod security standard that a namespace enforces. */
+const security = {
+  'pod-security.kubernetes.io/enforce': 'restricted',
+  'pod-security.kubernetes.io/warn': 'restricted',
+};
+
+/** The problems of the labels by which people, queues and the namespace choose manifests. */
+function labelProblems(manifest: Manifest): string[] {
+  const { [QUEUE]: _, ...own } = labelled.parse(manifest).metadata.labels ?? {};
+  return problems(`${nameOf(manifest)}: `, {
+    'it has other labels': isDeepStrictEqual(own, labelsFor(manifest)),
+  });
+}
+
+function labelsFor({ kind, metadata }: Manifest): Labels {
+  const name = { 'app.kubernetes.io/name': 'mnist-dist' };
+  const component = metadata.name.endsWith('-workers') ? 'worker' : 'coordinator';
+  switch (kind) {
+    case 'Namespace':
+      return security;
+    case 'Job':
+    case 'Service':
+    case 'PodMonitor':
+      return { ...name, 'app.kubernetes.io/component': component };
+    case 'JobSet':
+      return name;
+    default:
+      return {};
+  }
+}
+
+function jobProblems({ name, labels: podLabels, metadata, spec }: Workload): string[] {
   const { completions, parallelism, template, podFailurePolicy, ...rest } = spec;
   const [container] = template.spec.containers;
   const isIndexed = rest.completionMode === 'Indexed';
   const known: readonly number[] = Object.values(errorTable).map(({ exit }) => exit);
-  const codes = podFailurePolicy.rules.flatMap(({ onExitCodes }) => onExitCodes ?? []);
-  return problems(`${nameOf(manifest)}: `, {
-    'its pods have other labels than the Job':
-      JSON.stringify(metadata.labels) === JSON.stringify(template.metadata.labels),
+  const codes = podFailurePolicy.rules.flatMap((rule) =>
+    'onExitCodes' in rule ? rule.onExitCodes : [],
+  );
+  const { [QUEUE]: _, ...own } = metadata.labels;
+  return problems(`${name}: `, {
+    'its pods have other labels than the Job': isDeepStrictEqual(own, podLabels),
     'completions and parallelism differ': completions === parallelism,
     'it counts failures by index but is not Indexed':
       isIndexed || rest.backoffLimitPerIndex === undefined,
@@ -111,9 +178,10 @@ function jobProblems(manifest: Manifest): string[] {
       values.every((code) => known.includes(code)),
     ),
     'it counts SIGTERM as a failure': podFailurePolicy.rules.some(
-      ({ action, onExitCodes }) =>
-        action === 'Ignore' && onExitCodes?.values.includes(143) === true,
+      (rule) =>
+        rule.action === 'Ignore' && 'onExitCodes' in rule && rule.onExitCodes.values.includes(143),
     ),
+    'it has no limit of failures': isIndexed || rest.backoffLimit !== undefined,
   });
 }
 
@@ -122,39 +190,43 @@ function togetherProblems(
   { secret, certificateNames }: Outside,
 ): string[] {
   const kind = (wanted: string) => manifests.filter((each) => each.kind === wanted);
-  const jobs = kind('Job').map((each) => ({
-    name: each.metadata.name,
-    ...job.parse(each).spec.template,
-  }));
+  const jobs = workloadsOf(manifests);
   const [only] = kind('Service');
   if (only === undefined) return ['there is no service'];
   const { selector, ports } = service.parse(only).spec;
-  const behind = jobs.filter(({ metadata }) =>
-    Object.entries(selector).every(([label, value]) => metadata.labels[label] === value),
+  const behind = jobs.filter((each) =>
+    selects({ matchLabels: selector, matchExpressions: [] }, each.labels),
   );
   const [coordinator] = behind;
   if (coordinator === undefined || behind.length > 1)
     return [`${behind.length} Jobs are behind the service`];
   const workers = jobs.filter((each) => each !== coordinator);
+  const coordinatorPod = coordinator.spec.template.spec;
 
   const secrets = Object.fromEntries(secret.keys.map((key) => [key, `${'x'.repeat(32)}\n`]));
   const stored: Stored = new Map([...configMapsOf(manifests), [`Secret/${secret.name}`, secrets]]);
-  const open = parsed(coordinator.spec, coordinator.name, stored);
+  const open = parsed(coordinatorPod, coordinator.name, stored);
   if (open.command !== 'coordinator') return [`the coordinator runs ${open.command}`];
-  const { port, httpPort, advertise, sslCertfile, httpSslCertfile, insecure } = open.options;
+  const { port, httpPort, httpLinger, advertise, sslCertfile, httpSslCertfile, insecure } =
+    open.options;
   const serviceName = only.metadata.name;
   const target = (at: number) => {
     const found = ports.find((each) => each.port === at)?.targetPort;
-    return coordinator.spec.containers[0].ports.find(({ name }) => name === found)?.containerPort;
+    return coordinatorPod.containers[0].ports.find(({ name }) => name === found)?.containerPort;
   };
   const dialled = workers.map(({ name, spec }) => {
-    const worker = parsed(spec, name, stored);
+    const worker = parsed(spec.template.spec, name, stored);
     return worker.command === 'worker' ? worker.options : undefined;
   });
   const claims = kind('PersistentVolumeClaim').map(({ metadata }) => metadata.name);
   const namespaces = new Set(manifests.flatMap(({ metadata }) => metadata.namespace ?? []));
   return [
-    ...jobs.flatMap(({ name, spec }) => podProblems(name, spec, claims)),
+    ...jobs.flatMap(({ name, spec }) => podProblems(name, spec.template.spec, claims)),
+    ...networkProblems(manifests, coordinator, workers, { port, httpPort }),
+    ...componentProblems(
+      { manifests, coordinator, workers, httpPort, lingerSeconds: httpLinger },
+      { secret, certificateNames },
+    ),
     ...problems('', {
       'a Secret is among the manifests': kind('Secret').length === 0,
       'a manifest is not in the namespace of the secret':
@@ -177,22 +249,36 @@ function togetherProblems(
             options?.coordinator === `wss://${serviceName}:${port}` &&
             options.sslCaCertfile !== undefined,
         ),
-      'a probe does not request the page': probesOf(coordinator.spec).every(
+      'a probe does not request the page': probesOf(coordinatorPod).every(
         ({ httpGet }) =>
           ['/healthz', '/readyz'].includes(httpGet.path) &&
           httpGet.scheme === 'HTTPS' &&
-          coordinator.spec.containers[0].ports.some(
+          coordinatorPod.containers[0].ports.some(
             ({ name, containerPort }) => name === httpGet.port && containerPort === httpPort,
           ),
       ),
-      'the coordinator lacks a probe': probesOf(coordinator.spec).length === 3,
+      'workers stop together with the coordinator': workers.every(
+        ({ spec }) => preStop.safeParse(spec.template.spec.containers[0]['lifecycle']).success,
+      ),
+      'the service does not name all labels of the pod': isDeepStrictEqual(
+        selector,
+        coordinator.labels,
+      ),
+      'a claim is not for one node at a time': kind('PersistentVolumeClaim').every(
+        (each) => claim.safeParse(each).success,
+      ),
+      'the coordinator lacks a probe': probesOf(coordinatorPod).length === 3,
     }),
   ];
 }
 
 /** The problems of a single pod. */
 export function podProblems(name: string, spec: PodSpec, claims: readonly string[]): string[] {
-  const [{ image, resources, securityContext, volumeMounts }] = spec.containers;
+  const [{ image, securityContext, volumeMounts }] = spec.containers;
+  const { requests, limits } = allResources.parse(spec.containers[0].resources);
+  const temporary = spec.volumes
+    .map((each) => ('emptyDir' in each ? bytesOf(each.emptyDir.sizeLimit) : 0))
+    .reduce((sum, bytes) => sum + bytes, 0);
   const needed = spec.volumes.flatMap((each) =>
     'persistentVolumeClaim' in each ? each.persistentVolumeClaim.claimName : [],
   );
@@ -201,10 +287,24 @@ export function podProblems(name: string, spec: PodSpec, claims: readonly string
       .success,
     'the container has more rights than it needs':
       restrictedContainer.safeParse(securityContext).success,
-    'the image is not built here': ['mnist-dist:cpu', 'mnist-dist:cuda'].includes(image),
+    'the pod has more than the program needs, or less': frugalPod.safeParse(spec).success,
+    'its secrets and settings are writable': volumeMounts.every(
+      ({ name: mounted, readOnly }) =>
+        readOnly === true ||
+        spec.volumes.every(
+          (each) => each.name !== mounted || !('secret' in each || 'configMap' in each),
+        ),
+    ),
+    'a node with GPUs refuses it':
+      !('nvidia.com/gpu' in limits) || gpuTolerations.safeParse(spec['tolerations']).success,
+    'the image is not that of this version': [images.cpu, images.cuda].includes(image),
     'it has a GPU without the image for GPUs, or that image without a GPU':
-      (resources.limits['nvidia.com/gpu'] !== undefined) === (image === 'mnist-dist:cuda'),
-    'memory has no limit': resources.limits['memory'] !== undefined,
+      'nvidia.com/gpu' in limits === (image === images.cuda),
+    'it requests more than its limit': (['memory', 'ephemeral-storage'] as const).every(
+      (name) => bytesOf(requests[name]) <= bytesOf(limits[name]),
+    ),
+    'its temporary files and its log take more than its limit':
+      bytesOf(limits['ephemeral-storage']) > temporary,
     'no container mounts one of its volumes': spec.volumes.every((each) =>
       volumeMounts.some((mount) => mount.name === each.name),
     ),
@@ -222,11 +322,22 @@ function probesOf({ containers: [{ startupProbe, livenessProbe, readinessProbe }
   return [startupProbe, livenessProbe, readinessProbe].filter((probe) => probe !== undefined);
 }
 
+const parsedBefore = new Map<string, ParsedCommand>();
+
+/** As `parse` below, but starts a shell only once for each container. */
+function parsed(spec: PodSpec, name: string, stored: Stored): ParsedCommand {
+  const [{ command: words, args, env, volumeMounts }] = spec.containers;
+  const key = JSON.stringify([words, args, env, volumeMounts, spec.volumes, name, ...stored]);
+  const command = parsedBefore.get(key) ?? parse(spec, name, stored);
+  parsedBefore.set(key, command);
+  return command;
+}
+
 /**
  * A container's command as mnist-dist parses it. Throws if mnist-dist cannot parse it, or if a file
  * is missing.
  */
-function parsed(spec: PodSpec, name: string, stored: Stored): ParsedCommand {
+function parse(spec: PodSpec, name: string, stored: Stored): ParsedCommand {
   const container = layOut(spec, name, stored);
   try {
     return understood(container);
@@ -244,8 +355,4 @@ export function understood(container: Container): ParsedCommand {
   const command = parseCommand(argv, container.environment, 'test');
   if (command.command === 'print') throw new Error(`"${argv.join(' ')}" is not a command`);
   return command;
-}
-
-function problems(prefix: string, checks: Readonly<Record<string, boolean>>): string[] {
-  return Object.entries(checks).flatMap(([problem, holds]) => (holds ? [] : `${prefix}${problem}`));
 }
