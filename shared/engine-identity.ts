@@ -6,7 +6,9 @@ export type EngineKind = (typeof engineKinds)[number];
 
 const text = foreignText(200);
 
-/** An engine's identity, for the wire, for run.json and for errors about a different engine. */
+/**
+ * An engine's identity, as used on the wire, in run.json and in errors about a different engine.
+ */
 export const engineIdentity = z.strictObject({
   kind: z.enum(engineKinds),
   /** The library and its version: "TensorFlow 2.21.0 (tfjs-node-gpu 4.22.0)". */

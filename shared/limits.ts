@@ -51,7 +51,7 @@ export const MAX_SMALL_MESSAGES = 256;
 export const SMALL_MESSAGES_PER_SECOND = 16;
 /**
  * Maximum number of unprocessed messages from the coordinator that a worker queues. A correct
- * coordinator never sends so many, because it waits for results.
+ * coordinator waits for results, so it stays far below this limit.
  */
 export const MAX_WAITING_MESSAGES = 1024;
 /** Maximum number of unprocessed messages with weights that a worker queues. */
@@ -75,12 +75,16 @@ export const MAX_WORKERS = 256;
  */
 export const MAX_CONNECTIONS = MAX_WORKERS + 32;
 /**
- * Worker connections that one address may open in quick succession: more than a run has workers.
+ * Maximum number of worker connections that one address may open in quick succession. It exceeds
+ * MAX_WORKERS.
  */
 export const MAX_UPGRADES_PER_ADDRESS = 300;
 /** How fast that allowance refills. Each connection of a flood costs about 8 ms of CPU time. */
 export const UPGRADES_PER_SECOND = 4;
-/** Addresses whose allowance is remembered; only peers that know the token take up an entry. */
+/**
+ * Maximum number of addresses whose allowance is remembered. Only peers that know the token take up
+ * an entry.
+ */
 export const MAX_ADDRESSES_WITH_UPGRADES = 1024;
 /**
  * Maximum number of connections to a listener that have not made a valid request yet. At 10,000 new
@@ -227,7 +231,7 @@ export const PACE_MEMORY_MILLISECONDS = 10_000;
  * changed.
  */
 export const PLAN_REVIEW_STEPS = 64;
-/** Number of recent steps whose results are kept, to compare late results with them. */
+/** Number of recent steps whose results are kept for comparison with late results. */
 export const REMEMBERED_STEPS = 64;
 /**
  * Maximum number of results from one worker for a contested part: a single difference may be an
@@ -303,7 +307,7 @@ export const MAX_IMAGE_PIXELS = 2 ** 24;
 export const MAX_DATASET_CANDIDATES = 64;
 /** Maximum total size of the datasets that workers on this machine have fetched and cached. */
 export const MAX_DATASET_CACHE_BYTES = 4 * 1024 ** 3;
-/** Time limit for a pipe that was passed to an option to reach its end. */
+/** Time limit for reading to the end of a pipe that was passed to an option. */
 export const PIPE_LIMIT_MILLISECONDS = 30_000;
 /** Interval between two reads of a pipe while it has no data. */
 export const PIPE_POLL_MILLISECONDS = 10;
@@ -453,15 +457,14 @@ export const MAX_PAGE_QUEUE_BYTES = 1024 ** 2;
 /** Shortest interval between two updates to a page. */
 export const PAGE_UPDATE_MILLISECONDS = 200;
 /**
- * Share of each open page in the interval between two updates, which lies between the shortest and
- * the longest interval.
+ * Update interval per open page. The total is kept between the shortest and the longest interval.
  */
 export const PAGE_COST_MILLISECONDS = 4;
 /** Longest interval between two updates to a page. */
 export const MAX_PAGE_UPDATE_MILLISECONDS = 1_000;
 /** Interval between two heartbeats to a page that has no updates. */
 export const PAGE_SIGN_OF_LIFE_MILLISECONDS = 5_000;
-/** Maximum total size of the responses to pages in transit. */
+/** Maximum total size of the page responses in transit. */
 export const MAX_PAGE_ANSWER_BYTES = 64 * 1024 ** 2;
 /** Maximum age of the weights that a page receives. */
 export const PAGE_WEIGHTS_MILLISECONDS = 1_000;
@@ -490,7 +493,7 @@ export const MAX_REPORTED_CONFUSIONS = 10;
 // Bench.
 /** How long one piece of a step is measured in one repetition. */
 export const BENCH_PIECE_MILLISECONDS = 100;
-/** How long one wire is measured in one repetition. */
+/** How long one transport is measured in one repetition. */
 export const BENCH_WIRE_MILLISECONDS = 400;
 /** How long the steps of one run of the full loop should take. */
 export const BENCH_RUN_MILLISECONDS = 1_500;

@@ -2,10 +2,7 @@ import { isLoopback } from '../shared/wire/address.ts';
 import type { Announcement } from '../shared/wire/announcement.ts';
 import { PROTOCOL } from '../shared/wire/messages.ts';
 
-/**
- * This worker's means to authenticate itself and a coordinator. None of them comes from an
- * announcement.
- */
+/** This worker's credentials, and whom it trusts. None of this comes from an announcement. */
 export interface Credentials {
   /** Whether the worker has a token for this address. */
   readonly hasToken: (coordinator: URL) => boolean;

@@ -44,7 +44,7 @@ export function connectionError(coordinator: URL, error: unknown): ClusterError 
     case 'ERR_TLS_CERT_ALTNAME_INVALID':
       return tls(
         `the certificate of ${at} is for a different name: ${reason}`,
-        `dial a name that the certificate contains, or create a certificate for this one: ` +
+        `dial a name that the certificate contains, or create a certificate for this name: ` +
           `\`mnist-dist certs ${coordinator.hostname}\``,
       );
     case 'EPROTO':

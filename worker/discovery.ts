@@ -46,7 +46,7 @@ export async function discover(signal: AbortSignal): Promise<Announcement[]> {
   }
 }
 
-/** Asks repeatedly on one network; returns a function that stops this. */
+/** Asks repeatedly on one network; returns a function that stops the questions. */
 function ask(network: OwnNetwork, id: number, found: Announcements): () => void {
   const socket = createSocket('udp4');
   let datagrams = 0;

@@ -13,8 +13,8 @@ export class HostMemory {
   #used = 0;
 
   /**
-   * Throws if the coordinator's memory is unreachable because it runs on a different host or as a
-   * different user.
+   * Throws if the coordinator's memory is unreachable because the coordinator runs on a different
+   * host or as a different user.
    */
   constructor(address: MemoryAddress, parameters: number) {
     this.#theirs = new PeerMemory(address, 4 * parameters);

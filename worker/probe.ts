@@ -131,8 +131,8 @@ class ProbedSums {
   }
 
   /**
-   * Writes the kernel's sum of the node's shards to level `level`. On the left edge it must equal
-   * the engine's sum.
+   * Writes the kernel's sum of the node's shards to level `level`. On the left edge, this sum must
+   * equal the engine's.
    */
   #sum(
     what: string,

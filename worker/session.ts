@@ -18,7 +18,7 @@ import { ARITHMETIC } from '../shared/arithmetic/version.ts';
 export interface SessionState {
   readonly settings: SessionSettings;
   readonly phase: 'dialling' | 'joining' | 'preparing' | 'ready' | 'ended';
-  /** The highest term seen. A coordinator with a lower term has been taken over. */
+  /** The highest term seen so far. A coordinator with a lower term has been taken over. */
   readonly term: number;
   readonly run: string;
   readonly slot: number;

@@ -68,7 +68,7 @@ export type CurvePoint = readonly [
   samplesPerSecond: number,
 ];
 
-/** One evaluation of the test set; the accuracy is a ratio. */
+/** One evaluation on the test set; the accuracy is a ratio. */
 export type EvaluationPoint = readonly [step: number, loss: number, accuracy: number];
 
 export interface Status {
@@ -90,7 +90,7 @@ export interface Status {
   readonly joined: number;
   readonly lost: number;
   /**
-   * Counted by the current coordinator; undefined for a recorded run, because its files lack them.
+   * The current coordinator's counts; undefined for a recorded run, because its files lack them.
    */
   readonly stragglerSteps: number | undefined;
   readonly reassigned: number | undefined;
@@ -107,8 +107,8 @@ export interface WorkerStatus {
   /** Number of this worker's training samples whose gradients the run used. */
   readonly samples: number;
   /**
-   * Shares of the step time, from 0 to 1, averaged over about the last second. Exchanging is the
-   * time between sending the weights and receiving the result that is not spent computing.
+   * Shares of the step time, from 0 to 1, averaged over about the last second. `exchanging` is the
+   * time from sending the weights to receiving the result, excluding the computation.
    */
   readonly computing: number;
   readonly exchanging: number;

@@ -34,7 +34,7 @@ const eventSchema = z.looseObject({
 });
 export type RecordedEvent = z.infer<typeof eventSchema>;
 
-/** The events in the complete lines of an events.jsonl; other lines are skipped. */
+/** The events in the complete lines of an events.jsonl file; other lines are skipped. */
 export function eventsIn(pieces: Iterable<Uint8Array>): Generator<RecordedEvent> {
   return jsonLines(pieces, eventSchema);
 }

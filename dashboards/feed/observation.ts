@@ -46,8 +46,8 @@ export interface ObservationOptions {
   /** A monotonic clock in milliseconds. */
   readonly clock: () => number;
   /**
-   * Called if the history from earlier coordinators cannot be read, so it is missing from the
-   * curve.
+   * Called if the history from earlier coordinators cannot be read; the curve then lacks that
+   * history.
    */
   readonly notRecalled: (error: unknown) => void;
 }

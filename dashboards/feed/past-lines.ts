@@ -12,8 +12,8 @@ const lineSchema = z.discriminatedUnion('kind', [
 export type PastLine = z.infer<typeof lineSchema>;
 
 /**
- * Reads the lines of a metrics.jsonl during training. After each piece, pauses for several times as
- * long as the piece took, so that even a large file barely slows the steps.
+ * Reads the lines of a metrics.jsonl file during training. After each piece, pauses for several
+ * times as long as the piece took, so that even a large file barely slows the steps.
  */
 export async function* pastLines(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<PastLine> {
   let rest: Uint8Array = new Uint8Array(0);

@@ -30,8 +30,8 @@ export class StepRate {
   }
 
   /**
-   * The estimated seconds for `steps` more steps; undefined before the second step, while the run
-   * waits for workers, and during a stall.
+   * An estimate of how many seconds `steps` more steps will take; undefined before the second step,
+   * while the run waits for workers, and during a stall.
    */
   secondsFor(steps: number, at: number): number | undefined {
     const rate = this.#stepsPerSecond;

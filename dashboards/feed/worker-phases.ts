@@ -7,7 +7,7 @@ interface Delivery {
   isOpen: boolean;
 }
 
-/** The times of one worker in a completed step, in milliseconds. */
+/** One worker's times in a completed step, in milliseconds. */
 export interface WorkerPhases {
   readonly worker: string;
   readonly compute: number;

@@ -14,8 +14,8 @@ const lineSchema = z.object({
 });
 
 /**
- * Some mistakes from a misclassified.jsonl, including all of the worst ones, which are shown.
- * Invalid lines are skipped.
+ * Returns mistakes from a misclassified.jsonl file, including at least all that the page shows (the
+ * worst ones). Skips invalid lines.
  */
 export function worstIn(pieces: Iterable<Uint8Array>): Misclassified[] {
   let found: Misclassified[] = [];

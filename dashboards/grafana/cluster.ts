@@ -32,7 +32,7 @@ type LinesPanel = Parameters<typeof lines>[0];
 /** The properties that differ between panels of the same kind. */
 type Differences = Omit<LinesPanel, 'width' | 'height' | 'queries' | 'overrides'>;
 
-/** One line per worker, at half the width. */
+/** A panel of half the width, with one line per worker. */
 function byWorker(expr: string, panel: Differences): PanelSource {
   return lines({
     width: 12,
@@ -44,7 +44,7 @@ function byWorker(expr: string, panel: Differences): PanelSource {
   });
 }
 
-/** One line in `color`, at a quarter of the width. */
+/** A panel of a quarter of the width, with one line in `color`. */
 function quarter(query: Query, color: string, panel: Differences): PanelSource {
   return lines({
     width: 6,

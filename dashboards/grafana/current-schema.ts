@@ -77,7 +77,7 @@ export function toCurrentSchema(
     title,
     description,
     ...rest,
-    // Links to the other dashboards that keep the selected run and time range.
+    // The links to the other dashboards keep the selected run and time range.
     links: [
       {
         type: 'dashboards',

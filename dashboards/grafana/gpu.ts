@@ -7,7 +7,7 @@ import { of, range, valueBy, type Query } from './queries.ts';
 const by = 'worker, gpu';
 const perGpu = (name: MetricName): Query => range('{{worker}} GPU {{gpu}}', valueBy(by, name));
 
-/** Lines in the workers' colours, at half the width. */
+/** A panel of half the width, with lines in the workers' colours. */
 function byGpu(panel: Omit<Parameters<typeof lines>[0], 'width' | 'height'>): PanelSource {
   return lines({ width: 12, height: 9, field: { min: 0 }, overrides: workerColors, ...panel });
 }

@@ -38,9 +38,9 @@ export function fixed(
 }
 
 /**
- * A worker has the same colour in every panel and run: that of the last digit of its name, which is
- * the first word of the legend. A name that does not end in a digit gets a colour derived from the
- * whole name.
+ * A worker has the same colour in every panel and run, which depends on the last digit of its name
+ * (the first word of the legend). A name that does not end in a digit gets a colour derived from
+ * the whole name.
  */
 export const workerColors: readonly OverrideJson[] = digits.map((color, digit) => ({
   matcher: { id: 'byRegexp', options: `/^\\S*${digit}(\\s|$)/` },

@@ -100,8 +100,8 @@ function found<T>(metrics: ReadonlyMap<MetricName, T>, name: MetricName): T {
 }
 
 /**
- * One series of a histogram, buffered until a scrape. Observing in batches is cheaper than during
- * each step, when the library's code is not in the processor's caches.
+ * One series of a histogram, buffered until a scrape. Observing values in batches is cheaper than
+ * observing each value during its step, when the library's code is not in the processor's caches.
  */
 export class Series {
   readonly #histogram: Histogram;

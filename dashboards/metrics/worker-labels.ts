@@ -1,7 +1,7 @@
 import { FORGET_WORKER_MILLISECONDS, MAX_OBSERVED_WORKERS } from '../../shared/limits.ts';
 import { COORDINATOR, OTHER_WORKERS } from './catalogue.ts';
 
-/** Labels that a worker cannot have for its own. */
+/** Labels that no worker can have to itself. */
 const reserved: ReadonlySet<string> = new Set([COORDINATOR, OTHER_WORKERS]);
 
 /**

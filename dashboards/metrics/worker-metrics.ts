@@ -36,7 +36,7 @@ const lossNames: Partial<Record<LeaveCause, LossName>> = {
   SUPERSEDED: 'superseded',
 };
 
-/** The metrics about workers: joins, losses, states, traffic and GPUs. */
+/** Metrics about workers: joins, losses, states, traffic and GPUs. */
 export class WorkerMetrics {
   readonly #registry: MetricRegistry;
   readonly #labels: WorkerLabels;

@@ -49,7 +49,7 @@ export class Chart {
     box.addEventListener('blur', () => pointAt(() => -10));
   }
 
-  /** Draws immediately, so callers should call this at most once per frame. */
+  /** Draws immediately, so call this at most once per frame. */
   draw(state: RunState): void {
     this.#state = state;
     const isEmpty = state.curve.length === 0;

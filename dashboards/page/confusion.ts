@@ -22,7 +22,7 @@ export function mountConfusion(): (state: RunState) => void {
       note,
       `After step ${count(step)}. ` +
         (isSmall
-          ? 'Rows are true classes, columns are predicted; the shade shows the share of the row.'
+          ? 'Rows: true class; columns: predicted class; shade: share of the row.'
           : 'The most frequent confusions.'),
     );
     box.replaceChildren(isSmall ? makeMatrix(confusion, name) : makeList(confusion, name));

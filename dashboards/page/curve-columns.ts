@@ -79,7 +79,7 @@ export class Curve {
     let isNew = false;
     for (const [step, ...values] of points) {
       if (step <= this.lastStep) continue;
-      // JSON cannot represent NaN, so a loss of NaN arrives as null.
+      // JSON cannot represent NaN, so a loss that is NaN arrives as null.
       const [loss = NaN, accuracy = NaN, speed = NaN] = values.map((value) => value ?? NaN);
       this.#add(step, loss, accuracy, speed);
       isNew = true;
@@ -119,7 +119,7 @@ export class Curve {
     this.#length += 1;
   }
 
-  /** Merges the points in pairs. If the number of points is odd, the newest is not merged. */
+  /** Merges the points in pairs. If the number of points is odd, the newest point is not merged. */
   #halve(): void {
     let to = 0;
     let before = 0;

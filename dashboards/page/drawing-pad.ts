@@ -12,7 +12,7 @@ import type { WeightSource } from './weights.ts';
 /** The drawing area and the model's prediction. */
 export interface Drawing {
   show(state: RunState, link: Link): void;
-  /** Shows the prediction for a picture that the user chose instead of drawing. */
+  /** Shows the prediction for a picture that the user chose instead of drawing one. */
   choose(picture: Picture): void;
 }
 

@@ -37,8 +37,8 @@ export function mountMistakes(choose: (picture: Picture) => void): (state: RunSt
 }
 
 /**
- * Whether the model made mistakes, even if there are no pictures of them: pictures are not
- * recorded, so a resumed run has none until its next evaluation.
+ * Whether the model made mistakes, even if they have no pictures: pictures are not recorded, so a
+ * resumed run lacks them until its next evaluation.
  */
 function hasMistakes({ confusion }: Evaluated): boolean {
   return confusion.some((counts, actual) =>

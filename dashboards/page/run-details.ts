@@ -9,7 +9,7 @@ export function mountEvents(): (state: RunState) => void {
   let shown: readonly EventLine[] = [];
   return ({ events }) => {
     if (events === shown) return;
-    // A new list reuses the entries of the previous one, so the last entry shown is still the same
+    // A new list reuses the previous list's entries, so the entry shown last is still the same
     // object.
     const last = shown.at(-1);
     const fresh = events.slice(last === undefined ? 0 : events.lastIndexOf(last) + 1);

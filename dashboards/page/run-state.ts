@@ -2,7 +2,7 @@ import type { EvaluationPoint, RunView, Status, Update } from '../feed/api.ts';
 import { Curve } from './curve-columns.ts';
 import { MAX_CHANGES, MAX_EVALUATIONS, MAX_EVENTS } from './page-limits.ts';
 
-/** The fraction of an epoch that the smooth curve averages over. */
+/** The smooth curve averages over this fraction of an epoch. */
 const MEMORY_EPOCHS = 1 / 20;
 const isSameEvent = sameIn<RunView['events'][number]>('time', 'event', 'message');
 const isSameChange = sameIn<RunView['changes'][number]>('at', 'worker', 'state');
@@ -93,7 +93,7 @@ function withEvaluation(
 /**
  * Appends the new entries of `fresh` to `known` and returns the last `limit` entries. Both
  * arguments are parts of the same list, and `fresh` starts no later than where `known` ends. The
- * longest matching overlap is taken to be the entries that they share.
+ * longest matching overlap is assumed to be the part that both share.
  */
 export function continued<T>(
   known: readonly T[],

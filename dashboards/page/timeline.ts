@@ -38,7 +38,7 @@ export function timelines(
   return found;
 }
 
-/** The label of a state. */
+/** A state's label. */
 export function stateText(state: WorkerStateName | 'done'): string {
   switch (state) {
     case 'connected':

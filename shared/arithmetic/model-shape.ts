@@ -1,7 +1,7 @@
 /**
- * The shape of the model: Flatten - [Dense(units, ReLU) - Dropout]* - Dense(classes). All
- * parameters are in one flat float32 vector, layer by layer: the kernel [inputs, units] row-major,
- * then the bias [units], as in Keras.
+ * The model's shape: Flatten - [Dense(units, ReLU) - Dropout]* - Dense(classes). All parameters are
+ * in one flat float32 vector, layer by layer: the kernel [inputs, units] row-major, then the bias
+ * [units], as in Keras.
  */
 export interface ModelShape {
   /** Values per sample: rows x columns of the image. */

@@ -30,7 +30,7 @@ export function seedWords(seed: number): { low: number; high: number } {
   return { low: seed >>> 0, high: Math.floor(seed / WORDS) };
 }
 
-/** The last word of the counter. */
+/** The counter's last word. */
 export function purposeWord(purpose: number, layer: number): number {
   return (purpose << 16) | layer;
 }

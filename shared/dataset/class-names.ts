@@ -51,12 +51,12 @@ export function knownClassNames(labelsDigest: string): {
 }
 
 /**
- * Parses a labels.txt: 2 to 256 distinct printable names, one per line. Throws a DATA error that
- * names `file`.
+ * Parses a labels.txt file: 2 to 256 distinct printable names, one per line. Throws a DATA error
+ * that names `file`.
  */
 export function parseClassNames(text: string, file: string): string[] {
   const lines = text.split(/\r\n|\r|\n/);
-  // Editors leave blank lines at the end.
+  // Some editors leave blank lines at the end.
   while (lines.at(-1)?.trim() === '') lines.pop();
   if (lines.length < 2 || lines.length > MAX_CLASSES) {
     throw new ClusterError('DATA', `${file} has ${lines.length} class names`, {

@@ -50,9 +50,9 @@ export async function cachedDataset(
 }
 
 /**
- * Stores a fetched dataset, and removes others if all together exceed `maxBytes`. Rejects with DATA
- * if the bytes do not match the digest, with LIMIT if they alone exceed `maxBytes`, and with DISK
- * if they cannot be written.
+ * Stores a fetched dataset, and removes others if the total would exceed `maxBytes`. Rejects with
+ * DATA if the bytes do not match the digest, with LIMIT if they alone exceed `maxBytes`, and with
+ * DISK if they cannot be written.
  */
 export async function storeDataset(
   digest: string,

@@ -5,7 +5,7 @@ import { ClusterError, messageOf } from '../errors.ts';
 import { MAX_DATASET_CANDIDATES } from '../limits.ts';
 import { systemCode } from '../disk/system-error.ts';
 
-/** Lists the files of a dataset in messages. */
+/** Describes a dataset's files in messages. */
 const names = datasetFiles.map(({ file }) => file);
 export const DATASET_FILES_TEXT = `${names.join(', ')}, each plain or as .gz`;
 

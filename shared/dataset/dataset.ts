@@ -147,7 +147,7 @@ function checkLabels(labels: Uint8Array, classes: number, file: string): void {
     'DATA',
     `${file}: label ${at} is ${labels[at]}, but the classes are 0 to ${classes - 1}`,
     {
-      fix: `list all ${largest + 1} class names in labels.txt beside the file, one per line`,
+      fix: `list all ${largest + 1} class names in labels.txt next to the file, one per line`,
     },
   );
 }

@@ -25,7 +25,7 @@ export interface OwnDataset {
 }
 
 export interface OwnDatasetOptions {
-  /** The code of errors; by default DATA. */
+  /** The code of the error if the dataset is not available; by default DATA. */
   readonly code?: ErrorCode;
   /**
    * An alternative to append to the error's fix, such as "or omit the pictures with --no-pictures".
@@ -33,7 +33,7 @@ export interface OwnDatasetOptions {
   readonly otherwise?: string;
 }
 
-/** The dataset that a run.json describes. */
+/** The dataset described by a run.json file. */
 export function datasetOfRun(
   subject: string,
   { configuration, dataset, launch }: RunRecord,

@@ -85,8 +85,8 @@ export function readEntryNow(path: string, limit = runFileLimit): Buffer {
 
 /**
  * Yields the bytes of an entry from offset `start`, piece by piece. Only one piece is in memory at
- * a time; it is valid until the next one is read. Throws the same errors with which `openEntry`
- * rejects.
+ * a time; it is valid until the next one is read. Throws the same errors that `openEntry` rejects
+ * with.
  */
 export function* entryPieces(path: string, start = 0): Generator<Buffer> {
   const piece = Buffer.allocUnsafeSlow(PIECE_BYTES);

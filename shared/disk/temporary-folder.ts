@@ -18,7 +18,7 @@ export function makeTemporaryFolder(name: string): string {
 
 /**
  * Checks that temporary files can be written, using a trial file larger than any that a worker
- * writes. Throws a DISK error if not.
+ * writes. Throws a DISK error if they cannot.
  */
 export function checkTemporaryFolder(): void {
   const folder = makeTemporaryFolder('check');

@@ -91,7 +91,8 @@ export async function syncNames(directory: string, isNew: boolean, disk: Disk): 
   try {
     await disk.syncDirectory(directory);
   } catch (error) {
-    // If this user may not read an existing directory, another user created it long before.
+    // An existing directory that this user may not read was created by another user long ago, so it
+    // needs no sync.
     if (isNew || systemCode(error) !== 'EACCES') throw diskError(directory, error);
   }
 }

@@ -13,8 +13,8 @@ export interface Predictions {
 }
 
 /**
- * Calls `visit` for each sample in order. Classes must be in range: the receiver of the predictions
- * has checked them.
+ * Calls `visit` for each sample in order. Classes must be in range, which was checked when the
+ * predictions arrived.
  */
 export function forEachPrediction(
   { values, labels, classes }: Predictions,

@@ -103,7 +103,8 @@ export interface Metrics {
 }
 
 /**
- * Reads a metrics.jsonl that fits in a string and verifies the digest of every line. Never throws.
+ * Reads a metrics.jsonl file that fits in a string and verifies the digest of every line. Never
+ * throws.
  */
 export function readMetrics(text: string): Metrics {
   const reader = new MetricsReader();
@@ -121,8 +122,8 @@ export interface LinePosition {
 export const FIRST_LINE: LinePosition = { bytes: 0, digest: FIRST_DIGEST };
 
 /**
- * Reads a metrics.jsonl piece by piece and verifies the digest of every line. Only one piece and
- * one line are in memory at a time.
+ * Reads a metrics.jsonl file piece by piece and verifies the digest of every line. Only one piece
+ * and one line are in memory at a time.
  */
 export class MetricsReader {
   #position: LinePosition;
@@ -185,9 +186,9 @@ export class MetricsReader {
 }
 
 /**
- * Returns the last line of a piece of a metrics.jsonl if that line has the given digest and the
- * digest matches the line and the previous one. The piece must contain the previous line as well,
- * unless `isStart` says that the piece starts at the beginning of the file.
+ * Returns the last line of a piece of a metrics.jsonl file if that line has the given digest and
+ * the digest matches the line and the previous one. The piece must contain the previous line as
+ * well, unless it starts at the beginning of the file (`isStart`).
  */
 export function lastLineOf(
   piece: Uint8Array,
@@ -203,7 +204,7 @@ export function lastLineOf(
   return typeof line !== 'string' && line.digest === digest ? line : undefined;
 }
 
-/** The lines of a metrics.jsonl that is read in pieces, up to the first invalid line. */
+/** The lines of a metrics.jsonl file that is read in pieces, up to the first invalid line. */
 export function* metricsLines(
   pieces: Iterable<Uint8Array>,
   reader = new MetricsReader(),

@@ -41,8 +41,8 @@ const ownSchema = z.object({
 });
 
 /**
- * Reads a model.safetensors of any configuration. Throws a DATA error that names `file` if the file
- * is damaged or was not written by mnist-dist.
+ * Reads a model.safetensors file of any configuration. Throws a DATA error that names `file` if the
+ * file is damaged or was not written by mnist-dist.
  */
 export function readModel(bytes: Uint8Array, file: string): ModelFile {
   const decoded = decodeTensors(bytes, file);

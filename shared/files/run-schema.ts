@@ -37,7 +37,7 @@ export const runRecordSchema = z.strictObject({
   configuration: configurationRecordSchema.describe("Everything that the run's bytes depend on."),
   launch: z
     .record(z.string(), z.union([scalar, z.array(scalar)]))
-    .describe('How the run was started: workers, ports, paths. The model does not depend on it.'),
+    .describe('How the run was started: workers, ports, paths. It does not affect the model.'),
   engine: z
     .strictObject({
       description: engineIdentity,
@@ -110,7 +110,9 @@ export const runRecordSchema = z.strictObject({
 
 export type RunRecord = z.infer<typeof runRecordSchema>;
 
-/** Parses the text of a run.json. Throws a DATA error that names `file` if the text is invalid. */
+/**
+ * Parses the text of a run.json file. Throws a DATA error that names `file` if the text is invalid.
+ */
 export function parseRunRecord(text: string, file: string): RunRecord {
   let json: unknown;
   try {

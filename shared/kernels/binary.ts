@@ -65,7 +65,7 @@ interface KernelBinary {
 
 let loaded: KernelBinary | undefined;
 
-/** SHA-256 (hex) of the compiled kernels, on which the bytes of a run depend. */
+/** SHA-256 (hex) of the compiled kernels, on which a run's bytes depend. */
 export function kernelDigest(): string {
   return load().digest;
 }

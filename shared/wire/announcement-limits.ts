@@ -4,7 +4,7 @@
 export const MAX_ANNOUNCEMENT_BYTES = 1400;
 /** Maximum length of one entry in an announcement's TXT record, set by its length byte. */
 export const MAX_TXT_BYTES = 255;
-/** How long other programs may cache an announcement; workers do not cache, but ask again. */
+/** How long other programs may cache an announcement. Workers do not cache; they ask again. */
 export const ANNOUNCEMENT_TTL_SECONDS = 10;
 /** Maximum number of questions that a coordinator answers per second; it ignores the rest. */
 export const ANSWERS_PER_SECOND = 64;
@@ -17,9 +17,9 @@ export const DISCOVERY_MILLISECONDS = 2_000;
  * lost.
  */
 export const QUESTION_INTERVAL_MILLISECONDS = 600;
-/** Pause before a worker looks again. */
+/** Pause before a worker looks for coordinators again. */
 export const DISCOVERY_PAUSE_MILLISECONDS = 3_000;
-/** Interval between two checks by a worker whether a coordinator on its own machine has started. */
+/** Interval at which a worker checks whether a coordinator has started on its own machine. */
 export const LOCAL_PROBE_INTERVAL_MILLISECONDS = 500;
 /** Maximum number of datagrams that a worker reads on each network each time it looks. */
 export const MAX_DISCOVERY_DATAGRAMS = 256;

@@ -9,7 +9,7 @@ export const runDescriptionSchema = z.object({
   arithmetic: z.int(),
   version: z.string().max(32),
   run: z.string().max(MAX_NAME_CHARACTERS),
-  /** Size of the largest frame of the run, which the worker must accept. */
+  /** Size of the largest frame in the run, which the worker must accept. */
   frame_bytes: z.int().positive(),
   data_bytes: z.int().positive(),
   class_names: z.array(z.string().max(MAX_TEXT_CHARACTERS)).max(MAX_CLASSES),

@@ -43,8 +43,8 @@ interface Feeds {
  * Inputs, in this order: weights [P], inputs [rows, inputs], labels int32 [rows], scale [rows, 1],
  * then one mask [rows, units] per hidden layer. Outputs: the flattened gradient of the first
  * kernel; the gradient of all other parameters, followed by the loss; the logits [rows, classes].
- * The first kernel makes up nearly all of the gradient, so joining it to the rest would cost
- * another copy for nothing.
+ * The first kernel makes up nearly all of the gradient, so joining it to the rest would only cost
+ * another copy.
  */
 export function gradientGraph(shape: GradientShape): Graph {
   const graph = new GraphBuilder();

@@ -97,9 +97,9 @@ export async function compileBinding(
 }
 
 /**
- * Compiles empty libraries with the names of TensorFlow's, to link against. To link against
- * TensorFlow itself, the linker would read half a million symbols, which takes seconds, or minutes
- * on a busy machine, and would check nothing that the smoke test does not check.
+ * Compiles empty libraries to link against, named like TensorFlow's. To link against TensorFlow
+ * itself, the linker would read half a million symbols, which takes seconds, or minutes on a busy
+ * machine, and would check nothing that the smoke test does not check.
  */
 async function compileStubs(compiler: Compiler, folder: string): Promise<string> {
   mkdirSync(folder, { recursive: true });

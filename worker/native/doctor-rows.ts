@@ -41,7 +41,8 @@ const SETUP_FIX = 'run: npx mnist-dist setup';
 
 /**
  * Checks all requirements of a run. `tryWasm` computes with the wasm engine and resolves with the
- * name and version of its library. A problem with the machine never makes it reject.
+ * name and version of its library. Problems with the machine are reported as rows and never cause a
+ * rejection.
  */
 export async function doctorRows(
   tryWasm: () => Promise<string>,

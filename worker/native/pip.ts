@@ -104,8 +104,8 @@ async function pipDownload(
       '--requirement',
       requirements,
     ],
-    // pip keeps partial downloads in TMPDIR. It is set to our folder, so that they can be measured
-    // and are removed with the folder.
+    // pip keeps partial downloads in TMPDIR. TMPDIR is set to our folder, so that the downloads can
+    // be measured and are removed with the folder.
     { environment: { ...process.env, TMPDIR: temporary } },
   );
   if (result.status === 0) return;

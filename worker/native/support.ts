@@ -6,7 +6,7 @@ import { SUPPORT_FILE, tfjsPackage } from './places.ts';
 
 /** The functions of support.cc. */
 export interface Support {
-  /** Captures stderr; has no effect if it is already captured. */
+  /** Captures stderr; has no effect if stderr is already captured. */
   captureStderr(): void;
   /** Restores stderr and returns the captured text. */
   releaseStderr(): string;

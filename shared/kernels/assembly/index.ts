@@ -1,5 +1,5 @@
 // The functions that kernels.ts binds; reference-kernels.ts defines them in plain TypeScript.
-// Addresses are bytes, counts are floats.
+// Addresses are in bytes, counts are in floats.
 export { adam } from './adam';
 export { check, lastFinite } from './check';
 export { mask } from './mask';
