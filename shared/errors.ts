@@ -199,9 +199,7 @@ export const errorTable = {
 
 export type ErrorCode = keyof typeof errorTable;
 
-/**
- * Whether a signal or the end of the parent process stopped the process, as opposed to a failure.
- */
+/** Whether a signal or the end of the parent process stopped the process, rather than a failure. */
 export function isOrderedEnd(code: ErrorCode): boolean {
   return code === 'HUNG_UP' || code === 'INTERRUPTED' || code === 'TERMINATED';
 }

@@ -74,17 +74,11 @@ export const MAX_WORKERS = 256;
  * machines that fetch the dataset.
  */
 export const MAX_CONNECTIONS = MAX_WORKERS + 32;
-/**
- * Maximum number of worker connections that one address may open in quick succession. It exceeds
- * MAX_WORKERS.
- */
+/** Worker connections that one address may open in quick succession; more than MAX_WORKERS. */
 export const MAX_UPGRADES_PER_ADDRESS = 300;
 /** How fast that allowance refills. Each connection of a flood costs about 8 ms of CPU time. */
 export const UPGRADES_PER_SECOND = 4;
-/**
- * Maximum number of addresses whose allowance is remembered. Only peers that know the token take up
- * an entry.
- */
+/** Addresses whose allowance is remembered. Only peers that know the token take up an entry. */
 export const MAX_ADDRESSES_WITH_UPGRADES = 1024;
 /**
  * Maximum number of connections to a listener that have not made a valid request yet. At 10,000 new

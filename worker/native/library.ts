@@ -73,7 +73,7 @@ export async function pinnedLibrary(
     mkdirSync(join(places.cache, 'libraries'), { recursive: true });
     renameSync(unpacked, target);
   }
-  // Outside the condition, so that a later set-up removes the wheels if an earlier one was
+  // This is outside the condition, so that a later set-up removes the wheels if an earlier one was
   // interrupted here.
   for (const { file } of set.wheels) rmSync(join(wheels, file), { force: true });
   return describe(
