@@ -143,7 +143,7 @@ async function install(say, lease) {
   say(`mnist-dist: npm packages installed in ${seconds(started)} s`);
 }
 
-/** The npm that started this process, or else the one on PATH or beside Node. */
+/** The npm that started this process, or else an npm on PATH or next to Node. */
 function npmCommand() {
   const started = process.env.npm_execpath;
   if (started !== undefined && /npm-cli\.c?js$/.test(started) && existsSync(started))
@@ -160,7 +160,7 @@ function npmCommand() {
 /** The command that the user can type into the shell to install the packages. */
 function installCommand() {
   const { npm_command: npm, INIT_CWD: folder } = process.env;
-  // npm runs scripts in the package's folder rather than in the shell's.
+  // npm runs scripts in the package's folder rather than in the shell's current folder.
   const shell = npm === undefined || !folder ? process.cwd() : folder;
   const prefix = shell === root ? '' : `--prefix '${root.replaceAll("'", String.raw`'\''`)}' `;
   return `npm ${prefix}ci --include=dev`;

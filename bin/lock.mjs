@@ -268,7 +268,8 @@ function takeAway(directory, text) {
   try {
     if (!isRight) renameSync(aside, directory);
   } catch {
-    // A third process has taken the lock since, so the owner of the lock renamed away starts again.
+    // A third process has taken the lock since, so the owner of the lock that was renamed away
+    // starts again.
   }
   rmSync(aside, { recursive: true, force: true });
   return isRight;

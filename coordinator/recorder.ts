@@ -241,7 +241,7 @@ export class Recorder implements RunRecorder {
     return end && (() => this.#options.files.pastLines(end));
   }
 
-  /** Writes a checkpoint, unless the last one is still being written. */
+  /** Writes a checkpoint, unless the previous one is still being written. */
   checkpoint(state: RunState): void {
     if (this.#checkpointing !== undefined) return;
     this.#checkpointing = this.#checkpoint(state).finally(() => {

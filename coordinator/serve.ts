@@ -223,8 +223,8 @@ export async function conclude<R extends RunRecorder>(driver: Driver, recorder: 
     const result = (await recorder.finish(driver.state, outcome)) as Awaited<
       ReturnType<R['finish']>
     >;
-    // Only now: if this coordinator was taken over or its disk is full, the run has not finished
-    // and the workers are still needed.
+    // The workers are notified only now. If this coordinator was taken over or its disk is full,
+    // the run has not finished and the workers are still needed.
     driver.shutDown(outcome);
     return { outcome, result };
   } catch (error) {

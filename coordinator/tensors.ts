@@ -236,7 +236,8 @@ export class Tensors {
   outgoing(message: WeightsMessage): OutgoingWeights {
     const current = this.#current;
     const { buffer, inFlight, index } = current;
-    // A frame that is still being sent is copied: its header must not change under the socket.
+    // A frame that is still being sent is copied, since its header must not change while the socket
+    // uses it.
     const isBusy = inFlight.size > 0;
     let frame: TensorFrame | undefined;
     let pointer: Buffer | undefined;

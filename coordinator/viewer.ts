@@ -45,7 +45,7 @@ export interface EvaluationReport {
   readonly samples: number;
   readonly loss: number;
   readonly correct: number;
-  /** Numbers of samples, as [true class][predicted class]. */
+  /** The number of samples, as [true class][predicted class]. */
   readonly confusion: readonly (readonly number[])[];
   /** The predictions for the whole test set; the next evaluation overwrites them. */
   readonly predictions: Predictions;

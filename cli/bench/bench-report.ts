@@ -58,7 +58,7 @@ export const benchReportSchema = z.strictObject({
     )
     .describe(
       'Sends the weights to every worker and a gradient back, without computing anything. ' +
-        "`bare tls` exchanges as many bytes over Node's own TLS sockets.",
+        "`bare tls` exchanges the same number of bytes over Node's own TLS sockets.",
     ),
   loop: z.array(
     z.strictObject({

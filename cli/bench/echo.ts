@@ -8,8 +8,8 @@ import { MeasuredProcess } from './measured-process.ts';
 import type { BenchCertificate, ExchangeBench } from './exchange-bench.ts';
 
 /**
- * Exchanges as many bytes as the wire does, over Node's own TLS sockets: each process answers a
- * message with one of the same length. The rate is an upper bound for the wire over TLS.
+ * Exchanges the same number of bytes as the wire, over Node's own TLS sockets: each process answers
+ * a message with one of the same length. The rate is an upper bound for the wire over TLS.
  */
 export class EchoBench implements ExchangeBench {
   readonly name = 'bare TLS';

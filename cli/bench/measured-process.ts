@@ -13,7 +13,7 @@ import {
 
 const REMEMBERED_LINES = 10;
 
-/** Running processes. They share one listener, since Node warns about more than ten. */
+/** Running processes. They share one listener, since Node warns about more than ten listeners. */
 const living = new Set<MeasuredProcess>();
 process.once('exit', () => living.forEach((each) => each.kill()));
 

@@ -13,7 +13,7 @@ export interface Spread {
 
 /** Median and extremes of at least one value. */
 export function spreadOf(values: readonly number[]): Spread {
-  if (values.length === 0) throw new Error('invariant broken: a spread of no values');
+  if (values.length === 0) throw new Error('invariant broken: a spread needs at least one value');
   return {
     median: median(values),
     min: values.reduce((a, b) => Math.min(a, b)),

@@ -153,7 +153,7 @@ interface Cluster {
 
 /**
  * Resolves with the coordinator's exit code. If the run failed because too few workers were left,
- * resolves with the exit code of the worker whose failure ended the run.
+ * resolves with the exit code of the first worker that failed.
  */
 async function supervise({
   coordinator,

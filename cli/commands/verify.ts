@@ -79,7 +79,7 @@ function warnOfLimits(
     );
 }
 
-/** The workers, with the run's engine unless an option selects a different one. */
+/** The workers, with the run's engine unless an option selects a different engine. */
 async function plansFor(
   { directory, record }: RunContents,
   options: VerifyOptions,

@@ -98,7 +98,7 @@ export function checkPorts(options: LocalOptions | CoordinatorOptions, given: Gi
   const { host, port, http, httpHost, httpPort } = options;
   if (!http || port === 0 || port !== httpPort || host !== httpHost) return;
   if (given('httpPort').source === 'default') return;
-  const fix = 'choose a different port for one of them, 0 for any free port, or --no-http';
+  const fix = 'choose a different port for one of them, use 0 for any free port, or set --no-http';
   const why = `workers use the same port: ${given('port').shown}`;
   throw notAllowed('httpPort', given('httpPort'), fix, why);
 }

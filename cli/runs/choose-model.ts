@@ -39,7 +39,7 @@ export interface Layout {
   readonly isNamed: boolean;
 }
 
-/** A model file as it was found, and the run.json beside it. */
+/** A model file that was found, and the run.json beside it. */
 interface Found {
   readonly name: string;
   readonly bytes: Uint8Array;
@@ -128,7 +128,7 @@ async function newestFinished(runs: string): Promise<string> {
   const found = (await listRuns(runs, Date.now())).runs.find(({ state }) => state === 'finished');
   if (found !== undefined) return found.directory;
   throw new ClusterError('USAGE', `there is no finished run in ${runs} (--runs-dir)`, {
-    fix: 'train a model first (mnist-dist local), or choose one',
+    fix: 'train a model first (mnist-dist local), or choose an existing one',
   });
 }
 

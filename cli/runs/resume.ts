@@ -79,7 +79,7 @@ function trustOf(
   return { audit, allowMixedEngines: options.allowMixedEngines || wasMixed };
 }
 
-/** Throws USAGE if the new length is shorter than the recorded one. */
+/** Throws USAGE if the new length is shorter than the recorded length. */
 function checkLonger(given: Configuration, recorded: Configuration, directory: string): void {
   const [now, before] = [totalSteps(given), totalSteps(recorded)];
   if (now >= before) return;

@@ -15,7 +15,8 @@ export type KnownEngine = Pick<EngineIdentity, 'kind'> &
 
 /**
  * The engine of the worker that became ready last, for a run that crashed before its run.json
- * recorded one. Undefined if no worker became ready. Throws DATA if the events cannot be read.
+ * recorded an engine. Undefined if no worker became ready. Throws DATA if the events cannot be
+ * read.
  */
 export function engineInEvents(directory: string): KnownEngine | undefined {
   const history = new RunHistory();

@@ -74,7 +74,7 @@ export async function listRuns(
   return { runs: found.toSorted((a, b) => (a.started < b.started ? 1 : -1)), unlisted };
 }
 
-/** The subfolders, sorted by name; one whose name has a leading dot is not a run. */
+/** The subfolders, sorted by name, except those with a leading dot, which are not runs. */
 async function foldersIn(runs: string): Promise<string[]> {
   try {
     const entries = await readdir(runs, { withFileTypes: true });

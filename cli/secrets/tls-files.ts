@@ -41,9 +41,9 @@ export interface TlsFiles {
 }
 
 /**
- * Reads the certificate and the key; undefined if neither was given. Throws USAGE if one is missing
- * or is not PEM, or if the key belongs to another certificate. Throws TLS if the certificate has
- * expired or is not valid yet.
+ * Reads the certificate and the key; undefined if neither was given. Throws USAGE if one of the
+ * files is missing or is not PEM, or if the key belongs to another certificate. Throws TLS if the
+ * certificate has expired or is not valid yet.
  */
 export function readOwnCertificate(
   { certificate, key, flags }: TlsFiles,

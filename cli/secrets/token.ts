@@ -67,8 +67,8 @@ export function writeLoopbackToken(
 }
 
 /**
- * A worker's token: the given one, or the one that the same user's coordinator on this machine
- * wrote. Returns a function to call at each connection attempt.
+ * A worker's token: the given token, or the token that the same user's coordinator wrote on this
+ * machine. Returns a function to call at each connection attempt.
  */
 export function workerToken(
   file: string | undefined,

@@ -17,7 +17,7 @@ export class Output {
   readonly #stream: TerminalStream;
   readonly #environment: Environment;
   #live = '';
-  /** Columns of the live line. */
+  /** Width of the live line, in columns. */
   #columns = 0;
 
   constructor(stream: TerminalStream, environment: Environment) {

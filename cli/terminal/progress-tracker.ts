@@ -39,7 +39,7 @@ export class ProgressTracker {
   #samples = 0;
   #epochStart: number;
   #allSamples = 0;
-  /** Time and samples when the rate was last computed. */
+  /** The time and the number of samples when the rate was last computed. */
   #mark: { time: number; samples: number } | undefined;
   #imagesPerSecond: number | undefined;
   readonly #stepRate = new StepRate();

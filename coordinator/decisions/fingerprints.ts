@@ -59,8 +59,8 @@ function mismatchSince({ workers, fingerprint }: RunState): number | undefined {
 }
 
 /**
- * Called once a completed step has proven the fingerprint: workers with a different one are
- * disconnected.
+ * Disconnects workers with a different fingerprint, now that a completed step has proven the run's
+ * fingerprint.
  */
 export function closeMismatchedWorkers(state: RunState): Next {
   if (state.settings.allowMixedEngines) return { state, effects: [] };
@@ -97,8 +97,8 @@ function checkAll(state: RunState, workers: readonly WorkerState[]): Next {
 
 /**
  * Admits a worker with the run's fingerprint. Unless mixed engines are allowed, a worker with a
- * different one is disconnected with FINGERPRINT. While the run's fingerprint is provisional, the
- * worker waits instead.
+ * different fingerprint is disconnected with FINGERPRINT. While the run's fingerprint is
+ * provisional, the worker waits instead.
  */
 export function checkFingerprint(state: RunState, worker: WorkerState): Next {
   if (worker.fingerprint === state.fingerprint) {

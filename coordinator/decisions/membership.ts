@@ -294,8 +294,8 @@ function dismiss(state: RunState, slot: number, code: ErrorCode, why: string, no
 }
 
 /**
- * Closes the connections of all workers with an overdue provisional fingerprint together: one by
- * one, the workers could reconnect in turn and keep the fingerprint.
+ * Closes the connections of all workers with an overdue provisional fingerprint together. If they
+ * were closed one by one, the workers could reconnect in turn and keep the fingerprint.
  */
 function dismissHolders(state: RunState, now: number): Next {
   const holders = overdueHolders(state, now);
@@ -314,10 +314,7 @@ function dismissHolders(state: RunState, now: number): Next {
   );
 }
 
-/**
- * Checks all deadlines: those of leases, those for messages from workers, and the one for gathering
- * workers.
- */
+/** Checks all deadlines: for leases, for messages from workers and for gathering workers. */
 function expire(state: RunState, now: number): Next {
   const { task } = state;
   const missed = new Set(

@@ -24,9 +24,10 @@ import {
 
 /**
  * Handles a result as it arrives. A result from another run or term is dropped. A result for
- * another step does not count either, but is compared with the accepted one if that is still known.
- * If the worker was not asked for the result, its connection is closed. The shell reads the bodies
- * of the remaining results only. `claimed` is the checksum that the worker sent with the result.
+ * another step does not count either, but is compared with the accepted result if that is still
+ * known. If the worker was not asked for the result, its connection is closed. The shell reads the
+ * bodies of the remaining results only. `claimed` is the checksum that the worker sent with the
+ * result.
  */
 export function takeResult(
   state: RunState,
@@ -69,7 +70,7 @@ export function takeResult(
   };
 }
 
-/** Compares a result for a closed step with the accepted one, if that is still known. */
+/** Compares a result for a closed step with the accepted result, if that is still known. */
 function takeLate(
   state: RunState,
   worker: WorkerState,
@@ -91,7 +92,7 @@ function takeLate(
   return isSameAnswer(accepted, answer) ? duplicate(known) : reportLate(known, task, part, worker);
 }
 
-/** Stores a late answer: the same connection must not send a different one later. */
+/** Stores a late answer, since the same connection must not send a different answer later. */
 function rememberLate(state: RunState, task: Task, number: number, answer: Answer): RunState {
   const closed = state.closed.map((done) => {
     const part = done === task ? done.parts.get(number) : undefined;
@@ -222,7 +223,7 @@ function credit(state: RunState, task: Task, verdict: Verdict, samples: number, 
 
 /**
  * A first result that is not finite may be the worker's fault: the part is computed again, by
- * another worker if possible. A second one means that the model has diverged.
+ * another worker if possible. A second result that is not finite means that the model has diverged.
  */
 function nonFinite(
   state: RunState,

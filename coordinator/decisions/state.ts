@@ -33,8 +33,8 @@ export interface RunState {
    */
   readonly isProven: boolean;
   /**
-   * How long a provisional fingerprint may keep a worker with a different one waiting. It doubles
-   * each time the limit is reached.
+   * How long a provisional fingerprint may keep a worker with a different fingerprint waiting. It
+   * doubles each time the limit is reached.
    */
   readonly provisionalMilliseconds: number;
   /** The engine of a worker with the run's fingerprint. */
@@ -182,7 +182,7 @@ export interface Pace {
 export interface ShardPlan {
   readonly slots: readonly number[];
   readonly assignment: Assignment;
-  /** The step at which it is compared with a new plan. */
+  /** The step at which this plan is compared with a new one. */
   readonly review: number;
 }
 
@@ -190,7 +190,7 @@ export interface Counts {
   readonly duplicates: number;
   readonly fenced: number;
   readonly reassigned: number;
-  /** Results that differ from the accepted one or from the majority. */
+  /** Results that differ from the accepted result or from the majority. */
   readonly differing: number;
   /** Results that were not finite, and the steps that had such results. */
   readonly nonFinite: number;

@@ -6,9 +6,9 @@ import type { Accepted, Answer, Part, Task } from './task.ts';
 import { end, stopped, undecided } from './outcome.ts';
 
 /**
- * Two workers may compute the same part: because it is audited, or because one was late. Both get
- * the same bytes unless one of them has faulty memory or is dishonest; in that case a third result
- * decides. A worker that sends two different results for one part is disconnected.
+ * Two workers may compute the same part, either because it is audited or because one worker was
+ * late. Both get the same bytes unless one of them has faulty memory or is dishonest; in that case
+ * a third result decides. A worker that sends two different results for one part is disconnected.
  */
 
 /** Reasons to reject a worker. */
@@ -180,9 +180,9 @@ export function openDispute(
 }
 
 /**
- * Discards an accepted result. The sum that contains it is dropped, so the other parts of that sum
- * are recomputed as well. `answers` are the part's answers so far; two of them raise its quorum to
- * 2.
+ * Discards an accepted result. The sum that contains the result is dropped, so the other parts of
+ * that sum are recomputed as well. `answers` are the part's answers so far; two of them raise its
+ * quorum to 2.
  */
 function reopen(state: RunState, task: Task, number: number, answers: readonly Answer[]): Next {
   const top = sumOver(task, number);
@@ -241,8 +241,8 @@ export function waitForDecision(
 }
 
 /**
- * Reports a late result that differs from the accepted one of a closed step. Every such result is
- * counted; only the first on each connection is logged.
+ * Reports a late result for a closed step that differs from the accepted result. Every such result
+ * is counted; only the first on each connection is logged.
  */
 export function reportLate(state: RunState, task: Task, number: number, worker: WorkerState): Next {
   const accepted = task.parts.get(number)?.accepted;

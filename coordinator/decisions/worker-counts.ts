@@ -15,8 +15,8 @@ function computingWorkers(state: RunState): WorkerState[] {
 }
 
 /**
- * The slots that get work, in ascending order: those of reliable workers or, if there are none,
- * those of punctual workers or, if there are none either, those of all computing workers.
+ * The slots that get work, in ascending order: the reliable workers' slots if there are any, or
+ * else the punctual workers' slots, or else all computing workers' slots.
  */
 export function computingSlots(state: RunState): number[] {
   const computing = computingWorkers(state);

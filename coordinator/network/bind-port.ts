@@ -21,7 +21,7 @@ export interface ListenAddress {
 export interface AddressFlags {
   readonly host: string;
   readonly port: string;
-  /** The option that turns the listener off, if there is one. */
+  /** The option that turns the listener off, if any. */
   readonly off?: string;
 }
 
@@ -73,8 +73,8 @@ export function bindError(
   if (error.code === 'EADDRINUSE') {
     const anyPort =
       flags.off === undefined
-        ? ', or 0 for any free one'
-        : `, 0 for any free one, or ${flags.off} for none`;
+        ? ', or 0 for any free port'
+        : `, 0 for any free port, or ${flags.off}`;
     return new ClusterError('ADDRESS', `port ${port} on ${host} is in use (${flags.port})`, {
       fix: `choose another ${flags.port}${anyPort}`,
       cause: error,

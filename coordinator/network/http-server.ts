@@ -36,8 +36,8 @@ export function createBoundedServer(maxConnections: number, tls?: ServerTls): Bo
   // Disconnects a client that does not read its response.
   http.timeout = limits.REQUEST_LIMIT_MILLISECONDS;
   http.maxConnections = maxConnections;
-  // Any listener of this event disables Node's own handling, and newcomers.ts adds one to learn why
-  // a connection ended. This listener does what Node would do.
+  // Any listener for this event disables Node's own handling, and newcomers.ts adds one to learn
+  // why a connection ended. This listener does what Node would do.
   http.on('clientError', (error: NodeJS.ErrnoException, socket) => {
     if (isMalformedRequest(error) && socket.writable)
       socket.write(

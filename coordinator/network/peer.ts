@@ -20,7 +20,9 @@ export interface Traffic {
  */
 export type LeaveCause = ErrorCode | 'connection' | 'unread' | 'finished';
 
-/** An authenticated worker's connection. It delivers nothing after `close` or `terminate`. */
+/**
+ * An authenticated worker's connection. It does not deliver events after `close` or `terminate`.
+ */
 export interface Peer {
   readonly slot: number;
   traffic(): Traffic;

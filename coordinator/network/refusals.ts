@@ -62,7 +62,10 @@ export class Refusals {
     return isUnclear ? undefined : this.#lineOf(where, refusal, 1);
   }
 
-  /** A worker at this address was admitted, so one handshake that ended there is not reported. */
+  /**
+   * Called when a worker at this address was admitted. One handshake that ended there is then not
+   * reported.
+   */
   admitted(address: string): void {
     const key = `handshake ${address}`;
     const counted = this.#counts.get(key);

@@ -140,7 +140,7 @@ type Access =
       readonly text: string;
     };
 
-/** Admits connections that prove the token, up to MAX_CONNECTIONS, and logs the refused ones. */
+/** Admits connections that prove the token, up to MAX_CONNECTIONS, and logs refused connections. */
 class AccessControl {
   unauthorized = 0;
   readonly #authenticator: Authenticator;

@@ -96,7 +96,7 @@ function checkCheckpoint(
 }
 
 /**
- * The steps that a checkpoint of this step may record as the last one evaluated. A checkpoint is
+ * The steps that a checkpoint of this step may record as the last evaluated step. A checkpoint is
  * written before or after the evaluation of its own step, and a resumed run may not know of all
  * evaluations.
  */

@@ -65,7 +65,7 @@ export class Verifier implements RunRecorder {
   #comparedCheckpoints = 0;
   #comparedModel = false;
   #mismatched: string | undefined;
-  /** Whether a difference was found. The workers then leave, which does not deserve a warning. */
+  /** Whether a difference was found. Workers that leave afterwards do not cause a warning. */
   #hasDiffered = false;
 
   constructor(replay: Replay, dataset: Dataset, context: RunContext, viewer: ReplayViewer) {

@@ -28,7 +28,7 @@ const NOTHING = new Uint8Array(0);
  * most one torn last line.
  *
  * While the disk is full, lines stay buffered and the write is retried every few seconds. Any other
- * error, or a full buffer, ends all writing: `onError` gets the error, and `sync` and `close`
+ * error, or a full buffer, stops all writing: `onError` gets the error, and `sync` and `close`
  * reject.
  */
 export class AppendFile {

@@ -88,7 +88,8 @@ export class Checkpoints {
     try {
       await this.#disk.rename(join(this.#directory, name), draft);
     } catch (error) {
-      // Either the file is gone, or the staging folder is, which the next write will report.
+      // Either the file or the staging folder is gone. If the folder is gone, the next write
+      // reports it.
       if (systemCode(error) !== 'ENOENT') throw error;
     }
     await this.#disk.remove(draft);

@@ -27,7 +27,7 @@ export async function readRunRecord(
   return parseRunRecord(await readText(path, disk), path);
 }
 
-/** A line of metrics.jsonl, and where it ends. */
+/** A line in metrics.jsonl, and the position of its end. */
 export interface RecordedLine {
   readonly line: MetricsLine;
   readonly end: LinePosition;

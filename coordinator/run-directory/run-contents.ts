@@ -49,8 +49,8 @@ export interface RunContents {
  * for a run with a different arithmetic, and with DATA if a file cannot be read.
  */
 export async function readRunContents(directory: string): Promise<RunContents> {
-  // In this order, if a running coordinator adds lines in the meantime, the files read later are
-  // only longer than the files read earlier say.
+  // Read in this order: if a running coordinator adds lines in the meantime, the files read later
+  // then contain more than the files read earlier refer to, never less.
   const writer = await writerOf(directory, systemDisk, systemProcesses);
   const record = await readRecord(directory);
   const checkpoints = await listCheckpoints(directory);

@@ -174,7 +174,7 @@ export class RunFiles {
       const opened = await openFiles(directory, old, options, takeOver);
       const named = { id: idOf(directory, record), path: directory };
       const files = new RunFiles(named, lock, opened, options);
-      // The next lines are the recorded ones after the checkpoint.
+      // The recorded lines after the checkpoint are recomputed next.
       if (lines.later.length > 0) files.passed(lines.covered?.end ?? FIRST_LINE);
       return { files, record, checkpoint, lines, events: events?.tail ?? '' };
     });
@@ -199,7 +199,7 @@ export class RunFiles {
     return this.#metrics.waitingBytes + this.#events.waitingBytes;
   }
 
-  /** Rewrites run.json. Only a running run may change its state. */
+  /** Rewrites run.json. Only a run in the state `running` may change its state. */
   async writeRun(record: RunRecord): Promise<void> {
     const before = this.#state;
     assert(

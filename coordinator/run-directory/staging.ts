@@ -8,8 +8,8 @@ import { MAX_LOCK_TRIES } from '../../shared/limits.ts';
 
 /**
  * Staging folders: each coordinator of a run writes files to its own folder and then renames them
- * into the run directory. The folders are numbered; the highest one is the run's lock
- * (run-lock.ts).
+ * into the run directory. The folders are numbered; the folder with the highest number is the run's
+ * lock (run-lock.ts).
  */
 const NUMBERED = /^\.drafts-(\d{1,15})$/;
 const NEW = /^\.drafts-new-[0-9a-f]{12}$/;
