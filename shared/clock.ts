@@ -29,8 +29,8 @@ export interface Clock {
 
 /**
  * A clock that does not count time during which this process was suspended (SIGSTOP, a sleeping
- * laptop). The process could not receive anything during that time, so it must not blame its peers
- * for silence. Time during which the event loop was busy does count, because the process was using
+ * laptop). The process could not receive anything during that time, so it must not treat its peers
+ * as silent. Time during which the event loop was busy does count, because the process was using
  * the processor: otherwise a busy loop would postpone every deadline.
  */
 export class AwakeClock {

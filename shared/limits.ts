@@ -76,7 +76,7 @@ export const MAX_WORKERS = 256;
 export const MAX_CONNECTIONS = MAX_WORKERS + 32;
 /** Worker connections that one address may open in quick succession; more than MAX_WORKERS. */
 export const MAX_UPGRADES_PER_ADDRESS = 300;
-/** How fast that allowance refills. Each connection of a flood costs about 8 ms of CPU time. */
+/** How fast that allowance refills. Each connection in a flood costs about 8 ms of CPU time. */
 export const UPGRADES_PER_SECOND = 4;
 /** Addresses whose allowance is remembered. Only peers that know the token take up an entry. */
 export const MAX_ADDRESSES_WITH_UPGRADES = 1024;

@@ -130,7 +130,7 @@ export class Client {
    * results, but the length of the queue is limited.
    */
   #hear(message: CoordinatorMessage, tensor: Tensor | undefined): void {
-    // The link has already noted the heartbeat, which needs no answer.
+    // The link has already recorded the heartbeat, which needs no answer.
     if (message.kind === 'heartbeat') return;
     const now = this.#options.clock();
     if (tensor !== undefined) this.#waitingWeights += 1;

@@ -98,7 +98,7 @@ export class Observation implements RunViewer {
     const history = new RunHistory();
     const events = tap(eventsIn([Buffer.from(report.events)]), (event) => history.add(event));
     this.#begun = this.#options.clock();
-    // Copied, because the report itself references all past events.
+    // This is a copy, because the report itself references all past events.
     this.#last = { step, epoch };
     this.#board.opened({ run, term, started, lines: [], events });
     this.#secondsBefore = history.seconds();

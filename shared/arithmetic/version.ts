@@ -1,5 +1,5 @@
 /**
- * The version of the arithmetic. Every change that makes the same configuration produce different
- * bytes increments it.
+ * The version of the arithmetic. Incremented whenever a change makes the same configuration produce
+ * different bytes.
  */
 export const ARITHMETIC = 1;

@@ -83,7 +83,10 @@ function readHead(file: Buffer, path: string): Head {
   };
 }
 
-/** The end of the last chunk, and the packed pixels. A file without IEND ends at its last byte. */
+/**
+ * Returns the end of the last chunk and the compressed pixels. A file without IEND ends at its last
+ * byte.
+ */
 function readChunks(file: Buffer): { end: number; packed: Buffer } {
   const packed: Buffer[] = [];
   let at = SIGNATURE.length;

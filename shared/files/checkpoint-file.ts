@@ -78,7 +78,7 @@ const sharesSchema = z.tuple([
 
 /**
  * Encodes a checkpoint as a safetensors file: the model's tensors, then adam.m.* and adam.v.*.
- * Equal input gives equal bytes.
+ * Equal inputs produce equal bytes.
  */
 export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
   const { configuration, step, evaluated, chain, fingerprint, lines } = checkpoint;

@@ -89,7 +89,7 @@ export class MetricsFormatter {
 }
 
 export interface Metrics {
-  /** All lines before the first bad one. */
+  /** All lines before the first invalid one. */
   readonly lines: MetricsLine[];
   /** The size of these lines in bytes; a writer that resumes truncates the file to this size. */
   readonly wholeBytes: number;

@@ -24,7 +24,7 @@ const LENGTH_BYTES = 8;
 const FLOAT_BYTES = 4;
 const METADATA = '__metadata__';
 
-/** Encodes metadata and tensors in the given order. Equal input gives equal bytes. */
+/** Encodes metadata and tensors in the given order. Equal inputs produce equal bytes. */
 export function encodeTensors({ metadata, tensors }: TensorFile): Uint8Array {
   let end = 0;
   const entries = tensors.map(({ name, shape, data }): [string, object] => {

@@ -30,7 +30,7 @@ export class LargeMessages {
   /** The message that is being received, and how many of its bytes have arrived. */
   #message: Buffer | undefined;
   #filled = 0;
-  /** How many bytes of the frames for ws have not arrived yet. */
+  /** How many bytes that belong to ws have not arrived yet. */
   #passing = 0;
   /** The beginning of an incomplete WebSocket header. */
   #partialHead = NOTHING;

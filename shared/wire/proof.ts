@@ -10,9 +10,9 @@ import { TLSSocket } from 'node:tls';
  *     worker       GET /run, Authorization: MnistDist nonce="W", proof="P"
  *     coordinator  200, Authentication-Info: proof="Q"
  *
- * Both requests use one connection. C is valid once, and only on its connection. P and Q are
- * HMAC-SHA256, keyed with the token, over the text that `proofOf` builds. The worker proves its
- * knowledge first, so that a stranger cannot obtain material for guessing the token from a
+ * Both requests use the same connection. C is valid only once, and only on that connection. P and Q
+ * are HMAC-SHA256, keyed with the token, over the text that `proofOf` builds. The worker proves its
+ * knowledge first, so that a peer without the token cannot obtain material for guessing it from a
  * coordinator.
  */
 export interface Exchange {

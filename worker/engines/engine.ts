@@ -75,8 +75,8 @@ export function argmax(values: ArrayLike<number>, start: number, count: number):
 }
 
 /**
- * Counts the rows of [rows, classes] logits whose argmax is the label. Rows with label -1 never
- * count.
+ * Counts the rows of [rows, classes] logits whose argmax is the label. Rows with label -1 are never
+ * counted.
  */
 export function countCorrect(
   logits: ArrayLike<number>,

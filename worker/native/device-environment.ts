@@ -45,7 +45,7 @@ export function workerEnvironment(
     ...allocatorEnvironment,
     TF_NUM_INTRAOP_THREADS: String(threads),
     // A negative value runs operations in the calling thread: handing them to another thread costs
-    // more than it can gain here.
+    // more than it gains here.
     TF_NUM_INTEROP_THREADS: '-1',
     TF_CPP_MIN_LOG_LEVEL: inherited['TF_CPP_MIN_LOG_LEVEL'] ?? '2',
     TF_DETERMINISTIC_OPS: '1',

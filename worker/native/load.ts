@@ -41,7 +41,10 @@ export function loadTensorFlow(say: (lines: readonly string[]) => void = () => u
   }
 }
 
-/** Drops absl's warning about itself, and lines of severity INFO with their continuation lines. */
+/**
+ * Drops absl's warning about its own initialization, and lines of severity INFO with their
+ * continuation lines.
+ */
 export function withoutGreetings(said: string): string[] {
   let isKept = false;
   return said.split('\n').filter((line) => {

@@ -87,7 +87,7 @@ export function mountOf(path: string, mounts: string = '/proc/self/mountinfo'): 
         String.fromCharCode(Number.parseInt(digits, 8)),
       );
       const isAbove = point === '/' || real === point || real.startsWith(`${point}/`);
-      // If several mounts share a mount point, the last one counts.
+      // If several mounts share a mount point, the last one is in effect.
       if (point !== '' && isAbove && point.length >= (best?.point.length ?? 0))
         best = { point, options: options.split(',') };
     }

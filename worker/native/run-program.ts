@@ -31,7 +31,8 @@ export function runChild(
     const child = spawn(program, rest, {
       env: options.environment ?? process.env,
       stdio: ['ignore', 'pipe', 'pipe'],
-      // If this process ignores SIGHUP, its programs must not be in the terminal's process group.
+      // If this process ignores SIGHUP, the programs that it runs must not be in the terminal's
+      // process group.
       detached: !hasTerminal,
       ...(options.limitMilliseconds === undefined
         ? {}

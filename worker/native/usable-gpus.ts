@@ -229,9 +229,10 @@ function allocated(
 
 /**
  * The container runtime has already read NVIDIA_VISIBLE_DEVICES and hidden the other GPUs. Numbers
- * are those of the host, "all" is the default in images, and "void" means that the GPUs came from
- * CDI, so none of these selects among the GPUs that are shown. UUIDs do if more GPUs are shown, as
- * in a privileged container, and "none" means no GPU, even in a privileged container.
+ * refer to the host's GPUs, "all" is the default in images, and "void" means that the GPUs came
+ * from CDI, so none of these selects among the GPUs that are shown. UUIDs select among them if more
+ * GPUs are shown, as in a privileged container. "none" means no GPU, even in a privileged
+ * container.
  */
 function givenToContainer(
   text: string,

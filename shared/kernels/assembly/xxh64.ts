@@ -24,8 +24,8 @@ function merge(hash: u64, accumulator: u64): u64 {
 }
 
 /**
- * The hash, given the accumulators after all whole stripes; `at` is the address of the remaining
- * `length % 32` bytes.
+ * Completes the hash from the accumulators after all whole stripes. `at` is the address of the
+ * remaining `length % 32` bytes.
  */
 export function finish(a: u64, b: u64, c: u64, d: u64, length: usize, at: usize): u64 {
   let hash: u64 = PRIME5;
