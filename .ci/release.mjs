@@ -14,7 +14,7 @@ const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const SEMVER = /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$/;
 /**
  * Files outside package.json that may mention the version, and the pattern that the release
- * updates: names of images and of the tarball.
+ * updates, which matches image and tarball names.
  */
 const mentions = {
   pathspecs: ['deploy', 'docs', 'README.md'],

@@ -78,7 +78,7 @@ export class MeasuredProcess {
     this.#process.kill('SIGKILL');
   }
 
-  /** Disconnects the process, which then ends; kills it if it has not ended by a time limit. */
+  /** Disconnects the process so that it ends, and kills it after a time limit. */
   async end(): Promise<void> {
     if (this.#process.connected) this.#process.disconnect();
     const timer = setTimeout(() => this.kill(), CLOSE_LIMIT_MILLISECONDS);

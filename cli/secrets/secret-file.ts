@@ -10,8 +10,8 @@ import { ClusterError, messageOf } from '../../shared/errors.ts';
 const FORBIDDEN = 0o027;
 
 /**
- * Reads a file that contains a secret. Throws USAGE, with the file and its flag, if the file cannot
- * be read, is larger than `limit`, or has a mode that gives others access.
+ * Reads a file that contains a secret. Throws USAGE, naming the file and its flag, if the file
+ * cannot be read, is larger than `limit`, or has a mode that gives others access.
  */
 export function readSecretFile(file: string, flag: string, limit: ReadLimit): string {
   let text: string;

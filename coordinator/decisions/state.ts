@@ -48,7 +48,7 @@ export interface RunState {
   readonly plans: ReadonlyMap<number, ShardPlan>;
   /** The step and time of the last checkpoint. */
   readonly checkpoint: { readonly step: number; readonly at: number };
-  /** Why the run will end after the open step, such as Ctrl-C. */
+  /** Why the run will end after the open step, for example because of Ctrl-C. */
   readonly stopping: ErrorCode | undefined;
   readonly counts: Counts;
   /**

@@ -43,7 +43,7 @@ interface Newcomer {
  * oldest one, so that unauthenticated peers cannot keep workers out.
  */
 export class Newcomers {
-  /** By the peer's address and port, the oldest first. */
+  /** Keyed by the peer's address and port, the oldest first. */
   readonly #waiting = new Map<string, Newcomer>();
   readonly #limits: NewcomerLimits;
   readonly #ended: (address: string, end: NewcomerEnd) => void;

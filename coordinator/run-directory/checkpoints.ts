@@ -80,8 +80,8 @@ export class Checkpoints {
   }
 
   /**
-   * Moves the file to the staging folder first, so that a coordinator that was taken over removes
-   * nothing.
+   * Moves the file to the staging folder first, so that a coordinator that was taken over cannot
+   * remove it.
    */
   async #remove(name: string): Promise<void> {
     const draft = join(this.#staging, name);

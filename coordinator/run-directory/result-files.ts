@@ -40,8 +40,8 @@ async function checkPaths(paths: readonly string[], disk: Disk): Promise<void> {
 /**
  * Removes the artifacts of a run that is being resumed, since they belong to an older model: first
  * the manifest, then the files it lists and the mistakes. Files are moved to the staging folder
- * first, so that a coordinator that was taken over removes nothing. Rejects with DISK, or with DATA
- * if one of the files is not a regular file; in that case nothing has been removed.
+ * first, so that a coordinator that was taken over cannot remove them. Rejects with DISK, or with
+ * DATA if one of the files is not a regular file; in that case nothing has been removed.
  */
 export async function removeArtifacts(run: string, staging: string, disk: Disk): Promise<void> {
   const folder = join(run, ARTIFACTS_FOLDER);

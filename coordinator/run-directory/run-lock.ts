@@ -154,7 +154,7 @@ export class RunLock {
     return 'held';
   }
 
-  /** Shows other processes that the owner is running. Rejects with the disk's error. */
+  /** Shows other processes that the owner is still running. Rejects with the disk's error. */
   async renew(): Promise<void> {
     const path = join(this.staging, RENEWALS);
     this.#renewals += 1;
