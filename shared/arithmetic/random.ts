@@ -77,7 +77,7 @@ export function dropThreshold(rate: number): number {
   return Math.floor(rate * WORDS);
 }
 
-/** The factor by which kept units are scaled, float32(1 / (1 - rate)), which preserves the mean. */
+/** The factor by which kept units are scaled to preserve the mean, float32(1 / (1 - rate)). */
 export function keepScale(rate: number): number {
   return Math.fround(1 / (1 - rate));
 }

@@ -5,8 +5,8 @@ import { ClusterError, messageOf } from '../errors.ts';
 import { TEMPORARY_TRIAL_BYTES } from '../limits.ts';
 
 /**
- * Creates a folder for temporary files, which the caller must remove. Throws a DISK error if that
- * fails.
+ * Creates a folder for temporary files; the caller must remove the folder. Throws a DISK error if
+ * it cannot be created.
  */
 export function makeTemporaryFolder(name: string): string {
   try {

@@ -4,7 +4,10 @@
 export const MAX_ANNOUNCEMENT_BYTES = 1400;
 /** Maximum length of one entry in an announcement's TXT record, set by its length byte. */
 export const MAX_TXT_BYTES = 255;
-/** How long other programs may cache an announcement. Workers do not cache; they ask again. */
+/**
+ * How long other programs may cache an announcement. Workers do not cache announcements; they ask
+ * again.
+ */
 export const ANNOUNCEMENT_TTL_SECONDS = 10;
 /** Maximum number of questions that a coordinator answers per second; it ignores the rest. */
 export const ANSWERS_PER_SECOND = 64;

@@ -37,7 +37,7 @@ type Lease = Parameters<Parameters<typeof withLock>[1]>[0];
 export interface SetupOptions {
   /** A folder with an installed TensorFlow, or a wheel; undefined for the pinned wheels. */
   readonly tensorflow?: string | undefined;
-  /** If undefined, CUDA is chosen if this process may use an NVIDIA GPU. */
+  /** By default, CUDA is chosen if this process may use an NVIDIA GPU. */
   readonly device?: 'gpu' | 'cpu' | undefined;
   readonly offline?: boolean | undefined;
   /** The path of the link to the binding; by default, it is in this checkout. */
