@@ -2,8 +2,9 @@
 # Installs Debian packages that tests need, unless they are already installed. The tests in
 # test/system/prometheus, browser, swift, slurm, hosts and process need prometheus,
 # chromium-headless-shell, Swift (an S3 server), Slurm, network tools and Fashion-MNIST.
-# test/unit/coordinator/run-directory/file-systems.test.ts needs file systems. If the installation
-# fails, it prints the reason and exits with 0, and the tests are skipped with a message.
+# test/unit/coordinator/run-directory/file-systems.test.ts needs FUSE file systems. If the
+# installation fails, it prints the reason and exits with 0, and the tests are skipped with a
+# message.
 set -eu
 
 missing=""

@@ -51,7 +51,7 @@ const lines = [
       .map((line, i) => ({ line, file, place: `${file}:${i + 1}: ${line.trim()}` })),
   );
 
-/** `file:line: text` of each line for which `isWrong` holds. */
+/** `file:line: text` of each line for which `isWrong` returns true. */
 function linesWhere(isWrong: (line: string, file: string) => boolean): string[] {
   return lines.filter(({ line, file }) => isWrong(line, file)).map(({ place }) => place);
 }

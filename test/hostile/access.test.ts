@@ -15,7 +15,7 @@ const PATHS = ['/run', '/data/0', '/worker', '/worker/r', '/', '/%2e%2e/etc/pass
 const PROOF = `MnistDist nonce="${'0'.repeat(64)}", proof="${'0'.repeat(64)}"`;
 
 describe('a peer without the token', () => {
-  it.each(WRONG)('gets only a 401 with %s, and is disconnected', async (_, token) => {
+  it.each(WRONG)('gets only a 401 for %s, and is disconnected', async (_, token) => {
     const target = await startTarget();
     await expectBoundedMemory(async () => {
       for (const path of PATHS) {
@@ -33,7 +33,7 @@ describe('a peer without the token', () => {
     ['a proof before it was challenged', `Authorization: ${PROOF}\r\n`],
     ['an invalid answer', 'Authorization: MnistDist nonce="0", proof="0"\r\n'],
     ['a body', 'Content-Length: 1000000000\r\n'],
-  ])('gets only a 401 with %s', async (_, headers) => {
+  ])('gets only a 401 for %s', async (_, headers) => {
     const target = await startTarget();
     for (const path of PATHS) {
       const plain = new Attacker(target.port);

@@ -36,7 +36,7 @@ export interface Work {
 }
 
 interface Options {
-  /** The token of the run by default; null for none. */
+  /** The run's token by default; null for none. */
   readonly token?: string | null;
   readonly path?: string;
   readonly headers?: string;
@@ -183,7 +183,7 @@ export class Attacker {
     });
   }
 
-  /** Whether it has answered its challenge. */
+  /** Whether the attacker has answered its challenge. */
   get isProven(): boolean {
     return this.#answer === undefined;
   }

@@ -79,7 +79,7 @@ const answered = (head: string, target: string, token = TOKEN): string =>
   answerTo(head, token, target) ?? '';
 
 describe('a coordinator', () => {
-  it("accepts a proof only once, on its challenge's connection, and proves itself", async () => {
+  it('accepts a proof only once, on the connection it challenged, and proves itself', async () => {
     const port = await startServer();
     const first = conversation(port);
     const answer = answered(await first(plainRequest('/run')), 'GET /run');

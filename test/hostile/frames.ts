@@ -39,7 +39,7 @@ export function checksumOf(bytes: Uint8Array): bigint {
   return kernels.checksum(scratch, bytes.length);
 }
 
-/** A frame whose header is these bytes, with the correct CRC. */
+/** A frame with these bytes as its header, and the correct CRC. */
 export function packedFrame(packed: Uint8Array): Buffer {
   const prefix = Buffer.alloc(8);
   prefix.writeUInt32LE(packed.length, 0);

@@ -27,7 +27,11 @@ const manyGpus = Array.from({ length: MAX_GPUS + 1 }, () => ({ index: 0 }));
 describe('an authenticated worker', () => {
   const memory = { process: process.pid, descriptor: 0, secret: '0'.repeat(64) };
   it.each<[string, keyof typeof errorTable, (target: Target) => object[]]>([
-    ['prepares before hello', 'PROTOCOL', () => [{ kind: 'preparing', limitMilliseconds: 1 }]],
+    [
+      'sends preparing before hello',
+      'PROTOCOL',
+      () => [{ kind: 'preparing', limitMilliseconds: 1 }],
+    ],
     ['reports its GPUs before hello', 'PROTOCOL', () => [devices({ index: 0 })]],
     ['reports more GPUs than are allowed', 'PROTOCOL', () => [hello, devices(...manyGpus)]],
     [
@@ -48,7 +52,7 @@ describe('an authenticated worker', () => {
     ['sends hello twice', 'PROTOCOL', () => [hello, hello]],
     ['sends ready before hello', 'PROTOCOL', (target) => [ready(target)]],
     [
-      'prepares after being ready',
+      'sends preparing after ready',
       'PROTOCOL',
       (target) => [hello, ready(target), { kind: 'preparing', limitMilliseconds: 1 }],
     ],

@@ -53,7 +53,7 @@ async function answerTo(port: number, bytes: string): Promise<string> {
   return Buffer.concat(parts).toString('latin1');
 }
 
-/** The status of the response with the description of the run, or the code of the error. */
+/** The status of the response to GET /run, or the error's code. */
 async function ask(port: number, ca: string, token: string): Promise<unknown> {
   const signal = AbortSignal.timeout(60_000);
   const secure = { ca, allowPartialTrustChain: true, minVersion: 'TLSv1.3' } as const;

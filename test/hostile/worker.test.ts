@@ -225,7 +225,7 @@ describe('a worker dials again', () => {
     const data = (response: ServerResponse) =>
       dials === 1 ? trickle(response) : response.end(dataset.bytes);
     const lies = { run, data, ready: (socket: WebSocket) => socket.close(CLOSE_FINISHED) };
-    // The time also includes the honest download.
+    // This time also covers the honest download.
     expect(await endOfWorker(lies, 5_000)).toBeUndefined();
     expect(dials).toBe(2);
   });

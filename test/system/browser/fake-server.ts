@@ -12,7 +12,7 @@ export interface StandIn {
   view: RunView | undefined;
   /** The response to GET /api/weights. */
   weights: { readonly step: number; readonly values: Float32Array } | undefined;
-  /** Every path that was requested, and when (milliseconds). */
+  /** Every path that was requested, with the time in milliseconds. */
   readonly requests: { readonly path: string; readonly at: number }[];
   streams(): number;
   /** Sends an update to all streams; does not change the view. */

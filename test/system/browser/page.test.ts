@@ -437,7 +437,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
           requestAnimationFrame(next);
         }),
     );
-    // This does not measure speed: a page that is stuck does not draw twenty frames.
+    // This does not measure speed. It checks that the page draws twenty frames, so it is not stuck.
     expect(frames).toBeGreaterThan(0);
     await draw(page, one);
     await reads(page);

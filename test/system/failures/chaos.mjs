@@ -13,7 +13,7 @@ import { explain, prepare, root } from '../../../bin/bootstrap.mjs';
 
 const executable = join(root, 'bin', 'mnist-dist.mjs');
 const LOOK_MILLISECONDS = 50;
-/** Limits for a run with a stopped worker and a new one. */
+/** Limits for a run with a stopped worker and a new worker. */
 const MAX_STEP_MILLISECONDS = 1000;
 const MAX_JOIN_MILLISECONDS = 2000;
 
@@ -27,8 +27,8 @@ const { values, positionals } = parseArgs({
     'worker-kills': { type: 'string', default: '20' },
     'coordinator-kills': { type: 'string', default: '5' },
     /**
-     * Seconds between two kills of workers, and between a term's first step and the kill of its
-     * coordinator.
+     * Seconds between two kills of workers, and between a term's first step and its coordinator's
+     * kill.
      */
     every: { type: 'string', default: '2' },
     'coordinator-after': { type: 'string', default: '5' },
@@ -194,8 +194,8 @@ function reportStall({ events, steps }) {
 }
 
 /**
- * The events of lost workers between the first and the last step that a kill explains. Each kill
- * explains at most one event.
+ * The `lost` events between the first and the last step that are due to kills. Each kill accounts
+ * for at most one event.
  */
 function deathsOfWorkers(events, kills) {
   const steps = events.filter(({ event }) => event === 'step').map(({ time }) => time);

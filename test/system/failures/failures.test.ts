@@ -144,7 +144,7 @@ describe('a worker ends with a clear error', () => {
 });
 
 describe('a coordinator ends with a clear error', () => {
-  it('when its run exists', async () => {
+  it('when its run already exists', async () => {
     const { runs } = await coordinator();
     const { code, output } = await run(['coordinator', ...newRun(runs)], {
       MNIST_DIST_TOKEN: TOKEN,

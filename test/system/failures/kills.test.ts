@@ -17,8 +17,8 @@ const COORDINATOR_KILLS = 2;
 const KILLS = WORKER_KILLS + COORDINATOR_KILLS;
 
 /**
- * Which process is killed after which step, in order. The last kill is early enough that the killed
- * process comes back before the end of the run.
+ * Plans which process is killed after which step, in order. The last kill is early enough that the
+ * killed process comes back before the end of the run.
  */
 function planKills(random: Random): { step: number; victim: string }[] {
   const victims = Array.from({ length: KILLS }, (_, i) =>

@@ -37,7 +37,7 @@ async function endlessLocal(): Promise<{ local: Started; children: Child[]; dire
 }
 
 /**
- * Expects all files to be whole, except for a torn last line in metrics.jsonl; returns the run's
+ * Expects all files to be complete, except for a torn last line in metrics.jsonl. Returns the run's
  * state.
  */
 function checkFiles(directory: string): string {
@@ -182,8 +182,7 @@ describe('local', () => {
     const { local, children, directory } = await endlessLocal();
     local.process.kill('SIGKILL');
     await gone(children);
-    // If every worker leaves before the current step is done, the step cannot complete and the run
-    // may not end cleanly in time.
+    // If every worker leaves before the current step is done, the run may not end cleanly in time.
     expect(['interrupted', 'running']).toContain(checkFiles(directory));
   });
 });

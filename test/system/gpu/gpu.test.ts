@@ -15,8 +15,8 @@ const isPrepared = process.env['MNIST_DIST_TEST_GPU'] === '1';
 const missing = isPrepared ? undefined : 'npm run test:gpu runs it on a machine with a GPU';
 const SHORT = ['--engine', 'tensorflow', '--device', 'cuda:0', '--steps', '50'];
 
-// A GPU does not have to flush subnormals as the kernels do. If it does not, the worker sums single
-// shards, and the contract must still be met.
+// A GPU does not have to flush subnormals as the kernels do. If it does not, the worker sums shard
+// by shard and must still fulfil the contract.
 engineContract(
   'tensorflow on a GPU, summed shard by shard',
   async ({ shape, kernels }) => {

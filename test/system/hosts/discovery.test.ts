@@ -77,7 +77,7 @@ describe.skipIf(missing !== undefined)(`a worker without an address${why}`, () =
     await endsWell(worker, coordinator);
   });
 
-  it('joins a coordinator at the default address that is started later', async () => {
+  it('joins a coordinator that starts later at the default address', async () => {
     const network = await Network.open('alone');
     const alone = network.host('alone');
     const worker = alone.start(['worker', ...REFERENCE]);

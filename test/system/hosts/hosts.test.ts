@@ -28,7 +28,7 @@ interface Cluster {
   finish(): Promise<FinishedRun>;
 }
 
-/** A certificate for this host, as options for its coordinator. */
+/** Makes a certificate for this host. Resolves with the coordinator options that use it. */
 async function certificateFor({ address }: Host): Promise<string[]> {
   const folder = temporaryFolder();
   const made = await run(['certs', address, '--out', folder]);
@@ -179,8 +179,8 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
   });
 
   it('train to the same bytes over a slow, a lossy and a broken link', async () => {
-    // A frame has 50 KB: while one host is away, a coordinator that sends 20 Mbit/s completes at
-    // most 50 steps a second.
+    // A frame has 50 KB: while one host is disconnected, a coordinator that sends 20 Mbit/s
+    // completes at most 50 steps a second.
     const common = [...QUICK_RECIPE, '--hidden', '16', '--steps', '1500'];
     const alone = train([...REFERENCE, ...common, '--no-http', '-n', '2']);
     const network = await Network.open('c', 'w0', 'w1', 'w2');
@@ -249,7 +249,7 @@ describe.skipIf(missing !== undefined)(`several hosts${why}`, () => {
       /firewall of 192\.0\.2\.1, or dial .*\(see the coordinator's --advertise\)/,
     ],
     [
-      'its host is off',
+      "the coordinator's host is off",
       [],
       (host) => host.unplug(),
       /open port 29400 in the firewall of 10\.77\.0\.1/,

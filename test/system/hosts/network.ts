@@ -90,12 +90,12 @@ export class Host {
     return new Host(name, address, own, hub);
   }
 
-  /** Runs a command of mnist-dist on this host; `paste` is its standard input. */
+  /** Runs an mnist-dist command on this host; `paste` is its standard input. */
   start(args: readonly string[], paste = ''): Started {
     return follow(this.#own.spawn(process.execPath, executable, ...args), paste);
   }
 
-  /** The TCP ports of that address that accept connections from this host. */
+  /** The TCP ports at that address that accept connections from this host. */
   async openPorts(address: string): Promise<number[]> {
     const scan = follow(this.#own.spawn(process.execPath, scanner, address));
     if ((await scan.exited) !== 0) throw new Error(scan.output());

@@ -1,4 +1,4 @@
-// Prints the TCP ports of an address that accept connections from here, one per line: `node
+// Prints the TCP ports at an address that accept connections from here, one per line: `node
 // scan.mjs 10.77.0.1`.
 import { connect } from 'node:net';
 

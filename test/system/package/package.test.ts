@@ -56,7 +56,7 @@ async function npm(cwd: string, ...args: string[]): Promise<string> {
   return stdout;
 }
 
-/** The environment without npm's variables: an npm that runs these tests would pass them on. */
+/** The environment without npm's variables, which an npm that runs these tests would pass on. */
 function withoutNpm(): NodeJS.ProcessEnv {
   return Object.fromEntries(
     Object.entries(process.env).filter(([name]) => !name.startsWith('npm_')),

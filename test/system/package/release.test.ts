@@ -11,7 +11,7 @@ const ci = fileURLToPath(new URL('../../../.ci', import.meta.url));
 const COPIED = '@tensorflow/tfjs-node-gpu';
 const TODAY = /\d{4}-\d{2}-\d{2}/;
 
-/** A small package with the real script, in a git repository of its own. */
+/** A small package with the real release script, in its own git repository. */
 let repository: string;
 let temporary: string;
 
@@ -141,7 +141,7 @@ describe('npm run release', () => {
     ['a changed file', ['0.3.0'], /not clean:\n M package/, () => write('package.json', '{}')],
     ['an untracked file', ['0.3.0'], /not clean:\n\?\? new/, () => write('new', '')],
     ['no version', [], /takes one version/, () => undefined],
-    ['a switch that does not exist', ['0.3.0', '--force'], /takes one version/, () => undefined],
+    ['an unknown switch', ['0.3.0', '--force'], /takes one version/, () => undefined],
     ['an incomplete version', ['0.3'], /"0\.3" is not a version/, () => undefined],
     ['a version with a v', ['v0.3.0'], /"v0\.3\.0" is not a version/, () => undefined],
     ['a lower version', ['0.1.9'], /0\.1\.9 is lower than 0\.2\.0 in/, () => undefined],

@@ -26,7 +26,7 @@ const NO_REGION = {
 
 it.each<[string, (folder: string) => string, NodeJS.ProcessEnv, keyof typeof errorTable, RegExp]>([
   [
-    'the folder of the runs',
+    'the folder that contains the runs',
     (folder) => `file:${folder}/runs`,
     {},
     'USAGE',

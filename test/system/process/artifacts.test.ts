@@ -31,7 +31,7 @@ async function greedyServer(): Promise<{ environment: NodeJS.ProcessEnv; sent: P
   return { environment, sent };
 }
 
-/** The command of a short run called `r` in this folder. */
+/** The command for a short run called `r` in this folder. */
 const short = (runs: string) => [...quickLocal(runs), '--steps', '3', '--no-http'];
 
 /** Starts a run whose upload never ends; resolves when the upload has begun. */

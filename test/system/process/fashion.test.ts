@@ -5,7 +5,7 @@ import { newRun, QUICK_RECIPE } from '../../fixtures/processes/options.ts';
 import { run } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
-/** The folder in which Debian's package dataset-fashion-mnist installs the dataset. */
+/** The folder into which Debian's dataset-fashion-mnist package installs the dataset. */
 const data = '/usr/share/datasets/fashion-mnist';
 const isThere = existsSync(data);
 const why = isThere

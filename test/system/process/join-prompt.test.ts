@@ -80,7 +80,7 @@ it.skipIf(!hasPython)('a worker asks again for an incomplete string, and ends on
 });
 
 it.skipIf(!hasPython)('a worker reads the join string from a non-blocking stdin', async () => {
-  // A pipe whose writer writes late. Another process has made its reading end non-blocking.
+  // A pipe whose writer is slow to write. Another process has made its reading end non-blocking.
   const script = `
 import os, subprocess, sys, time
 r, w = os.pipe(); os.set_blocking(r, False)

@@ -19,7 +19,7 @@ const TINY = ['--engine', 'reference', '--steps', '12', '--hidden', '4'];
 const TOKEN = { MNIST_DIST_TOKEN: 'a-token-of-the-tests-0123456789' };
 
 describe('local', () => {
-  it('trains while other runs start and train, each on its own port', async () => {
+  it('trains at the same time as other runs, each on its own port', async () => {
     const runs = temporaryFolder();
     const started = await Promise.all(
       ['a', 'b', 'c'].map((id) =>
@@ -158,7 +158,7 @@ describe('another dataset', () => {
     expect(third.modelSha256).toBe(first.modelSha256);
   });
 
-  it('is found by a resumed run in its folder or in the cache, or else ends the run', async () => {
+  it('is found in its folder or in the cache when a run resumes, or the run ends', async () => {
     const [runs, cache] = [temporaryFolder(), temporaryFolder()];
     const data = join(runs, '.data');
     mkdirSync(data);

@@ -12,7 +12,7 @@ import { TOKEN } from '../../fixtures/processes/options.ts';
 import { start } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
-/** The folder in which test/install-nodes.sh installs Node versions. */
+/** The folder into which test/install-nodes.sh installs Node versions. */
 const FOLDER = new URL('../../../.mnist-dist/nodes/', import.meta.url);
 
 /** Name and executable of every installed Node. */

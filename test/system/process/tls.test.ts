@@ -64,7 +64,7 @@ describe('over TLS', () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  it('workers join with a string on stdin, or with authority and token in files', async () => {
+  it('workers join with a string on stdin, or with an authority and a token in files', async () => {
     const { process, join: text } = await coordinator();
     const token = join(temporaryFolder(), 'token');
     writeFileSync(token, /token=([0-9a-f]+)/.exec(text)?.[1] ?? '', { mode: 0o600 });

@@ -20,7 +20,7 @@ const ENDLESS = ['--steps', '100000'];
 const shared = temporaryFolder(afterAll);
 const finished = join(shared, 'finished');
 
-/** A copy that a test may change. */
+/** Copies the run, so that a test may change its files. */
 function copyOf(directory: string): string {
   const copy = join(temporaryFolder(), 'r');
   cpSync(directory, copy, { recursive: true });

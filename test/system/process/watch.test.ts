@@ -19,7 +19,7 @@ const ANY_PAGE = ['--http-port', '0'];
 /** Checkpoints so frequent that a killed coordinator loses few steps. */
 const OFTEN = ['--checkpoint-every', '50'];
 const LINGER = ['--http-linger', '1h'];
-/** Options of a coordinator whose page waits for one more scrape after the last step. */
+/** Options for a coordinator whose page waits for one more scrape after the last step. */
 const lingering = (steps: number) => [
   ...QUICK_RECIPE,
   ...ANY_PAGE,
@@ -109,7 +109,8 @@ describe('the live page of a run', () => {
     const scrape = (await ask(port, '/metrics')).body.toString();
     expect(scrape).toMatch(/^mnist_dist_training_running\{run_id="r"\} 0$/m);
     expect(scrape).toMatch(/^mnist_dist_train_step\{run_id="r"\} 50$/m);
-    // More than ten times the weights: the traffic of closed connections still counts.
+    // This is more than ten times the size of the weights: traffic of closed connections still
+    // counts.
     const [, sent] = /^mnist_dist_network_sent_bytes_total\{.*\} (\d+)$/m.exec(scrape) ?? [];
     expect(Number(sent)).toBeGreaterThan(1000);
     expect(await coordinator.exited).toBe(0);

@@ -117,7 +117,7 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     undisturbed = await train([...REFERENCE, ...RECIPE, '--steps', String(STEPS), '-n', '2']);
   });
 
-  it('one allocation trains on three GPUs, although a worker and a node are lost', async () => {
+  it('one allocation trains on three GPUs, even when it loses a worker and a node', async () => {
     const directory = join(temporaryFolder(), 'r');
     const say =
       "process.stderr.write(process.argv[2] + ' sees GPU ' + " +
@@ -232,7 +232,7 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     expectNothingComputedAgain(directory);
   });
 
-  it('a cancelled allocation stays cancelled, and another one resumes its run', async () => {
+  it('a cancelled allocation stays cancelled, and another allocation resumes its run', async () => {
     const directory = join(temporaryFolder(), 'r');
     const job = await cluster(directory);
     await atWork(directory, 2, 1, job);

@@ -117,7 +117,7 @@ describe("the coordinator's script", () => {
   it.each([
     ['starts a run', {}, {}, ['--runs-dir', '.', '--run-id', 'r']],
     [
-      'starts the run again when it died before the run had started',
+      'starts the run again after dying before the run had started',
       { join: 'old' },
       RESTARTED,
       ['--runs-dir', '.'],
@@ -149,7 +149,7 @@ describe("the coordinator's script", () => {
     expect(existsSync(args[args.indexOf('--ssl-keyfile') + 1] ?? '.')).toBe(false);
   });
 
-  it('does nothing after a requeue if the run had finished', async () => {
+  it('does nothing after a requeue if the run has finished', async () => {
     const checkout = new Checkout([], { 'run.json': FINISHED });
     expect(await checkout.start(script, RESTARTED).exited).toMatchObject({ code: 0 });
     expect(checkout.calls()).toEqual([]);
@@ -169,7 +169,7 @@ describe("the coordinator's script", () => {
 describe("the worker's script", () => {
   const script = ['deploy/slurm/worker.sh', 'r', '--threads', '2'];
 
-  it('rereads the join file after each failure that an outdated file explains', async () => {
+  it('rereads the join file after each failure that an outdated one could cause', async () => {
     const { UNREACHABLE, UNAUTHORIZED, TLS, TERMINATED, INTERRUPTED, HUNG_UP } = errorTable;
     const codes = [UNREACHABLE, UNAUTHORIZED, TLS, TERMINATED, INTERRUPTED, HUNG_UP].map(
       ({ exit }) => exit,

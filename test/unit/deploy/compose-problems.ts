@@ -57,11 +57,11 @@ const provider = z.looseObject({
   providers: z.tuple([z.looseObject({ options: z.looseObject({ path: z.string() }) })]),
 });
 
-/** The folder of the secrets in a container. */
+/** The folder for secrets in a container. */
 const SECRETS = '/run/secrets/';
 
 /**
- * The problems of the Compose files, merged in this order. `prometheus` is the text of
+ * The problems in the Compose files, which are merged in this order. `prometheus` is the text of
  * prometheus.yml.
  */
 export function problemsOf(
@@ -82,7 +82,7 @@ export function problemsOf(
         problems(`${name}: `, {
           'no documented command creates this secret':
             dirname(file) === './secrets' && outside.secrets.includes(basename(file)),
-          'this secret has another name than its file': basename(file) === name,
+          "this secret's name differs from its file's": basename(file) === name,
           "a container could get the authority's key": name !== 'ca.key',
         }),
       ),
@@ -100,7 +100,7 @@ function serviceProblems(name: string, service: Service, { secrets, volumes }: C
   const used = [...words.matchAll(/\/run\/secrets\/([\w.-]+)/g)].map(([, file = '']) => file);
   return problems(`${name}: `, {
     'it uses an undeclared secret': service.secrets.every((each) => secrets[each] !== undefined),
-    'it uses a secret that it does not get': used.every((each) => service.secrets.includes(each)),
+    'it uses a secret that is not mounted': used.every((each) => service.secrets.includes(each)),
     'it mounts an undeclared volume or a missing file': mounts.every(({ source }) =>
       source.startsWith('.') ? existsSync(join(docker, source)) : source in volumes,
     ),
@@ -157,7 +157,7 @@ function trainingProblems({ services }: Compose, { certificateNames }: Outside):
     ...problems('', {
       'the certificate is not for the coordinator':
         certificateNames.includes(name) && advertise === name,
-      'the coordinator does not use TLS, or its page needs no token':
+      'the coordinator does not use TLS, or its page does not require a token':
         sslCertfile !== undefined && httpSslCertfile !== undefined && httpTokenFile !== undefined,
       'a command has --insecure': !open.options.insecure && !dialling.options.insecure,
       'other containers cannot reach the coordinator': host === '0.0.0.0' && httpHost === '0.0.0.0',
@@ -174,7 +174,7 @@ function trainingProblems({ services }: Compose, { certificateNames }: Outside):
         dialling.options.sslCaCertfile !== undefined,
       'the page is not published on loopback':
         coordinator.ports.join() === `127.0.0.1:${httpPort}:${httpPort}`,
-      'the HEALTHCHECK requests another port':
+      'the HEALTHCHECK requests a different port':
         httpPort === 9464 && coordinator.healthcheck === undefined,
       'a worker has a health check, but does not listen': worker.healthcheck?.disable === true,
       "a worker has the coordinator's key": !worker.secrets.includes('coordinator.key'),
@@ -203,24 +203,24 @@ function watchingProblems({ services }: Compose, text: string): string[] {
   const open = understood(coordinator);
   const httpPort = open.command === 'coordinator' ? open.options.httpPort : undefined;
   return problems('', {
-    'Prometheus scrapes another target':
+    'Prometheus scrapes a different target':
       static_configs[0].targets[0] === `${coordinator.hostname}:${httpPort}`,
-    'Prometheus uses a secret that it does not get': [
+    'Prometheus uses a secret that is not mounted': [
       tls_config.ca_file,
       authorization.credentials_file,
     ].every(
       (file) => file.startsWith(SECRETS) && prometheus.secrets.includes(file.slice(SECRETS.length)),
     ),
-    'Prometheus sends another token than the page needs':
+    'Prometheus does not send the token that the page requires':
       open.command === 'coordinator' &&
       basename(open.options.httpTokenFile ?? '') === basename(authorization.credentials_file),
-    'Prometheus does not get its configuration': prometheus.volumes.includes(
+    'Prometheus does not mount its configuration': prometheus.volumes.includes(
       './prometheus.yml:/etc/prometheus/prometheus.yml:ro',
     ),
     'Prometheus has no rules': prometheus.volumes.includes(
       `../../dashboards/grafana/rules:/etc/prometheus/${rules}:ro`,
     ),
-    'Grafana assumes another interval': source.jsonData.timeInterval === scrape_interval,
+    'Grafana assumes a different interval': source.jsonData.timeInterval === scrape_interval,
     'Grafana cannot reach Prometheus':
       source.url === 'http://127.0.0.1:9090' &&
       grafana.network_mode === 'service:prometheus' &&
@@ -235,7 +235,7 @@ function watchingProblems({ services }: Compose, text: string): string[] {
 }
 
 /**
- * A service's command as mnist-dist parses it, with its files in a folder of this machine. Throws
+ * A service's command as mnist-dist parses it, with its files in a folder on this machine. Throws
  * if mnist-dist cannot parse it.
  */
 export function understood(
@@ -284,7 +284,7 @@ function wordsOf(
     env: { ...environment, PATH: `${folder}/bin:${process.env['PATH']}` },
     encoding: 'utf8',
   });
-  if (status !== 0) throw new Error(`${program} ended with ${status}: ${stderr}`);
+  if (status !== 0) throw new Error(`${program} exited with ${status}: ${stderr}`);
   return stdout.trimEnd().split('\n');
 }
 

@@ -35,11 +35,11 @@ describe('deploy/docker/compose.yaml', () => {
     ['a misspelt field', 'stop_grace_period:', 'stop_grace_time:'],
     ['a field with the wrong type', 'init: true', 'init: [true]'],
     ['a misspelt flag', '--http-linger=', '--http-lingers='],
-    ['a misspelt flag of workers', '--engine=', '--engines='],
+    ['a misspelt worker flag', '--engine=', '--engines='],
     ['an impossible value', '=tensorflow', '=torch'],
     ['a wrong configuration file', './training.yaml:', './prometheus.yml:'],
     [
-      'a wrong path of that file',
+      'a wrong path to that file',
       '/etc/mnist-dist/training.yaml:ro',
       '/etc/mnist-dist/train.yaml:ro',
     ],
@@ -51,38 +51,38 @@ describe('deploy/docker/compose.yaml', () => {
     ['a wrong advertised name', '--advertise=coordinator', '--advertise=master'],
     ['a wrong port for the page', '--http-port=9464', '--http-port=9465'],
     ['a page published for other machines', "['127.0.0.1:9464:9464']", "['9464:9464']"],
-    ['a wrong path of a secret', '/run/secrets/token', '/run/secrets/tokens'],
-    ['a missing secret of the coordinator', ', http-token]', ']'],
-    ['a missing secret of the worker', '[ca.crt, token]', '[token]'],
-    ['a key too many', 'secrets: [ca.crt, token]', 'secrets: [ca.crt, token, coordinator.key]'],
+    ['a wrong path to a secret', '/run/secrets/token', '/run/secrets/tokens'],
+    ['a missing coordinator secret', ', http-token]', ']'],
+    ['a missing worker secret', '[ca.crt, token]', '[token]'],
+    ['an extra key', 'secrets: [ca.crt, token]', 'secrets: [ca.crt, token, coordinator.key]'],
     ['a wrong file for a secret', 'secrets/coordinator.key', 'secrets/tls.key'],
     [
-      'a misspelt variable for the group of the secrets',
+      "a misspelt variable for the secrets' group",
       "group_add: ['${SECRETS_GID",
       "group_add: ['${SECRET_GID",
     ],
     ['a variable that Compose expands', '$$RUN_ID', '$RUN_ID'],
-    ['a misspelt variable of the script', 'RUN_ID: ', 'RUN: '],
+    ['a misspelt variable in the script', 'RUN_ID: ', 'RUN: '],
     ['a resume without --take-over', '--take-over "$$@"', '"$$@"'],
-    ['a resume without the run', '--resume "$$run"', '--resume'],
-    ['a start without the name of the run', '--run-id "$$RUN_ID"', ''],
+    ['a resume without a run', '--resume "$$run"', '--resume'],
+    ["a start without the run's name", '--run-id "$$RUN_ID"', ''],
     ['an undeclared volume', 'runs:/runs', 'run:/runs'],
-    ['a wrong path for the runs', 'runs:/runs', 'runs:/data'],
-    ['more rights', 'cap_drop: [ALL]', 'cap_drop: []'],
+    ['a wrong path to the runs', 'runs:/runs', 'runs:/data'],
+    ['additional rights', 'cap_drop: [ALL]', 'cap_drop: []'],
     ['a writable root file system', 'read_only: true', 'read_only: false'],
     ['no /tmp', "['/tmp:", "['/temp:"],
-    ['a health check of a worker', '{ disable: true }', '{ disable: false }'],
+    ['a health check for a worker', '{ disable: true }', '{ disable: false }'],
     ['a wrong image', 'image: mnist-dist:cpu', 'image: mnist-dist:latest'],
     ['a wrong Dockerfile', 'dockerfile: deploy/docker/Dockerfile', 'dockerfile: Dockerfile'],
     ['a coordinator with --insecure', '--no-shared-memory', '--insecure'],
-    ['a wrong path of the rules', '/etc/prometheus/rules:ro', '/etc/prometheus/rule:ro'],
+    ['a wrong path to the rules', '/etc/prometheus/rules:ro', '/etc/prometheus/rule:ro'],
     [
-      'a wrong path of the provisioning',
+      'a wrong path to the provisioning files',
       '../observability/grafana/provisioning:',
       '../observability/grafana:',
     ],
-    ['a wrong path of the dashboards', 'DASHBOARDS: /dashboards', 'DASHBOARDS: /dashboard'],
-    ['a wrong network for Grafana', 'service:prometheus', 'service:coordinator'],
+    ['a wrong path to the dashboards', 'DASHBOARDS: /dashboards', 'DASHBOARDS: /dashboard'],
+    ['a wrong network mode for Grafana', 'service:prometheus', 'service:coordinator'],
     ['an unpublished Grafana', ", '127.0.0.1:3000:3000'", ''],
     ['dashboards that Grafana can change', ':/dashboards:ro', ':/dashboards'],
   ])('is rejected for a mistake: %s', (_, right, wrong) => {
@@ -113,7 +113,7 @@ describe('deploy/docker/compose.yaml', () => {
     ['a wrong scheme', 'scheme: https', 'scheme: http'],
     ['a wrong authority', 'secrets/ca.crt', 'secrets/ca.pem'],
     ['a wrong token', 'secrets/http-token', 'secrets/token'],
-    ['a wrong path of the rules', 'rules/*.yml', 'rule/*.yml'],
+    ['a wrong path to the rules', 'rules/*.yml', 'rule/*.yml'],
     ['a wrong job name', 'job_name: mnist-dist', 'job_name: mnist'],
     ['a wrong interval', 'scrape_interval: 1s', 'scrape_interval: 5s'],
   ])('is rejected for a mistake in prometheus.yml: %s', (_, right, wrong) => {
@@ -149,7 +149,7 @@ describe('deploy/docker/compose.yaml', () => {
 });
 
 describe('deploy/docker/Dockerfile', () => {
-  it('is what Docker, mnist-dist and the checkout expect', () => {
+  it('is consistent with Docker, mnist-dist and the checkout', () => {
     expect(dockerfileProblems(dockerfile, ignore)).toEqual([]);
   });
 
@@ -158,7 +158,7 @@ describe('deploy/docker/Dockerfile', () => {
     ['a wrong stop signal', 'SIGTERM', 'SIGKILL'],
     ['root as its user', 'USER 10001:10001', 'USER root'],
     [
-      'another base image in one stage',
+      'a different base image in one stage',
       'FROM node:22-bookworm-slim\n',
       'FROM node:24-bookworm-slim\n',
     ],
@@ -174,7 +174,7 @@ describe('deploy/docker/Dockerfile', () => {
     ['a wrong default device', 'ARG DEVICE=cpu', 'ARG DEVICE=gpu'],
     ['a last stage that installs packages', 'RUN useradd', 'RUN npm install -g npm && useradd'],
     [
-      'a package registry of its own',
+      'a different package registry',
       'RUN npm ci',
       'RUN npm ci --registry=https://registry.example',
     ],
@@ -184,7 +184,7 @@ describe('deploy/docker/Dockerfile', () => {
     for (const mutant of mutants) expect(dockerfileProblems(mutant, ignore), right).not.toEqual([]);
   });
 
-  it('gets exactly the files that a build needs', () => {
+  it('receives exactly the files that a build needs', () => {
     expect(reachesBuild('coordinator/decisions/training-loop.ts')).toBe(true);
     expect(dockerfileProblems(dockerfile, ignore.replace('!worker\n', ''))).not.toEqual([]);
     expect(dockerfileProblems(dockerfile, ignore.replace('deploy/docker/*\n', ''))).not.toEqual([]);

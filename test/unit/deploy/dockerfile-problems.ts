@@ -33,7 +33,7 @@ const unwanted = [
   'test/tidy.test.ts',
 ];
 
-/** The problems of our Dockerfile and its .dockerignore. */
+/** The problems in our Dockerfile and its .dockerignore. */
 export function dockerfileProblems(text: string, ignore: string): string[] {
   const grammar = grammarProblems(text);
   if (grammar.length > 0) return grammar;
@@ -70,7 +70,7 @@ export function dockerfileProblems(text: string, ignore: string): string[] {
     'DEVICE is not an argument with the default cpu': all.some(
       ({ name, text }) => name === 'ARG' && text === 'DEVICE=cpu',
     ),
-    'it contains settings of the build machine':
+    'it contains settings from the build machine':
       !/registry|index-url|proxy|certificates\.crt|https?:/i.test(text),
     'a copied file is missing, or is not in the build context': copied.every(
       (path) => existsSync(join(root, path)) && reachesBuild(path, ignore),
@@ -78,7 +78,7 @@ export function dockerfileProblems(text: string, ignore: string): string[] {
     'a source is not in the build context': wanted.every((path) => reachesBuild(path, ignore)),
     'a private file is in the build context': !unwanted.some((path) => reachesBuild(path, ignore)),
     'mnist-dist does not know a variable': understands(['coordinator'], variablesOf(last)),
-    'mnist-dist does not know a flag of the set-up':
+    'mnist-dist does not know a set-up flag':
       setups.length > 0 &&
       setups.every((words) =>
         ['cpu', 'gpu'].every((device) =>

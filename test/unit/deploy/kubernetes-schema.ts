@@ -33,7 +33,7 @@ const sources = [
 const ajv = new Ajv({ allErrors: true, strict: false, validateFormats: false });
 const schema = strictSchema();
 
-/** The kinds that we use. */
+/** The kinds of manifests that we use. */
 const kinds: Readonly<Record<string, (manifest: Manifest) => string[]>> = {
   Job: checked(ajv.compile<IJob>(typed('IJob')), (data) => new Job(data)),
   NetworkPolicy: checked(

@@ -69,9 +69,9 @@ describe.skipIf(!isInstalled)(`deploy/kubernetes${whySkipped}`, () => {
 
   // Each mistake is made separately at every occurrence of its text.
   it.each([
-    ['a wrong port of the service', '"port":29400', '"port":29401'],
-    ['a wrong target port of the service', '"targetPort":"workers"', '"targetPort":"worker"'],
-    ['a wrong port of the container', '"containerPort":29400', '"containerPort":29399'],
+    ['a wrong service port', '"port":29400', '"port":29401'],
+    ['a wrong target port in the service', '"targetPort":"workers"', '"targetPort":"worker"'],
+    ['a wrong container port', '"containerPort":29400', '"containerPort":29399'],
     ['a wrong container port for the page', '"containerPort":9464', '"containerPort":9465'],
     ['a wrong listening port', '--port=29400', '--port=29500'],
     ['a wrong listening port for the page', '--http-port=9464', '--http-port=9000'],
@@ -79,15 +79,15 @@ describe.skipIf(!isInstalled)(`deploy/kubernetes${whySkipped}`, () => {
     ['a wrong name to dial', 'wss://mnist-dist-coordinator:', 'wss://mnist-dist:'],
     ['a wrong scheme to dial', '=wss://', '=ws://'],
     ['a misspelt flag', '--http-linger', '--http-lingers'],
-    ['a flag of another command', '--rdzv-timeout=1h', '--max-retries=1'],
-    ['a misspelt flag of workers', '--max-wait-time', '--max-wait'],
+    ['a flag of a different command', '--rdzv-timeout=1h', '--max-retries=1'],
+    ['a misspelt worker flag', '--max-wait-time', '--max-wait'],
     ['an impossible value', '--max-wait-time=30m', '--max-wait-time=30x'],
     ['a misspelt option in its file', 'batch-size: 256', 'batchsize: 256'],
     ['an unknown variable', '"MNIST_DIST_DEVICE"', '"MNIST_DIST_DEVIC"'],
-    ['a wrong key of the secret', '"key":"ca.crt"', '"key":"ca.pem"'],
-    ['a wrong path of a key in the volume', '"path":"coordinator.key"', '"path":"tls.key"'],
-    ['a wrong name of the secret', '"secretName":"mnist-dist"', '"secretName":"mnist-dist-tls"'],
-    ['a wrong mode of the secret', '"defaultMode":288', '"defaultMode":292'],
+    ['a wrong key in the secret', '"key":"ca.crt"', '"key":"ca.pem"'],
+    ['a wrong path to a key in the volume', '"path":"coordinator.key"', '"path":"tls.key"'],
+    ['a wrong secret name', '"secretName":"mnist-dist"', '"secretName":"mnist-dist-tls"'],
+    ['a wrong mode for the secret', '"defaultMode":288', '"defaultMode":292'],
     [
       'a wrong mount path',
       '"mountPath":"/etc/mnist-dist/secret"',
@@ -95,9 +95,9 @@ describe.skipIf(!isInstalled)(`deploy/kubernetes${whySkipped}`, () => {
     ],
     ['a wrong volume in a mount', '"name":"secret","secret"', '"name":"secrets","secret"'],
     ['a wrong claim', '"claimName":"mnist-dist-runs"', '"claimName":"mnist-dist-run"'],
-    ['a wrong key of the configuration', '"key":"run-id"', '"key":"run"'],
-    ['a wrong file of the configuration', '"subPath":"training.yaml"', '"subPath":"training.yml"'],
-    ['a misspelt variable of the script', '"name":"RUN_ID"', '"name":"RUN"'],
+    ['a wrong configuration key', '"key":"run-id"', '"key":"run"'],
+    ['a wrong configuration file', '"subPath":"training.yaml"', '"subPath":"training.yml"'],
+    ['a misspelt variable in the script', '"name":"RUN_ID"', '"name":"RUN"'],
     ['a wrong path in a probe', '"path":"/readyz"', '"path":"/ready"'],
     ['a wrong scheme in a probe', '"scheme":"HTTPS"', '"scheme":"HTTP"'],
     ['a wrong port in a probe', '"port":"https"', '"port":"http"'],
@@ -106,8 +106,8 @@ describe.skipIf(!isInstalled)(`deploy/kubernetes${whySkipped}`, () => {
       '"app.kubernetes.io/component":"worker"',
       '"app.kubernetes.io/component":"coordinator"',
     ],
-    ['a manifest in another namespace', '"namespace":"mnist-dist"', '"namespace":"default"'],
-    ['more rights', '"allowPrivilegeEscalation":false', '"allowPrivilegeEscalation":true'],
+    ['a manifest in a different namespace', '"namespace":"mnist-dist"', '"namespace":"default"'],
+    ['additional rights', '"allowPrivilegeEscalation":false', '"allowPrivilegeEscalation":true'],
     [
       'a writable root file system',
       '"readOnlyRootFilesystem":true',
@@ -127,7 +127,7 @@ describe.skipIf(!isInstalled)(`deploy/kubernetes${whySkipped}`, () => {
     ['a wrong kind', '"kind":"Job"', '"kind":"Jobs"'],
     ['a wrong API version', '"apiVersion":"batch/v1"', '"apiVersion":"batch/v1beta1"'],
     ['an unknown value', '"completionMode":"Indexed"', '"completionMode":"Index"'],
-    ['a string in place of a number', '"backoffLimit":20', '"backoffLimit":"20"'],
+    ['a string instead of a number', '"backoffLimit":20', '"backoffLimit":"20"'],
     ['a Secret among the manifests', '"kind":"ConfigMap"', '"kind":"Secret"'],
   ])('is rejected for a mistake: %s', (_, right, wrong) => {
     for (const manifests of [rendered.cpu, rendered.gpu]) {
@@ -228,7 +228,7 @@ describe('deploy/kubernetes/results.yaml', () => {
 });
 
 describe('docs/deploy/kubernetes.md', () => {
-  it('names files that exist, and says that they have never run on a cluster', () => {
+  it('mentions only files that exist, and says that no cluster has run them', () => {
     const files = [...page.matchAll(/deploy\/kubernetes\/[\w/.-]*\w/g)].map(([file]) => file);
     expect(files.length).toBeGreaterThan(3);
     for (const file of files)

@@ -32,8 +32,7 @@ interface Mutant {
 
 /**
  * The mutations of a manifest that `isWrong` does not notice, such as `removed /spec/completions`,
- * and how many were tried. Each field is given another name, given a value of another type, and
- * removed.
+ * and how many were tried. Each field is renamed, given a value of a different type, and removed.
  */
 export function unnoticed(
   manifest: Manifest,

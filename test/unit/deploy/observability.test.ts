@@ -25,7 +25,7 @@ const dataSources = z.strictObject({
   ),
 });
 
-/** The same for files of dashboard providers. */
+/** The same for dashboard provider files. */
 const providers = z.strictObject({
   apiVersion: z.literal(1),
   providers: z.array(
@@ -74,7 +74,7 @@ describe('deploy/observability', () => {
     expect(source?.jsonData.timeInterval).toBe(job?.scrape_interval);
   });
 
-  it('names files that exist', () => {
+  it('lists only files that exist', () => {
     const text = readFileSync(`${folder}README.md`, 'utf8');
     const named = [...text.matchAll(/^\| `([^`*]+)`/gm)].map(([, path = '']) => path);
     expect(named.length).toBeGreaterThan(2);

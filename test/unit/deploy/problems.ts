@@ -64,8 +64,8 @@ const preStop = z.strictObject({
   }),
 });
 /**
- * What the pod security standard `restricted` demands of a pod and of its container. The container
- * must also have a read-only root file system.
+ * The requirements of the pod security standard `restricted` for a pod and its container. The
+ * container must also have a read-only root file system.
  */
 const restrictedPod = z.looseObject({
   runAsNonRoot: z.literal(true),
@@ -100,7 +100,7 @@ export const { version } = z
 /** The images whose names contain this version. */
 export const images = { cpu: `mnist-dist:${version}-cpu`, cuda: `mnist-dist:${version}-cuda` };
 
-/** The problems of these manifests, each by itself and all of them together. */
+/** The problems in these manifests, in each of them and in all of them together. */
 export function problemsOf(manifests: readonly Manifest[], outside: Outside): string[] {
   const broken = manifests.flatMap((each) =>
     schemaProblems(each).map((problem) => `${nameOf(each)}: ${problem}`),
@@ -165,16 +165,16 @@ function jobProblems({ name, labels: podLabels, metadata, spec }: Workload): str
   );
   const { [QUEUE]: _, ...own } = metadata.labels;
   return problems(`${name}: `, {
-    'its pods have other labels than the Job': isDeepStrictEqual(own, podLabels),
+    "the labels of its pods differ from the Job's": isDeepStrictEqual(own, podLabels),
     'completions and parallelism differ': completions === parallelism,
     'it counts failures by index but is not Indexed':
       isIndexed || rest.backoffLimitPerIndex === undefined,
-    'it is Indexed, but has no limit of failures by index or no success policy':
+    'it is Indexed, but has no limit on failures by index or no success policy':
       !isIndexed || (rest.backoffLimitPerIndex !== undefined && rest.successPolicy !== undefined),
-    'its failure policy has an unknown container': codes.every(
+    'its failure policy refers to an unknown container': codes.every(
       ({ containerName }) => containerName === container.name,
     ),
-    'its failure policy has an unknown exit code': codes.every(({ values }) =>
+    'its failure policy refers to an unknown exit code': codes.every(({ values }) =>
       values.every((code) => known.includes(code)),
     ),
     'it counts SIGTERM as a failure': podFailurePolicy.rules.some(
@@ -199,7 +199,7 @@ function togetherProblems(
   );
   const [coordinator] = behind;
   if (coordinator === undefined || behind.length > 1)
-    return [`${behind.length} Jobs are behind the service`];
+    return [`the service selects ${behind.length} Jobs`];
   const workers = jobs.filter((each) => each !== coordinator);
   const coordinatorPod = coordinator.spec.template.spec;
 
@@ -229,7 +229,7 @@ function togetherProblems(
     ),
     ...problems('', {
       'a Secret is among the manifests': kind('Secret').length === 0,
-      'a manifest is not in the namespace of the secret':
+      "a manifest is not in the secret's namespace":
         namespaces.size === 1 &&
         namespaces.has(secret.namespace) &&
         kind('Namespace').every(({ metadata }) => metadata.name === secret.namespace) &&
@@ -239,9 +239,9 @@ function togetherProblems(
       'the certificate is not for the service': certificateNames.includes(serviceName),
       'the coordinator does not use TLS on both ports':
         sslCertfile !== undefined && httpSslCertfile !== undefined && !insecure,
-      'the coordinator does not advertise the name of the service': advertise === serviceName,
-      'the service does not lead to the port for workers': target(port) === port,
-      'the service does not lead to the page': target(httpPort) === httpPort,
+      "the coordinator does not advertise the service's name": advertise === serviceName,
+      'the service does not forward to the port for workers': target(port) === port,
+      'the service does not forward to the page': target(httpPort) === httpPort,
       'workers do not dial the service, or do not trust the authority in the secret':
         dialled.length > 0 &&
         dialled.every(
@@ -272,7 +272,7 @@ function togetherProblems(
   ];
 }
 
-/** The problems of a single pod. */
+/** The problems in a single pod. */
 export function podProblems(name: string, spec: PodSpec, claims: readonly string[]): string[] {
   const [{ image, securityContext, volumeMounts }] = spec.containers;
   const { requests, limits } = allResources.parse(spec.containers[0].resources);
@@ -351,7 +351,7 @@ export function understood(container: Container): ParsedCommand {
   // The run's directory does not exist before the first start.
   const files = argv.flatMap((word) => /^(?:--[\w-]+file=|--config=)(\/.+)$/.exec(word)?.[1] ?? []);
   const missing = files.find((file) => !file.startsWith(container.root) || !existsSync(file));
-  if (missing !== undefined) throw new Error(`${missing} is in no volume`);
+  if (missing !== undefined) throw new Error(`${missing} is not in a volume`);
   const command = parseCommand(argv, container.environment, 'test');
   if (command.command === 'print') throw new Error(`"${argv.join(' ')}" is not a command`);
   return command;

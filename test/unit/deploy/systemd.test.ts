@@ -23,7 +23,7 @@ const read = (file: string, from: string = folder) => readFileSync(join(from, fi
 const commandOf = (unit: string) => (unit.includes('worker') ? 'worker' : 'coordinator');
 const needsSystemd = missing === undefined ? '' : ` (skipped: ${missing})`;
 
-/** Replaces a string in the file. Fails if the string is not there. */
+/** Replaces a string in the file. Fails if the file does not contain the string. */
 function spoil(from: string, file: string, before: string, after: string): void {
   const text = read(file, from);
   expect(text).toContain(before);
@@ -91,7 +91,7 @@ describe('deploy/systemd', () => {
   it.each([
     ['coordinator.env', 'coordinator'],
     ['worker.env', 'worker'],
-  ] as const)('in %s sets only options of %s, to allowed values', (file, command) => {
+  ] as const)('sets in %s only options of %s, with allowed values', (file, command) => {
     const pairs = read(file).matchAll(/^#?(MNIST_DIST_\w+)=(.*)$/gm);
     const environment = Object.fromEntries(
       [...pairs].map(([, name = '', value = '']) => [name, value]),
@@ -104,7 +104,7 @@ describe('deploy/systemd', () => {
     }
   });
 
-  it('sets only variables that exist in the units', () => {
+  it('sets only environment variables that exist', () => {
     const words = [common, ...units]
       .flatMap((file) => valuesOf('Environment', file))
       .join(' ')
@@ -184,7 +184,7 @@ describe('deploy/systemd', () => {
     ]);
   });
 
-  it('runs programs and refers to pages that exist', () => {
+  it('runs only programs and refers only to pages that exist', () => {
     for (const unit of units) {
       const text = read(unit);
       const paths = [...text.matchAll(/\/opt\/mnist-dist\/([\w./-]+)/g)].map(

@@ -13,7 +13,7 @@ const large = { inputs: 784, hidden: [2048, 2048], classes: 10 };
 const deep = { inputs: 784, hidden: Array.from({ length: 8 }, () => 256), classes: 10 };
 
 describe('the memory that a run needs', () => {
-  // The measurements: by how much a worker's peak memory exceeds that with a batch of 32 and 8
+  // Measured in MiB: how much a worker's peak memory exceeds its peak with a batch of 32 and 8
   // hidden units.
   it.each([
     ['wasm', { model: small, batchSize: 16_384, virtualShards: 1, dropout: 0 }, 249],
@@ -28,7 +28,7 @@ describe('the memory that a run needs', () => {
     ['wasm', { model: wide, batchSize: 16_384, virtualShards: 1, dropout: 0.2 }, 1010],
     ['wasm', { model: large, batchSize: 1024, virtualShards: 8, dropout: 0.2 }, 388],
   ] as const)(
-    'is for %s at least about what was measured, and at most a quarter more',
+    'with %s is at least about the measured need, and at most a quarter more',
     (engine, configuration, measuredMebibytes) => {
       const mebibytes = workerBytes(configuration, engine) / MEBIBYTE;
       expect(mebibytes).toBeGreaterThan(0.95 * measuredMebibytes);

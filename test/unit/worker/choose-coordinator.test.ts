@@ -25,7 +25,7 @@ describe('a worker without an address', () => {
   it.each<[string, Announcement, Partial<Credentials>]>([
     ['whose authority it was given by SHA-256', secure, given],
     ['whose authority may be in its file', secure, { ...given, sha256: undefined }],
-    ['without TLS, if it is --insecure', plain, { ...noAuthority, isInsecure: true }],
+    ['without TLS, with --insecure', plain, { ...noAuthority, isInsecure: true }],
     ['without TLS on this machine', loopback, noAuthority],
   ])('joins the only coordinator, %s', (_which, announcement, credentials) => {
     expect(chooseCoordinator([announcement], { ...given, ...credentials })).toEqual({
@@ -36,18 +36,13 @@ describe('a worker without an address', () => {
 
   it.each<[string, Announcement, Partial<Credentials>, RegExp]>([
     ['whose certificate it cannot check', secure, noAuthority, /to check its certificate/],
-    [
-      'with TLS, even if it is --insecure',
-      secure,
-      { ...noAuthority, isInsecure: true },
-      /to check/,
-    ],
-    ['of another authority', { ...secure, ca: 'cd'.repeat(32) }, {}, /SHA-256 cdcd/],
+    ['with TLS, even with --insecure', secure, { ...noAuthority, isInsecure: true }, /to check/],
+    ['with a different authority', { ...secure, ca: 'cd'.repeat(32) }, {}, /SHA-256 cdcd/],
     ['without TLS', plain, noAuthority, /only with --insecure/],
-    ['without TLS, if it can check one', plain, { isInsecure: true }, /does not use TLS/],
-    ['without TLS on this machine, if it can check one', loopback, {}, /does not use TLS/],
+    ['without TLS, if it can check certificates', plain, { isInsecure: true }, /does not use TLS/],
+    ['without TLS on this machine, if it can check certificates', loopback, {}, /does not use TLS/],
     ['for which it has no token', secure, { hasToken: () => false }, /no token/],
-    ['with another protocol', { ...secure, protocol: PROTOCOL + 1 }, {}, /same version/],
+    ['with a different protocol', { ...secure, protocol: PROTOCOL + 1 }, {}, /same version/],
   ])('does not join a coordinator %s', (_which, announcement, credentials, why) => {
     const choice = chooseCoordinator([announcement], { ...given, ...credentials });
     expect(choice).toEqual({
@@ -56,12 +51,12 @@ describe('a worker without an address', () => {
     });
   });
 
-  it('joins none of two that it could join', () => {
+  it('joins neither of two coordinators that it could join', () => {
     const announcements = [secure, { ...secure, run: 'second' }];
     expect(chooseCoordinator(announcements, given)).toEqual({ kind: 'ambiguous', announcements });
   });
 
-  it('joins one although it could not join others', () => {
+  it('joins the only coordinator that it can join, even if it finds others', () => {
     const others = [plain, { ...secure, ca: 'cd'.repeat(32) }];
     expect(chooseCoordinator([...others, secure], given)).toMatchObject({ announcement: secure });
   });

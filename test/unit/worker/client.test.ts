@@ -73,7 +73,7 @@ it.skipIf(process.platform !== 'linux')(
     proxy.stall('down');
     await target.advances(2);
     proxy.abandon();
-    // After this many steps each buffer of the shared memory has been reused.
+    // After this many steps, every buffer of the shared memory has been reused.
     await target.advances(2 * SHARED_MEMORY_BUFFERS);
     proxy.release();
     await delivers(2);

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 import { MAX_ANNOUNCEMENTS } from '../../../shared/wire/announcement-limits.ts';
 import { Announcements } from '../../../worker/discovery.ts';
 
-it('keeps a bounded number of announcements, each once', () => {
+it('a search keeps a limited number of announcements, each of them once', () => {
   const found = new Announcements();
   for (let i = 0; i < 3 * MAX_ANNOUNCEMENTS; i++)
     found.add({

@@ -75,7 +75,7 @@ function errorOf(act: () => unknown): ClusterError {
 }
 
 describe('the fingerprint', () => {
-  it('is the same for the same engine, which stays in use', () => {
+  it('is the same each time for the same engine, which remains in use', () => {
     const input = inputWith(honest);
     const probed = fingerprint(input);
     expect(probed.engine).toBe(input.engine);
@@ -116,7 +116,7 @@ describe('the fingerprint', () => {
     expect(error.message).toContain('than before');
   });
 
-  it('rejects an engine that differs and has no other way to sum', () => {
+  it('rejects an engine whose sums differ and which cannot fall back', () => {
     const lossy = (fixture: Fixture): Engine => {
       const engine = altered((out, batch) => batch.shards === 2 && nudge(out, 0))(fixture);
       return { ...engine, description: { ...engine.description, kind: 'wasm' } };

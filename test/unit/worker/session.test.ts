@@ -330,7 +330,7 @@ describe('a session', () => {
     ]);
   });
 
-  it('leaves a coordinator with a lower term and dials the one that took over', () => {
+  it('leaves a coordinator with a lower term and dials the coordinator that took over', () => {
     const { state } = play([
       ...ready,
       { kind: 'closed', code: 1006, now: 4 },

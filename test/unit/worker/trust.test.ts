@@ -104,7 +104,7 @@ describe('a worker does not send a request to a coordinator', () => {
     expect(heard).toEqual([]);
   });
 
-  it('that presents the right authority with a certificate it did not sign', async () => {
+  it('that presents the right authority with a certificate that it did not sign', async () => {
     const { own, key } = await theirs.server();
     const { port, heard } = await listen({ cert: own + ours.pair.certificate, key });
     for (const trust of [

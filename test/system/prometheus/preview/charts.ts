@@ -13,7 +13,7 @@ export interface Size {
 export interface Drawing {
   readonly panel: Panel;
   readonly series: readonly Named[];
-  /** Each moment is marked by a vertical line. */
+  /** The moments that vertical lines mark. */
   readonly moments: readonly Moment[];
   readonly window: Window;
   readonly size: Size;
@@ -110,7 +110,7 @@ export async function curves({ panel, series, size }: Drawing): Promise<string> 
   return svg({ layer: layers }, panel, size);
 }
 
-/** Counts per bucket over time; empty buckets are left out. */
+/** Counts per bucket over time; empty buckets are omitted. */
 export async function heatmap({ panel, series, window, size }: Drawing): Promise<string> {
   const sorted = series.toSorted((a, b) => boundOf(a) - boundOf(b));
   const values = sorted.flatMap((each, index) => {

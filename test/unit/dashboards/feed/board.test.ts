@@ -86,7 +86,7 @@ describe("a run's board", () => {
     expect(view?.events.map(({ message }) => message)).toEqual([
       'evaluated after step 2: accuracy 87.50 %',
     ]);
-    // Open pages get only what is new.
+    // Open pages receive only new points.
     expect(board.takeUpdate(status).curve?.map(([last]) => last)).toEqual([4]);
   });
 
@@ -112,7 +112,7 @@ describe("a run's board", () => {
     expect(board.takeUpdate(status)).toEqual({ status });
   });
 
-  it('follows workers through all events, even from earlier coordinators', () => {
+  it('tracks workers through all events, even from earlier coordinators', () => {
     const at = (second: number, event: string, fields: object = {}) =>
       JSON.stringify({ time: `2026-01-01T00:00:0${second}.000Z`, event, worker: 'w0', ...fields });
     const past = [at(1, 'hello'), at(2, 'ready'), at(3, 'first_shard')].join('\n');

@@ -63,7 +63,7 @@ describe("a run's curve", () => {
     expect(curve.points().map(([last]) => last)).toEqual([1, 2, 3, 4]);
   });
 
-  it('returns new points once', () => {
+  it('returns each new point once', () => {
     const curve = new Curve(4);
     expect(curve.take()).toEqual([]);
     for (let i = 1; i <= 5; i++) curve.add(step(i));

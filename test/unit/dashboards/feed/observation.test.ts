@@ -163,7 +163,7 @@ describe('an observation', () => {
     }
   });
 
-  it('begins with counts of zero, and without values for which zero would be wrong', async () => {
+  it('begins with counts of zero, and omits values for which zero would be wrong', async () => {
     const samples = await scrape(observe([]).observation);
     for (const reason of losses)
       expect(samples.get(`worker_losses_total{reason="${reason}"}`)).toBe(0);
@@ -246,7 +246,7 @@ describe('an observation', () => {
     ).toBe(false);
   });
 
-  it('forgets workers that left long ago or exceed the limit, but not present ones', async () => {
+  it('forgets workers that left long ago or exceed the limit, but not connected ones', async () => {
     const { observation, inspection, time } = observe();
     const present = (...names: string[]) => {
       inspection.now = {
@@ -319,7 +319,7 @@ describe('an observation', () => {
   it('reports where a run resumes, even before its first new step', async () => {
     const event = (name: string, minutes: number) =>
       `${JSON.stringify({ time: new Date(60_000 * minutes).toISOString(), event: name })}\n`;
-    // The run lasted an hour, long ago.
+    // Long ago, the run lasted an hour.
     const events = event('start', 0) + event('checkpoint', 60);
     const { observation, time } = observe([worker('w0')], { step: 100, epoch: 3, events });
     const samples = await scrape(observation);
@@ -336,7 +336,7 @@ describe('an observation', () => {
     expect(status?.secondsLeft).toBeCloseTo((totalSteps - 110) / 10);
   });
 
-  it('reports what the run is waiting for, and no remaining time while it waits', () => {
+  it('reports what the run is waiting for, without a remaining time', () => {
     const { observation, time, inspection } = observe([
       worker('w0', 'idle'),
       worker('w1', 'preparing'),
@@ -382,7 +382,7 @@ describe('an observation', () => {
 });
 
 describe('a viewer', () => {
-  it('cannot end a run: after it throws, only other viewers get reports', () => {
+  it('cannot fail a run: after it throws, only other viewers get reports', () => {
     const seen: number[] = [];
     let calls = 0;
     const defect = new Error('a bug');
@@ -406,7 +406,7 @@ describe('a viewer', () => {
 });
 
 describe('an update for a page', () => {
-  it('has the most confident mistakes of the evaluation, with their pictures', () => {
+  it("contains the evaluation's most confident mistakes, with their pictures", () => {
     const { observation } = observe();
     evaluate(observation);
     const update = observation.turn();
@@ -434,7 +434,7 @@ describe('an update for a page', () => {
     expect(observation.turn()?.evaluated).toBeUndefined();
   });
 
-  it('has each change in the state of a worker once', () => {
+  it("contains each change in a worker's state once", () => {
     const { observation, inspection } = observe([worker('w0'), worker('w1', 'preparing')]);
     expect(observation.turn()?.changes?.map(({ worker: name, state }) => [name, state])).toEqual([
       ['w0', 'training'],
@@ -473,7 +473,7 @@ describe('an update for a page', () => {
       { name: 'w0', state: 'done', engine: 'reference, cpu' },
     ]);
     expect(after?.changes).toBeUndefined();
-    // To Prometheus, the workers are gone.
+    // Prometheus no longer gets samples of the workers.
     const samples = await scrape(observation);
     expect(samples.get('worker_up{worker="w0"}')).toBe(0);
     expect(samples.get('training_running{}')).toBe(0);

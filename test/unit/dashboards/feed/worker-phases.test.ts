@@ -12,7 +12,7 @@ function stepOf(phases: PhaseTimes): WorkerPhases[] {
 }
 
 describe('the phases of a step', () => {
-  it('are the compute time of each worker, and the rest of the time until its last result', () => {
+  it("are each worker's compute time, and the rest of the time until its last result", () => {
     const phases = new PhaseTimes();
     phases.result({ worker: 'a', microseconds: 1000, milliseconds: 1.5 });
     phases.result({ worker: 'b', microseconds: 500, milliseconds: 2 });
@@ -26,7 +26,7 @@ describe('the phases of a step', () => {
     expect(stepOf(phases)).toEqual([]);
   });
 
-  it('are never negative, even if a worker reports too long a time', () => {
+  it('are never negative, even if a worker reports a time that is too long', () => {
     const phases = new PhaseTimes();
     phases.result({ worker: 'liar', microseconds: 9e15, milliseconds: 2 });
     expect(stepOf(phases)).toEqual([{ worker: 'liar', compute: 2, exchange: 0 }]);
@@ -51,7 +51,7 @@ describe('the phases of a step', () => {
 });
 
 describe('worker labels', () => {
-  it("are the workers' names, up to a limit, and are kept once given", () => {
+  it("are the workers' names, up to a limit, and are kept once assigned", () => {
     const labels = new WorkerLabels();
     for (let i = 0; i < MAX_OBSERVED_WORKERS; i++) expect(labels.of(`w${i}`)).toBe(`w${i}`);
     expect(labels.of('one more')).toBe('other');

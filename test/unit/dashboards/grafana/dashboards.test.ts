@@ -24,7 +24,7 @@ const queries = dashboards.flatMap(({ title, panels, annotations }) => [
   ...annotations.list.map(({ name, expr }) => ({ where: `${title}: mark ${name}`, expr })),
 ]);
 
-/** The part of the schema that describes the options of each kind of panel. */
+/** The part of the schema that describes each panel type's options. */
 const optionTypes: Readonly<Record<string, string>> = {
   heatmap: 'heatmap',
   stat: 'stat',
@@ -34,11 +34,11 @@ const optionTypes: Readonly<Record<string, string>> = {
   timeseries: 'timeseries',
   xychart: 'xychart',
 };
-/** The kinds of panels whose fields have options of their own. */
+/** The panel types whose fields have their own options. */
 const withFields = new Set(['heatmap', 'state-timeline', 'table', 'timeseries', 'xychart']);
 
 describe('the dashboards', () => {
-  it('are the committed files, byte for byte', () => {
+  it('match the committed files byte for byte', () => {
     const committed = readdirSync(folder).filter((name) => name.endsWith('.json'));
     const files = dashboardFiles();
     expect(committed.toSorted()).toEqual(files.map(({ name }) => name).toSorted());
@@ -94,13 +94,13 @@ describe('the dashboards', () => {
     if (panel.type !== 'text') expect(panel.fieldConfig?.defaults.unit).toBeDefined();
   });
 
-  it.each(queries)('$where queries metrics that exist', ({ expr }) => {
+  it.each(queries)('$where queries only metrics that exist', ({ expr }) => {
     const { known, unknown } = metricsIn(expr);
     expect(unknown).toEqual([]);
     expect(known.length).toBeGreaterThan(0);
   });
 
-  it('use every metric in the catalogue, together with the rules', () => {
+  it('use, together with the rules, every metric in the catalogue', () => {
     const rules = readdirSync(rulesFolder).map((name) =>
       readFileSync(join(rulesFolder, name), 'utf8'),
     );
@@ -114,7 +114,7 @@ describe('the dashboards', () => {
 describe.skipIf(missing !== undefined)(
   `promtool${missing === undefined ? '' : `: ${missing}`}`,
   () => {
-    it.each(dashboards)('can parse every query of $title', ({ title }) => {
+    it.each(dashboards)('parses every query in $title', ({ title }) => {
       const rules = queries
         .filter(({ where }) => where.startsWith(`${title}: `))
         .map(({ expr }, index) => ({

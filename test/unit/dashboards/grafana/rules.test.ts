@@ -43,7 +43,7 @@ describe('rules', () => {
   });
 
   it.each(alerts)(
-    '$alert says how bad it is, what it means, what to look at and what to do',
+    '$alert states its severity and its meaning, where to look and what to do',
     (each) => {
       expect(each.labels?.severity).toBeDefined();
       const { summary = '', description = '', runbook = '' } = each.annotations ?? {};
@@ -57,7 +57,7 @@ describe('rules', () => {
     },
   );
 
-  it('send their readers to dashboards and panels that exist', () => {
+  it('refer only to dashboards and panels that exist', () => {
     const panelsOf = new Map(
       dashboardFiles().map(({ title, text }) => [
         title,
@@ -85,7 +85,7 @@ describe('rules', () => {
   });
 });
 
-/** Samples are 15 s apart, as in the configuration file that comes with Prometheus. */
+/** Interval between samples, as in the configuration file that ships with Prometheus. */
 const STEP_SECONDS = 15;
 const at = 'job="mnist-dist", instance="host:9464"';
 const run = `${at}, run_id="r"`;
@@ -203,7 +203,7 @@ const cases: readonly Case[] = [
     fires: ['WorkerLost'],
   },
   {
-    what: 'a worker that dies and is back after half a minute',
+    what: 'a worker that dies and rejoins after half a minute',
     series: {
       ...well,
       [named('worker_up')]: '1x40 0x1 1x80',
@@ -212,7 +212,7 @@ const cases: readonly Case[] = [
     fires: [],
   },
   {
-    what: 'a worker that leaves because it was asked to',
+    what: 'a worker that is told to leave',
     series: {
       ...well,
       [named('worker_up')]: '1x40 stale',
@@ -307,7 +307,11 @@ const cases: readonly Case[] = [
     },
     fires: [],
   },
-  { what: 'an address where no run has been', series: { [`up{${at}}`]: '0x120' }, fires: [] },
+  {
+    what: 'an address at which no run has ever listened',
+    series: { [`up{${at}}`]: '0x120' },
+    fires: [],
+  },
 ];
 
 describe.skipIf(missing !== undefined)(
@@ -321,7 +325,7 @@ describe.skipIf(missing !== undefined)(
       expect(status, output).toBe(0);
     });
 
-    it('has a firing and a silent case for each alert', () => {
+    it('has a case that fires each alert, and a case that does not', () => {
       const tried = new Set(cases.flatMap(({ fires }) => fires));
       expect([...tried].toSorted()).toEqual(alertNames.toSorted());
       expect(cases.filter(({ fires }) => fires.length === 0).length).toBeGreaterThan(

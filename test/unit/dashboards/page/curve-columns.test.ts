@@ -68,7 +68,7 @@ describe('a curve', () => {
   test('has smooth columns that follow changes within the first steps', () => {
     const curve = new Curve(94);
     for (let step = 1; step <= 40; step++) curve.append([[step, step < 10 ? 2 : 1, 0, 1]]);
-    // A memory of all 94 steps would still give 1.7.
+    // A mean over all 94 steps would still give 1.7.
     expect(curve.lastSmoothLoss).toBeLessThan(1.1);
   });
 
@@ -80,14 +80,14 @@ describe('a curve', () => {
     expect(coarse.lastSmoothLoss).toBeCloseTo(1 + Math.exp(-5), 6);
   });
 
-  test('has a smooth speed that is a mean over time, so that short steps hardly count', () => {
+  test('has a smooth speed that is a mean over time, in which short steps hardly count', () => {
     const curve = new Curve(1000);
     curve.append(Array.from({ length: 9000 }, (_, i) => [i + 1, 1, 0.5, i % 2 === 0 ? 100 : 1000]));
     expect(curve.lastSmoothSpeed).toBeGreaterThan(180);
     expect(curve.lastSmoothSpeed).toBeLessThan(183);
   });
 
-  test('continues after a loss that is not a number, which is null in JSON', () => {
+  test('continues after a loss that is not a number, which JSON encodes as null', () => {
     const curve = new Curve(10);
     curve.append(JSON.parse('[[1, 2, 0.5, 9], [2, null, 0.5, 9], [3, 2, 0.5, 9]]') as CurvePoint[]);
     expect([...curve.columns().loss]).toEqual([2, NaN, 2]);

@@ -30,7 +30,7 @@ async function followed(changed: (link: Follower['link']) => void = () => undefi
 }
 
 describe('a follower', () => {
-  test('loses and repeats nothing in any interleaving of view and stream', async () => {
+  test('neither loses nor repeats an update, however view and stream interleave', async () => {
     // `counts` says how many updates are sent before the stream opens, before the view is made,
     // before it arrives, and later. `early` updates of those in transit arrive before the view, and
     // the others after it.
@@ -111,7 +111,7 @@ describe('a follower', () => {
     expect(server.retry?.wait, 'the pauses start over after a connection').toBe(500);
   });
 
-  test('gives up on a stream that falls silent without closing', async () => {
+  test('gives up on a stream that stops sending without closing', async () => {
     const { server, follower } = await followed();
     for (let n = 0; n < 3; n++) {
       server.work(1);
@@ -165,7 +165,7 @@ describe('a follower', () => {
     }
   });
 
-  test('is connecting until a server answers for the first time', async () => {
+  test('reports that it is connecting until a server first answers', async () => {
     const server = new Server();
     const follower = new Follower(server, () => undefined);
     follower.start();
@@ -192,7 +192,7 @@ describe('a run state', () => {
     expect(state.evaluations.at(-1)?.[0]).toBe(5000);
   });
 
-  test('continues a list with the entries that it lacks', () => {
+  test('appends only the entries that a list lacks', () => {
     const same = (a: number, b: number) => a === b;
     expect(continued([1, 2, 3], [2, 3, 4], same, 10)).toEqual([1, 2, 3, 4]);
     expect(continued([1, 2, 3], [4], same, 10)).toEqual([1, 2, 3, 4]);
@@ -298,7 +298,7 @@ class Server implements Wire {
   }
 
   async fail(): Promise<void> {
-    this.#pending?.reject(new Error('the server is away'));
+    this.#pending?.reject(new Error('the server is down'));
     await settled();
   }
 }

@@ -8,7 +8,7 @@ const change = (at: number, worker: string, state: StateChange['state']): StateC
   state,
 });
 
-test("workers' timelines begin with their first change, end now and are cut at both ends", () => {
+test("workers' timelines begin with their first change, end now and are clipped", () => {
   const changes = [
     change(0, 'a', 'preparing'),
     change(10, 'a', 'training'),

@@ -44,7 +44,7 @@ function stage(): Stage {
   return source;
 }
 
-/** Any free port on this machine; a bug fails the test. */
+/** Any free port on this machine. If the listener reports a bug, the test fails. */
 const place = {
   host: '127.0.0.1',
   port: 0,
@@ -131,7 +131,7 @@ describe('the observation listener', () => {
       expect(await ask(port, path), path).toMatchObject({ status: 404 });
   });
 
-  it('is not ready while there is a problem, which it reports, but stays alive', async () => {
+  it('is alive but not ready while there is a problem, and reports the problem', async () => {
     const source = stage();
     source.problem = 'the disk is full';
     const { port } = await open(source);
@@ -154,7 +154,7 @@ describe('the observation listener', () => {
     expect(await ask(port, '/nothing?x')).toMatchObject({ status: 404 });
   });
 
-  it('answers HEAD like GET without a body, and counts neither scrapes nor pages', async () => {
+  it('answers HEAD like GET without a body, but not as a scrape or a page', async () => {
     const { port } = await open(stage());
     for (const path of [
       '/healthz',
@@ -183,7 +183,7 @@ describe('the observation listener', () => {
     }
   });
 
-  it('answers 503 while there is nothing to show yet', async () => {
+  it('answers 503 until there is something to show', async () => {
     const source = stage();
     source.shown = undefined;
     const { port } = await open(source);
@@ -201,7 +201,7 @@ describe('the observation listener', () => {
   });
 
   it.each(['localhost', '127.0.0.1:9464', 'LOCALHOST:1', '[::1]:9464'])(
-    'answers for %s',
+    'answers if the Host header is %s',
     async (host) => {
       const { port } = await open(stage());
       expect(await ask(port, '/metrics', { headers: { host } })).toMatchObject({ status: 200 });
@@ -213,13 +213,13 @@ describe('the observation listener', () => {
     'localhost.evil.example',
     '10.0.0.1:9464',
     '127.0.0.1.evil.example:9464',
-  ])('turns away a page that calls this machine "%s"', async (host) => {
+  ])('rejects a page that calls this machine "%s"', async (host) => {
     const { port } = await open(stage());
     for (const path of ['/', '/metrics', '/api/stream', '/api/weights'])
       expect(await ask(port, path, { headers: { host } })).toMatchObject({ status: 421 });
   });
 
-  it('takes the next port only if that is allowed', async () => {
+  it('uses the next port only if that is allowed', async () => {
     const { port } = await open(stage());
     await expect(open(stage(), '127.0.0.1', port)).rejects.toSatisfy(
       (error) =>
@@ -276,7 +276,7 @@ describe('the observation listener', () => {
     expect((await ask(port, '/readyz')).status).toBe(200);
   });
 
-  it('has room for a limited number of pages', async () => {
+  it('limits the number of open pages', async () => {
     const { port } = await open(stage());
     await Promise.all(Array.from({ length: MAX_PAGES }, () => follow(port)));
     expect(await ask(port, '/api/stream')).toMatchObject({ status: 503 });
@@ -290,9 +290,9 @@ describe('the observation listener', () => {
       'GET / HTTP/1.1\r\nHost: localhost\r\nX: ',
       /^(HTTP\/1\.1 408 |$)/,
     ],
-    ['says nothing', '', /^$/],
+    ['sends nothing', '', /^$/],
     [
-      'has too long a header',
+      'sends a header that is too long',
       `GET / HTTP/1.1\r\nX: ${'x'.repeat(10_000)}\r\n\r\n`,
       /^HTTP\/1\.1 431 /,
     ],
@@ -419,7 +419,7 @@ describe('the observation listener', () => {
     // together.
     for (let received = 0; received < 20; received++)
       expect((await reader.events.next()).value?.events?.[0]?.message.length).toBe(message.length);
-    // If the connection had not been closed, it would read forever.
+    // If the connection had not been closed, this would read forever.
     silent.resume();
     await closed;
   });
@@ -435,7 +435,7 @@ describe('the observation listener', () => {
     const closed = listener.close(60_000);
     expect((await events.next()).value).toEqual({ evaluation: [9, 9, 9] });
     expect(await ask(port, '/api/weights')).toMatchObject({ status: 200 });
-    // They are the final weights, not the earlier ones.
+    // These are the final weights, not the earlier ones.
     expect(source.weightCopies).toBe(2);
     expect(await ask(port, '/metrics')).toMatchObject({ status: 200 });
     await closed;

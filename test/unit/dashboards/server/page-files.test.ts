@@ -9,7 +9,7 @@ const sources = join(import.meta.dirname, '../../../../dashboards/page');
 const text = (path: string) => page.get(path)?.body.toString('utf8') ?? '';
 
 describe("the page's files", () => {
-  test('are a fixed list, which does not contain any other path', () => {
+  test('form a fixed list, which does not contain any other path', () => {
     expect(page.get('/')?.type).toBe('text/html; charset=utf-8');
     const paths = [
       '',

@@ -57,7 +57,7 @@ describe('epochOrder', () => {
     }
   });
 
-  test('depends on the epoch and on both words of the seed, and on nothing else', () => {
+  test('depends only on the epoch and on both words of the seed', () => {
     const orders = [
       epochOrder(1, 1, 50),
       epochOrder(1, 2, 50),
@@ -77,7 +77,8 @@ describe('epochOrder', () => {
         counts[at * samples + sample] = (counts[at * samples + sample] ?? 0) + 1;
       });
     }
-    // Expected 4000 with a standard deviation of 57; the stream is fixed, so this cannot flake.
+    // The expected count is 4000 with a standard deviation of 57. The stream is fixed, so this
+    // cannot flake.
     for (const count of counts) expect(Math.abs(count - epochs / samples)).toBeLessThan(250);
   });
 });
@@ -85,7 +86,7 @@ describe('epochOrder', () => {
 describe('initialWeights', () => {
   const model = { inputs: 20, hidden: [16, 8], classes: 3 };
 
-  test('makes kernels uniform within the Glorot limit, and biases 0', () => {
+  test('makes kernels uniform within the Glorot limit, and sets biases to 0', () => {
     const wide = { inputs: 784, hidden: [128], classes: 10 };
     const weights = initialWeights(1, wide);
     expect(weights.length).toBe(parameterCount(wide));
@@ -100,7 +101,7 @@ describe('initialWeights', () => {
     }
   });
 
-  test('takes weight i of a layer from word i of a stream for that layer', () => {
+  test("takes a layer's weight i from word i of the layer's stream", () => {
     const weights = initialWeights(7, model);
     const block = new Uint32Array(4);
     denseLayers(model).forEach(({ inputs, units, kernelOffset }, layer) => {

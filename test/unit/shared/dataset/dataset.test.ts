@@ -33,7 +33,7 @@ describe('parseDataset', () => {
     expect(dataset.train.images.buffer).toBe(tinyBytes.buffer);
   });
 
-  it('accepts labels above 9 only if there are names for them', () => {
+  it('accepts labels above 9 only if they have names', () => {
     const bytes = bytesWith({ 't10k-labels-idx1-ubyte': labelsFile([1, 10]) });
     expect(() => parseDataset(bytes)).toThrow(
       't10k-labels-idx1-ubyte: label 1 is 10, but the classes are 0 to 9',

@@ -205,7 +205,7 @@ describe('a folder', () => {
     ],
     ['a file that was gzipped twice', { [image]: gzipSync(gzipSync(whole)) }, 'begins with 0x1f8b'],
   ])(
-    'is rejected for %s, and the message contains the path of the file',
+    "is rejected for %s, and the message contains the file's path",
     async (_what, change, message) => {
       await put({ ...tinyFiles, ...change });
       await expect(loadDataset(folder)).rejects.toMatchObject({

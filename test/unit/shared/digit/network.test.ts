@@ -86,7 +86,7 @@ describe('weights', () => {
     let [time, asked, isGone] = [0, 0, false];
     const load = async () => {
       asked += 1;
-      if (isGone) throw new Error('the server is away');
+      if (isGone) throw new Error('the server is down');
       return { step: asked, values: new Float32Array(1) };
     };
     const source = new WeightSource(load, () => time);

@@ -27,7 +27,7 @@ async function refusal(path: string): Promise<string> {
     (reason: unknown) => reason,
   );
   if (!(error instanceof ClusterError))
-    throw new Error(`${path} was accepted, or: ${String(error)}`);
+    throw new Error(`${path} was accepted, or failed differently: ${String(error)}`);
   expect(error.code).toBe('IMAGE');
   expect(error.message).toContain(path);
   return error.message;

@@ -17,7 +17,7 @@ afterEach(() => rm(cache, { recursive: true, force: true }));
 const digest = datasetDigest(tinyBytes);
 
 describe('the dataset cache', () => {
-  it('returns what was stored, and nothing else', async () => {
+  it('returns only datasets that were stored', async () => {
     expect(await cachedDataset(digest, cache)).toBeUndefined();
     await storeDataset(digest, tinyBytes, cache);
     await storeDataset(digest, tinyBytes, cache);
@@ -94,7 +94,7 @@ describe('the dataset cache', () => {
     });
   });
 
-  it('is in the folder that the environment names', () => {
+  it('is in the folder that MNIST_DIST_CACHE contains', () => {
     expect(cacheDirectory({ MNIST_DIST_CACHE: '/a', XDG_CACHE_HOME: '/b' })).toBe('/a');
     expect(cacheDirectory({ MNIST_DIST_CACHE: '', XDG_CACHE_HOME: '/b' })).toBe('/b/mnist-dist');
     expect(cacheDirectory({})).toBe(join(homedir(), '.cache', 'mnist-dist'));
@@ -125,7 +125,7 @@ describe('the cache of a user', () => {
     expect(cacheDirectory({}, user)).toBe(join(home, '.cache', 'mnist-dist'));
   });
 
-  it('is an error with a fix if other users could have created the folder', () => {
+  it('causes an error with a fix if other users could have created the folder', () => {
     const folder = join(cache, `mnist-dist-${id}`);
     const user = { home: noHome, id, temporary: cache };
     const refusal = expect.objectContaining({

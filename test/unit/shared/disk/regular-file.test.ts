@@ -22,7 +22,7 @@ beforeEach(() => {
   path = join(folder, 'entry');
 });
 
-/** What may be in the place of a regular file. */
+/** Entries that may take the place of a regular file. */
 const intruders: [string, () => unknown, RegExp][] = [
   [
     'a link to an endless device',
@@ -37,7 +37,7 @@ const intruders: [string, () => unknown, RegExp][] = [
     },
     /it is a link/,
   ],
-  ['a link to nothing', () => symlinkSync('nowhere', path), /it is a link/],
+  ['a dangling link', () => symlinkSync('nowhere', path), /it is a link/],
   ['a pipe', () => execFileSync('mkfifo', [path]), /it is a pipe, not a regular file/],
   ['a folder', () => mkdirSync(path), /it is a folder, not a regular file/],
 ];

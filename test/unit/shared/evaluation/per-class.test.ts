@@ -30,7 +30,7 @@ describe('perClass', () => {
     ]);
   });
 
-  it('matches counts over the predictions themselves', () => {
+  it('matches counts of the predictions themselves', () => {
     const sample = fc.record({ label: fc.nat(3), predicted: fc.nat(3) });
     fc.assert(
       fc.property(fc.array(sample, { minLength: 1 }), (samples) => {

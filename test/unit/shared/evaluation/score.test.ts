@@ -53,7 +53,7 @@ describe('score', () => {
     expect(score({ values, labels: new Uint8Array(4), classes: 2 }).loss).toBe(sum / 4);
   });
 
-  it('counts every sample once: rows sum to the class counts, the diagonal to the hits', () => {
+  it('counts every sample once: rows add up to class counts, the diagonal to hits', () => {
     const sample = fc.record({ label: fc.nat(4), predicted: fc.nat(4) });
     fc.assert(
       fc.property(fc.array(sample, { minLength: 1 }), (samples) => {

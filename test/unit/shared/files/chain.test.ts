@@ -11,7 +11,7 @@ function linkOf(previous: string, fields: string): string {
 }
 
 describe('the chain', () => {
-  it('begins with the version of the arithmetic and the recipe', () => {
+  it('begins with the arithmetic version and the recipe', () => {
     const text =
       `arithmetic 1\n{"batch_size":32,"beta1":0.9,"beta2":0.999,"dataset":"${'ab'.repeat(32)}",` +
       '"dropout":0.2,"epsilon":1e-7,"learning_rate":0.001,' +

@@ -98,7 +98,7 @@ describe('readMetrics', () => {
     }
   });
 
-  it('finds every changed byte in a whole line', () => {
+  it('finds every changed byte in a complete line', () => {
     const text = someText();
     for (let at = 0; at < text.length; at++) {
       if (text[at] === '\n') continue;

@@ -55,7 +55,7 @@ describe('a model file', () => {
     ['step', '-1'],
     ['step', undefined],
     ['chain', 'abc'],
-  ])('is rejected by name if its %s is %s', (key, value) => {
+  ])('is rejected, with its name, if its %s is %s', (key, value) => {
     const { metadata, tensors } = decodeTensors(encodeModel(model), 'm');
     const { [key]: _, ...others } = metadata;
     const changed = encodeTensors({

@@ -38,7 +38,7 @@ describe('safetensors', () => {
         const named = tensors.map((each, i) => ({ name: `dense.${i}.kernel`, ...each }));
         const read = decodeTensors(encodeTensors({ metadata, tensors: named }), 'f');
         expect({ ...read.metadata }).toEqual({ ...metadata });
-        // Empty tensors share their offset with the next one, so only the names tell them apart.
+        // Empty tensors share their offset with the next one, so only their names distinguish them.
         expect(new Map(read.tensors.map((each) => [each.name, each]))).toEqual(
           new Map(named.map((each) => [each.name, each])),
         );
@@ -86,12 +86,12 @@ describe('safetensors', () => {
       /tensor x: .*F32/s,
     ],
     [
-      'a hole',
+      'a gap between tensors',
       file(x('"shape":[1],"data_offsets":[4,8]'), Array(8).fill(0)),
       /begins at byte 4, but the previous tensor ends at 0/,
     ],
     [
-      'a shape that does not fit the data',
+      'a shape that does not match the data',
       file(x('"shape":[2],"data_offsets":[0,4]'), Array(4).fill(0)),
       /tensor x has 4 bytes, which does not fit its shape \[2\]/,
     ],
@@ -111,7 +111,7 @@ describe('safetensors', () => {
       /begins at byte 0/,
     ],
     [
-      'a tensor that is a prototype',
+      'a tensor called __proto__',
       file('{"__proto__":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', Array(4).fill(0)),
       /4 bytes do not belong to any tensor/,
     ],
@@ -121,7 +121,7 @@ describe('safetensors', () => {
 });
 
 describe('model.safetensors', () => {
-  it('has the layers by name, and the configuration, the step and the chain', () => {
+  it('contains the layers by name, and the configuration, the step and the chain', () => {
     const configuration = {
       ...configurationFixture,
       model: { inputs: 3, hidden: [2], classes: 2 },

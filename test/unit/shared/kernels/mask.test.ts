@@ -72,7 +72,7 @@ describe('mask', () => {
       expect(draw({ rows: 1, units })).toEqual(wide.subarray(0, units));
   });
 
-  test('is independent for a different seed, step, position or layer', () => {
+  test('is independent of the masks for any other seed, step, position or layer', () => {
     const first = draw({ rows: 100, rate: 0.5 });
     const changes = [
       { seed: 2 },

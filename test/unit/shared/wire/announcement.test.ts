@@ -50,7 +50,7 @@ describe('an announcement', () => {
     expect(parseAnswer(encodeAnswer(announcement, ID), ID, SOURCE)).toEqual(announcement);
   });
 
-  it('follows DNS-SD: the service has a name, and the name an address and a port', () => {
+  it('follows DNS-SD: the service has a name, and the name has an address and a port', () => {
     const { answers = [], additionals = [] } = decode(encodeAnswer(announced, ID));
     const [instance] = answers.map((answer) => (answer.type === 'PTR' ? answer.data : ''));
     const service = additionals.find((record) => record.type === 'SRV');
@@ -72,39 +72,39 @@ describe('an announcement', () => {
     ['a question', encodeQuestion(ID)],
     ['nothing', Buffer.alloc(0)],
     ['no text record', answerWith({ type: 'A', name: NAME, data: SOURCE })],
-    ['a text record of another service', answerWith(textRecord({}, 'x._http._tcp.local'))],
+    ['a text record for a different service', answerWith(textRecord({}, 'x._http._tcp.local'))],
     ['more bytes than fit', answerWith(textRecord({}), textRecord({ pad: 'x'.repeat(1400) }))],
     ['a run id that is a path', answerWith(textRecord({ run: '../x' }))],
     ['an escape sequence in the run id', answerWith(textRecord({ run: '\u001b[2Jrun' }))],
     ['a long run id', answerWith(textRecord({ run: 'r'.repeat(65) }))],
     ['an escape sequence in the version', answerWith(textRecord({ version: '1\u001b[31m' }))],
-    ['a protocol that is no number', answerWith(textRecord({ protocol: '3e9' }))],
+    ['a protocol that is not a number', answerWith(textRecord({ protocol: '3e9' }))],
     ['a path in the address', answerWith(textRecord({ coordinator: 'wss://10.77.0.1:1/x' }))],
     ['a user in the address', answerWith(textRecord({ coordinator: 'wss://me@10.77.0.1:1' }))],
     ['a port that is too large', answerWith(textRecord({ coordinator: 'wss://10.77.0.1:65536' }))],
-    ['another scheme', answerWith(textRecord({ coordinator: 'https://10.77.0.1:29400' }))],
+    ['a different scheme', answerWith(textRecord({ coordinator: 'https://10.77.0.1:29400' }))],
     ['a short fingerprint', answerWith(textRecord({ ca: 'ab' }))],
     ['TLS without a fingerprint', answerWith(textRecord({ ca: 'none' }))],
     ['a fingerprint without TLS', answerWith(textRecord({ coordinator: 'ws://10.77.0.1:1' }))],
-    ['an address without TLS that is not the sender', encodeAnswer(withoutTls, ID), '10.77.0.9'],
+    ["an address without TLS that is not the sender's", encodeAnswer(withoutTls, ID), '10.77.0.9'],
     [
       'loopback, from another machine',
       encodeAnswer({ ...announced, coordinator: 'wss://127.0.0.1:29400' }, ID),
     ],
     [
-      'a name of loopback, from another machine',
+      'a name for loopback, from another machine',
       encodeAnswer({ ...announced, coordinator: 'wss://localhost:29400' }, ID),
     ],
   ])('is not taken from a datagram with %s', (_what, datagram, source = SOURCE) => {
     expect(parseAnswer(datagram, ID, source)).toBeUndefined();
   });
 
-  it('may be of a coordinator on loopback, if it came from there', () => {
+  it('may describe a coordinator on loopback if it came from loopback', () => {
     const local = { ...withoutTls, coordinator: 'ws://127.0.0.1:40000' };
     expect(parseAnswer(encodeAnswer(local, ID), ID, '127.0.0.1')).toEqual(local);
   });
 
-  it('is the first text record, and of each key the first entry', () => {
+  it('consists of the first text record, with the first entry for each key', () => {
     const twice: Answer = {
       type: 'TXT',
       name: NAME,
@@ -114,7 +114,7 @@ describe('an announcement', () => {
     expect(parseAnswer(datagram, ID, SOURCE)).toEqual(announced);
   });
 
-  it('is never an error, for any bytes', () => {
+  it('never causes an error, for any bytes', () => {
     const genuine = encodeAnswer(announced, ID);
     const change = fc.record({
       at: fc.nat({ max: genuine.length - 1 }),
@@ -144,9 +144,9 @@ describe('a question', () => {
   });
 
   it.each([
-    ['for another service', encode({ type: 'query', questions: [{ type: 'PTR', name: 'x' }] })],
+    ['for a different service', encode({ type: 'query', questions: [{ type: 'PTR', name: 'x' }] })],
     [
-      'for another type',
+      'for a different type',
       encode({ type: 'query', questions: [{ type: 'A', name: '_mnist-dist._tcp.local' }] }),
     ],
     ['that is an answer', encodeAnswer(announced, ID)],

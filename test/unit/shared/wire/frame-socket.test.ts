@@ -33,7 +33,7 @@ function receiver(socket: FrameSocket) {
   const messages: Arrival[] = [];
   let wake = (): void => undefined;
   socket.onMessage((data, isBinary, free) => {
-    assert(isBinary && Buffer.isBuffer(data), 'every message is bytes');
+    assert(isBinary && Buffer.isBuffer(data), 'every message is binary');
     messages.push({
       bytes: Buffer.from(data),
       memory: free === undefined ? undefined : data.buffer,
@@ -101,7 +101,7 @@ describe.each([
     await arrived.has(1);
   });
 
-  it('frees the buffer of every tensor, sent or not', async () => {
+  it('frees the buffer of every tensor, whether it was sent or not', async () => {
     const { client, server } = await connected(isSecure ? await TestAuthority.make() : undefined);
     server.webSocket.on('error', ignore);
     const frames = [tensor(LARGE, 1), tensor(LARGE, 2), tensor(8, 3)];

@@ -72,11 +72,12 @@ describe('a frame', () => {
   it('is rejected at every truncation that is not itself a whole frame', () => {
     const frame = bodyFrame([1, 2, 3]);
     for (let length = 0; length < frame.length; length++) {
-      // The header alone is a whole frame without a body; the kind of its message rejects it.
+      // The header alone is a whole frame without a body. A receiver rejects it because its kind
+      // requires a body.
       if (length === 24) continue;
       const cut = frame.subarray(0, length);
-      // Truncated in its body, it is a frame with a shorter body and a different checksum, which
-      // the receiver's length check rejects.
+      // A frame that is truncated in its body has a shorter body and a different checksum. The
+      // receiver's length check rejects it.
       if (length >= 64 + CHECKSUM_BYTES) expect(decodeFrame(cut).body?.length).not.toBe(12);
       else expect(() => decodeFrame(cut)).toThrow(ClusterError);
     }
@@ -106,7 +107,7 @@ describe('a frame', () => {
     expect(() => encodeHeader({ text: 'x'.repeat(MAX_HEADER_BYTES) })).toThrow('MAX_HEADER_BYTES');
   });
 
-  it('has room for a WebSocket header, even before the longest frame header', () => {
+  it('leaves room for a WebSocket header before even the longest frame header', () => {
     const memory = new Uint8Array(64 + frameCapacity(8)).fill(7);
     const buffer = memory.subarray(64);
     const frame = encodeBefore(buffer, { text: 'x'.repeat(MAX_HEADER_BYTES - 9) });
@@ -130,7 +131,7 @@ describe('a frame', () => {
 });
 
 describe('messages', () => {
-  it('are parsed exactly', () => {
+  it('are parsed without any change', () => {
     expect(parseMessage(workerMessage, gradientHeader)).toEqual(gradientHeader);
   });
 

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { updateFix } from '../../../../shared/wire/other-version.ts';
 
-it('names the machine, and the command that installs the version there', () => {
+it('the fix names the machine, and the command that installs the version there', () => {
   expect(updateFix('worker', '0.2.0')).toBe(
     "install the same version of mnist-dist on both machines; on the worker's: " +
       'npm install --global mnist-dist@0.2.0, or in a clone: git checkout v0.2.0',
@@ -10,7 +10,7 @@ it('names the machine, and the command that installs the version there', () => {
 });
 
 it.each(['1.0.0; rm -rf ~', '1.0.0 -r', '$(id)', 'https://example.org/x.tgz', '', '0', '1.0.0\n'])(
-  'puts nothing but a version into the command: %j',
+  'the fix does not put anything but a version into the command: %j',
   (version) => {
     expect(updateFix('worker', version)).toBe(
       'install the same version of mnist-dist on both machines',

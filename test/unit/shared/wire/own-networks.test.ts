@@ -8,7 +8,7 @@ function ipv4(address: string, prefix: number): NetworkInterfaceInfo {
   return { ...common, address, cidr: `${address}/${prefix}` };
 }
 
-it('has the IPv4 networks of this machine', () => {
+it('ownNetworks returns only IPv4 networks', () => {
   const [lo, eth0, ...others] = ownNetworks({
     lo: [ipv4('127.0.0.1', 8)],
     eth0: [
@@ -34,7 +34,7 @@ it('has the IPv4 networks of this machine', () => {
   ]);
 });
 
-it('has a bounded number of them', () => {
+it('ownNetworks returns a limited number of networks', () => {
   const many = Array.from({ length: 2 * MAX_OWN_NETWORKS }, (_, i) => ipv4(`10.0.${i}.1`, 24));
   expect(ownNetworks({ eth0: many }).length).toBe(MAX_OWN_NETWORKS);
 });

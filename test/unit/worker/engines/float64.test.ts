@@ -8,7 +8,7 @@ describe('the float64 model', () => {
       const fixture = createFixture({ hidden, inputs: 12, batchSize: 16 });
       const model = createFloat64Model(fixture.shape.model);
       const weights = Float64Array.from(fixture.weights);
-      // Biases start at 0; other values exercise their part of the forward pass.
+      // Biases start at 0. Other values also exercise their part of the forward pass.
       for (let i = 0; i < weights.length; i++) weights[i] = (weights[i] ?? 0) + 0.01 * Math.sin(i);
       const batch = fixture.batch(1, 13);
       const gradient = new Float64Array(weights.length);

@@ -73,7 +73,7 @@ function fakeBinding(behaviour: { failsAt?: 'create' | 'run' } = {}) {
 const values = [Float32Array.of(1, 2), Float32Array.of(3, 4)];
 
 describe('a graph session', () => {
-  it('loads the graph from a folder that it then removes, and runs its tensors by name', () => {
+  it('loads the graph from a folder that it then removes, and runs tensors by name', () => {
     const { binding, support, seen } = fakeBinding();
     loadGraph(binding, support, sumGraph(), feeds).run(values, () => undefined);
     expect(seen.files).toEqual(['saved_model.pb']);

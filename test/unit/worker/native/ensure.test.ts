@@ -80,7 +80,7 @@ test('a binding that does not load is not used', async () => {
 test('the error says which cache cannot be written', async () => {
   const { cache, link, folder } = emptyPlaces();
   const tensorflow = fakeTensorFlow(folder);
-  // The owner of the lock finds a file in place of its folder.
+  // The lock's owner finds a file in place of the lock's folder.
   const replace = `for f in '${cache}'/lock/*/; do /bin/rm -r "$f"; : > "\${f%/}"; done`;
   standIns({ 'c++': `[ "$1" = --version ] && { ${replace}; }; exit 0` });
   await expect(ensureTensorFlow({ link, tensorflow }, ignore)).rejects.toMatchObject({
@@ -116,7 +116,7 @@ describe.skipIf(installed === undefined)(
       expect(steps.filter((text) => text.startsWith('compiling'))).toHaveLength(2);
       expect(readFileSync(join(link, 'manifest.json'), 'utf8')).toContain(first.version);
 
-      // The size stays the same, so only a test of the binding notices it.
+      // The size stays the same, so only testing the binding reveals the damage.
       const working = readFileSync(first.binding);
       writeFileSync(first.binding, Buffer.alloc(working.length));
       const tested = { link, isTested: true, offline: true };

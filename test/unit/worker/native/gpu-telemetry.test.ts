@@ -123,7 +123,7 @@ describe('a worker that has nvidia-smi', () => {
     );
   });
 
-  it('kills its process when it is stopped', async () => {
+  it('kills nvidia-smi when the worker stops polling', async () => {
     const folder = nvidiaSmi('echo $$ >> "$D/pids"; exec sleep 1000');
     const { telemetry, reports, lines } = watch();
     const pids = () => linesOf(join(folder, 'pids')).map(Number);
@@ -185,7 +185,7 @@ describe('a worker that has nvidia-smi', () => {
 
 it('a worker continues if no process can be started', async () => {
   nvidiaSmi('echo "0, 57"');
-  // An argument may not be this long, so the process cannot be started.
+  // The argument exceeds the system's limit, so the process cannot be started.
   const { reports, lines } = watch('x'.repeat(2 ** 20));
   await until(
     () => lines.length === 1,

@@ -35,7 +35,7 @@ describe('a TensorFlow', () => {
       /cannot be loaded on this machine: .*does not work \(exit 1\)/,
     ],
   ])(
-    '%s is an error if the user chose it, and is replaced by wasm otherwise',
+    '%s causes an error if the user chose it, and is replaced by wasm otherwise',
     async (_what, wishes, why) => {
       const cache = fakeEngine('cpu', wishes);
       const refusal = {
@@ -95,7 +95,7 @@ it.skipIf(!canMount)(
     standIns({}, (process.env['PATH'] ?? '').split(':'));
     const worker =
       `node ${executable} worker --max-wait-time 0 ` + '--coordinator ws://127.0.0.1:1 --engine';
-    // The bind mount keeps the files; on the empty tmpfs the set-up would start.
+    // The bind mount keeps the files. The tmpfs is empty, so set-up would start on it.
     const script = `mount --bind "$1" "$1" && mount -o remount,bind,noexec "$1"
 ${worker} tensorflow; echo "code=$?"; ${worker} auto; echo "code=$?"
 mount -t tmpfs -o noexec none "$1"; node ${executable} setup --tensorflow "$1"; echo "code=$?"`;

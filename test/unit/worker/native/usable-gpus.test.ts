@@ -12,8 +12,8 @@ import { fakeEngine } from '../../../fixtures/engine/fake-engine.ts';
 import { standIns, systemPath } from '../../../fixtures/engine/fake-programs.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
-// None of this has ever run on a GPU: the rules are those of NVIDIA's documentation, and of
-// programs that imitate them.
+// This has never run on a GPU. The rules come from NVIDIA's documentation and from other programs
+// that implement them.
 
 const names = ['aaaa1111', 'aaaa2222', 'bbbb3333', 'cccc4444'];
 const uuids = names.map((name) => `GPU-${name}-d72c-4106-c12f-20bd9faed9f6`);
@@ -104,16 +104,16 @@ describe('the GPUs that a process may use', () => {
     [{ CUDA_DEVICE_ORDER: 'FASTEST_FIRST' }, mixed, ['0', '1', '2', '3']],
     [{ CUDA_DEVICE_ORDER: 'FASTEST_FIRST' }, four, [A, B, C, D]],
     [{}, mixed, [A, B, C, D]],
-    // Slurm without CUDA_VISIBLE_DEVICES: its numbers are those of the node, with or without a
-    // cgroup.
+    // Slurm without CUDA_VISIBLE_DEVICES: its variables contain the node's GPU numbers, with or
+    // without a cgroup.
     [{ SLURM_JOB_GPUS: '2,3' }, four, [C, D]],
     [{ SLURM_JOB_GPUS: '0,1', SLURM_STEP_GPUS: '3' }, four, [D]],
     [{ SLURM_JOB_GPUS: '6,7' }, four.slice(0, 2), [A, B]],
     [{ SLURM_JOB_GPUS: '6,7' }, four, []],
     [{ SLURM_JOB_GPUS: '2,3', CUDA_VISIBLE_DEVICES: '0' }, four, [A]],
     [{ SLURM_JOB_GPUS: '' }, four, [A, B, C, D]],
-    // Containers: the runtime hides the other GPUs; additional ones that a privileged container
-    // sees are left out.
+    // Containers: the runtime hides the other GPUs. Additional GPUs that a privileged container
+    // sees are excluded.
     [{ NVIDIA_VISIBLE_DEVICES: 'all' }, four, [A, B, C, D]],
     [{ NVIDIA_VISIBLE_DEVICES: 'void' }, four, [A, B, C, D]],
     [{ NVIDIA_VISIBLE_DEVICES: '' }, four, [A, B, C, D]],
@@ -124,7 +124,7 @@ describe('the GPUs that a process may use', () => {
     [{ NVIDIA_VISIBLE_DEVICES: M1 }, sliced, [M1]],
     [{ NVIDIA_VISIBLE_DEVICES: 'GPU-dddd' }, four, [A, B, C, D]],
     [{ NVIDIA_VISIBLE_DEVICES: D, CUDA_VISIBLE_DEVICES: '0' }, four, [A]],
-  ])('follow from %o', (variables, machine, expected) => {
+  ])('are derived from %o', (variables, machine, expected) => {
     const { gpus } = usableGpus(machine, variables);
     expect(gpus.map(({ identifier }) => identifier)).toEqual(expected);
   });
@@ -203,7 +203,7 @@ describe('a worker', () => {
     );
   });
 
-  it('reports its own GPU or that of its instance by UUID, or else all it may use', async () => {
+  it("reports its GPU, or its instance's GPU, by UUID, or else all that it may use", async () => {
     expect(await watchedGpus(environmentOf('cuda:1', { CUDA_VISIBLE_DEVICES: '2,3' }))).toEqual({
       uuid: D,
     });
