@@ -297,7 +297,7 @@ export const MAX_MODEL_FILE_BYTES = 2 * 1024 ** 3;
 export const MAX_IMAGE_FILE_BYTES = 64 * 1024 ** 2;
 /** Maximum number of pixels in an image for predict. */
 export const MAX_IMAGE_PIXELS = 2 ** 24;
-/** Maximum number of files in a data folder whose names fit a dataset. */
+/** Maximum number of files in a data folder whose names match those of a dataset. */
 export const MAX_DATASET_CANDIDATES = 64;
 /** Maximum total size of the datasets that workers on this machine have fetched and cached. */
 export const MAX_DATASET_CACHE_BYTES = 4 * 1024 ** 3;
@@ -489,7 +489,7 @@ export const MAX_REPORTED_CONFUSIONS = 10;
 export const BENCH_PIECE_MILLISECONDS = 100;
 /** How long one transport is measured in one repetition. */
 export const BENCH_WIRE_MILLISECONDS = 400;
-/** How long the steps of one run of the full loop should take. */
+/** Target duration of all steps in one run of the full loop. */
 export const BENCH_RUN_MILLISECONDS = 1_500;
 /** Fixed part of the time limit after which a bench run is stopped. */
 export const BENCH_RUN_LIMIT_MILLISECONDS = 120_000;

@@ -236,7 +236,7 @@ export class Client {
   }
 
   async #prepare(): Promise<void> {
-    assert(this.#run !== undefined, 'a run was described before its welcome');
+    assert(this.#run !== undefined, 'the run was described before the worker was admitted');
     const { dial, log } = this.#options;
     log('info', `connected to ${dial.coordinator.href}, run ${this.#run.run}`);
     this.#computation ??= await this.#options.prepare(this.#run);

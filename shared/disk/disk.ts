@@ -14,11 +14,11 @@ import { isOwnFolder, openEntry, readEntry, type ReadLimit } from './regular-fil
 import { systemCode } from './system-error.ts';
 
 /**
- * The file system as a run directory uses it. Every method rejects with Node's system error,
- * including its code. If the last component of a path is a link, or is neither a file nor a folder,
- * a method that would follow it rejects with DATA (regular-file.ts). Only synced data is guaranteed
- * to survive a power cut: syncing a file covers its bytes, and syncing a directory covers the names
- * in it.
+ * The file-system operations that a run directory needs. Every method rejects with Node's system
+ * error, including its code. If the last component of a path is a link, or is neither a file nor a
+ * folder, a method that would follow it rejects with DATA (regular-file.ts). Only synced data is
+ * guaranteed to survive a power cut: syncing a file covers its bytes, and syncing a directory
+ * covers the names in it.
  */
 export interface Disk {
   /**

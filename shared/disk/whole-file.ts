@@ -36,8 +36,8 @@ export async function writeWhole(
 }
 
 /**
- * Creates a directory and its parents so that they survive a power cut. Resolves to whether it is
- * new. Rejects with DISK.
+ * Creates a directory and its parents so that they survive a power cut. Resolves to whether the
+ * directory is new. Rejects with DISK.
  */
 export async function makeDirectories(path: string, disk: Disk = systemDisk): Promise<boolean> {
   const isNew = await makeDirectory(path, disk);
@@ -55,8 +55,8 @@ export async function makeOwnFolder(path: string, disk: Disk): Promise<void> {
 }
 
 /**
- * Creates a directory in an existing one unless it exists. Resolves to whether it is new; rejects
- * with the disk's error.
+ * Creates a directory in an existing one unless it exists. Resolves to whether the directory is
+ * new; rejects with the disk's error.
  */
 export async function makeIfNew(path: string, disk: Disk): Promise<boolean> {
   try {

@@ -70,7 +70,8 @@ export function parseGpus(csv: string): readonly Gpu[] {
 }
 
 /**
- * Each GPU's MIG instances, by the index of the GPU. `nvidia-smi -L` prints them below their GPU.
+ * Each GPU's MIG instances, by the index of the GPU. `nvidia-smi -L` prints the instances below
+ * their GPU.
  */
 export function parseInstances(list: string): ReadonlyMap<number, readonly string[]> {
   const found = new Map<number, string[]>();
