@@ -1,32 +1,31 @@
 import { spawn } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import {
-  copyFileSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  readdirSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { pathToFileURL } from 'node:url';
 import { endWithUs, spawnOptions } from './hang-up.mjs';
 import { LockError, withLock } from './lock.mjs';
+import {
+  dist,
+  hasDist,
+  isBuilt,
+  isInstalled,
+  isPackage,
+  lockDigest,
+  root,
+  sourcesDigest,
+  stampFile,
+} from './prepared.mjs';
 
 /**
  * Installs the npm packages and builds the code, which a fresh clone needs before any TypeScript
  * can run. This module uses only Node's own modules. TensorFlow is set up later, by the built code
  * (worker/native).
  */
-export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+export { root };
 /** The exit code of SETUP in shared/errors.ts. */
 export const SETUP_EXIT_CODE = 10;
 
 const work = join(root, '.mnist-dist');
-const dist = join(root, 'dist');
-const settings = ['tsconfig.json', 'npm-shrinkwrap.json'];
 
 /** An error with a fix, printed without a stack trace. */
 export class SetupError extends Error {
@@ -68,13 +67,8 @@ async function installAndBuild(say, lease) {
   if (!isBuilt()) await build(say, lease);
 }
 
-/** Whether this is an installed package: it has the build, but no sources. */
-function isPackage() {
-  return !existsSync(join(root, 'tsconfig.json'));
-}
-
 function requireDist() {
-  if (existsSync(join(dist, 'cli', 'start.js'))) return;
+  if (hasDist()) return;
   throw new SetupError(
     `${dist} is missing: the package was packed without its build, or is damaged`,
     'Install it again. In a clone, `npm pack --ignore-scripts=false` runs the build first.',
@@ -82,44 +76,6 @@ function requireDist() {
 }
 
 // --- npm packages
-
-function lockDigest() {
-  return createHash('sha256')
-    .update(readFileSync(join(root, 'npm-shrinkwrap.json')))
-    .digest('hex');
-}
-
-function stampFile() {
-  return join(root, 'node_modules', '.mnist-dist-stamp');
-}
-
-function isInstalled() {
-  const digest = lockDigest();
-  if (readText(stampFile()) === digest) return true;
-  if (!isInstalledByHand()) return false;
-  try {
-    writeFileSync(stampFile(), digest);
-  } catch (error) {
-    // Without write permission, the packages are simply compared again at the next start.
-    if (!['EACCES', 'EPERM', 'EROFS'].includes(error.code)) throw error;
-  }
-  return true;
-}
-
-/**
- * Whether npm's own record, which it writes once an installation is complete, lists every package
- * in the lock file.
- */
-function isInstalledByHand() {
-  const record = readText(join(root, 'node_modules', '.package-lock.json'));
-  if (record === undefined) return false;
-  const installed = JSON.parse(record).packages;
-  const wanted = JSON.parse(readFileSync(join(root, 'npm-shrinkwrap.json'), 'utf8')).packages;
-  return Object.entries(wanted).every(
-    ([path, { version, optional }]) =>
-      path === '' || optional || installed[path]?.version === version,
-  );
-}
 
 async function install(say, lease) {
   const npm = npmCommand();
@@ -193,40 +149,6 @@ function npmFailure(output) {
 
 // --- the build
 
-function isBuilt() {
-  return readText(join(dist, '.stamp')) === sourcesDigest();
-}
-
-/**
- * Digest of every source's path, modification time and size. It is cheap to compute, and every edit
- * and checkout changes it.
- */
-function sourcesDigest() {
-  const hash = createHash('sha256');
-  const add = (path) => {
-    const { mtimeMs, size } = statSync(join(root, path));
-    hash.update(`${path} ${mtimeMs} ${size}\n`);
-  };
-  for (const path of settings) add(path);
-  // The folders that tsconfig.json includes also contain the kernels and the page, which are
-  // compiled separately.
-  const { include } = JSON.parse(readFileSync(join(root, 'tsconfig.json'), 'utf8'));
-  for (const entry of include) for (const path of filesBelow(entry.split('/')[0])) add(path);
-  return hash.digest('hex');
-}
-
-function filesBelow(folder) {
-  const full = join(root, folder);
-  if (!existsSync(full)) return [];
-  const entries = readdirSync(full, { withFileTypes: true }).toSorted((a, b) =>
-    a.name < b.name ? -1 : 1,
-  );
-  return entries.flatMap((entry) => {
-    const path = join(folder, entry.name);
-    return entry.isDirectory() ? filesBelow(path) : [path];
-  });
-}
-
 /**
  * Builds in a separate folder and renames it to dist/, so that a half-finished build is never used.
  */
@@ -261,6 +183,7 @@ async function build(say, lease) {
     );
   }
   copyTfjsNode(join(fresh, 'tfjs-node-gpu'));
+  await writeHelp(join(fresh, 'cli'));
   writeFileSync(join(fresh, '.stamp'), digest);
   lease.replace(fresh, dist);
   say(`mnist-dist: built in ${seconds(started)} s`);
@@ -280,6 +203,12 @@ function copyTfjsNode(target) {
   );
   const description = { name, version, license, repository, binary, type: 'commonjs' };
   writeFileSync(join(target, 'package.json'), `${JSON.stringify(description, undefined, 2)}\n`);
+}
+
+/** Writes the texts that cli/printed-help.ts prints, from the table of options. */
+async function writeHelp(cli) {
+  const { helpTexts } = await import(pathToFileURL(join(cli, 'help-texts.js')).href);
+  writeFileSync(join(cli, 'help.json'), `${JSON.stringify(helpTexts())}\n`);
 }
 
 // --- helpers
@@ -313,14 +242,6 @@ function run([program, ...rest]) {
     child.once('error', reject);
     child.once('close', (status) => resolve({ status, output }));
   });
-}
-
-function readText(file) {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return undefined;
-  }
 }
 
 function seconds(since) {

@@ -9,18 +9,23 @@ if (major < 20 || (major === 20 && minor < 19)) {
   process.stderr.write('  fix: install a newer Node, for example from https://nodejs.org\n');
   process.exitCode = 10;
 } else {
+  const { isPrepared } = await import('./prepared.mjs');
+  if (isPrepared() || (await canPrepare())) {
+    const { start } = await import('../dist/cli/start.js');
+    process.exitCode = await start(process.argv.slice(2));
+  }
+}
+
+/** Installs and builds what is missing. If that fails, prints why and sets the exit code. */
+async function canPrepare() {
   const { watchSignals } = await import('./hang-up.mjs');
   watchSignals();
   const { explain, prepare } = await import('./bootstrap.mjs');
-  const isReady = await prepare().then(
+  return prepare().then(
     () => true,
     (error) => {
       process.exitCode = explain(error);
       return false;
     },
   );
-  if (isReady) {
-    const { start } = await import('../dist/cli/start.js');
-    process.exitCode = await start(process.argv.slice(2));
-  }
 }

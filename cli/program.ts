@@ -42,13 +42,14 @@ interface Parsed<C extends CommandName> extends CommandLine {
 
 /**
  * Parses the command line (without the node executable and the script), the environment and the
- * configuration file. Reads the files that options refer to, but does not start anything. Throws
- * USAGE.
+ * configuration file. Reads the files that options refer to, but does not start anything.
+ * `helpColumns` replaces the width of the terminal. Throws USAGE.
  */
 export function parseCommand(
   argv: readonly string[],
   environment: Environment,
   version: string,
+  helpColumns?: number,
 ): ParsedCommand | Print {
   const output: string[] = [];
   let parsed: ParsedCommand | undefined;
@@ -56,6 +57,12 @@ export function parseCommand(
     refuseTakenByNpm(keysOf(name), environment);
     parsed = parsedCommand(name, command, environment, argv);
   });
+  if (helpColumns !== undefined)
+    for (const each of [program, ...program.commands])
+      each.configureOutput({
+        getOutHelpWidth: () => helpColumns,
+        getErrHelpWidth: () => helpColumns,
+      });
   try {
     program.parse(argv, { from: 'user' });
   } catch (error) {

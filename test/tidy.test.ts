@@ -29,6 +29,18 @@ function importsOf(file: string): string[] {
   );
 }
 
+/** The files and packages that loading a file loads: without types and dynamic imports. */
+function loadedBy(file: string, found = new Set<string>()): ReadonlySet<string> {
+  found.add(file);
+  const text = readFileSync(join(root, file), 'utf8');
+  for (const [, target = ''] of text.matchAll(/^(?:im|ex)port (?!type )[^;]*?from '([^']+)';$/gm)) {
+    const path = target.startsWith('.') ? relative(root, resolve(root, dirname(file), target)) : '';
+    if (path === '') found.add(target);
+    else if (!found.has(path)) loadedBy(path, found);
+  }
+  return found;
+}
+
 const folders = [...Object.keys(allowed), 'test'];
 const files = folders.flatMap(sourcesOf);
 
@@ -111,6 +123,25 @@ describe('the source tree', () => {
     expect(users(/import\('\.\/s3-store/)).toEqual(['artifacts/store/open-store.ts']);
   });
 
+  it('prints help without loading the program', () => {
+    const files = [...loadedBy('cli/start.ts')].filter((name) => !name.startsWith('node:'));
+    expect(files.toSorted()).toEqual([
+      'cli/options/invocation.ts',
+      'cli/printed-help.ts',
+      'cli/start.ts',
+      'shared/package-root.ts',
+      'shared/printable.ts',
+      'shared/shell-word.ts',
+    ]);
+  });
+
+  it('has a worker that dials before it loads schemas, engines and what reads frames', () => {
+    const loaded = new Set([...loadedBy('cli/main.ts'), ...loadedBy('cli/commands/worker.ts')]);
+    const packages = [...loaded].filter((name) => !/^node:|\.(ts|mjs)$/.test(name));
+    expect(packages.toSorted()).toEqual(['commander', 'fastest-levenshtein']);
+    expect(loaded).toContain('worker/dial.ts');
+  });
+
   it('has no file with more than 500 lines, nor a core file with more than 130', () => {
     const lines = (file: string) => readFileSync(join(root, file), 'utf8').split('\n').length - 1;
     expect(files.filter((file) => lines(file) > 500)).toEqual([]);
@@ -147,6 +178,7 @@ describe('the source tree', () => {
       'artifacts/store/plain-file.ts',
       // These only open files of this package, in /proc or in /dev/shm.
       'cli/package.ts',
+      'cli/printed-help.ts',
       'dashboards/server/page-files.ts',
       'shared/open-files.ts',
       'shared/wire/shared-memory.ts',

@@ -1,6 +1,6 @@
 import { isLoopback } from '../shared/wire/address.ts';
 import type { Announcement } from '../shared/wire/announcement.ts';
-import { PROTOCOL } from '../shared/wire/messages.ts';
+import { PROTOCOL } from '../shared/wire/protocol.ts';
 
 /** This worker's credentials, and whom it trusts. None of this comes from an announcement. */
 export interface Credentials {

@@ -1,14 +1,13 @@
+import { setImmediate } from 'node:timers/promises';
 import { assert, ClusterError, messageOf, unreachable } from '../shared/errors.ts';
 import type { Tensor } from '../shared/wire/frame.ts';
 import type { GpuReading } from '../shared/gpu-reading.ts';
 import * as limits from '../shared/limits.ts';
 import type { CoordinatorMessage } from '../shared/wire/messages.ts';
-import { parameterCount } from '../shared/arithmetic/model-shape.ts';
 import type { RunDescription } from '../shared/wire/run-description.ts';
 import type { Computation } from './computation.ts';
-import { connect, fetchDescription, type DialOptions } from './dial.ts';
-import { HostMemory } from './host-memory.ts';
-import { Link, type LinkEvents } from './link.ts';
+import { fetchDescription, type DialOptions } from './dial.ts';
+import type { Link, LinkEvents } from './link.ts';
 import type { Result } from './result-frames.ts';
 import {
   initialSession,
@@ -217,15 +216,18 @@ export class Client {
           this.#pause = setTimeout(resolve, jittered);
         });
       }
-      const run = await fetchDescription(dial);
+      const description = fetchDescription(dial);
+      // What only a connection needs loads while the coordinator answers.
+      const loading = setImmediate().then(async () => import('./open-link.ts'));
+      const [run, connection] = await Promise.all([description, loading]);
       const isOther =
         JSON.stringify(run.configuration) !== JSON.stringify(this.#run?.configuration);
       if (isOther) this.#discard();
       this.#run = run;
-      const socket = await connect(dial, run);
+      const socket = await connection.connect(dial, run);
       // `leave` was called while dialling.
       if (this.#state.phase === 'ended') return socket.webSocket.terminate();
-      this.#link = new Link(socket, this.#reachMemory(run), clock, this.#linkEvents());
+      this.#link = connection.openLink(socket, run, clock, this.#linkEvents());
       this.#enqueue({ kind: 'opened', now: clock() });
     } catch (error) {
       if (!(error instanceof ClusterError)) return this.#reject(error);
@@ -242,19 +244,6 @@ export class Client {
     this.#computation ??= await this.#options.prepare(this.#run);
     const { fingerprint, engine } = this.#computation;
     this.#enqueueLater({ kind: 'prepared', fingerprint, engine, now: this.#options.clock() });
-  }
-
-  /**
-   * Opens the coordinator's shared memory if it is reachable; otherwise tensors travel in frames.
-   */
-  #reachMemory({ memory, configuration }: RunDescription): HostMemory | undefined {
-    if (memory === undefined) return undefined;
-    try {
-      return new HostMemory(memory, parameterCount(configuration.model));
-    } catch (error) {
-      this.#options.log('debug', `no shared memory with the coordinator: ${messageOf(error)}`);
-      return undefined;
-    }
   }
 
   #linkEvents(): LinkEvents {

@@ -1,40 +1,18 @@
 import type { IncomingMessage } from 'node:http';
-import { WebSocket } from 'ws';
-import type { EngineKind } from '../shared/engine-identity.ts';
+import { setImmediate } from 'node:timers/promises';
 import { ClusterError } from '../shared/errors.ts';
-import { FrameSocket } from '../shared/wire/frame-socket.ts';
-import { MAX_FRAME_HEAD_BYTES, frameCapacity } from '../shared/wire/frame.ts';
 import * as limits from '../shared/limits.ts';
-import { checkWorkerMemory } from '../shared/memory-needs.ts';
-import { PROTOCOL } from '../shared/wire/messages.ts';
-import { parameterCount } from '../shared/arithmetic/model-shape.ts';
-import { updateFix } from '../shared/wire/other-version.ts';
-import { workerPath } from '../shared/wire/proof.ts';
-import {
-  runDescriptionSchema,
-  versionsSchema,
-  type RunDescription,
-  type Versions,
-} from '../shared/wire/run-description.ts';
+import type { RunDescription } from '../shared/wire/run-description.ts';
+import { connectionError } from './connection-errors.ts';
+import type { RunLimits } from './parse-description.ts';
 import { getOver, prepareRequest, type ProvenRequestOptions } from './proven-request.ts';
 import type { Anchor } from './trust.ts';
-import { connectionError } from './connection-errors.ts';
-import { ARITHMETIC } from '../shared/arithmetic/version.ts';
 
-export interface DialOptions {
-  /** This worker's version of mnist-dist. */
-  readonly version: string;
-  /** The coordinator's ws:// or wss:// address. */
-  readonly coordinator: URL;
+export interface DialOptions extends RunLimits {
   /** The certificates to trust in TLS connections. */
   readonly anchor: Anchor;
   /** Called on every attempt. */
   readonly token: () => string;
-  readonly maxModelBytes: number;
-  readonly maxDataBytes: number;
-  /** Maximum memory that a run may use in this worker, including the engine. */
-  readonly maxMemoryBytes: number;
-  readonly engine: EngineKind;
   /** Time limit for downloading the whole dataset. */
   readonly dataLimitMilliseconds: number;
   /** Aborts requests when the worker ends. */
@@ -46,73 +24,15 @@ export interface DialOptions {
  * large, with VERSION if the coordinator has a different version.
  */
 export async function fetchDescription(options: DialOptions): Promise<RunDescription> {
-  const response = await request(
-    options,
-    '/run',
-    {},
-    AbortSignal.timeout(limits.REQUEST_LIMIT_MILLISECONDS),
+  const limit = AbortSignal.timeout(limits.REQUEST_LIMIT_MILLISECONDS);
+  const answer = request(options, '/run', {}, limit).then(async (response) =>
+    readBounded(options, response, limits.MAX_RUN_DESCRIPTION_BYTES),
   );
-  const text = await readBounded(options, response, limits.MAX_RUN_DESCRIPTION_BYTES);
-  let json: unknown;
-  try {
-    json = JSON.parse(Buffer.from(text).toString('utf8'));
-  } catch (error) {
-    throw new ClusterError('PROTOCOL', `${options.coordinator.href}run did not return JSON`, {
-      cause: error,
-    });
-  }
-  const versions = versionsSchema.safeParse(json);
-  if (!versions.success)
-    throw new ClusterError(
-      'PROTOCOL',
-      `${options.coordinator.href}run does not describe a run; is this a coordinator?`,
-    );
-  checkVersions(versions.data, options.version);
-  const description = runDescriptionSchema.safeParse(json);
-  if (!description.success)
-    throw new ClusterError(
-      'PROTOCOL',
-      `the coordinator sent an invalid run description: ${description.error.message}`,
-    );
-  checkSizes(description.data, options);
-  return description.data;
-}
-
-function checkVersions(theirs: Versions, version: string): void {
-  if (theirs.protocol === PROTOCOL && theirs.arithmetic === ARITHMETIC) return;
-  const ours = `protocol ${PROTOCOL}, arithmetic ${ARITHMETIC}`;
-  const message =
-    `the coordinator (mnist-dist ${theirs.version}) has protocol ${theirs.protocol}, ` +
-    `arithmetic ${theirs.arithmetic}; this worker (mnist-dist ${version}) has ${ours}`;
-  throw new ClusterError('VERSION', message, {
-    fix: updateFix('worker', theirs.version),
-  });
-}
-
-function checkSizes(run: RunDescription, options: DialOptions): void {
-  const { maxModelBytes, maxDataBytes, maxMemoryBytes, engine } = options;
-  // The announced frames may be smaller than the model needs.
-  const frameBytes = Math.max(
-    run.frame_bytes,
-    frameCapacity(4 * parameterCount(run.configuration.model)),
-  );
-  if (frameBytes > maxModelBytes) {
-    throw new ClusterError(
-      'LIMIT',
-      `the run's frames have ${frameBytes} bytes, more than ${maxModelBytes} ` +
-        `(--max-model-bytes)`,
-      { fix: 'raise --max-model-bytes, or use a smaller --hidden' },
-    );
-  }
-  if (run.data_bytes > maxDataBytes) {
-    throw new ClusterError(
-      'LIMIT',
-      `the run's dataset has ${run.data_bytes} bytes, more than ${maxDataBytes} ` +
-        `(--max-data-bytes)`,
-      { fix: 'raise --max-data-bytes' },
-    );
-  }
-  checkWorkerMemory(run.configuration, engine, maxMemoryBytes);
+  // The schemas load while the coordinator answers. Newer versions of Node load them synchronously,
+  // so the request must be on its way.
+  const parsing = setImmediate().then(async () => import('./parse-description.ts'));
+  const [text, { parseDescription }] = await Promise.all([answer, parsing]);
+  return parseDescription(Buffer.from(text).toString('utf8'), options);
 }
 
 /**
@@ -157,63 +77,6 @@ export async function fetchDataset(options: DialOptions, run: RunDescription): P
 }
 
 /**
- * Opens a WebSocket at /worker; resolves once it is open. Frames are neither compressed nor
- * fragmented, and their mask consists of zeros.
- */
-export async function connect(options: DialOptions, run: RunDescription): Promise<FrameSocket> {
-  const { coordinator } = options;
-  const maxPayload = run.frame_bytes + MAX_FRAME_HEAD_BYTES;
-  const path = workerPath(run.run);
-  const limit = AbortSignal.timeout(limits.REQUEST_LIMIT_MILLISECONDS);
-  const proven = await prepareRequest(await requestOf(options, path, limit));
-  // A variable instead of a literal argument, because ws's types lack some of these options.
-  const settings = {
-    agent: proven.agent,
-    headers: proven.headers,
-    perMessageDeflate: false,
-    maxPayload,
-    maxFragments: 1,
-    maxBufferedChunks: Math.ceil(maxPayload / 512),
-    closeTimeout: limits.CLOSE_LIMIT_MILLISECONDS,
-    handshakeTimeout: limits.REQUEST_LIMIT_MILLISECONDS,
-    // Masking protects proxies from scripts in browsers, which is irrelevant here. With a mask of
-    // zeros, ws sends without copying.
-    generateMask: (mask: Buffer) => void mask.fill(0),
-  };
-  return await new Promise((resolve, reject) => {
-    const webSocket = new WebSocket(new URL(path, coordinator), settings);
-    const check = (response: IncomingMessage): boolean => {
-      try {
-        proven.check(response);
-        return true;
-      } catch (error) {
-        reject(connectionError(coordinator, error));
-        webSocket.terminate();
-        return false;
-      }
-    };
-    webSocket.once('unexpected-response', (request, response) => {
-      if (!check(response)) return void request.destroy();
-      reject(
-        new ClusterError(
-          'PROTOCOL',
-          `${coordinator.href} did not upgrade the connection; is this a coordinator?`,
-        ),
-      );
-      webSocket.terminate();
-    });
-    webSocket.once('upgrade', (response) => {
-      if (!check(response)) return;
-      const { socket } = response;
-      webSocket.once('open', () =>
-        resolve(new FrameSocket(webSocket, socket, 'client', maxPayload)),
-      );
-    });
-    webSocket.on('error', (error) => reject(connectionError(coordinator, error)));
-  });
-}
-
-/**
  * Makes a GET request that proves that this worker knows the token. Rejects unless the response
  * proves that the coordinator knows it, too.
  */
@@ -234,7 +97,8 @@ async function request(
   }
 }
 
-async function requestOf(
+/** The request for a path, with the certificates to trust. Rejects with the connection's error. */
+export async function requestOf(
   { version, coordinator, anchor, signal, token }: DialOptions,
   path: string,
   limit: AbortSignal,

@@ -11,7 +11,7 @@ import {
   proofOf,
   proofOfConfirmation,
 } from '../shared/wire/proof.ts';
-import { PROTOCOL } from '../shared/wire/messages.ts';
+import { PROTOCOL } from '../shared/wire/protocol.ts';
 import { updateFix } from '../shared/wire/other-version.ts';
 import type { SecureOptions } from './trust.ts';
 import { connectionError } from './connection-errors.ts';

@@ -7,8 +7,9 @@ import {
   type ErrorCode,
 } from '../shared/errors.ts';
 import * as limits from '../shared/limits.ts';
-import { type EngineIdentity } from '../shared/engine-identity.ts';
-import { PROTOCOL, type CoordinatorMessage, type WorkerMessage } from '../shared/wire/messages.ts';
+import type { EngineIdentity } from '../shared/engine-identity.ts';
+import type { CoordinatorMessage, WorkerMessage } from '../shared/wire/messages.ts';
+import { PROTOCOL } from '../shared/wire/protocol.ts';
 import { ARITHMETIC } from '../shared/arithmetic/version.ts';
 
 /**

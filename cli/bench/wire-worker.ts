@@ -9,7 +9,8 @@ import {
 import { coordinatorMessage, type WorkerMessage } from '../../shared/wire/messages.ts';
 import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import { receive } from '../../shared/wire/receive.ts';
-import { connect, fetchDescription, type DialOptions } from '../../worker/dial.ts';
+import { connect } from '../../worker/connect.ts';
+import { fetchDescription, type DialOptions } from '../../worker/dial.ts';
 import { version } from '../package.ts';
 import { Anchor } from '../../worker/trust.ts';
 

@@ -35,7 +35,8 @@ import { onExpect, onStop, tell } from '../processes/supervised.ts';
 import { shortcomingText } from '../terminal/summary.ts';
 import { trainingCertificate, type OwnCertificate } from '../secrets/tls-files.ts';
 import { openTerminal, type Progress } from '../terminal/live-terminal.ts';
-import { generateToken, givenToken, writeLoopbackToken } from '../secrets/token.ts';
+import { generateToken, writeLoopbackToken } from '../secrets/generated-token.ts';
+import { givenToken } from '../secrets/token.ts';
 
 /** `mnist-dist coordinator`: coordinates one run, from waiting for workers to the result. */
 export async function coordinator(

@@ -17,7 +17,7 @@ import { engineInEvents, engineOfRun, withEngineOfRun } from '../runs/run-engine
 import { superviseReplay } from '../processes/replay-workers.ts';
 import { onStop, StopRequest } from '../processes/supervised.ts';
 import { openScreen, type ProgressOptions } from '../terminal/live-terminal.ts';
-import { generateToken } from '../secrets/token.ts';
+import { generateToken } from '../secrets/generated-token.ts';
 import { planWorkers, type WorkerPlan } from '../processes/worker-plan.ts';
 import { type Replay, planReplay, checkDataset } from '../../coordinator/replay/replay-plan.ts';
 

@@ -1,23 +1,14 @@
 import { hostname } from 'node:os';
-import { cachedDataset, storeDataset } from '../../shared/dataset/dataset-cache.ts';
-import { loadDataset } from '../../shared/dataset/load-dataset.ts';
+import { setImmediate } from 'node:timers/promises';
 import { systemClock } from '../../shared/clock.ts';
-import { MNIST_DIGEST, parseDataset, type Dataset } from '../../shared/dataset/dataset.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { DEFAULT_PREPARE_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 import { tuneRuntime } from '../../shared/runtime.ts';
-import type { RunDescription } from '../../shared/wire/run-description.ts';
 import { Client } from '../../worker/client.ts';
-import { Computation } from '../../worker/computation.ts';
-import { fetchDataset, type DialOptions } from '../../worker/dial.ts';
-import { GpuTelemetry, watchedGpus } from '../../worker/native/gpu-telemetry.ts';
-import {
-  chooseEngine,
-  engineEnvironment,
-  preloadEngine,
-  runInEnvironment,
-} from '../processes/engine-choice.ts';
-import { createLogger } from '../terminal/log.ts';
+import type { DialOptions } from '../../worker/dial.ts';
+import { chooseEngine } from '../processes/engine-choice.ts';
+import { engineEnvironment, runInEnvironment } from '../processes/engine-environment.ts';
+import { createLogger, type Log } from '../terminal/log.ts';
 import type { CommandLine, WorkerOptions } from '../options/options.ts';
 import { stderr } from '../terminal/output.ts';
 import { version } from '../package.ts';
@@ -53,7 +44,11 @@ export async function worker(
     if (ended !== undefined) return ended;
   }
   tuneRuntime();
-  preloadEngine(engine);
+  // Loaded early, while the coordinator may still be starting.
+  if (engine === 'tensorflow') {
+    const { loadTensorFlow } = await import('../../worker/native/load.ts');
+    loadTensorFlow((lines) => stderr.write(...lines));
+  }
 
   const stopping = new AbortController();
   const stop = new StopRequest();
@@ -82,18 +77,8 @@ export async function worker(
       prepareLimitMilliseconds: DEFAULT_PREPARE_LIMIT_MILLISECONDS,
     },
     prepare: async (run) => {
-      const dataset = await datasetOf(run, dial, (message) => log.warn({}, message));
-      const computation = await Computation.create(run.configuration, dataset, {
-        kind: engine,
-        threads: options.threads,
-        device: options.device,
-      });
-      const { disagreement } = computation;
-      if (disagreement !== undefined)
-        log.warn(
-          { engine },
-          `the engine ${disagreement}; computing shard by shard, which is slower`,
-        );
+      const { prepareComputation } = await import('../processes/prepare-computation.ts');
+      const computation = await prepareComputation(run, dial, options, log);
       tell({ kind: 'ready' });
       return computation;
     },
@@ -105,39 +90,28 @@ export async function worker(
     client.leave(new ClusterError(code, 'this worker was stopped'));
     stopping.abort();
   });
-  const telemetry = new GpuTelemetry({
-    watched: () => watchedGpus(),
-    report: (gpus) => client.report(gpus),
-    log: (level, message) => log[level]({}, message),
-  });
   client.start();
-  telemetry.start();
+  const telemetry = watchGpus(client, log);
   try {
     await client.done;
   } finally {
-    telemetry.stop();
+    (await telemetry).stop();
   }
   log.info({}, 'the run has ended');
   return 0;
 }
 
-/** A run's dataset: the installed MNIST, or a dataset from the cache or the coordinator. */
-export async function datasetOf(
-  run: RunDescription,
-  dial: DialOptions,
-  warn: (message: string) => void,
-): Promise<Dataset> {
-  const { dataset: digest } = run.configuration;
-  if (digest === MNIST_DIGEST) return loadDataset(undefined);
-  const cached = await cachedDataset(digest);
-  if (cached !== undefined) return parseDataset(cached, run.class_names, digest);
-  const fetched = await fetchDataset(dial, run);
-  try {
-    await storeDataset(digest, fetched);
-  } catch (error) {
-    if (!(error instanceof ClusterError) || (error.code !== 'DISK' && error.code !== 'LIMIT'))
-      throw error;
-    warn(`the dataset could not be cached and will be fetched again: ${error.message}`);
-  }
-  return parseDataset(fetched, run.class_names, digest);
+/** Watches this worker's GPUs, and loads what a run needs while the coordinator answers. */
+async function watchGpus(client: Client, log: Log): Promise<{ stop(): void }> {
+  // The client dials first.
+  await setImmediate();
+  void import('../processes/prepare-computation.ts');
+  const { GpuTelemetry, watchedGpus } = await import('../../worker/native/gpu-telemetry.ts');
+  const telemetry = new GpuTelemetry({
+    watched: () => watchedGpus(),
+    report: (gpus) => client.report(gpus),
+    log: (level, message) => log[level]({}, message),
+  });
+  telemetry.start();
+  return telemetry;
 }

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import { errorCodeOfExit, errorTable, type ErrorCode } from '../../shared/errors.ts';
 import { CLOSE_LIMIT_MILLISECONDS, MAX_REMEMBERED_LINES } from '../../shared/limits.ts';
 import { executable } from '../package.ts';
-import { fromChild, type ToChild } from './supervised.ts';
+import { fromChild, type ToChild } from './supervisor-messages.ts';
 
 /** Descriptor of an inherited listener: the next after stdin, stdout, stderr and the channel. */
 const INHERITED_LISTENER = 4;

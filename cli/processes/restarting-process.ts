@@ -8,7 +8,7 @@ import {
 } from '../../shared/limits.ts';
 import { Child } from './child-process.ts';
 import type { Log } from '../terminal/log.ts';
-import type { ToChild } from './supervised.ts';
+import type { ToChild } from './supervisor-messages.ts';
 
 export interface RestartingProcessOptions {
   readonly name: string;

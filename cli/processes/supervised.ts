@@ -1,25 +1,8 @@
-import { z } from 'zod';
-import { ClusterError, errorCodes, type ErrorCode } from '../../shared/errors.ts';
+import { ClusterError, type ErrorCode } from '../../shared/errors.ts';
 import { ORPHAN_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 import { say } from '../terminal/explain.ts';
 import { isSupervised, onSignal } from './signals.ts';
-
-/** The messages between a supervisor (`local`) and its children, over the IPC channel. */
-export const toChild = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('stop'), code: z.enum(errorCodes) }),
-  /** To a coordinator: at most `workers` workers will join before the first step. */
-  z.strictObject({ kind: z.literal('expect'), workers: z.int() }),
-]);
-export const fromChild = z.discriminatedUnion('kind', [
-  /** The process is ready: a coordinator is listening, or a worker has its engine. */
-  z.strictObject({ kind: z.literal('ready') }),
-  /** Training has begun. */
-  z.strictObject({ kind: z.literal('started') }),
-  /** The port of the live page. */
-  z.strictObject({ kind: z.literal('page'), port: z.int() }),
-]);
-export type ToChild = z.infer<typeof toChild>;
-export type FromChild = z.infer<typeof fromChild>;
+import type { FromChild, ToChild } from './supervisor-messages.ts';
 
 /**
  * Calls `stop` once, on a signal or a stop message from the supervisor. A second Ctrl-C or message
@@ -54,10 +37,10 @@ export function onStop(stop: (code: ErrorCode) => void): () => void {
 function onSupervisor(handle: (code: ErrorCode) => void, isStopping: () => boolean): () => void {
   // The channel must not keep this process alive once its work is done.
   process.channel?.unref();
-  const onMessage = (message: unknown): void => {
-    const order = toChild.safeParse(message);
-    if (order.data?.kind === 'stop') handle(order.data.code);
-  };
+  const onMessage = (message: unknown): void =>
+    void takeOrder(message, (order) => {
+      if (order.kind === 'stop') handle(order.code);
+    });
   const onOrphaned = (): void => {
     if (!isStopping()) {
       say(process.argv, 'info', {}, "this process's supervisor has ended; stopping");
@@ -77,10 +60,20 @@ function onSupervisor(handle: (code: ErrorCode) => void, isStopping: () => boole
 
 /** Calls `listener` with the number of workers that the supervisor expects to join. */
 export function onExpect(listener: (workers: number) => void): void {
-  process.on('message', (message) => {
-    const order = toChild.safeParse(message);
-    if (order.data?.kind === 'expect') listener(order.data.workers);
-  });
+  process.on(
+    'message',
+    (message) =>
+      void takeOrder(message, (order) => {
+        if (order.kind === 'expect') listener(order.workers);
+      }),
+  );
+}
+
+/** Parses a message from the supervisor. The schemas load when the first one arrives. */
+async function takeOrder(message: unknown, take: (order: ToChild) => void): Promise<void> {
+  const { toChild } = await import('./supervisor-messages.ts');
+  const { data } = toChild.safeParse(message);
+  if (data !== undefined) take(data);
 }
 
 /** A request to stop, which may arrive before its listener exists. */

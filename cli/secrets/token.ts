@@ -1,7 +1,5 @@
-import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync } from 'node:fs';
 import { isIPv4 } from 'node:net';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { isLoopback } from '../../shared/wire/address.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import {
@@ -9,11 +7,8 @@ import {
   MAX_TOKEN_FILE_BYTES,
   MIN_TOKEN_CHARACTERS,
 } from '../../shared/limits.ts';
-import { systemProcesses } from '../../coordinator/run-directory/processes.ts';
 import { cacheDirectory } from '../../shared/disk/cache-directory.ts';
-import { removeAbandonedTokens, removeToken } from './abandoned-tokens.ts';
-import { diskError } from '../../shared/disk/whole-file.ts';
-import { hideFromGit, readSecretFile, writeSecretFile } from './secret-file.ts';
+import { readSecretFile } from './secret-file.ts';
 
 /** The token from --token-file, or else from MNIST_DIST_TOKEN; undefined if neither is set. */
 export function givenToken(
@@ -25,45 +20,13 @@ export function givenToken(
   return token === undefined || token === '' ? undefined : checkedToken(token, 'MNIST_DIST_TOKEN');
 }
 
-/** A new random token: 256 bits, in hexadecimal. */
-export function generateToken(): string {
-  return randomBytes(32).toString('hex');
-}
-
 /**
  * The file for a token that a coordinator generated; the same user's workers find the token there.
  * Its name is the port, preceded by the address if that is a loopback address other than 127.0.0.1.
  */
-function loopbackTokenFile(host: string, port: number): string {
+export function loopbackTokenFile(host: string, port: number): string {
   const isNamed = isIPv4(host) && isLoopback(host) && host !== '127.0.0.1';
   return join(cacheDirectory(), 'tokens', isNamed ? `${host}-${port}` : String(port));
-}
-
-/**
- * Writes the token to a file that only its owner can read, and removes the tokens of coordinators
- * that were killed. Returns the file and a function that removes it. Throws DISK.
- */
-export function writeLoopbackToken(
-  host: string,
-  port: number,
-  token: string,
-): { file: string; remove: () => void } {
-  const file = loopbackTokenFile(host, port);
-  const folder = dirname(file);
-  try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    // An older version, or a copy, may have left the folder readable by others.
-    chmodSync(folder, 0o700);
-  } catch (error) {
-    throw diskError(file, error);
-  }
-  hideFromGit(folder, ['*']);
-  removeAbandonedTokens(folder);
-  const owner = JSON.stringify(systemProcesses.self());
-  // Written before the token, so that a running process's token always has an owner file.
-  writeSecretFile(`${file}.owner`, owner);
-  writeSecretFile(file, `${token}\n`);
-  return { file, remove: () => removeToken(file, owner) };
 }
 
 /**

@@ -12,7 +12,7 @@ import { issuesOf, foreignText as text } from '../schema.ts';
  * `run`, `term` or `step` is not the current one. PROTOCOL is the version; it increases when a
  * record changes.
  */
-export const PROTOCOL = 3;
+export { PROTOCOL } from './protocol.ts';
 
 const count = (max: number) => z.int().min(0).max(max);
 const run = z.string().max(limits.MAX_NAME_CHARACTERS);

@@ -22,7 +22,8 @@ import {
   newNonce,
   parseAnswer,
 } from '../../shared/wire/proof.ts';
-import { connect, fetchDescription, type DialOptions } from '../../worker/dial.ts';
+import { connect } from '../../worker/connect.ts';
+import { fetchDescription, type DialOptions } from '../../worker/dial.ts';
 import { Anchor, type Trust } from '../../worker/trust.ts';
 import { answerTo } from '../fixtures/proven-client.ts';
 import { TestAuthority } from '../fixtures/certificates.ts';

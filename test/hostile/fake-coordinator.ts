@@ -1,7 +1,7 @@
 import { createServer, type ServerResponse } from 'node:http';
 import { onTestFinished, vi } from 'vitest';
 import { WebSocketServer, type WebSocket } from 'ws';
-import { datasetOf } from '../../cli/commands/worker.ts';
+import { datasetOf } from '../../cli/processes/prepare-computation.ts';
 import { Authenticator } from '../../coordinator/network/authenticator.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { decodeFrame, encodeHeader, frameCapacity } from '../../shared/wire/frame.ts';

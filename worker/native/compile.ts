@@ -1,11 +1,9 @@
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { ClusterError } from '../../shared/errors.ts';
 import { LIBRARY_FILES } from './library.ts';
 import { lastLines, onPath, runChild } from './run-program.ts';
-import { packageRoot } from '../../shared/package-root.ts';
-import { SUPPORT_FILE, nodeApiHeaders, tfjsPackage } from './places.ts';
+import { SUPPORT_FILE, nodeApiHeaders, supportSource, tfjsPackage } from './places.ts';
 import { PROGRAM_ANSWER_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 
 export const COMPILER_FIX = 'install a C++ compiler: sudo apt-get install -y g++';
@@ -48,16 +46,6 @@ export async function requireCompiler(): Promise<Compiler> {
       : `CXX=${named} cannot be run`,
     { fix: COMPILER_FIX },
   );
-}
-
-/** Digest of everything that goes into the binding, except TensorFlow's library. */
-export function sourcesDigest(): string {
-  const { bindingSources, nodeApi } = tfjsPackage();
-  const hash = createHash('sha256').update(`${process.arch} ${nodeApi}\n`);
-  for (const name of readdirSync(bindingSources).toSorted()) {
-    hash.update(name).update(readFileSync(join(bindingSources, name)));
-  }
-  return hash.update(readFileSync(supportSource())).digest('hex');
 }
 
 /**
@@ -129,11 +117,4 @@ async function compile(command: readonly string[]): Promise<void> {
       fix: 'install a complete C++17 compiler: sudo apt-get install -y g++ (or set CXX)',
     },
   );
-}
-
-/** support.cc stays with the sources, even when this code runs from dist/. */
-function supportSource(): string {
-  const file = join(packageRoot, 'worker', 'native', 'support.cc');
-  if (!existsSync(file)) throw new Error(`${file} is missing`);
-  return file;
 }

@@ -1,8 +1,8 @@
-import { readFileSync, statSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { sourcesDigest } from './compile.ts';
-import { ownLink, tfjsPackage } from './places.ts';
+import { ownLink, supportSource, tfjsPackage } from './places.ts';
 
 /**
  * Written next to the binding once TensorFlow has been loaded and has multiplied two matrices.
@@ -24,7 +24,7 @@ const manifestSchema = z.object({
   /** Additional environment variables for a process that loads the library. */
   environment: z.record(z.string(), z.string()),
   files: z.array(z.object({ path: z.string(), bytes: z.int() })),
-  /** Digest of the sources that were compiled (compile.ts). */
+  /** Digest of the sources that were compiled. */
   sources: z.string(),
   compiler: z.string(),
   node: z.string(),
@@ -61,6 +61,11 @@ export function readyTensorFlow(link?: string): NativeEngine | undefined {
   }
 }
 
+/** Whether the engine is for this device; any engine is if no device was chosen. */
+export function isFor({ device }: NativeEngine, wanted: 'gpu' | 'cpu' | undefined): boolean {
+  return wanted === undefined || (wanted === 'gpu') === (device === 'cuda');
+}
+
 function engineIn(moduleDirectory: string, moduleFile: string): NativeEngine | undefined {
   const manifest = readManifest(moduleDirectory);
   if (manifest === undefined || manifest.sources !== sourcesDigest()) return undefined;
@@ -84,4 +89,14 @@ export function readManifest(directory: string): Manifest | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Digest of everything that goes into the binding, except TensorFlow's library. */
+export function sourcesDigest(): string {
+  const { bindingSources, nodeApi } = tfjsPackage();
+  const hash = createHash('sha256').update(`${process.arch} ${nodeApi}\n`);
+  for (const name of readdirSync(bindingSources).toSorted()) {
+    hash.update(name).update(readFileSync(join(bindingSources, name)));
+  }
+  return hash.update(readFileSync(supportSource())).digest('hex');
 }

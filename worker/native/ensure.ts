@@ -12,14 +12,21 @@ import {
 import { dirname, join } from 'node:path';
 import { LockError, withLock } from '../../bin/lock.mjs';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
-import { compileBinding, requireCompiler, sourcesDigest } from './compile.ts';
+import { compileBinding, requireCompiler } from './compile.ts';
 import type { Compiler } from './compile.ts';
 import { cudaLibraries, driverLibrary, missingLibraries } from './cuda.ts';
 import { findUsableGpus } from './usable-gpus.ts';
 import { LIBRARY_FILES, folderLibrary, pinnedLibrary, wheelLibrary } from './library.ts';
 import type { Library, LibraryPlaces } from './library.ts';
 import { noexecMount } from './loadable.ts';
-import { BINDING_FORMAT, MANIFEST_FILE, readManifest, readyTensorFlow } from './engine-manifest.ts';
+import {
+  BINDING_FORMAT,
+  isFor,
+  MANIFEST_FILE,
+  readManifest,
+  readyTensorFlow,
+  sourcesDigest,
+} from './engine-manifest.ts';
 import type { Manifest, NativeEngine } from './engine-manifest.ts';
 import { cacheDirectory } from '../../shared/disk/cache-directory.ts';
 import { systemCode } from '../../shared/disk/system-error.ts';
@@ -106,9 +113,8 @@ async function damageOf(ready: NativeEngine | undefined): Promise<string | undef
   }
 }
 
-function suits(ready: NativeEngine, options: SetupOptions): boolean {
-  if (options.tensorflow !== undefined) return false;
-  return options.device === undefined || (options.device === 'gpu') === (ready.device === 'cuda');
+function suits(ready: NativeEngine, { tensorflow, device }: SetupOptions): boolean {
+  return tensorflow === undefined && isFor(ready, device);
 }
 
 async function setUp(

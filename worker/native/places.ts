@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
@@ -61,4 +61,11 @@ export function ownLink(moduleDirectory: string): string {
 export function nodeApiHeaders(): string {
   const file = createRequire(import.meta.url).resolve('node-api-headers/package.json');
   return join(dirname(file), 'include');
+}
+
+/** support.cc stays with the sources, even when this code runs from dist/. */
+export function supportSource(): string {
+  const file = join(packageRoot, 'worker', 'native', 'support.cc');
+  if (!existsSync(file)) throw new Error(`${file} is missing`);
+  return file;
 }

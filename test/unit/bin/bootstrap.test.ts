@@ -26,6 +26,7 @@ beforeEach(() => {
   checkout = mkdtempSync(join(tmpdir(), 'mnist-dist-checkout-'));
   cpSync(join(import.meta.dirname, '../../../bin'), join(checkout, 'bin'), { recursive: true });
   write('npm-shrinkwrap.json', '{"packages":{"":{}}}');
+  write('package.json', '{"type":"module"}');
   write('tsconfig.json', '{"include":["cli","dashboards"]}');
   write('cli/main.ts', 'one');
   write('dashboards/page/main.ts', 'page');
@@ -54,7 +55,8 @@ cp tools/tsc node_modules/typescript/bin/tsc; ` +
       'fs.mkdirSync(out, { recursive: true }); ' +
       "fs.copyFileSync('dashboards/page/main.ts', out + '/main.js'); process.exit(); }\n" +
       "fs.mkdirSync(out + '/cli', { recursive: true });\n" +
-      `fs.writeFileSync(out + '/package.json', '{"type":"module"}');\n` +
+      "fs.writeFileSync(out + '/cli/help-texts.js', 'export const helpTexts = () => (' + " +
+      "JSON.stringify({ built: source }) + ')');\n" +
       "fs.writeFileSync(out + '/cli/start.js', 'export async function start(argv) { " +
       "console.log(' + JSON.stringify(source) + ', argv.join()); return 7; }');",
   );
@@ -146,6 +148,14 @@ describe('a checkout', () => {
     expect(calls().filter((name) => name === 'npm')).toHaveLength(2);
   });
 
+  test('has its help written by the build, and rewritten after an edit', async () => {
+    await start();
+    expect(help()).toEqual({ built: 'one' });
+    write('cli/main.ts', 'another');
+    await start();
+    expect(help()).toEqual({ built: 'another' });
+  });
+
   test('has its page built, and rebuilt after an edit to the page', async () => {
     await start();
     write('dashboards/page/main.ts', 'another page');
@@ -204,6 +214,10 @@ function write(path: string, text: string): void {
   const file = join(checkout, path);
   mkdirSync(join(file, '..'), { recursive: true });
   writeFileSync(file, text);
+}
+
+function help(): unknown {
+  return JSON.parse(readFileSync(join(checkout, 'dist/cli/help.json'), 'utf8'));
 }
 
 /** The names of the tools that ran, sorted. */

@@ -2,7 +2,8 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { removeAbandonedTokens } from '../../../../cli/secrets/abandoned-tokens.ts';
-import { workerToken, writeLoopbackToken } from '../../../../cli/secrets/token.ts';
+import { writeLoopbackToken } from '../../../../cli/secrets/generated-token.ts';
+import { workerToken } from '../../../../cli/secrets/token.ts';
 import { systemProcesses } from '../../../../coordinator/run-directory/processes.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 

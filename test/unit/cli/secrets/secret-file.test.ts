@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { certs } from '../../../../cli/commands/certs.ts';
 import { writeJoinFile } from '../../../../cli/secrets/join-command.ts';
 import { hideFromGit } from '../../../../cli/secrets/secret-file.ts';
-import { writeLoopbackToken } from '../../../../cli/secrets/token.ts';
+import { writeLoopbackToken } from '../../../../cli/secrets/generated-token.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
 let repository = '';

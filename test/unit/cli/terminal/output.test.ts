@@ -309,10 +309,11 @@ test('no other file writes to a terminal', () => {
       readFileSync(join(root, file), 'utf8'),
     ),
   );
-  // cli/start.ts prints two fixed sentences when the limit on open files is too low to load more
-  // code. The files in worker/native are scripts for a child process, whose output is read as JSON.
+  // cli/checked-start.ts prints two fixed sentences when the limit on open files is too low to load
+  // more code. The files in worker/native are scripts for a child process, whose output is read as
+  // JSON.
   expect(writers).toEqual([
-    'cli/start.ts',
+    'cli/checked-start.ts',
     'cli/terminal/output.ts',
     'cli/terminal/styled-line.ts',
     'worker/native/cuda.ts',

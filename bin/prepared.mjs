@@ -1,0 +1,106 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/**
+ * Whether everything is installed and built. Every start asks this, so this file imports only
+ * modules that Node has already loaded; bootstrap.mjs does the work if something is missing.
+ */
+export const root = dirname(dirname(fileURLToPath(import.meta.url)));
+export const dist = join(root, 'dist');
+const settings = ['tsconfig.json', 'npm-shrinkwrap.json', 'package.json'];
+
+export function isPrepared() {
+  return isPackage() ? hasDist() : isInstalled() && isBuilt();
+}
+
+/** Whether this is an installed package: it has the build, but no sources. */
+export function isPackage() {
+  return !existsSync(join(root, 'tsconfig.json'));
+}
+
+/** Whether there is a build, which may be outdated. */
+export function hasDist() {
+  return existsSync(join(dist, 'cli', 'start.js'));
+}
+
+// --- npm packages
+
+export function lockDigest() {
+  return createHash('sha256')
+    .update(readFileSync(join(root, 'npm-shrinkwrap.json')))
+    .digest('hex');
+}
+
+export function stampFile() {
+  return join(root, 'node_modules', '.mnist-dist-stamp');
+}
+
+export function isInstalled() {
+  const digest = lockDigest();
+  if (readText(stampFile()) === digest) return true;
+  if (!isInstalledByHand()) return false;
+  try {
+    writeFileSync(stampFile(), digest);
+  } catch (error) {
+    // Without write permission, the packages are simply compared again at the next start.
+    if (!['EACCES', 'EPERM', 'EROFS'].includes(error.code)) throw error;
+  }
+  return true;
+}
+
+/**
+ * Whether npm's own record, which it writes once an installation is complete, lists every package
+ * in the lock file.
+ */
+function isInstalledByHand() {
+  const record = readText(join(root, 'node_modules', '.package-lock.json'));
+  if (record === undefined) return false;
+  const installed = JSON.parse(record).packages;
+  const wanted = JSON.parse(readFileSync(join(root, 'npm-shrinkwrap.json'), 'utf8')).packages;
+  return Object.entries(wanted).every(
+    ([path, { version, optional }]) =>
+      path === '' || optional || installed[path]?.version === version,
+  );
+}
+
+// --- the build
+
+export function isBuilt() {
+  return readText(join(dist, '.stamp')) === sourcesDigest();
+}
+
+/**
+ * Digest of every source's path, modification time and size. It is cheap to compute, and every edit
+ * and checkout changes it.
+ */
+export function sourcesDigest() {
+  // The folders that tsconfig.json includes also contain the kernels and the page, which are
+  // compiled separately.
+  const { include } = JSON.parse(readFileSync(join(root, 'tsconfig.json'), 'utf8'));
+  const folders = new Set(include.map((entry) => entry.split('/')[0]));
+  const lines = [...settings, ...[...folders].flatMap(filesBelow)].map((path) => {
+    const { mtimeMs, size } = statSync(`${root}/${path}`);
+    return `${path} ${mtimeMs} ${size}\n`;
+  });
+  return createHash('sha256').update(lines.toSorted().join('')).digest('hex');
+}
+
+function filesBelow(folder) {
+  if (!existsSync(`${root}/${folder}`)) return [];
+  return readdirSync(`${root}/${folder}`, { withFileTypes: true }).flatMap((entry) => {
+    const path = `${folder}/${entry.name}`;
+    return entry.isDirectory() ? filesBelow(path) : [path];
+  });
+}
+
+// --- helpers
+
+function readText(file) {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return undefined;
+  }
+}

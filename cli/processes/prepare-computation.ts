@@ -1,0 +1,53 @@
+import { cachedDataset, storeDataset } from '../../shared/dataset/dataset-cache.ts';
+import { MNIST_DIGEST, parseDataset, type Dataset } from '../../shared/dataset/dataset.ts';
+import { loadDataset } from '../../shared/dataset/load-dataset.ts';
+import { ClusterError } from '../../shared/errors.ts';
+import type { RunDescription } from '../../shared/wire/run-description.ts';
+import { Computation } from '../../worker/computation.ts';
+import { fetchDataset, type DialOptions } from '../../worker/dial.ts';
+import type { WorkerOptions } from '../options/options.ts';
+import type { Log } from '../terminal/log.ts';
+
+/** Loads a run's dataset and creates the engine. Logs a warning if either has a shortcoming. */
+export async function prepareComputation(
+  run: RunDescription,
+  dial: DialOptions,
+  { threads, device }: Pick<WorkerOptions, 'threads' | 'device'>,
+  log: Log,
+): Promise<Computation> {
+  const { engine: kind } = dial;
+  const dataset = await datasetOf(run, dial, (message) => log.warn({}, message));
+  const computation = await Computation.create(run.configuration, dataset, {
+    kind,
+    threads,
+    device,
+  });
+  const { disagreement } = computation;
+  if (disagreement !== undefined)
+    log.warn(
+      { engine: kind },
+      `the engine ${disagreement}; computing shard by shard, which is slower`,
+    );
+  return computation;
+}
+
+/** A run's dataset: the installed MNIST, or a dataset from the cache or the coordinator. */
+export async function datasetOf(
+  run: RunDescription,
+  dial: DialOptions,
+  warn: (message: string) => void,
+): Promise<Dataset> {
+  const { dataset: digest } = run.configuration;
+  if (digest === MNIST_DIGEST) return loadDataset(undefined);
+  const cached = await cachedDataset(digest);
+  if (cached !== undefined) return parseDataset(cached, run.class_names, digest);
+  const fetched = await fetchDataset(dial, run);
+  try {
+    await storeDataset(digest, fetched);
+  } catch (error) {
+    if (!(error instanceof ClusterError) || (error.code !== 'DISK' && error.code !== 'LIMIT'))
+      throw error;
+    warn(`the dataset could not be cached and will be fetched again: ${error.message}`);
+  }
+  return parseDataset(fetched, run.class_names, digest);
+}
