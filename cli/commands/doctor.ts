@@ -1,29 +1,73 @@
-import { errorTable } from '../../shared/errors.ts';
+import { ClusterError, errorTable } from '../../shared/errors.ts';
 import { DEFAULT_WORKERS } from '../../shared/limits.ts';
 import { tryWasm } from '../../worker/engines/wasm.ts';
+import {
+  planRepair,
+  repair,
+  repairLines,
+  type RepairPlan,
+} from '../../worker/native/cache/repair.ts';
 import { canTrain, doctorRows, rowLines, type Row } from '../../worker/native/doctor-rows.ts';
 import { readyTensorFlow } from '../../worker/native/engine-manifest.ts';
 import { machineChecks, type MachineCheck } from '../processes/machine.ts';
 import type { DoctorOptions } from '../options/options.ts';
-import { stdout } from '../terminal/output.ts';
+import { stderr, stdout } from '../terminal/output.ts';
+import { setupProgress } from '../terminal/setup-progress.ts';
 import { resourceErrorOf } from '../processes/resource-error.ts';
 
 /**
- * `mnist-dist doctor`: prints its checks. Resolves with the exit code of NOT_READY if this machine
- * cannot train.
+ * `mnist-dist doctor`: prints its checks, and what --fix would change or has changed. Resolves with
+ * the exit code of NOT_READY if this machine cannot train.
  */
 export async function doctor(options: DoctorOptions): Promise<number> {
-  const engine = readyTensorFlow() === undefined ? 'wasm' : 'tensorflow';
-  // These run first, because the other checks allocate WebAssembly memories.
-  const machine = machineChecks(DEFAULT_WORKERS, engine).map(machineRow);
-  const rows = [...(await doctorRows(tryWasm, options)), ...machine];
+  const plan = await planOf();
+  const changes = plan === undefined ? [] : repairLines(plan);
+  if (options.fix && plan !== undefined && changes.length > 0) await fix(plan, changes);
+  const rows = await rowsOf(options);
   const isAble = canTrain(rows);
-  if (options.json) stdout.json({ canTrain: isAble, rows });
+  if (options.json) stdout.json({ canTrain: isAble, rows, fixes: options.fix ? [] : changes });
   else {
     stdout.write(...rowLines(rows), '');
+    if (!options.fix && changes.length > 0)
+      stdout.write('`mnist-dist doctor --fix` would change:', ...indented(changes), '');
     stdout.write(isAble ? 'This machine can train.' : 'This machine cannot train; see FAIL above.');
   }
   return isAble ? 0 : errorTable.NOT_READY.exit;
+}
+
+/** Undefined if this user has no cache, which the rows report. */
+async function planOf(): Promise<RepairPlan | undefined> {
+  try {
+    return await planRepair();
+  } catch (error) {
+    if (error instanceof ClusterError) return undefined;
+    throw error;
+  }
+}
+
+/** Makes the changes. If one fails, says why; the rows then show what remains. */
+async function fix(plan: RepairPlan, changes: readonly string[]): Promise<void> {
+  stderr.write('fixing:', ...indented(changes));
+  const progress = setupProgress(stderr);
+  try {
+    await repair(plan, {}, progress.report);
+  } catch (error) {
+    if (!(error instanceof ClusterError)) throw error;
+    stderr.write(`not fixed: ${error.message}`, ...indented([`fix: ${error.fix ?? 'none'}`]));
+  } finally {
+    progress.end();
+  }
+}
+
+async function rowsOf(options: DoctorOptions): Promise<readonly Row[]> {
+  const engine = readyTensorFlow() === undefined ? 'wasm' : 'tensorflow';
+  // These run first, because the other checks allocate WebAssembly memories.
+  const machine = machineChecks(DEFAULT_WORKERS, engine).map(machineRow);
+  return [...(await doctorRows(tryWasm, options)), ...machine];
+}
+
+function indented(lines: readonly string[]): string[] {
+  return lines.map((line) => `  ${line}`);
 }
 
 /** The row for a check that `local` performs as well. */

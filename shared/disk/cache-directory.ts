@@ -74,6 +74,15 @@ function isWritable(folder: string): boolean {
   }
 }
 
+/** Why this user cannot write to a cache that is not theirs. */
+export function whyForbidden(cache: string): string {
+  const owner = statSync(cache, { throwIfNoEntry: false })?.uid;
+  const own = process.getuid?.();
+  return owner === undefined || owner === own
+    ? 'it is not writable'
+    : `it belongs to the user with the id ${owner}, and this user has the id ${own}`;
+}
+
 function temporaryCache({ id, temporary }: User): string {
   const folder = join(temporary, `mnist-dist-${id}`);
   try {

@@ -108,13 +108,15 @@ async function compileStubs(compiler: Compiler, folder: string): Promise<string>
 async function compile(command: readonly string[]): Promise<void> {
   const result = await runChild(command);
   if (result.status === 0) return;
-  const errors = result.stderr.split('\n').filter((line) => /error/i.test(line));
+  const errors = result.stderr.split('\n').filter((line) => /error|no space left/i.test(line));
   const said = errors.length > 0 ? errors.slice(0, 2).join(' | ') : lastLines(result.stderr);
   throw new ClusterError(
     'SETUP',
     `${command[0] ?? ''} could not compile TensorFlow's binding: ${said}`,
     {
-      fix: 'install a complete C++17 compiler: sudo apt-get install -y g++ (or set CXX)',
+      fix: /no space left/i.test(result.stderr)
+        ? 'free disk space, or choose another folder: MNIST_DIST_CACHE=DIR'
+        : 'install a complete C++17 compiler: sudo apt-get install -y g++ (or set CXX)',
     },
   );
 }

@@ -12,7 +12,9 @@ import { readyTensorFlow } from './engine-manifest.ts';
 import type { NativeEngine } from './engine-manifest.ts';
 import { PIP_FIX, findPip } from './pip.ts';
 import { packageRoot } from '../../shared/package-root.ts';
-import { cacheDirectory } from '../../shared/disk/cache-directory.ts';
+import { cacheDirectory, whyForbidden } from '../../shared/disk/cache-directory.ts';
+import { systemCode } from '../../shared/disk/system-error.ts';
+import { diskUse } from './cache/disk-use.ts';
 import { smokeTest } from './smoke.ts';
 import { findUsableGpus, howMany } from './usable-gpus.ts';
 
@@ -73,6 +75,7 @@ export async function doctorRows(
     port,
     ...locks,
     cacheRow(isReady),
+    useRow(),
     diskRow('disk: runs', resolve(options.runsDir ?? 'runs'), MIN_RUNS_MEGABYTES, 'failed'),
   ];
 }
@@ -289,7 +292,19 @@ function diskRow(
       fix: `free at least ${megabytes} MB, or choose another folder`,
     };
   } catch (error) {
-    return { ...failure(check, error, 'choose another folder'), status };
+    const isForbidden = systemCode(error) === 'EACCES';
+    const why = isForbidden ? new Error(`${directory}: ${whyForbidden(directory)}`) : error;
+    return { ...failure(check, why, 'choose another folder'), status };
+  }
+}
+
+/** What takes how much disk space. */
+function useRow(): Row {
+  const check = 'disk: used';
+  try {
+    return { check, status: 'ok', detail: diskUse(cacheDirectory()) };
+  } catch (error) {
+    return failure(check, error, 'choose another folder: MNIST_DIST_CACHE=DIR');
   }
 }
 

@@ -28,7 +28,7 @@ import {
   sourcesDigest,
 } from './engine-manifest.ts';
 import type { Manifest, NativeEngine } from './engine-manifest.ts';
-import { cacheDirectory } from '../../shared/disk/cache-directory.ts';
+import { cacheDirectory, whyForbidden } from '../../shared/disk/cache-directory.ts';
 import { systemCode } from '../../shared/disk/system-error.ts';
 import { ownLink, SUPPORT_FILE, tfjsPackage } from './places.ts';
 import type { Report } from './setup-event.ts';
@@ -72,8 +72,7 @@ export async function ensureTensorFlow(
   const cache = cacheDirectory();
   createCache(cache);
   requireExecutable(cache);
-  const say = (text: string): void => report({ text });
-  const action = async (lease: Lease): Promise<NativeEngine> => {
+  return await withCache(cache, report, async (lease) => {
     // Another process may have completed the set-up while this one waited for the lock.
     const meanwhile = damage === undefined ? readyTensorFlow(options.link) : undefined;
     if (meanwhile !== undefined && suits(meanwhile, options)) return meanwhile;
@@ -81,7 +80,16 @@ export async function ensureTensorFlow(
     rmSync(join(cache, 'tmp'), { recursive: true, force: true });
     const places = { cache, temporary: lease.folder };
     return await setUp(options, places, lease, damage !== undefined, report);
-  };
+  });
+}
+
+/** Changes the cache under the set-up lock. Rejects with SETUP if it cannot be written. */
+export async function withCache<T>(
+  cache: string,
+  report: Report,
+  action: (lease: Lease) => Promise<T>,
+): Promise<T> {
+  const say = (text: string): void => report({ text });
   return await withLock(join(cache, 'lock'), action, say).catch((error: unknown) => {
     if (error instanceof LockError)
       throw new ClusterError('SETUP', error.message, { fix: error.fix, cause: error });
@@ -92,14 +100,13 @@ export async function ensureTensorFlow(
 
 /** The error for a full disk, or for a folder that belongs to another user. */
 function notWritten(cache: string, error: unknown): ClusterError {
-  return new ClusterError(
-    'SETUP',
-    `TensorFlow could not be set up in ${cache}: ${messageOf(error)}`,
-    {
-      fix: 'free disk space, or choose a writable folder: MNIST_DIST_CACHE=DIR',
-      cause: error,
-    },
-  );
+  const isForbidden = ['EACCES', 'EPERM', 'EROFS'].includes(systemCode(error) ?? '');
+  const why = isForbidden ? whyForbidden(cache) : messageOf(error);
+  const otherFolder = 'choose a writable folder: MNIST_DIST_CACHE=DIR';
+  return new ClusterError('SETUP', `TensorFlow could not be set up in ${cache}: ${why}`, {
+    fix: isForbidden ? otherFolder : `free disk space, or ${otherFolder}`,
+    cause: error,
+  });
 }
 
 /** Why the binding of a complete set-up does not work; undefined if it works. */
@@ -309,7 +316,7 @@ function createCache(cache: string): void {
   try {
     mkdirSync(cache, { recursive: true });
   } catch (error) {
-    throw new ClusterError('SETUP', `the cache ${cache} cannot be created`, {
+    throw new ClusterError('SETUP', `the cache ${cache} cannot be created: ${messageOf(error)}`, {
       fix: 'choose a writable folder: MNIST_DIST_CACHE=DIR',
       cause: error,
     });

@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { ClusterError } from '../../shared/errors.ts';
+import { writeContents, type UnpackedFile } from './cache/contents.ts';
 import { cudaLibraryPath } from './cuda.ts';
 import { PIP_FIX, fetchWheel, findPip, sha256OfFile } from './pip.ts';
 import type { Report } from './setup-event.ts';
@@ -69,7 +70,9 @@ export async function pinnedLibrary(
     for (const wheel of set.wheels) {
       files.push(await fetchWheel(wheel, wheels, join(places.temporary, 'download'), report));
     }
-    for (const file of files) await unpack(file, unpacked, report);
+    const contents: UnpackedFile[] = [];
+    for (const file of files) contents.push(...(await unpack(file, unpacked, report)));
+    writeContents(unpacked, contents);
     mkdirSync(join(places.cache, 'libraries'), { recursive: true });
     renameSync(unpacked, target);
   }
@@ -95,8 +98,9 @@ export async function wheelLibrary(
   const target = join(places.cache, 'libraries', `wheel-${sha256.slice(0, 16)}`);
   if (!existsSync(target)) {
     const unpacked = join(places.temporary, 'wheel');
-    await unpack(wheel, unpacked, report);
+    const contents = await unpack(wheel, unpacked, report);
     requireLibrary(join(unpacked, 'tensorflow'), wheel);
+    writeContents(unpacked, contents);
     mkdirSync(join(places.cache, 'libraries'), { recursive: true });
     renameSync(unpacked, target);
   }
@@ -152,11 +156,15 @@ function builtForCuda(directory: string): boolean {
   );
 }
 
-async function unpack(wheel: string, directory: string, report: Report): Promise<void> {
+async function unpack(
+  wheel: string,
+  directory: string,
+  report: Report,
+): Promise<readonly UnpackedFile[]> {
   const text = `unpacking ${basename(wheel)}`;
   report({ text });
   let said = 0;
-  await unpackWheel(wheel, directory, (fraction) => {
+  return await unpackWheel(wheel, directory, (fraction) => {
     if (fraction - said < 0.01) return;
     said = fraction;
     report({ text, fraction });

@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { open } from 'yauzl';
 import type { Entry, ZipFile } from 'yauzl';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
+import type { UnpackedFile } from './cache/contents.ts';
 
 /**
  * The files that are needed from a wheel: the C library, the headers that the binding includes,
@@ -19,15 +20,15 @@ const wanted: readonly RegExp[] = [
 ];
 
 /**
- * Unpacks the needed files of a wheel into `directory`, streaming one entry at a time. `onProgress`
- * gets the unpacked fraction, by size. Rejects with SETUP if the file is not a wheel or cannot be
- * unpacked.
+ * Unpacks the needed files of a wheel into `directory`, streaming one entry at a time, and resolves
+ * with these files. `onProgress` gets the unpacked fraction, by size. Rejects with SETUP if the
+ * file is not a wheel or cannot be unpacked.
  */
 export async function unpackWheel(
   wheel: string,
   directory: string,
   onProgress: (fraction: number) => void,
-): Promise<void> {
+): Promise<readonly UnpackedFile[]> {
   const zip = await openZip(wheel);
   try {
     const entries = await wantedEntries(zip);
@@ -39,6 +40,11 @@ export async function unpackWheel(
         onProgress(done / total);
       });
     }
+    return entries.map(({ fileName, uncompressedSize, crc32 }) => ({
+      path: fileName,
+      bytes: uncompressedSize,
+      crc32,
+    }));
   } catch (error) {
     throw new ClusterError('SETUP', `${wheel} cannot be unpacked: ${messageOf(error)}`, {
       fix:

@@ -164,6 +164,11 @@ export function wheelSet(architecture: string, device: 'cpu' | 'cuda'): WheelSet
   return sets[architecture]?.[device];
 }
 
+/** The sets of wheels for this processor. */
+export function pinnedSets(): readonly WheelSet[] {
+  return Object.values(sets[process.arch] ?? {});
+}
+
 /** The platform tag for pip: the last one in the file name. */
 export function platformTag(wheel: Wheel): string {
   return (

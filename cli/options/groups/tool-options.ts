@@ -16,6 +16,14 @@ export const setupOptions = {
     in: ['setup'],
     help: 'download nothing; report what is missing from the cache',
   }),
+  repair: withDefault(flag, false, {
+    in: ['setup'],
+    help: 'remove damaged parts of the cache first; prints what it changes',
+  }),
+  fix: withDefault(flag, false, {
+    in: ['doctor'],
+    help: 'make the fixes that change only the cache; prints what it changes',
+  }),
 };
 
 export const measuringOptions = {

@@ -1,0 +1,299 @@
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { ClusterError } from '../../../../../shared/errors.ts';
+import { planRepair, repair, repairLines } from '../../../../../worker/native/cache/repair.ts';
+import { ensureTensorFlow } from '../../../../../worker/native/ensure.ts';
+import { readyTensorFlow } from '../../../../../worker/native/engine-manifest.ts';
+import type { WheelSet } from '../../../../../worker/native/wheels.ts';
+import { standIns, systemPath, zip } from '../../../../fixtures/engine/fake-programs.ts';
+import { temporaryFolder } from '../../../../fixtures/temporary-folder.ts';
+
+const dist = new URL('../../../../../dist', import.meta.url).pathname;
+const asRoot = process.getuid?.() === 0;
+const OTHER_USER = 65_534;
+const FILE = 'small-1-cp311-cp311-manylinux_2_17_x86_64.whl';
+const wheel = zip({
+  'tensorflow/libtensorflow_cc.so.2': 'the library',
+  'tensorflow/libtensorflow_framework.so.2': 'the framework',
+  'tensorflow/include/tensorflow/c/c_api.h': '// a header',
+});
+const set: WheelSet = {
+  name: 'small-set',
+  device: 'cpu',
+  wheels: [
+    {
+      project: 'small',
+      version: '1',
+      file: FILE,
+      sha256: createHash('sha256').update(wheel).digest('hex'),
+      megabytes: 1,
+    },
+  ],
+  unpackedMegabytes: 1,
+};
+
+vi.mock(import('../../../../../worker/native/wheels.ts'), async (load) => ({
+  ...(await load()),
+  wheelSet: () => set,
+  pinnedSets: () => [set],
+}));
+
+// The fake compiler writes the path of the library into the binding.
+vi.mock('../../../../../worker/native/smoke.ts', () => ({
+  smokeTest: async (binding: string) => {
+    const library = readFileSync(binding, 'utf8');
+    const text = readFileSync(join(library, 'libtensorflow_cc.so.2'), 'utf8');
+    if (text === 'the library') return { version: '2.21.0', gpu: false };
+    throw new ClusterError('SETUP', 'TensorFlow was built but does not work (exit 1)');
+  },
+}));
+
+const COMPILER = `
+[ "$1" = --version ] && exit 0
+for word in "$@"; do case "$word" in -Wl,-rpath,*) library=\${word#-Wl,-rpath,};; esac; done
+while [ $# -gt 0 ]; do [ "$1" = -o ] && printf %s "$library" > "$2"; shift; done; true`;
+
+let folder: string;
+let cache: string;
+let link: string;
+let library: string;
+
+/** A cache with a working engine. `downloads` tells how often the wheel was downloaded. */
+beforeEach(async () => {
+  folder = temporaryFolder();
+  link = join(folder, 'module', 'napi-v8');
+  writeFileSync(join(folder, FILE), wheel);
+  const pip = `
+[ "$1" = --version ] && { echo "pip 99 from here"; exit 0; }
+while [ $# -gt 1 ]; do [ "$1" = --dest ] && dest=$2; shift; done
+echo once >> ${folder}/downloads; cp ${folder}/${FILE} "$dest/"`;
+  standIns({ 'c++': COMPILER, pip3: pip }, systemPath);
+  useCache(join(folder, 'cache'));
+  await ensureTensorFlow({ link }, () => undefined);
+});
+
+function useCache(path: string): void {
+  cache = path;
+  library = join(cache, 'libraries', 'small-set');
+  vi.stubEnv('MNIST_DIST_CACHE', cache);
+}
+
+const downloads = () => readFileSync(join(folder, 'downloads'), 'utf8').split('\n').length - 1;
+const inCache = (...path: string[]) => join(cache, ...path);
+const bindings = () => readdirSync(inCache('bindings'));
+
+function write(path: string, content: string | Buffer): void {
+  mkdirSync(join(path, '..'), { recursive: true });
+  writeFileSync(path, content);
+}
+
+/** Repairs the cache; returns what was printed before the first change. */
+async function repaired(): Promise<readonly string[]> {
+  const plan = await planRepair(link);
+  const lines = repairLines(plan);
+  const native = await repair(plan, { link }, () => undefined);
+  expect(readyTensorFlow(link)).toEqual(native);
+  expect(repairLines(await planRepair(link))).toEqual([]);
+  return lines;
+}
+
+it('changes nothing in a cache that works', async () => {
+  expect(await repaired()).toEqual([]);
+  expect(downloads()).toBe(1);
+});
+
+describe('a cache that is incomplete because a set-up was interrupted', () => {
+  it('while it downloaded, is completed', async () => {
+    rmSync(inCache('libraries'), { recursive: true });
+    rmSync(inCache('bindings'), { recursive: true });
+    write(inCache('wheels', FILE), wheel.subarray(0, 100));
+    write(inCache('tmp', 'download', 'half.whl'), 'half');
+    expect(await repaired()).toEqual([
+      expect.stringMatching(`^remove ${cache}/tmp .*older version`),
+      `set up TensorFlow in ${cache}: it is not set up`,
+    ]);
+    expect(readdirSync(cache).toSorted()).toEqual(['bindings', 'libraries', 'wheels']);
+    expect(readdirSync(inCache('wheels'))).toEqual([]);
+    expect(downloads()).toBe(2);
+  });
+
+  it.each([
+    ['a library is missing', 'tensorflow/libtensorflow_framework.so.2', undefined],
+    ['a library is too short', 'tensorflow/libtensorflow_cc.so.2', 'the'],
+    ['a library has other bytes', 'tensorflow/libtensorflow_cc.so.2', 'THE LIBRARY'],
+  ])('and %s, is unpacked again', async (_, file, content) => {
+    if (content === undefined) rmSync(join(library, file));
+    else write(join(library, file), content);
+    const lines = await repaired();
+    expect(lines).toContainEqual(
+      expect.stringMatching(`^remove ${library} .*the library is incomplete: .*${file}`),
+    );
+    expect(lines).toContainEqual(expect.stringMatching(/^remove .*its library is incomplete$/));
+    expect(downloads()).toBe(2);
+  });
+
+  it('and a header is missing, is unpacked again if a binding must be compiled', async () => {
+    const header = 'tensorflow/include/tensorflow/c/c_api.h';
+    rmSync(join(library, header));
+    expect(await repaired()).toEqual([]);
+    rmSync(inCache('bindings'), { recursive: true });
+    expect(await repaired()).toEqual([
+      expect.stringMatching(`^remove ${library} .*${header} is missing`),
+      `set up TensorFlow in ${cache}: it is not set up`,
+    ]);
+  });
+
+  it('and a binding is damaged, is compiled again without a download', async () => {
+    write(inCache('bindings', bindings()[0] ?? '', 'manifest.json'), '{"half":');
+    expect(await repaired()).toEqual([
+      expect.stringMatching(/^remove .*bindings.*: its manifest.json is missing or damaged$/),
+      `set up TensorFlow in ${cache}: it is not set up`,
+    ]);
+    expect(downloads()).toBe(1);
+  });
+
+  it('and files of killed workers are left, loses only the old ones', async () => {
+    const [old, fresh] = ['a', 'b'].map((digit) =>
+      inCache('datasets', `.${digit.repeat(64)}.0a.tmp`),
+    ) as [string, string];
+    for (const path of [old, fresh]) write(path, 'half');
+    utimesSync(old, 0, 0);
+    expect(await repaired()).toEqual([expect.stringMatching(`^remove ${old} .*killed`)]);
+    expect(existsSync(fresh)).toBe(true);
+  });
+});
+
+it('compiles again, without a download, after the cache was moved', async () => {
+  const moved = join(folder, 'moved');
+  renameSync(cache, moved);
+  const before = cache;
+  useCache(moved);
+  expect(readyTensorFlow(link)).toBeUndefined();
+  const lines = await repaired();
+  expect(lines[0]).toMatch(/^remove .*bindings.*: the cache was moved$/);
+  expect(bindings()).toHaveLength(1);
+  expect(downloads()).toBe(1);
+  expect(existsSync(before)).toBe(false);
+});
+
+it("removes another Python's wheel, which this version does not use", async () => {
+  const other = inCache('wheels', FILE.replaceAll('cp311', 'cp312'));
+  write(other, wheel);
+  expect(await repaired()).toEqual([expect.stringMatching(`^remove ${other} .*does not use`)]);
+  expect(downloads()).toBe(1);
+});
+
+it("sets up from another Python's wheel that the user passes, or says what it lacks", async () => {
+  const other = join(folder, 'tensorflow-2.21.0-cp312-cp312-linux_x86_64.whl');
+  write(other, wheel);
+  const plan = await planRepair(link);
+  const native = await repair(plan, { link, tensorflow: other }, () => undefined);
+  expect(native.library).toMatch(/wheel-[0-9a-f]{16}\/tensorflow$/);
+  write(other, zip({ 'tensorflow/libtensorflow_cc.2.dylib': 'for a different system' }));
+  await expect(repair(plan, { link, tensorflow: other }, () => undefined)).rejects.toMatchObject({
+    code: 'SETUP',
+    message: expect.stringMatching(/cp312.*libtensorflow_cc\.so\.2 is missing/),
+  });
+  expect(readdirSync(inCache('libraries'))).toHaveLength(2);
+});
+
+it('keeps what an older version uses, and leaves both engines working', async () => {
+  const older = inCache('libraries', 'tensorflow-2.20.0');
+  for (const name of ['cc', 'framework'])
+    write(join(older, 'tensorflow', `libtensorflow_${name}.so.2`), name);
+  const manifest = {
+    format: 1,
+    library: join(older, 'tensorflow'),
+    files: [
+      { path: join(older, 'tensorflow', 'libtensorflow_cc.so.2'), bytes: 2 },
+      { path: inCache('bindings', 'older', 'tfjs_binding.node'), bytes: 7 },
+    ],
+  };
+  write(inCache('bindings', 'older', 'manifest.json'), JSON.stringify(manifest));
+  write(inCache('bindings', 'older', 'tfjs_binding.node'), 'binding');
+  write(inCache('bindings', 'unknown', 'manifest.json'), '{"format":9}');
+  mkdirSync(inCache('links'));
+  symlinkSync(inCache('bindings', 'older'), inCache('links', 'older'));
+  symlinkSync(inCache('bindings', 'none'), inCache('links', 'none'));
+  rmSync(join(library, 'tensorflow', 'libtensorflow_framework.so.2'));
+  const lines = await repaired();
+  expect(lines.filter((line) => /older|unknown/.test(line))).toEqual([]);
+  expect(lines).toContainEqual(expect.stringMatching(/links\/none .*its binding is gone/));
+  expect(existsSync(inCache('links', 'older', 'tfjs_binding.node'))).toBe(true);
+});
+
+it('changes nothing outside the cache', async () => {
+  const outside = join(folder, 'outside');
+  write(join(outside, 'stray.whl'), 'a wheel of the user');
+  rmSync(inCache('wheels'), { recursive: true });
+  symlinkSync(outside, inCache('wheels'));
+  expect(await repaired()).toEqual([]);
+  expect(readdirSync(outside)).toEqual(['stray.whl']);
+});
+
+it('says that a compiler found no disk space', async () => {
+  rmSync(inCache('bindings'), { recursive: true });
+  const full = '[ "$1" = --version ] && exit 0; echo "x.s: No space left on device" >&2; exit 1';
+  standIns({ 'c++': full }, systemPath);
+  await expect(repaired()).rejects.toMatchObject({
+    code: 'SETUP',
+    message: expect.stringContaining('No space left on device'),
+    fix: expect.stringMatching(/^free disk space/),
+  });
+});
+
+describe.skipIf(!asRoot)('in another process', () => {
+  /** A script that repairs a cache with the built program, and prints the error. */
+  const script = (path: string) => `
+    const { planRepair, repair } = await import('${dist}/worker/native/cache/repair.js');
+    const link = '/nowhere/napi-v8';
+    process.env.MNIST_DIST_CACHE = '${path}';
+    await repair(await planRepair(link), { link, device: 'cpu' }, () => undefined).catch(
+      ({ code, message, fix }) => console.log(code, message, fix),
+    );`;
+
+  it('a full disk ends with SETUP, and leaves the cache empty', () => {
+    const small = join(folder, 'small');
+    mkdirSync(small);
+    const mount = 'mount -t tmpfs -o size=1m none "$0"';
+    const command = `${mount} && node --input-type=module -e "$1"; ls "$0"`;
+    const { stdout } = spawnSync('unshare', ['-m', 'sh', '-c', command, small, script(small)], {
+      encoding: 'utf8',
+      env: { ...process.env, PATH: `${join(process.execPath, '..')}:${systemPath.join(':')}` },
+    });
+    expect(stdout).toMatch(
+      /^SETUP .*small has [01] MB of free disk space; the set-up needs \d+ MB/,
+    );
+    expect(stdout).toMatch(/ free disk space, or choose another folder: .*\n$/);
+  });
+
+  it("another user's cache ends with SETUP, and the error names the user", () => {
+    chmodSync(folder, 0o755);
+    const foreign = join(folder, 'foreign');
+    mkdirSync(foreign, { mode: 0o755 });
+    const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script(foreign)], {
+      encoding: 'utf8',
+      cwd: '/',
+      uid: OTHER_USER,
+      gid: OTHER_USER,
+      env: {},
+    });
+    expect(stdout).toMatch(
+      /^SETUP .*foreign: it belongs to the user with the id 0, and .* id 65534 choose a writable/,
+    );
+  });
+});

@@ -1,0 +1,45 @@
+import { lstatSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
+import { z } from 'zod';
+
+/** A file that was unpacked from a wheel, with its size and checksum according to the wheel. */
+export interface UnpackedFile {
+  readonly path: string;
+  readonly bytes: number;
+  readonly crc32: number;
+}
+
+/** Lists a library's files, in its folder. Versions before 0.2 did not write it. */
+const CONTENTS_FILE = 'contents.json';
+const contentsSchema = z.array(
+  z.object({ path: z.string(), bytes: z.int().min(0), crc32: z.int().min(0) }),
+);
+
+export function writeContents(library: string, files: readonly UnpackedFile[]): void {
+  writeFileSync(join(library, CONTENTS_FILE), `${JSON.stringify(files, undefined, 1)}\n`);
+}
+
+/**
+ * The first difference between a library and what was unpacked from its wheels; undefined if there
+ * is none, or no record. Checksums are compared only if `isThorough`, since reading all of
+ * TensorFlow takes a second.
+ */
+export function damageOfContents(library: string, isThorough: boolean): string | undefined {
+  for (const { path, bytes, crc32: expected } of readContents(library)) {
+    const file = join(library, path);
+    const stat = lstatSync(file, { throwIfNoEntry: false });
+    if (stat === undefined) return `${path} is missing`;
+    if (stat.size !== bytes) return `${path} has ${stat.size} bytes instead of ${bytes}`;
+    if (isThorough && crc32(readFileSync(file)) !== expected) return `${path} has a wrong checksum`;
+  }
+  return undefined;
+}
+
+function readContents(library: string): readonly UnpackedFile[] {
+  try {
+    return contentsSchema.parse(JSON.parse(readFileSync(join(library, CONTENTS_FILE), 'utf8')));
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,185 @@
+import { existsSync, lstatSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { dirname, join, sep } from 'node:path';
+import { z } from 'zod';
+import { ABANDONED_FILE_MILLISECONDS } from '../../../shared/limits.ts';
+import { MANIFEST_FILE } from '../engine-manifest.ts';
+import { LIBRARY_FILES } from '../library.ts';
+import { pinnedSets } from '../wheels.ts';
+import { damageOfContents } from './contents.ts';
+import { diskBytes, namesIn } from './disk-use.ts';
+
+/** Something in the cache that no version of mnist-dist can use. Removing it loses nothing. */
+export interface Defect {
+  readonly path: string;
+  readonly why: string;
+  readonly bytes: number;
+}
+
+type Finding = Omit<Defect, 'bytes'>;
+
+/**
+ * What can be removed from a cache. Libraries and bindings that another version may use are kept,
+ * and so is everything that a link would place outside the cache. `working` is the library of an
+ * engine that works; if it is undefined, the checksums of all libraries are compared.
+ */
+export function findDefects(cache: string, working: string | undefined): readonly Defect[] {
+  const libraries = libraryFindings(cache, working);
+  const lost = new Set(libraries.map(({ path }) => path));
+  const bindings = bindingFindings(cache, lost);
+  return [
+    // Older versions used this folder.
+    ...pathsIn(cache)
+      .filter((path) => path === join(cache, 'tmp'))
+      .map((path) => ({ path, why: 'an interrupted set-up of an older version left it' })),
+    ...wheelFindings(cache),
+    ...libraries,
+    ...bindings,
+    ...linkFindings(cache, new Set(bindings.map(({ path }) => path))),
+    ...datasetFindings(cache),
+  ]
+    .filter(({ path }) => isInside(cache, path))
+    .map((finding) => ({ ...finding, bytes: diskBytes(finding.path) }));
+}
+
+/** Wheels are removed once they are unpacked, so what is left is from an interrupted set-up. */
+function wheelFindings(cache: string): Finding[] {
+  return pathsIn(join(cache, 'wheels')).flatMap((path): Finding[] => {
+    const sets = pinnedSets().filter(({ wheels }) =>
+      wheels.some(({ file }) => isNamed(path, file)),
+    );
+    if (sets.length === 0) return [{ path, why: 'this version does not use this wheel' }];
+    const isDone = sets.every(({ name }) => existsSync(join(cache, 'libraries', name)));
+    return isDone ? [{ path, why: 'it is already unpacked' }] : [];
+  });
+}
+
+function libraryFindings(cache: string, working: string | undefined): Finding[] {
+  const pinned = pinnedSets().map(({ name }) => name);
+  const recorded = manifestsIn(cache).flatMap(({ files }) => files);
+  return pathsIn(join(cache, 'libraries')).flatMap((path): Finding[] => {
+    // A library that works may lack what only the compiler or a debugger needs.
+    if (working !== undefined && dirname(working) === path) return [];
+    const why =
+      lackOf(
+        path,
+        pinned.some((name) => isNamed(path, name)),
+      ) ??
+      sizeDamage(path, recorded) ??
+      damageOfContents(path, working === undefined);
+    return why === undefined ? [] : [{ path, why: `the library is incomplete: ${why}` }];
+  });
+}
+
+/** The first file that a library lacks. A binding needs the headers only while it is compiled. */
+function lackOf(library: string, needsHeaders: boolean): string | undefined {
+  const header = join('include', 'tensorflow', 'c', 'c_api.h');
+  const missing = [...LIBRARY_FILES, ...(needsHeaders ? [header] : [])].find(
+    (name) => !existsSync(join(library, 'tensorflow', name)),
+  );
+  return missing === undefined ? undefined : `tensorflow/${missing} is missing`;
+}
+
+/** A file of a library with another size than each binding recorded. */
+function sizeDamage(library: string, recorded: readonly RecordedFile[]): string | undefined {
+  const own = recorded.filter(({ path }) => path.startsWith(`${library}${sep}`));
+  for (const { path } of own) {
+    const sizes = own.filter((each) => each.path === path).map(({ bytes }) => bytes);
+    const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+    if (!sizes.includes(size)) return `${path} has ${size} bytes instead of ${sizes.join(' or ')}`;
+  }
+  return undefined;
+}
+
+/** Bindings whose files are gone: in this cache, or where the cache was before it was moved. */
+function bindingFindings(cache: string, lost: ReadonlySet<string>): Finding[] {
+  const manifests = manifestsIn(cache);
+  return pathsIn(join(cache, 'bindings')).flatMap((path): Finding[] => {
+    if (!hasJson(join(path, MANIFEST_FILE)))
+      return [{ path, why: `its ${MANIFEST_FILE} is missing or damaged` }];
+    const manifest = manifests.find(({ folder }) => folder === path);
+    // A later version may write a different manifest.
+    if (manifest === undefined) return [];
+    const { library, files } = manifest;
+    if (lost.has(dirname(library))) return [{ path, why: 'its library is incomplete' }];
+    const isMoved = !files.some((file) => dirname(file.path) === path);
+    const isOwn = (file: string) => isMoved || file.startsWith(`${cache}${sep}`);
+    const gone = files.find((file) => isOwn(file.path) && !hasSize(file));
+    if (gone === undefined) return [];
+    const why = isMoved ? 'the cache was moved' : `${gone.path} is missing or damaged`;
+    return [{ path, why }];
+  });
+}
+
+/** Links to bindings that are gone. */
+function linkFindings(cache: string, lost: ReadonlySet<string>): Finding[] {
+  return pathsIn(join(cache, 'links'))
+    .filter((path) => {
+      if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return false;
+      return !existsSync(path) || [...lost].some((folder) => realpathSync(path) === real(folder));
+    })
+    .map((path) => ({ path, why: 'its binding is gone' }));
+}
+
+/** Temporary files of workers that were killed while they stored a dataset. */
+function datasetFindings(cache: string): Finding[] {
+  return pathsIn(join(cache, 'datasets'))
+    .filter((path) => {
+      const stat = lstatSync(path, { throwIfNoEntry: false });
+      const isTemporary = /[/]\.[0-9a-f]{64}\.[0-9a-f]+\.tmp$/.test(path);
+      return isTemporary && Date.now() - (stat?.mtimeMs ?? 0) > ABANDONED_FILE_MILLISECONDS;
+    })
+    .map((path) => ({ path, why: 'a worker that was killed left it' }));
+}
+
+// --- manifests of any version
+
+const recordedFile = z.object({ path: z.string(), bytes: z.int() });
+type RecordedFile = z.infer<typeof recordedFile>;
+const anyManifest = z.object({ library: z.string(), files: z.array(recordedFile) });
+
+function manifestsIn(cache: string): (z.infer<typeof anyManifest> & { folder: string })[] {
+  return pathsIn(join(cache, 'bindings')).flatMap((folder) => {
+    const { data } = anyManifest.safeParse(readJson(join(folder, MANIFEST_FILE)));
+    return data === undefined ? [] : [{ ...data, folder }];
+  });
+}
+
+function hasJson(file: string): boolean {
+  return readJson(file) !== undefined;
+}
+
+function readJson(file: string): unknown {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+// --- paths
+
+function pathsIn(folder: string): string[] {
+  return namesIn(folder).map((name) => join(folder, name));
+}
+
+function isNamed(path: string, name: string): boolean {
+  return path.endsWith(`${sep}${name}`);
+}
+
+function hasSize({ path, bytes }: RecordedFile): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.size === bytes;
+}
+
+/** Whether the folder that contains the path is really in the cache. */
+function isInside(cache: string, path: string): boolean {
+  const folder = real(dirname(path));
+  return folder === real(cache) || folder.startsWith(`${real(cache)}${sep}`);
+}
+
+function real(path: string): string {
+  try {
+    return realpathSync(path);
+  } catch {
+    return path;
+  }
+}

@@ -1,0 +1,34 @@
+import { lstatSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { packageRoot } from '../../../shared/package-root.ts';
+
+/** The parts of a cache, in the order in which they are listed. */
+const CACHE_PARTS = ['libraries', 'wheels', 'bindings', 'datasets'] as const;
+
+/** What takes how much disk space: "CACHE: libraries 816 MB, wheels 0 MB, ...; ROOT: 213 MB". */
+export function diskUse(cache: string, installation: string = packageRoot): string {
+  const parts = CACHE_PARTS.map((part) => `${part} ${megabytes(diskBytes(join(cache, part)))}`);
+  return `${cache}: ${parts.join(', ')}; ${installation}: ${megabytes(diskBytes(installation))}`;
+}
+
+export function megabytes(bytes: number): string {
+  return `${Math.round(bytes / 1e6)} MB`;
+}
+
+/** The disk space that a file or folder takes. Links are not followed. */
+export function diskBytes(path: string): number {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (stat === undefined) return 0;
+  const own = 512 * stat.blocks;
+  if (!stat.isDirectory()) return own;
+  return namesIn(path).reduce((sum, name) => sum + diskBytes(join(path, name)), own);
+}
+
+/** The names in a folder; none if this user cannot read it, or if it does not exist. */
+export function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder).toSorted();
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,72 @@
+import { rmSync } from 'node:fs';
+import { cacheDirectory } from '../../../shared/disk/cache-directory.ts';
+import { messageOf } from '../../../shared/errors.ts';
+import { readyTensorFlow, type NativeEngine } from '../engine-manifest.ts';
+import { ensureTensorFlow, withCache, type SetupOptions } from '../ensure.ts';
+import type { Report } from '../setup-event.ts';
+import { smokeTest } from '../smoke.ts';
+import { findDefects, type Defect } from './defects.ts';
+import { megabytes } from './disk-use.ts';
+
+/** What a repair would change. It changes nothing outside the cache but this checkout's link. */
+export interface RepairPlan {
+  readonly cache: string;
+  readonly defects: readonly Defect[];
+  /** Why TensorFlow must be set up; undefined if it works. */
+  readonly setUp: string | undefined;
+  /** The folder with the library of an engine that works. */
+  readonly working: string | undefined;
+}
+
+/**
+ * Examines the cache and tests the engine. Changes nothing. `link` replaces this checkout's link to
+ * the binding.
+ */
+export async function planRepair(link?: string): Promise<RepairPlan> {
+  const cache = cacheDirectory();
+  const native = readyTensorFlow(link);
+  const setUp = await whyNotWorking(native);
+  const working = setUp === undefined ? native?.library : undefined;
+  return { cache, defects: findDefects(cache, working), setUp, working };
+}
+
+/** One line for each change, for the user. */
+export function repairLines({ cache, defects, setUp }: RepairPlan): readonly string[] {
+  return [
+    ...defects.map(({ path, bytes, why }) => `remove ${path} (${megabytes(bytes)}): ${why}`),
+    ...(setUp === undefined ? [] : [`set up TensorFlow in ${cache}: ${setUp}`]),
+  ];
+}
+
+/**
+ * Removes what the plan lists, and sets TensorFlow up if it does not work. Rejects with SETUP: the
+ * engine then cannot be repaired without the user.
+ */
+export async function repair(
+  plan: RepairPlan,
+  options: SetupOptions,
+  report: Report,
+): Promise<NativeEngine> {
+  const { cache, defects, working } = plan;
+  if (defects.length > 0)
+    await withCache(cache, report, async (lease) => {
+      const listed = new Set(defects.map(({ path }) => path));
+      // Another set-up may have completed while this one waited for the lock.
+      for (const { path } of findDefects(cache, working)) {
+        if (!listed.has(path)) continue;
+        lease.check();
+        rmSync(path, { recursive: true, force: true });
+      }
+    });
+  return await ensureTensorFlow({ ...options, isTested: true }, report);
+}
+
+async function whyNotWorking(native: NativeEngine | undefined): Promise<string | undefined> {
+  if (native === undefined) return 'it is not set up';
+  try {
+    await smokeTest(native.binding, native.environment);
+    return undefined;
+  } catch (error) {
+    return messageOf(error);
+  }
+}
