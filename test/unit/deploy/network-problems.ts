@@ -40,7 +40,7 @@ const NODE_DNS_CACHE = '169.254.20.10';
 const elsewhere: readonly Place[] = [
   { name: 'a DNS server', pod: { 'k8s-app': 'kube-dns' }, namespace: 'kube-system' },
   { name: 'Prometheus', pod: { app: 'prometheus' }, namespace: 'monitoring' },
-  { name: 'a pod of another namespace', pod: { app: 'other' }, namespace: 'default' },
+  { name: 'a pod in another namespace', pod: { app: 'other' }, namespace: 'default' },
   { name: "a node's DNS cache", address: NODE_DNS_CACHE },
   { name: "a cloud's metadata service", address: '169.254.169.254' },
   { name: 'the internet', address: '203.0.113.9' },
@@ -58,7 +58,7 @@ const strangers = [
   here("another program's worker", 'other', 'worker'),
 ];
 
-/** The pods of a run, and its ports. */
+/** A run's pods and ports. */
 interface Roles {
   readonly coordinator: Place;
   readonly workers: readonly Place[];
@@ -89,7 +89,7 @@ const needed: Readonly<
 
 /**
  * Compares the connections that the NetworkPolicies allow with those that training needs, for every
- * pod, every other place and every port. Without any policy, there is no problem.
+ * pod, every other place and every port. Without a policy, there are no problems.
  */
 export function networkProblems(
   manifests: readonly Manifest[],
@@ -120,7 +120,7 @@ export function networkProblems(
   const idle = policies.flatMap(({ podSelector }, at) =>
     ours.some(({ pod = {} }) => selects(podSelector, pod)) ? [] : found.slice(at, at + 1),
   );
-  return [...wrong, ...idle.map((each) => `${nameOf(each)} selects no pod`)];
+  return [...wrong, ...idle.map((each) => `${nameOf(each)} does not select any pod`)];
 }
 
 function combinations(

@@ -42,14 +42,14 @@ const claim = z.looseObject({
     resources: z.strictObject({ requests: z.strictObject({ storage: z.string() }) }),
   }),
 });
-/** What keeps the program's environment, its service account and its signals as they should be. */
+/** The settings that the program needs for its environment, its service account and its signals. */
 const frugalPod = z.looseObject({
   terminationGracePeriodSeconds: z.int(),
   automountServiceAccountToken: z.literal(false),
   enableServiceLinks: z.literal(false),
   shareProcessNamespace: z.literal(true),
 });
-/** Why a GPU's node accepts the pod. */
+/** The tolerations with which a node with GPUs accepts the pod. */
 const gpuTolerations = z.tuple([
   z.strictObject({
     key: z.literal('nvidia.com/gpu'),
@@ -57,7 +57,7 @@ const gpuTolerations = z.tuple([
     effect: z.literal('NoSchedule'),
   }),
 ]);
-/** Workers outlive the coordinator's last step. */
+/** The preStop hook with which workers outlive the coordinator's last step. */
 const preStop = z.strictObject({
   preStop: z.strictObject({
     exec: z.strictObject({ command: z.tuple([z.literal('sleep'), z.string()]) }),
@@ -108,7 +108,7 @@ export function problemsOf(manifests: readonly Manifest[], outside: Outside): st
   return broken.length > 0 ? broken : meaningProblems(manifests, outside);
 }
 
-/** The problems of manifests that have the form that Kubernetes demands. */
+/** The problems in manifests that Kubernetes would accept. */
 export function meaningProblems(manifests: readonly Manifest[], outside: Outside): string[] {
   try {
     return [
@@ -130,11 +130,11 @@ const security = {
   'pod-security.kubernetes.io/warn': 'restricted',
 };
 
-/** The problems of the labels by which people, queues and the namespace choose manifests. */
+/** The problems in the labels by which people, queues and the namespace select manifests. */
 function labelProblems(manifest: Manifest): string[] {
   const { [QUEUE]: _, ...own } = labelled.parse(manifest).metadata.labels ?? {};
   return problems(`${nameOf(manifest)}: `, {
-    'it has other labels': isDeepStrictEqual(own, labelsFor(manifest)),
+    'its labels are wrong': isDeepStrictEqual(own, labelsFor(manifest)),
   });
 }
 
@@ -181,7 +181,7 @@ function jobProblems({ name, labels: podLabels, metadata, spec }: Workload): str
       (rule) =>
         rule.action === 'Ignore' && 'onExitCodes' in rule && rule.onExitCodes.values.includes(143),
     ),
-    'it has no limit of failures': isIndexed || rest.backoffLimit !== undefined,
+    'it has no limit on failures': isIndexed || rest.backoffLimit !== undefined,
   });
 }
 
@@ -257,14 +257,14 @@ function togetherProblems(
             ({ name, containerPort }) => name === httpGet.port && containerPort === httpPort,
           ),
       ),
-      'workers stop together with the coordinator': workers.every(
+      'workers stop at the same time as the coordinator': workers.every(
         ({ spec }) => preStop.safeParse(spec.template.spec.containers[0]['lifecycle']).success,
       ),
-      'the service does not name all labels of the pod': isDeepStrictEqual(
+      "the service's selector does not contain all of the pod's labels": isDeepStrictEqual(
         selector,
         coordinator.labels,
       ),
-      'a claim is not for one node at a time': kind('PersistentVolumeClaim').every(
+      'a claim allows more than one node at a time': kind('PersistentVolumeClaim').every(
         (each) => claim.safeParse(each).success,
       ),
       'the coordinator lacks a probe': probesOf(coordinatorPod).length === 3,
@@ -287,7 +287,7 @@ export function podProblems(name: string, spec: PodSpec, claims: readonly string
       .success,
     'the container has more rights than it needs':
       restrictedContainer.safeParse(securityContext).success,
-    'the pod has more than the program needs, or less': frugalPod.safeParse(spec).success,
+    "the pod's settings are not those that the program needs": frugalPod.safeParse(spec).success,
     'its secrets and settings are writable': volumeMounts.every(
       ({ name: mounted, readOnly }) =>
         readOnly === true ||
@@ -297,7 +297,7 @@ export function podProblems(name: string, spec: PodSpec, claims: readonly string
     ),
     'a node with GPUs refuses it':
       !('nvidia.com/gpu' in limits) || gpuTolerations.safeParse(spec['tolerations']).success,
-    'the image is not that of this version': [images.cpu, images.cuda].includes(image),
+    "the image is not this version's": [images.cpu, images.cuda].includes(image),
     'it has a GPU without the image for GPUs, or that image without a GPU':
       'nvidia.com/gpu' in limits === (image === images.cuda),
     'it requests more than its limit': (['memory', 'ephemeral-storage'] as const).every(
@@ -324,7 +324,7 @@ function probesOf({ containers: [{ startupProbe, livenessProbe, readinessProbe }
 
 const parsedBefore = new Map<string, ParsedCommand>();
 
-/** As `parse` below, but starts a shell only once for each container. */
+/** Like `parse`, but starts a shell only once for each container. */
 function parsed(spec: PodSpec, name: string, stored: Stored): ParsedCommand {
   const [{ command: words, args, env, volumeMounts }] = spec.containers;
   const key = JSON.stringify([words, args, env, volumeMounts, spec.volumes, name, ...stored]);

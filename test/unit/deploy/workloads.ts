@@ -38,11 +38,11 @@ const job = z.looseObject({
     template: z.looseObject({ metadata: z.looseObject({ labels }), spec: podSpec }),
   }),
 });
-/** A JobSet as a whole; its Jobs have the schema above. */
+/** A JobSet as a whole. Its Jobs have the schema above. */
 export const jobSet = z.looseObject({
   apiVersion: z.literal('jobset.x-k8s.io/v1alpha2'),
   spec: z.strictObject({
-    // Workers use the service; a second one would be of no use.
+    // Workers use the Service manifest, so the JobSet must not create another service.
     network: z.strictObject({ enableDNSHostnames: z.literal(false) }),
     successPolicy: z.strictObject({
       operator: z.literal('All'),
@@ -54,7 +54,7 @@ export const jobSet = z.looseObject({
   }),
 });
 
-/** A Job, by itself or in a JobSet. */
+/** A Job, on its own or in a JobSet. */
 export interface Workload extends z.infer<typeof job> {
   readonly name: string;
   /** The labels of its pods. */
@@ -94,12 +94,12 @@ export function selects({ matchLabels, matchExpressions }: Selector, found: Labe
   );
 }
 
-/** Whether a selector names all labels of these pods, and so selects no others. */
+/** Whether a selector contains all labels of these pods, and so does not select others. */
 export function isFor({ matchLabels, matchExpressions }: Selector, pods: Labels): boolean {
   return matchExpressions.length === 0 && isDeepStrictEqual(matchLabels, pods);
 }
 
-/** The problems whose condition does not hold. */
+/** The problems whose condition is false. */
 export function problems(prefix: string, checks: Readonly<Record<string, boolean>>): string[] {
   return Object.entries(checks).flatMap(([problem, holds]) => (holds ? [] : `${prefix}${problem}`));
 }
