@@ -307,7 +307,7 @@ export const PIPE_LIMIT_MILLISECONDS = 30_000;
 export const PIPE_POLL_MILLISECONDS = 10;
 /** Free space that a temporary folder needs: more than the size of the largest TensorFlow graph. */
 export const TEMPORARY_TRIAL_BYTES = 1024 ** 2;
-/** How old a temporary file in the cache is when its writer counts as killed. */
+/** Age of a temporary file in the cache at which its writer is assumed to have been killed. */
 export const ABANDONED_FILE_MILLISECONDS = 3_600_000;
 
 // Memory and processes.

@@ -217,7 +217,7 @@ export class Client {
         });
       }
       const description = fetchDescription(dial);
-      // What only a connection needs loads while the coordinator answers.
+      // Code that only a connection needs is loaded while the coordinator answers.
       const loading = setImmediate().then(async () => import('./open-link.ts'));
       const [run, connection] = await Promise.all([description, loading]);
       const isOther =

@@ -29,7 +29,7 @@ export async function fetchDescription(options: DialOptions): Promise<RunDescrip
     readBounded(options, response, limits.MAX_RUN_DESCRIPTION_BYTES),
   );
   // The schemas load while the coordinator answers. Newer versions of Node load them synchronously,
-  // so the request must be on its way.
+  // so the request must already have been sent.
   const parsing = setImmediate().then(async () => import('./parse-description.ts'));
   const [text, { parseDescription }] = await Promise.all([answer, parsing]);
   return parseDescription(Buffer.from(text).toString('utf8'), options);
@@ -97,7 +97,10 @@ async function request(
   }
 }
 
-/** The request for a path, with the certificates to trust. Rejects with the connection's error. */
+/**
+ * Prepares the request for a path, including the certificates to trust. Rejects with a connection
+ * error.
+ */
 export async function requestOf(
   { version, coordinator, anchor, signal, token }: DialOptions,
   path: string,

@@ -7,7 +7,10 @@ import { Link, type LinkEvents } from './link.ts';
 
 export { connect } from './connect.ts';
 
-/** The link over an open connection, with the coordinator's shared memory if it is reachable. */
+/**
+ * Creates the link over an open connection. The link uses the coordinator's shared memory if it is
+ * reachable.
+ */
 export function openLink(
   socket: FrameSocket,
   run: RunDescription,

@@ -13,7 +13,7 @@ import {
   type Versions,
 } from '../shared/wire/run-description.ts';
 
-/** A worker, and the largest run that it takes part in. */
+/** A worker's version, address and engine, and the limits on a run that it takes part in. */
 export interface RunLimits {
   /** This worker's version of mnist-dist. */
   readonly version: string;
@@ -27,8 +27,9 @@ export interface RunLimits {
 }
 
 /**
- * Parses a coordinator's description of its run. Throws PROTOCOL if it is none, VERSION if the
- * coordinator has a different version, and LIMIT if the run is too large.
+ * Parses a coordinator's description of its run. Throws PROTOCOL if the text is not a run
+ * description, VERSION if the coordinator has a different version, and LIMIT if the run is too
+ * large.
  */
 export function parseDescription(text: string, options: RunLimits): RunDescription {
   let json: unknown;

@@ -74,7 +74,7 @@ function isWritable(folder: string): boolean {
   }
 }
 
-/** Why this user cannot write to a cache that is not theirs. */
+/** Why this user cannot write to a cache that belongs to another user or is read-only. */
 export function whyForbidden(cache: string): string {
   const owner = statSync(cache, { throwIfNoEntry: false })?.uid;
   const own = process.getuid?.();

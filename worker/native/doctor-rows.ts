@@ -298,7 +298,7 @@ function diskRow(
   }
 }
 
-/** What takes how much disk space. */
+/** The disk space used by each part of the cache and by this installation. */
 function useRow(): Row {
   const check = 'disk: used';
   try {

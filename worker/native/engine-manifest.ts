@@ -61,7 +61,7 @@ export function readyTensorFlow(link?: string): NativeEngine | undefined {
   }
 }
 
-/** Whether the engine is for this device; any engine is if no device was chosen. */
+/** Whether the engine is for this device; true for any engine if no device was chosen. */
 export function isFor({ device }: NativeEngine, wanted: 'gpu' | 'cpu' | undefined): boolean {
   return wanted === undefined || (wanted === 'gpu') === (device === 'cuda');
 }

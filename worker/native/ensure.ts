@@ -83,7 +83,10 @@ export async function ensureTensorFlow(
   });
 }
 
-/** Changes the cache under the set-up lock. Rejects with SETUP if it cannot be written. */
+/**
+ * Runs an action that changes the cache, under the set-up lock. Rejects with SETUP if the cache
+ * cannot be written.
+ */
 export async function withCache<T>(
   cache: string,
   report: Report,

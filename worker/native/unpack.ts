@@ -21,8 +21,8 @@ const wanted: readonly RegExp[] = [
 
 /**
  * Unpacks the needed files of a wheel into `directory`, streaming one entry at a time, and resolves
- * with these files. `onProgress` gets the unpacked fraction, by size. Rejects with SETUP if the
- * file is not a wheel or cannot be unpacked.
+ * to these files. `onProgress` gets the unpacked fraction, by size. Rejects with SETUP if the file
+ * is not a wheel or cannot be unpacked.
  */
 export async function unpackWheel(
   wheel: string,

@@ -164,7 +164,7 @@ export function wheelSet(architecture: string, device: 'cpu' | 'cuda'): WheelSet
   return sets[architecture]?.[device];
 }
 
-/** The sets of wheels for this processor. */
+/** The wheel sets for this processor. */
 export function pinnedSets(): readonly WheelSet[] {
   return Object.values(sets[process.arch] ?? {});
 }

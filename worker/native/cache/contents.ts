@@ -10,7 +10,10 @@ export interface UnpackedFile {
   readonly crc32: number;
 }
 
-/** Lists a library's files, in its folder. Versions before 0.2 did not write it. */
+/**
+ * Lists a library's files; it is stored in the library's folder. Versions before 0.2 did not write
+ * it.
+ */
 const CONTENTS_FILE = 'contents.json';
 const contentsSchema = z.array(
   z.object({ path: z.string(), bytes: z.int().min(0), crc32: z.int().min(0) }),
@@ -21,9 +24,9 @@ export function writeContents(library: string, files: readonly UnpackedFile[]): 
 }
 
 /**
- * The first difference between a library and what was unpacked from its wheels; undefined if there
- * is none, or no record. Checksums are compared only if `isThorough`, since reading all of
- * TensorFlow takes a second.
+ * The first difference between a library and the files unpacked from its wheels; undefined if there
+ * is no difference or no record of the files. Checksums are compared only if `isThorough`, since
+ * reading all of TensorFlow takes a second.
  */
 export function damageOfContents(library: string, isThorough: boolean): string | undefined {
   for (const { path, bytes, crc32: expected } of readContents(library)) {

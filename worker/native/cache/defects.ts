@@ -18,9 +18,9 @@ export interface Defect {
 type Finding = Omit<Defect, 'bytes'>;
 
 /**
- * What can be removed from a cache. Libraries and bindings that another version may use are kept,
- * and so is everything that a link would place outside the cache. `working` is the library of an
- * engine that works; if it is undefined, the checksums of all libraries are compared.
+ * Finds everything that can be removed from a cache. Keeps libraries and bindings that another
+ * version may use, and everything that a link places outside the cache. `working` is the library of
+ * a working engine; if it is undefined, the checksums of all libraries are compared.
  */
 export function findDefects(cache: string, working: string | undefined): readonly Defect[] {
   const libraries = libraryFindings(cache, working);
@@ -41,7 +41,7 @@ export function findDefects(cache: string, working: string | undefined): readonl
     .map((finding) => ({ ...finding, bytes: diskBytes(finding.path) }));
 }
 
-/** Wheels are removed once they are unpacked, so what is left is from an interrupted set-up. */
+/** Wheels are removed once they are unpacked, so any that remain are from an interrupted set-up. */
 function wheelFindings(cache: string): Finding[] {
   return pathsIn(join(cache, 'wheels')).flatMap((path): Finding[] => {
     const sets = pinnedSets().filter(({ wheels }) =>
@@ -57,7 +57,7 @@ function libraryFindings(cache: string, working: string | undefined): Finding[] 
   const pinned = pinnedSets().map(({ name }) => name);
   const recorded = manifestsIn(cache).flatMap(({ files }) => files);
   return pathsIn(join(cache, 'libraries')).flatMap((path): Finding[] => {
-    // A library that works may lack what only the compiler or a debugger needs.
+    // A working library may lack files that only the compiler or a debugger needs.
     if (working !== undefined && dirname(working) === path) return [];
     const why =
       lackOf(
@@ -79,7 +79,7 @@ function lackOf(library: string, needsHeaders: boolean): string | undefined {
   return missing === undefined ? undefined : `tensorflow/${missing} is missing`;
 }
 
-/** A file of a library with another size than each binding recorded. */
+/** A file of a library whose size differs from the size that each binding recorded. */
 function sizeDamage(library: string, recorded: readonly RecordedFile[]): string | undefined {
   const own = recorded.filter(({ path }) => path.startsWith(`${library}${sep}`));
   for (const { path } of own) {
@@ -90,7 +90,10 @@ function sizeDamage(library: string, recorded: readonly RecordedFile[]): string 
   return undefined;
 }
 
-/** Bindings whose files are gone: in this cache, or where the cache was before it was moved. */
+/**
+ * Bindings whose files are missing, either in this cache or where the cache was before it was
+ * moved.
+ */
 function bindingFindings(cache: string, lost: ReadonlySet<string>): Finding[] {
   const manifests = manifestsIn(cache);
   return pathsIn(join(cache, 'bindings')).flatMap((path): Finding[] => {
@@ -110,7 +113,7 @@ function bindingFindings(cache: string, lost: ReadonlySet<string>): Finding[] {
   });
 }
 
-/** Links to bindings that are gone. */
+/** Links to bindings that no longer exist. */
 function linkFindings(cache: string, lost: ReadonlySet<string>): Finding[] {
   return pathsIn(join(cache, 'links'))
     .filter((path) => {
@@ -120,7 +123,7 @@ function linkFindings(cache: string, lost: ReadonlySet<string>): Finding[] {
     .map((path) => ({ path, why: 'its binding is gone' }));
 }
 
-/** Temporary files of workers that were killed while they stored a dataset. */
+/** Temporary files left by workers that were killed while storing a dataset. */
 function datasetFindings(cache: string): Finding[] {
   return pathsIn(join(cache, 'datasets'))
     .filter((path) => {
@@ -170,7 +173,7 @@ function hasSize({ path, bytes }: RecordedFile): boolean {
   return statSync(path, { throwIfNoEntry: false })?.size === bytes;
 }
 
-/** Whether the folder that contains the path is really in the cache. */
+/** Whether the folder that contains the path is in the cache after links are resolved. */
 function isInside(cache: string, path: string): boolean {
   const folder = real(dirname(path));
   return folder === real(cache) || folder.startsWith(`${real(cache)}${sep}`);

@@ -5,7 +5,7 @@ import { packageRoot } from '../../../shared/package-root.ts';
 /** The parts of a cache, in the order in which they are listed. */
 const CACHE_PARTS = ['libraries', 'wheels', 'bindings', 'datasets'] as const;
 
-/** What takes how much disk space: "CACHE: libraries 816 MB, wheels 0 MB, ...; ROOT: 213 MB". */
+/** The disk space used by each part: "CACHE: libraries 816 MB, wheels 0 MB, ...; ROOT: 213 MB". */
 export function diskUse(cache: string, installation: string = packageRoot): string {
   const parts = CACHE_PARTS.map((part) => `${part} ${megabytes(diskBytes(join(cache, part)))}`);
   return `${cache}: ${parts.join(', ')}; ${installation}: ${megabytes(diskBytes(installation))}`;
@@ -15,7 +15,7 @@ export function megabytes(bytes: number): string {
   return `${Math.round(bytes / 1e6)} MB`;
 }
 
-/** The disk space that a file or folder takes. Links are not followed. */
+/** The disk space that a file or folder takes up. Links are not followed. */
 export function diskBytes(path: string): number {
   const stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat === undefined) return 0;

@@ -8,13 +8,16 @@ import { smokeTest } from '../smoke.ts';
 import { findDefects, type Defect } from './defects.ts';
 import { megabytes } from './disk-use.ts';
 
-/** What a repair would change. It changes nothing outside the cache but this checkout's link. */
+/**
+ * The changes that a repair would make. Outside the cache, a repair changes only this checkout's
+ * link.
+ */
 export interface RepairPlan {
   readonly cache: string;
   readonly defects: readonly Defect[];
   /** Why TensorFlow must be set up; undefined if it works. */
   readonly setUp: string | undefined;
-  /** The folder with the library of an engine that works. */
+  /** The folder with the library of a working engine. */
   readonly working: string | undefined;
 }
 
@@ -39,8 +42,8 @@ export function repairLines({ cache, defects, setUp }: RepairPlan): readonly str
 }
 
 /**
- * Removes what the plan lists, and sets TensorFlow up if it does not work. Rejects with SETUP: the
- * engine then cannot be repaired without the user.
+ * Removes everything that the plan lists, and sets up TensorFlow if it does not work. Rejects with
+ * SETUP if the engine cannot be repaired without the user.
  */
 export async function repair(
   plan: RepairPlan,
