@@ -35,8 +35,8 @@ export default defineConfig({
         test: {
           name: 'system',
           include: ['test/system/**/*.test.ts'],
-          // Separate runs: npm run test:gpu, test:containers, test:package-managers.
-          exclude: ['test/system/{gpu,containers,package-managers}/**'],
+          // Separate runs: npm run test:gpu, test:containers, test:package-managers, test:skypilot.
+          exclude: ['test/system/{gpu,containers,package-managers,skypilot}/**'],
           testTimeout: 300_000,
           // Each file uses the whole machine.
           fileParallelism: false,
