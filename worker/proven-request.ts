@@ -1,4 +1,4 @@
-import { Agent as PlainAgent, get as getPlain, type IncomingMessage } from 'node:http';
+import type { Agent, IncomingMessage } from 'node:http';
 import { Agent as SecureAgent, get as getSecure } from 'node:https';
 import { ClusterError } from '../shared/errors.ts';
 import { MAX_CHALLENGE_TEXT_BYTES } from '../shared/limits.ts';
@@ -15,6 +15,10 @@ import { PROTOCOL } from '../shared/wire/protocol.ts';
 import { updateFix } from '../shared/wire/other-version.ts';
 import type { SecureOptions } from './trust.ts';
 import { connectionError } from './connection-errors.ts';
+
+// An import evaluates every property of a module, and http.WebSocket loads undici from Node 22 on,
+// which takes half as long as starting Node.
+const { Agent: PlainAgent, get: getPlain } = process.getBuiltinModule('node:http');
 
 export interface ProvenRequestOptions {
   /** This worker's version of mnist-dist. */
@@ -36,7 +40,7 @@ export interface ProvenRequestOptions {
  * connection.
  */
 export interface ProvenRequest {
-  readonly agent: PlainAgent;
+  readonly agent: Agent;
   readonly headers: Record<string, string>;
   /**
    * Throws the error from `refusalOf` unless the coordinator proved that it knows the token and
@@ -97,7 +101,7 @@ export async function prepareRequest(options: ProvenRequestOptions): Promise<Pro
  */
 export async function getOver(
   { secure, signal, ...options }: ProvenRequestOptions,
-  agent: PlainAgent,
+  agent: Agent,
   headers: Readonly<Record<string, string>>,
 ): Promise<IncomingMessage> {
   const get = secure === undefined ? getPlain : getSecure;
@@ -117,7 +121,7 @@ function urlOf({ coordinator, path }: Pick<ProvenRequestOptions, 'coordinator' |
 const AGENT = { keepAlive: true, maxSockets: 1 } as const;
 
 /** Limits an agent to one connection, since a challenge is valid only on its own connection. */
-function oneConnection(agent: PlainAgent): PlainAgent {
+function oneConnection(agent: Agent): Agent {
   const create = agent.createConnection.bind(agent);
   let isUsed = false;
   // All requests use this connection, regardless of their options.
