@@ -21,6 +21,16 @@ const mentions = {
   word: /\b(mnist-dist[:-])\d+\.\d+\.\d+/g,
 };
 
+/**
+ * The packages from which the build copies parts to dist; npm knows them only as development
+ * dependencies. Each description says which parts are shipped.
+ */
+const copiedPackages = {
+  '@tensorflow/tfjs-node-gpu':
+    'Only its binding sources and api_pb.js are shipped, in dist/tfjs-node-gpu.',
+  'dejavu-fonts-ttf': 'Only DejaVuSans.ttf and its LICENSE are shipped, in dist/font.',
+};
+
 /** A reason not to release, printed without a stack trace. */
 class ReleaseError extends Error {
   constructor(message, fix) {
@@ -239,37 +249,38 @@ async function pack(worktree, out) {
   say(`${join(out, 'SHA256SUMS')}:\n${sums.trimEnd()}`);
 }
 
-/**
- * The SBOM of the shipped files: npm's SBOM plus tfjs-node-gpu, parts of which the build copies to
- * dist but which npm knows only as a development dependency.
- */
+/** The SBOM of the shipped files: npm's SBOM plus the packages from which the build copies parts. */
 async function bomOf(worktree) {
   const command = 'npm sbom --sbom-format cyclonedx --omit dev --package-lock-only';
   const bom = JSON.parse(await run('npm sbom', worktree, command.split(' ')));
   // `npm sbom` names the component after the folder.
   bom.metadata.component.name = packageOf(worktree).name;
+  const lock = JSON.parse(read(join(worktree, 'npm-shrinkwrap.json')));
+  for (const [name, description] of Object.entries(copiedPackages))
+    addCopied(bom, { name, description, entry: lock.packages[`node_modules/${name}`] });
   for (const component of bom.components) {
     const found = foundLicences[component.name];
     if (found !== undefined) component.licenses = [{ license: { name: found.licence } }];
   }
-  const name = '@tensorflow/tfjs-node-gpu';
-  const lock = JSON.parse(read(join(worktree, 'npm-shrinkwrap.json')));
-  const copied = lock.packages[`node_modules/${name}`];
-  if (copied === undefined) return bom;
-  const purl = `pkg:npm/${name.replace('@', '%40')}@${copied.version}`;
+  return bom;
+}
+
+function addCopied(bom, { name, description, entry }) {
+  if (entry === undefined) return;
+  const { version, license } = entry;
+  const reference = `${name}@${version}`;
   bom.components.push({
-    'bom-ref': `${name}@${copied.version}`,
+    'bom-ref': reference,
     type: 'library',
     name,
-    version: copied.version,
-    description: 'Only its binding sources and api_pb.js are shipped, in dist/tfjs-node-gpu.',
+    version,
+    description,
     scope: 'required',
-    licenses: [{ license: { id: copied.license } }],
-    purl,
+    licenses: [{ license: { id: license } }],
+    purl: `pkg:npm/${name.replace('@', '%40')}@${version}`,
   });
   const own = bom.dependencies.find(({ ref }) => ref === bom.metadata.component['bom-ref']);
-  own.dependsOn.push(`${name}@${copied.version}`);
-  return bom;
+  own.dependsOn.push(reference);
 }
 
 function digestOf(file) {

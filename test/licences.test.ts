@@ -1,9 +1,9 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
 import { foundLicences } from '../.ci/licences.mjs';
-import { copiedPackage, shippedPackages, shippedPlaces } from './fixtures/shipped-packages.ts';
+import { copiedPackages, shippedPackages, shippedPlaces } from './fixtures/shipped-packages.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 /**
@@ -24,7 +24,7 @@ const allowed = [
 ];
 
 it('mnist-dist ships only packages whose licences allow that', () => {
-  const shipped = [...shippedPackages(), copiedPackage()];
+  const shipped = [...shippedPackages(), ...Object.values(copiedPackages())];
   expect(shipped.length).toBeGreaterThan(100);
   expect(shipped.filter(({ licence }) => !allowed.includes(licence))).toEqual([]);
 });
@@ -54,4 +54,12 @@ it('mnist-dist ships the licence of tfjs-node-gpu, parts of which it copies', ()
   expect(readFileSync(join(root, 'worker/native/tfjs-node-gpu.LICENSE'), 'utf8')).toMatch(
     /Apache License\s+Version 2\.0/,
   );
+});
+
+it('ships one font of its package, unchanged, with its licence', () => {
+  const font = (folder: string, name: string) => readFileSync(join(root, folder, name));
+  const source = 'node_modules/dejavu-fonts-ttf';
+  expect(font('dist/font', 'LICENSE').equals(font(source, 'LICENSE'))).toBe(true);
+  expect(font('dist/font', 'DejaVuSans.ttf').equals(font(source, 'ttf/DejaVuSans.ttf'))).toBe(true);
+  expect(readdirSync(join(root, 'dist/font'))).toHaveLength(2);
 });

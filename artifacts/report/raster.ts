@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
+import { join } from 'node:path';
 import type * as resvg from '@resvg/resvg-wasm';
+import { packageRoot } from '../../shared/package-root.ts';
 
 /** PNG pixels per SVG pixel, so that pictures are sharp on high-density screens and on paper. */
 const ZOOM = 2;
@@ -21,7 +23,8 @@ async function load(): Promise<Rasterizer> {
   const [{ initWasm, Resvg }, wasm, ...fonts] = await Promise.all([
     import('@resvg/resvg-wasm'),
     readFile(resolve('@resvg/resvg-wasm/index_bg.wasm')),
-    readFile(resolve('dejavu-fonts-ttf/ttf/DejaVuSans.ttf')),
+    // The build copies it from the package dejavu-fonts-ttf.
+    readFile(join(packageRoot, 'dist', 'font', 'DejaVuSans.ttf')),
   ]);
   await initWasm(wasm);
   return { Resvg, fonts };

@@ -9,6 +9,7 @@ import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const ci = fileURLToPath(new URL('../../../.ci', import.meta.url));
 const COPIED = '@tensorflow/tfjs-node-gpu';
+const FONT = 'dejavu-fonts-ttf';
 const TODAY = /\d{4}-\d{2}-\d{2}/;
 
 /** A small package with the real release script, in its own git repository. */
@@ -31,10 +32,15 @@ beforeEach(() => {
       release: 'node .ci/release.mjs',
       test: 'node -e "process.exit(+!!process.env.RED)"',
     },
-    devDependencies: { [COPIED]: '4.22.0' },
+    devDependencies: { [COPIED]: '4.22.0', [FONT]: '2.37.3' },
   };
   const copied = { version: '4.22.0', license: 'Apache-2.0', dev: true };
-  const packages = { '': description, [`node_modules/${COPIED}`]: copied };
+  const font = { version: '2.37.3', license: 'SEE LICENSE IN README.md', dev: true };
+  const packages = {
+    '': description,
+    [`node_modules/${COPIED}`]: copied,
+    [`node_modules/${FONT}`]: font,
+  };
   write('package.json', JSON.stringify(description));
   write(
     'npm-shrinkwrap.json',
@@ -108,7 +114,10 @@ describe('npm run release', () => {
     );
     const bom = JSON.parse(readFileSync(join(out, names[1] ?? ''), 'utf8'));
     expect(bom.metadata.component).toMatchObject({ name: 'mnist-dist', version: '0.3.0' });
-    expect(bom.components).toMatchObject([{ name: COPIED, version: '4.22.0' }]);
+    expect(bom.components).toMatchObject([
+      { name: COPIED, version: '4.22.0', licenses: [{ license: { id: 'Apache-2.0' } }] },
+      { name: FONT, version: '2.37.3', licenses: [{ license: { name: 'Bitstream-Vera' } }] },
+    ]);
     expect(output).toContain('  git push --atomic origin main v0.3.0\n');
     expect(output).toContain(`  npm publish ${join(out, names[0] ?? '')}\n`);
     expect(leftovers()).toEqual([]);
@@ -126,7 +135,7 @@ describe('npm run release', () => {
     expect(code, output).toBe(0);
     expect(state()).toEqual(before);
     expect(output).toMatch(/would now run npm test/);
-    expect(output).toMatch(/would now move main to its commit, with the tag v0\.3\.0/);
+    expect(output).toMatch(/would now move main to its commit and tag it v0\.3\.0/);
     expect(existsSync(join(repository, '.mnist-dist'))).toBe(false);
     const [folder = ''] = readdirSync(temporary);
     expect(readdirSync(join(temporary, folder)).toSorted()).toEqual([

@@ -39,7 +39,7 @@ beforeEach(() => {
 echo npm >> calls; [ "$(cat fail)" = npm ] && { echo "npm error code ENOTFOUND" >&2; exit 1; }
 while [ "$(cat fail)" = slow ]; do sleep 0.05; done
 mkdir -p node_modules/typescript/bin node_modules/assemblyscript/bin node_modules/@tensorflow
-cp -r tools/tfjs-node-gpu node_modules/@tensorflow/
+cp -r tools/tfjs-node-gpu node_modules/@tensorflow/; cp -r tools/dejavu-fonts-ttf node_modules/
 cp tools/tsc node_modules/typescript/bin/tsc; ` +
       'cp tools/asc.js node_modules/assemblyscript/bin/asc.js',
   );
@@ -64,6 +64,8 @@ cp tools/tsc node_modules/typescript/bin/tsc; ` +
   write(`${tfjs}/package.json`, '{"name":"@tensorflow/tfjs-node-gpu","version":"4.22.0"}');
   write(`${tfjs}/binding/tfjs_binding.cc`, 'source');
   write(`${tfjs}/dist/proto/api_pb.js`, 'classes');
+  write('tools/dejavu-fonts-ttf/ttf/DejaVuSans.ttf', 'font');
+  write('tools/dejavu-fonts-ttf/LICENSE', 'licence');
   write('tools/asc.js', `${common} call('asc'); fs.writeFileSync(out, 'wasm');`);
   chmodSync(join(checkout, 'path/npm'), 0o755);
 });
