@@ -121,7 +121,7 @@ function checkEvents(disk: SimulatedDisk): void {
   }
 }
 
-/** Checks what is left of a finished run after a power cut; returns its record. */
+/** Checks the files of a finished run that survive a power cut. Returns the run's record. */
 export function checkFinishedRun(disk: SimulatedDisk, expected: ExpectedRun): RunRecord {
   disk.powerCut();
   const { configuration, weights } = expected;

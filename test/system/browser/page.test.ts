@@ -449,5 +449,5 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
 });
 
 function never(): never {
-  throw new Error('the fake run lacks something');
+  throw new Error('the fake run lacks a field');
 }

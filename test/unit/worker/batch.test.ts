@@ -33,7 +33,7 @@ function sampleOf(plan: StepPlan, row: number): number {
 }
 
 describe('a batch', () => {
-  it("has its subtree's rows in the order of the epoch, as float32(pixel / 255)", () => {
+  it("has its subtree's rows in the epoch's order, as float32(pixel / 255)", () => {
     const plan = planStep(schedule, 2);
     const batch = builder().build(plan, 3, order);
     expect([batch.shards, batch.rowsPerShard, batch.labels.length]).toEqual([2, 3, 6]);

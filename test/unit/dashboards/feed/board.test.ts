@@ -146,7 +146,7 @@ describe("a run's board", () => {
     expect(board.takeUpdate(status).changes?.length).toBe(9);
   });
 
-  it('stays within its bounds', () => {
+  it('stays within its limits', () => {
     const board = opened();
     for (let i = 1; i <= 20_000; i++) {
       board.step(step(i));

@@ -294,7 +294,7 @@ const cases: readonly Case[] = [
   },
   { what: 'a coordinator that dies', series: endsAfter(10), fires: ['CoordinatorDown'] },
   {
-    what: 'a coordinator that is back after half a minute',
+    what: 'a coordinator that restarts after half a minute',
     series: { ...well, [`up{${at}}`]: '1x40 0x1 1x80' },
     fires: [],
   },

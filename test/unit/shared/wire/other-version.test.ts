@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { updateFix } from '../../../../shared/wire/other-version.ts';
 
-it('the fix names the machine, and the command that installs the version there', () => {
+it('the fix says on which machine to install the version, and with which command', () => {
   expect(updateFix('worker', '0.2.0')).toBe(
     "install the same version of mnist-dist on both machines; on the worker's: " +
       'npm install --global mnist-dist@0.2.0, or in a clone: git checkout v0.2.0',
