@@ -7,7 +7,7 @@ import { microsecondsPerCall } from '../../../../cli/bench/timing.ts';
 describe('the spread', () => {
   test('contains the median and the extremes, and rejects an empty list', () => {
     expect(spreadOf([7, 1, 5])).toEqual({ median: 5, min: 1, max: 7, repetitions: 3 });
-    expect(() => spreadOf([])).toThrow(/no values/);
+    expect(() => spreadOf([])).toThrow(/at least one value/);
   });
 
   test('has at most half of the values on each side of the median', () => {
