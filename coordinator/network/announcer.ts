@@ -1,4 +1,4 @@
-import { createSocket } from 'node:dgram';
+import { createSocket, type Socket } from 'node:dgram';
 import { once } from 'node:events';
 import { ANSWERS_PER_SECOND } from '../../shared/wire/announcement-limits.ts';
 import { isLoopback, isWildcard } from '../../shared/wire/address.ts';
@@ -38,17 +38,7 @@ export async function startAnnouncer(
   for (const network of networks) encodeAnswer(announcementIn(network), 0);
   // Other programs, and other coordinators on this machine, answer on the same port.
   const socket = createSocket({ type: 'udp4', reuseAddr: true });
-  const limit = new AnswerLimit();
-  socket.on('message', (datagram, source) => {
-    const network = networks.find((each) => each.has(source.address));
-    if (network === undefined || !mayBeQuestion(datagram)) return;
-    if (!limit.admits(performance.now())) return;
-    const id = idOfQuestion(datagram);
-    if (id === undefined) return;
-    // A lost answer is not an error, since the worker asks again.
-    const answer = encodeAnswer(announcementIn(network), id);
-    socket.send(answer, source.port, source.address, () => undefined);
-  });
+  socket.on('message', answering(socket, networks, announcementIn));
   const bound = once(socket, 'listening');
   socket.bind(MDNS_PORT);
   await bound;
@@ -68,6 +58,28 @@ export async function startAnnouncer(
       return false;
     }
   }
+}
+
+/** A listener that answers questions. It does not throw, for any datagram and any source. */
+export function answering(
+  socket: Pick<Socket, 'send'>,
+  networks: readonly OwnNetwork[],
+  announcementIn: (network: OwnNetwork) => Announcement,
+): (datagram: Buffer, source: { readonly address: string; readonly port: number }) => void {
+  const limit = new AnswerLimit();
+  return (datagram, { address, port }) => {
+    const network = networks.find((each) => each.has(address));
+    if (network === undefined || !mayBeQuestion(datagram)) return;
+    if (!limit.admits(performance.now())) return;
+    const id = idOfQuestion(datagram);
+    if (id === undefined) return;
+    try {
+      // A lost answer is not an error, since the worker asks again.
+      socket.send(encodeAnswer(announcementIn(network), id), port, address, () => undefined);
+    } catch {
+      // Nothing can be sent to the source, for example because its port is 0.
+    }
+  };
 }
 
 /** Limits how many questions are read per second. */
