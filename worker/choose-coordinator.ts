@@ -58,15 +58,17 @@ function obstacle(
       `it has protocol ${protocol} (mnist-dist ${version}), but this worker has protocol ` +
       `${PROTOCOL}: install the same version on both machines`
     );
-  if (ca === undefined && hasAuthority)
+  // The scheme alone decides whether the worker will connect with TLS.
+  const isEncrypted = url.protocol === 'wss:';
+  if (!isEncrypted && hasAuthority)
     return 'it does not use TLS, but this worker was given a certificate to check';
-  if (ca === undefined && !isLoopback(url.hostname) && !isInsecure)
+  if (!isEncrypted && !isLoopback(url.hostname) && !isInsecure)
     return 'it does not use TLS, which this worker accepts only with --insecure';
   // The authorities that this machine trusts certify any name, including one that an attacker
   // announces.
-  if (ca !== undefined && !hasAuthority)
+  if (isEncrypted && !hasAuthority)
     return 'this worker needs --ssl-ca-sha256 or --ssl-ca-certfile to check its certificate';
-  if (ca !== undefined && sha256 !== undefined && ca !== sha256)
+  if (isEncrypted && sha256 !== undefined && ca !== sha256)
     return `its authority has the SHA-256 ${ca}, not the one in --ssl-ca-sha256`;
   if (!hasToken(url))
     return 'this worker has no token for it: pass --token-file or set MNIST_DIST_TOKEN';

@@ -38,18 +38,16 @@ const WITHOUT_TLS = 'none';
 const ADDRESS =
   /^wss?:\/\/(?:[a-z0-9](?:[a-z0-9._-]{0,199})|\[[0-9a-f:]{2,39}\]):[1-9][0-9]{0,4}$/i;
 
-const txtSchema = z
-  .object({
-    coordinator: z
-      .string()
-      .regex(ADDRESS)
-      .refine((url) => URL.canParse(url)),
-    run: z.string().regex(RUN_ID),
-    protocol: z.string().regex(/^[0-9]{1,6}$/),
-    version: z.string().regex(/^[A-Za-z0-9.+-]{1,64}$/),
-    ca: z.union([z.literal(WITHOUT_TLS), z.string().regex(/^[0-9a-f]{64}$/)]),
-  })
-  .refine(({ coordinator, ca }) => coordinator.startsWith('ws:') === (ca === WITHOUT_TLS));
+const txtSchema = z.object({
+  coordinator: z
+    .string()
+    .regex(ADDRESS)
+    .refine((url) => URL.canParse(url)),
+  run: z.string().regex(RUN_ID),
+  protocol: z.string().regex(/^[0-9]{1,6}$/),
+  version: z.string().regex(/^[A-Za-z0-9.+-]{1,64}$/),
+  ca: z.union([z.literal(WITHOUT_TLS), z.string().regex(/^[0-9a-f]{64}$/)]),
+});
 
 /** A worker's question; the answer repeats `id`. */
 export function encodeQuestion(id: number): Buffer {
@@ -125,6 +123,7 @@ export function parseAnswer(
   if (!parsed.success) return undefined;
   const { coordinator, run, protocol, version, ca } = parsed.data;
   const { protocol: scheme, hostname } = new URL(coordinator);
+  if ((scheme === 'ws:') !== (ca === WITHOUT_TLS)) return undefined;
   if (isLoopback(hostname) ? !isLoopback(source) : scheme === 'ws:' && hostname !== source)
     return undefined;
   return {

@@ -12,6 +12,7 @@ const secure: Announcement = {
   ca: CA,
 };
 const plain = { ...secure, coordinator: 'ws://10.77.0.2:29400', run: 'plain', ca: undefined };
+const capitals = { ...secure, coordinator: 'WS://10.77.0.1:29400' };
 const loopback = { ...plain, coordinator: 'ws://127.0.0.1:40000' };
 const given: Credentials = {
   hasToken: () => true,
@@ -41,6 +42,7 @@ describe('a worker without an address', () => {
     ['without TLS', plain, noAuthority, /only with --insecure/],
     ['without TLS, if it can check certificates', plain, { isInsecure: true }, /does not use TLS/],
     ['without TLS on this machine, if it can check certificates', loopback, {}, /does not use TLS/],
+    ['whose fingerprint it knows, but without TLS', capitals, {}, /does not use TLS/],
     ['for which it has no token', secure, { hasToken: () => false }, /no token/],
     ['with a different protocol', { ...secure, protocol: PROTOCOL + 1 }, {}, /same version/],
   ])('does not join a coordinator %s', (_which, announcement, credentials, why) => {

@@ -86,6 +86,10 @@ describe('an announcement', () => {
     ['a short fingerprint', answerWith(textRecord({ ca: 'ab' }))],
     ['TLS without a fingerprint', answerWith(textRecord({ ca: 'none' }))],
     ['a fingerprint without TLS', answerWith(textRecord({ coordinator: 'ws://10.77.0.1:1' }))],
+    [
+      'a fingerprint without TLS, the scheme in capitals',
+      answerWith(textRecord({ coordinator: 'WS://10.77.0.1:1' })),
+    ],
     ["an address without TLS that is not the sender's", encodeAnswer(withoutTls, ID), '10.77.0.9'],
     [
       'loopback, from another machine',
