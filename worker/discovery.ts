@@ -34,15 +34,27 @@ export class Announcements {
  * Asks for coordinators on all of this machine's networks and returns their announcements, which
  * are not authenticated. Rejects with the signal's reason if the signal is aborted.
  */
-export async function discover(signal: AbortSignal): Promise<Announcement[]> {
+export async function discover(
+  signal: AbortSignal,
+  networks: () => OwnNetwork[] = ownNetworks,
+): Promise<Announcement[]> {
   const id = randomInt(1, 0x1_0000);
   const found = new Announcements();
-  const sockets = ownNetworks().map((network) => ask(network, id, found));
+  const sockets = visible(networks).map((network) => ask(network, id, found));
   try {
     await pause(DISCOVERY_MILLISECONDS, signal);
     return found.all;
   } finally {
     for (const close of sockets) close();
+  }
+}
+
+/** The networks; none if a sandbox does not let this process list them. */
+function visible(networks: () => OwnNetwork[]): OwnNetwork[] {
+  try {
+    return networks();
+  } catch {
+    return [];
   }
 }
 
@@ -67,10 +79,18 @@ function ask(network: OwnNetwork, id: number, found: Announcements): () => void 
   });
   // A network without multicast has no announcements.
   socket.on('error', close);
+  const question = (): void => {
+    try {
+      send(socket, network, id);
+    } catch {
+      // This machine is no longer connected to the network, or has a different address there.
+      close();
+    }
+  };
   socket.bind(0, network.address, () => {
     if (!isOpen) return;
-    send(socket, network, id);
-    timer = setInterval(() => send(socket, network, id), QUESTION_INTERVAL_MILLISECONDS);
+    timer = setInterval(question, QUESTION_INTERVAL_MILLISECONDS);
+    question();
   });
   return close;
 }
