@@ -11,6 +11,7 @@ const packages = {
   runc: 'runc',
   mmdebstrap: 'mmdebstrap',
   catatonit: 'catatonit',
+  iptables: 'iptables',
   '/usr/lib/podman/aardvark-dns': 'netavark aardvark-dns',
 };
 
