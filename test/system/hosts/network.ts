@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { whyMissing } from '../../fixtures/processes/installed.ts';
+import { childrenOf } from '../../fixtures/processes/children.ts';
 import { executable, follow, type Started } from '../../fixtures/processes/program.ts';
 
 const scanner = fileURLToPath(new URL('scan.mjs', import.meta.url));
@@ -69,21 +70,16 @@ export class Host {
     this.#hub = hub;
   }
 
-  static async plugIn(hub: Namespace, name: string, address: string): Promise<Host> {
-    const own = await Namespace.open();
-    own.run(
-      'ip',
-      'link',
-      'add',
-      'eth0',
-      'type',
-      'veth',
-      'peer',
-      'name',
-      name,
-      'netns',
-      `${hub.pid}`,
-    );
+  /** Connects a namespace, by default a new one, to the bridge in `hub`. */
+  static async plugIn(
+    hub: Namespace,
+    name: string,
+    address: string,
+    own?: Namespace,
+  ): Promise<Host> {
+    own ??= await Namespace.open();
+    const cable = ['type', 'veth', 'peer', 'name', 'eth0', 'netns', `${own.pid}`];
+    hub.run('ip', 'link', 'add', 'name', name, ...cable);
     own.run('ip', 'address', 'add', `${address}/24`, 'dev', 'eth0');
     for (const device of ['lo', 'eth0']) own.run('ip', 'link', 'set', 'dev', device, 'up');
     hub.run('ip', 'link', 'set', 'dev', name, 'master', 'bridge', 'up');
@@ -182,44 +178,79 @@ const counters = z.object({
 });
 
 type Piped = ChildProcessByStdio<Writable, Readable, Readable>;
+/** Takes what to do at the end. */
+type AtEnd = (end: () => Promise<void>) => void;
 
 /** A network namespace. */
-class Namespace {
+export class Namespace {
+  /** A process inside. */
+  readonly pid: number;
   readonly #holder: Piped;
+  readonly #kinds: readonly string[];
 
-  private constructor(holder: Piped) {
+  private constructor(holder: Piped, pid: number, kinds: readonly string[]) {
     this.#holder = holder;
+    this.pid = pid;
+    this.#kinds = kinds;
   }
 
-  static async open(): Promise<Namespace> {
-    const holder = spawn('unshare', ['--net', 'sh', '-c', 'echo here; exec cat']);
-    const closed = once(holder, 'close');
-    onTestFinished(async () => {
-      holder.stdin.end();
-      await closed;
-    });
-    const failed = closed.then(([code]) => {
-      throw new Error(`unshare ended with ${code}`);
-    });
-    await Promise.race([once(holder.stdout, 'data'), failed]);
-    failed.catch(() => undefined);
-    return new Namespace(holder);
-  }
-
-  get pid(): number {
+  /** A namespace that is gone when the running test has ended. */
+  static async open(atEnd: AtEnd = onTestFinished): Promise<Namespace> {
+    const holder = await hold(['--net', 'sh', '-c', 'echo here; exec cat'], atEnd);
     // Only a process that did not start has no pid, and this one has produced output.
-    return this.#holder.pid ?? 0;
+    return new Namespace(holder, holder.pid ?? 0, ['--net']);
+  }
+
+  /**
+   * A machine, with namespaces for its processes and mounts as well: its processes end together.
+   * The first of them, a shell, reaps orphans.
+   */
+  static async openMachine(atEnd: AtEnd): Promise<Namespace> {
+    const kinds = ['--net', '--mount', '--pid'];
+    const init = 'exec 3<&0; echo here; cat <&3 & wait $!';
+    const holder = await hold(
+      [...kinds, '--fork', '--kill-child', '--mount-proc', 'sh', '-c', init],
+      atEnd,
+    );
+    return new Namespace(holder, childrenOf(holder.pid)[0]?.pid ?? 0, kinds);
+  }
+
+  /** Ends a machine and all its processes at once. */
+  async crash(): Promise<void> {
+    const closed = once(this.#holder, 'close');
+    this.#holder.kill('SIGKILL');
+    await closed;
   }
 
   spawn(program: string, ...args: readonly string[]): Piped {
-    return spawn('nsenter', ['--target', `${this.pid}`, '--net', program, ...args]);
+    return spawn('nsenter', [...this.#enter(), program, ...args]);
   }
 
   /** Returns what the program prints; throws with its error output if it fails. */
   run(program: string, ...args: readonly string[]): string {
-    const command = ['--target', `${this.pid}`, '--net', program, ...args];
+    const command = [...this.#enter(), program, ...args];
     const { status, stdout, stderr } = spawnSync('nsenter', command, { encoding: 'utf8' });
     if (status !== 0) throw new Error(`${program} ${args.join(' ')}: ${stderr}`);
     return stdout;
   }
+
+  #enter(): string[] {
+    return ['--target', `${this.pid}`, ...this.#kinds];
+  }
+}
+
+/** Starts the first process of a namespace; it ends when its pipe from this process closes. */
+async function hold(args: readonly string[], atEnd: AtEnd): Promise<Piped> {
+  const holder = spawn('unshare', args);
+  const closed = once(holder, 'close');
+  atEnd(async () => {
+    holder.stdin.end();
+    await closed;
+  });
+  const failed = closed.then(([code]) => {
+    throw new Error(`unshare ended with ${code}`);
+  });
+  await Promise.race([once(holder.stdout, 'data'), failed]);
+  failed.catch(() => undefined);
+  return holder;
 }
