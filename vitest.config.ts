@@ -35,8 +35,9 @@ export default defineConfig({
         test: {
           name: 'system',
           include: ['test/system/**/*.test.ts'],
-          // Separate runs: npm run test:gpu, test:containers, test:package-managers, test:skypilot.
-          exclude: ['test/system/{gpu,containers,package-managers,skypilot}/**'],
+          // Separate runs: npm run test:gpu, test:containers, test:package-managers, test:ray,
+          // test:skypilot.
+          exclude: ['test/system/{gpu,containers,package-managers,ray,skypilot}/**'],
           testTimeout: 300_000,
           // Each file uses the whole machine.
           fileParallelism: false,
