@@ -262,6 +262,8 @@ function takeAway(directory, text) {
     renameSync(directory, aside);
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return false;
+    // overlayfs cannot rename a folder of a lower layer.
+    if (codeOf(error) === 'EXDEV') return removeInPlace(directory, text);
     throw error;
   }
   const isRight = (readText(join(aside, OWNER_FILE)) ?? '') === text;
@@ -273,6 +275,18 @@ function takeAway(directory, text) {
   }
   rmSync(aside, { recursive: true, force: true });
   return isRight;
+}
+
+/**
+ * Removes a lock that cannot be renamed. Returns false if another process has taken it since it was
+ * read. An owner whose files are removed all the same starts again.
+ * @param {string} directory
+ * @param {string} text expected content of its owner.json
+ */
+function removeInPlace(directory, text) {
+  if ((readText(join(directory, OWNER_FILE)) ?? '') !== text) return false;
+  rmSync(directory, { recursive: true, force: true });
+  return true;
 }
 
 /**

@@ -104,6 +104,37 @@ describe('the set-up lock', () => {
     ]);
   });
 
+  describe('in a lower layer of an overlay, where it cannot be renamed,', () => {
+    const cannotRename = (then: () => void) => {
+      beforeRename = (from) => {
+        if (from !== lock) return;
+        beforeRename = () => undefined;
+        then();
+        throw Object.assign(new Error('another layer'), { code: 'EXDEV' });
+      };
+    };
+
+    it('is removed in place when its owner is gone', async () => {
+      heldBy({ ...here, started: '1', token: TOKEN });
+      cannotRename(() => undefined);
+      expect(await set()).toBe('done');
+      expect(said).toEqual([expect.stringMatching(/^taking over .* which is gone$/)]);
+      expect(readdirSync(parent)).toEqual([]);
+    });
+
+    it('is kept when another process has taken it meanwhile', async () => {
+      heldBy({ ...here, started: '1', token: TOKEN });
+      cannotRename(() => heldBy({ ...here, host: 'another', token: TOKEN }));
+      let seen = '';
+      const released = quickTime(() => {
+        seen = readFileSync(join(lock, 'owner.json'), 'utf8');
+        renameSync(lock, `${parent}/released`);
+      });
+      expect(await set(released)).toBe('done');
+      expect(seen).toContain('"another"');
+    });
+  });
+
   it.each([
     ['another host', { ...here, host: 'another', token: TOKEN }, EXPIRY_MILLISECONDS],
     ['another pid namespace', { ...here, namespace: 'pid:[1]', token: TOKEN }, EXPIRY_MILLISECONDS],

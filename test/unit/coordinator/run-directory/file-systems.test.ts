@@ -1,6 +1,7 @@
 import { execFile, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { describe, it } from 'vitest';
+import { thisProcess } from '../../../../bin/owner.mjs';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
 const script = fileURLToPath(new URL('file-systems.mjs', import.meta.url));
@@ -47,6 +48,10 @@ const fileSystems: readonly FileSystem[] = [
   },
 ];
 
+/** The owner of the lock in `a`: a process with the id of this one, which started earlier. */
+const token = '0123456789ab';
+const gone = { ...thisProcess(), started: '1', token };
+
 /**
  * Runs the script in its own mount namespace, and unmounts everything before the test removes the
  * folder: the kernel does not free the space of an image that is still mounted.
@@ -55,7 +60,9 @@ async function locksOn(mount: string, folder: string): Promise<string> {
   const commands = [
     `mount -t tmpfs none ${folder}; cd ${folder}`,
     `trap 'cd /; umount -R ${folder}' EXIT`,
-    `mkdir -p m a/installed/old b w; (${mount}) > /dev/null 2>&1; echo ${MOUNTED}`,
+    `mkdir -p m a/installed/old a/stale/lock/${token} b w`,
+    `echo '${JSON.stringify(gone)}' > a/stale/lock/owner.json`,
+    `(${mount}) > /dev/null 2>&1; echo ${MOUNTED}`,
     `"${process.execPath}" "${script}" m`,
   ];
   return await new Promise((resolve) => {
