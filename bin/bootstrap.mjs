@@ -25,6 +25,9 @@ export { root };
 /** The exit code of SETUP in shared/errors.ts. */
 export const SETUP_EXIT_CODE = 10;
 
+/** Error codes for a full disk and an exhausted quota. */
+const FULL_DISK = new Set(['ENOSPC', 'EDQUOT']);
+
 const work = join(root, '.mnist-dist');
 
 /** An error with a fix, printed without a stack trace. */
@@ -50,7 +53,7 @@ export async function prepare(say = print) {
     if (error instanceof SetupError || error.code === undefined) throw error;
     throw new SetupError(
       `set-up cannot write to ${root}: ${error.message}`,
-      'use a folder that you can write to',
+      FULL_DISK.has(error.code) ? 'free disk space' : 'use a folder that you can write to',
     );
   }
 }

@@ -43,9 +43,8 @@ export function isInstalled() {
   if (!isInstalledByHand()) return false;
   try {
     writeFileSync(stampFile(), digest);
-  } catch (error) {
-    // Without write permission, the packages are simply compared again at the next start.
-    if (!['EACCES', 'EPERM', 'EROFS'].includes(error.code)) throw error;
+  } catch {
+    // Without write permission or free space, the packages are compared again at the next start.
   }
   return true;
 }
@@ -55,14 +54,22 @@ export function isInstalled() {
  * in the lock file.
  */
 function isInstalledByHand() {
-  const record = readText(join(root, 'node_modules', '.package-lock.json'));
-  if (record === undefined) return false;
-  const installed = JSON.parse(record).packages;
+  const installed = npmRecord()?.packages;
+  if (typeof installed !== 'object' || installed === null) return false;
   const wanted = JSON.parse(readFileSync(join(root, 'npm-shrinkwrap.json'), 'utf8')).packages;
   return Object.entries(wanted).every(
     ([path, { version, optional }]) =>
       path === '' || optional || installed[path]?.version === version,
   );
+}
+
+/** npm's record; undefined if it is missing, or was only partly written. */
+function npmRecord() {
+  try {
+    return JSON.parse(readText(join(root, 'node_modules', '.package-lock.json')));
+  } catch {
+    return undefined;
+  }
 }
 
 // --- the build
@@ -81,7 +88,8 @@ export function sourcesDigest() {
   const { include } = JSON.parse(readFileSync(join(root, 'tsconfig.json'), 'utf8'));
   const folders = new Set(include.map((entry) => entry.split('/')[0]));
   const lines = [...settings, ...[...folders].flatMap(filesBelow)].map((path) => {
-    const { mtimeMs, size } = statSync(`${root}/${path}`);
+    // A dangling link, such as an editor's lock file, has no status.
+    const { mtimeMs, size } = statSync(`${root}/${path}`, { throwIfNoEntry: false }) ?? {};
     return `${path} ${mtimeMs} ${size}\n`;
   });
   return createHash('sha256').update(lines.toSorted().join('')).digest('hex');

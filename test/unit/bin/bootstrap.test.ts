@@ -9,6 +9,7 @@ import {
   readdirSync,
   realpathSync,
   rmSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -55,6 +56,7 @@ cp tools/tsc node_modules/typescript/bin/tsc; ` +
       'fs.mkdirSync(out, { recursive: true }); ' +
       "fs.copyFileSync('dashboards/page/main.ts', out + '/main.js'); process.exit(); }\n" +
       "fs.mkdirSync(out + '/cli', { recursive: true });\n" +
+      "if (fails === 'full') fs.symlinkSync('/dev/full', out + '/.stamp');\n" +
       "fs.writeFileSync(out + '/cli/help-texts.js', 'export const helpTexts = () => (' + " +
       "JSON.stringify({ built: source }) + ')');\n" +
       "fs.writeFileSync(out + '/cli/start.js', 'export async function start(argv) { " +
@@ -115,6 +117,13 @@ describe('a fresh clone', () => {
     write('fail', '');
     expect(await start()).toMatchObject({ status: 7 });
   });
+});
+
+test('a full disk is reported as such', async () => {
+  write('fail', 'full');
+  const { status, stderr } = await start();
+  expect(status).toBe(10);
+  expect(stderr).toMatch(/set-up cannot write to .*ENOSPC.*\n {2}fix: free disk space\n/);
 });
 
 describe('set-up without a terminal', () => {
@@ -185,6 +194,31 @@ describe('a checkout', () => {
     write('node_modules/.package-lock.json', '{"packages":{}}');
     await start();
     expect(calls().filter((name) => name === 'npm')).toHaveLength(1);
+  });
+
+  test.each(['{"packages":{', 'null', '{}'])(
+    'is installed again if the record of npm is %j',
+    async (record) => {
+      await start();
+      rmSync(join(checkout, 'node_modules/.mnist-dist-stamp'));
+      write('node_modules/.package-lock.json', record);
+      expect(await start()).toMatchObject({ status: 7 });
+      expect(calls().filter((name) => name === 'npm')).toHaveLength(2);
+    },
+  );
+
+  test('starts even if it cannot record that its packages are complete', async () => {
+    await start();
+    rmSync(join(checkout, 'node_modules/.mnist-dist-stamp'));
+    mkdirSync(join(checkout, 'node_modules/.mnist-dist-stamp'));
+    write('node_modules/.package-lock.json', '{"packages":{}}');
+    expect(await start()).toMatchObject({ status: 7, stderr: '' });
+  });
+
+  test('may contain a dangling link', async () => {
+    symlinkSync('nowhere', join(checkout, 'cli/.#main.ts'));
+    expect(await start()).toMatchObject({ status: 7 });
+    expect(await start()).toMatchObject({ status: 7, stderr: '' });
   });
 
   test.skipIf(process.getuid?.() !== 0)(
