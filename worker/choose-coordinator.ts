@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { isLoopback } from '../shared/wire/address.ts';
 import type { Announcement } from '../shared/wire/announcement.ts';
 import { PROTOCOL } from '../shared/wire/protocol.ts';
@@ -14,11 +15,14 @@ export interface Credentials {
   readonly isInsecure: boolean;
 }
 
+/** One coordinator's announcements, for example with its addresses on several networks. */
+export type Coordinator = readonly [Announcement, ...Announcement[]];
+
 /** A worker's decision about the announcements that it found. */
 export type Choice =
-  | { readonly kind: 'join'; readonly announcement: Announcement }
+  | { readonly kind: 'join'; readonly coordinator: Coordinator }
   /** The worker could join more than one coordinator. */
-  | { readonly kind: 'ambiguous'; readonly announcements: readonly Announcement[] }
+  | { readonly kind: 'ambiguous'; readonly coordinators: readonly Coordinator[] }
   /** The worker cannot join any coordinator; `obstacles` says why. */
   | {
       readonly kind: 'none';
@@ -30,18 +34,34 @@ export function chooseCoordinator(
   found: readonly Announcement[],
   credentials: Credentials,
 ): Choice {
-  const announcements: Announcement[] = [];
+  const coordinators: [Announcement, ...Announcement[]][] = [];
   const obstacles: { announcement: Announcement; why: string }[] = [];
   for (const announcement of found) {
     const why = obstacle(announcement, credentials);
-    if (why === undefined) announcements.push(announcement);
-    else obstacles.push({ announcement, why });
+    if (why !== undefined) {
+      obstacles.push({ announcement, why });
+      continue;
+    }
+    const known = coordinators.find((others) =>
+      others.some((other) => isSameCoordinator(other, announcement)),
+    );
+    if (known === undefined) coordinators.push([announcement]);
+    else known.push(announcement);
   }
-  const [first, second] = announcements;
+  const [first, second] = coordinators;
   if (first === undefined) return { kind: 'none', obstacles };
   return second === undefined
-    ? { kind: 'join', announcement: first }
-    : { kind: 'ambiguous', announcements };
+    ? { kind: 'join', coordinator: first }
+    : { kind: 'ambiguous', coordinators };
+}
+
+/**
+ * Whether two announcements are of the same coordinator: they differ only in its address, or they
+ * have the same address, since a coordinator that was restarted has a different id.
+ */
+function isSameCoordinator(one: Announcement, other: Announcement): boolean {
+  if (one.coordinator === other.coordinator) return true;
+  return isDeepStrictEqual({ ...one, coordinator: '' }, { ...other, coordinator: '' });
 }
 
 /**

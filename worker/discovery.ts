@@ -38,9 +38,9 @@ export async function discover(
   signal: AbortSignal,
   networks: () => OwnNetwork[] = ownNetworks,
 ): Promise<Announcement[]> {
-  const id = randomInt(1, 0x1_0000);
+  const number = randomInt(1, 0x1_0000);
   const found = new Announcements();
-  const sockets = visible(networks).map((network) => ask(network, id, found));
+  const sockets = visible(networks).map((network) => ask(network, number, found));
   try {
     await pause(DISCOVERY_MILLISECONDS, signal);
     return found.all;
@@ -59,7 +59,7 @@ function visible(networks: () => OwnNetwork[]): OwnNetwork[] {
 }
 
 /** Asks repeatedly on one network; returns a function that stops the questions. */
-function ask(network: OwnNetwork, id: number, found: Announcements): () => void {
+function ask(network: OwnNetwork, number: number, found: Announcements): () => void {
   const socket = createSocket('udp4');
   let datagrams = 0;
   let timer: NodeJS.Timeout | undefined;
@@ -74,14 +74,14 @@ function ask(network: OwnNetwork, id: number, found: Announcements): () => void 
     if (datagrams > MAX_DISCOVERY_DATAGRAMS) return close();
     // A datagram from outside this network cannot be an announcement on it (RFC 6762, section 11).
     if (!network.has(address)) return;
-    const announcement = parseAnswer(datagram, id, address);
+    const announcement = parseAnswer(datagram, number, address);
     if (announcement !== undefined) found.add(announcement);
   });
   // A network without multicast has no announcements.
   socket.on('error', close);
   const question = (): void => {
     try {
-      send(socket, network, id);
+      send(socket, network, number);
     } catch {
       // This machine is no longer connected to the network, or has a different address there.
       close();
@@ -95,7 +95,7 @@ function ask(network: OwnNetwork, id: number, found: Announcements): () => void 
   return close;
 }
 
-function send(socket: Socket, { address }: OwnNetwork, id: number): void {
+function send(socket: Socket, { address }: OwnNetwork, number: number): void {
   socket.setMulticastInterface(address);
-  socket.send(encodeQuestion(id), MDNS_PORT, MDNS_ADDRESS, () => undefined);
+  socket.send(encodeQuestion(number), MDNS_PORT, MDNS_ADDRESS, () => undefined);
 }

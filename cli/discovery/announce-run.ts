@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { basename } from 'node:path';
 import { isIP } from 'node:net';
 import { messageOf } from '../../shared/errors.ts';
@@ -26,9 +27,11 @@ export async function announceRun(
     certificate === undefined
       ? `ws://${hostPort(isOneAddress ? host : address, port)}`
       : dialUrl({ host, port, advertise, certificate });
+  const id = randomBytes(8).toString('hex');
   try {
     const { startAnnouncer } = await import('../../coordinator/network/announcer.ts');
     const announcer = await startAnnouncer(host, ({ address }) => ({
+      id,
       coordinator: urlIn(address),
       run: basename(directory),
       protocol: PROTOCOL,

@@ -6,14 +6,15 @@ import { pause } from '../../shared/pause.ts';
 import {
   DISCOVERY_PAUSE_MILLISECONDS,
   LOCAL_PROBE_INTERVAL_MILLISECONDS,
-  LOCAL_PROBE_MILLISECONDS,
   MAX_LOGGED_ANNOUNCEMENTS,
+  PROBE_MILLISECONDS,
 } from '../../shared/wire/announcement-limits.ts';
 import type { Announcement } from '../../shared/wire/announcement.ts';
 import { isLoopback } from '../../shared/wire/address.ts';
 import {
   chooseCoordinator,
   type Choice,
+  type Coordinator,
   type Credentials,
 } from '../../worker/choose-coordinator.ts';
 import type { Environment } from '../options/environment.ts';
@@ -55,10 +56,11 @@ export async function findCoordinator(
     if (nextLook === undefined || systemClock.now() >= nextLook) {
       const { discover } = await import('../../worker/discovery.ts');
       const choice = chooseCoordinator(await discover(signal), credentials);
-      const announcement = chosen(choice, log, logged);
-      if (announcement !== undefined) {
+      const found = chosen(choice, log, logged);
+      if (found !== undefined) {
+        const announcement = await reachable(found, signal);
         const coordinator = new URL(announcement.coordinator);
-        log.info({ coordinator: coordinator.href }, `found ${described(announcement)}`);
+        log.info({ coordinator: coordinator.href }, `found ${described([announcement])}`);
         return { coordinator, token: workerToken(options.tokenFile, coordinator, environment) };
       }
       nextLook = systemClock.now() + DISCOVERY_PAUSE_MILLISECONDS;
@@ -70,10 +72,25 @@ export async function findCoordinator(
   }
 }
 
-/** Whether a process on this machine accepts connections at this address. */
-async function listens({ hostname, port }: URL, signal: AbortSignal): Promise<boolean> {
-  const socket = connect({ host: hostname, port: Number(port) });
-  const limit = AbortSignal.timeout(LOCAL_PROBE_MILLISECONDS);
+/**
+ * The first of a coordinator's addresses that accepts connections; if none does, the first one,
+ * which the worker then dials repeatedly.
+ */
+async function reachable(coordinator: Coordinator, signal: AbortSignal): Promise<Announcement> {
+  const [first, ...others] = coordinator;
+  if (others.length === 0) return first;
+  for (const announcement of coordinator)
+    if (await listens(new URL(announcement.coordinator), signal)) return announcement;
+  return first;
+}
+
+/** Whether a process accepts connections at this address. */
+async function listens({ protocol, hostname, port }: URL, signal: AbortSignal): Promise<boolean> {
+  const socket = connect({
+    host: hostname.replace(/^\[(.*)\]$/, '$1'),
+    port: Number(port === '' ? (protocol === 'ws:' ? 80 : 443) : port),
+  });
+  const limit = AbortSignal.timeout(PROBE_MILLISECONDS);
   try {
     await once(socket, 'connect', { signal: AbortSignal.any([signal, limit]) });
     return true;
@@ -100,23 +117,23 @@ function credentialsOf(options: WorkerOptions, environment: Environment): Creden
 }
 
 /**
- * The announcement to join; undefined if there is none yet. Logs why the worker cannot join the
+ * The coordinator to join; undefined if there is none yet. Logs why the worker cannot join the
  * announced coordinators, each reason once. Throws AMBIGUOUS.
  */
-function chosen(choice: Choice, log: Log, logged: Set<string>): Announcement | undefined {
+function chosen(choice: Choice, log: Log, logged: Set<string>): Coordinator | undefined {
   switch (choice.kind) {
     case 'join':
-      return choice.announcement;
+      return choice.coordinator;
     case 'ambiguous':
       throw new ClusterError(
         'AMBIGUOUS',
-        `found ${choice.announcements.length} coordinators, and this worker joins none: ` +
-          choice.announcements.map(described).join('; '),
+        `found ${choice.coordinators.length} coordinators, and this worker joins none: ` +
+          choice.coordinators.map(described).join('; '),
         { fix: 'choose one with --coordinator URL, or with its join string (--join -)' },
       );
     case 'none':
       for (const { announcement, why } of choice.obstacles) {
-        const line = `found ${described(announcement)}, but ${why}`;
+        const line = `found ${described([announcement])}, but ${why}`;
         if (logged.has(line) || logged.size >= MAX_LOGGED_ANNOUNCEMENTS) continue;
         logged.add(line);
         log.warn({}, line);
@@ -125,8 +142,10 @@ function chosen(choice: Choice, log: Log, logged: Set<string>): Announcement | u
   }
 }
 
-function described({ coordinator, run, version }: Announcement): string {
-  return `the coordinator at ${coordinator} (run ${run}, mnist-dist ${version})`;
+function described(coordinator: Coordinator): string {
+  const [{ run, version }] = coordinator;
+  const addresses = coordinator.map((announcement) => announcement.coordinator).join(' or ');
+  return `the coordinator at ${addresses} (run ${run}, mnist-dist ${version})`;
 }
 
 function notFound(local: URL, maxWaitTime: number): ClusterError {

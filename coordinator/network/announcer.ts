@@ -4,7 +4,7 @@ import { ANSWERS_PER_SECOND } from '../../shared/wire/announcement-limits.ts';
 import { isLoopback, isWildcard } from '../../shared/wire/address.ts';
 import {
   encodeAnswer,
-  idOfQuestion,
+  numberOfQuestion,
   mayBeQuestion,
   MDNS_ADDRESS,
   MDNS_PORT,
@@ -71,11 +71,11 @@ export function answering(
     const network = networks.find((each) => each.has(address));
     if (network === undefined || !mayBeQuestion(datagram)) return;
     if (!limit.admits(performance.now())) return;
-    const id = idOfQuestion(datagram);
-    if (id === undefined) return;
+    const question = numberOfQuestion(datagram);
+    if (question === undefined) return;
     try {
       // A lost answer is not an error, since the worker asks again.
-      socket.send(encodeAnswer(announcementIn(network), id), port, address, () => undefined);
+      socket.send(encodeAnswer(announcementIn(network), question), port, address, () => undefined);
     } catch {
       // Nothing can be sent to the source, for example because its port is 0.
     }

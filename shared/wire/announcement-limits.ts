@@ -30,5 +30,5 @@ export const MAX_DISCOVERY_DATAGRAMS = 256;
 export const MAX_ANNOUNCEMENTS = 16;
 /** Maximum number of log lines that say why a worker cannot join a coordinator. */
 export const MAX_LOGGED_ANNOUNCEMENTS = 64;
-/** Deadline for the coordinator on this machine to accept a connection. */
-export const LOCAL_PROBE_MILLISECONDS = 1_000;
+/** Deadline for a coordinator to accept a connection, before a worker tries another address. */
+export const PROBE_MILLISECONDS = 1_000;

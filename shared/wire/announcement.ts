@@ -16,6 +16,8 @@ import { isLoopback } from './address.ts';
  * Announcements are not signed: they say where to dial, never what to trust.
  */
 export interface Announcement {
+  /** Identifies the coordinator process: the same on all networks and for all its addresses. */
+  readonly id: string;
   /** `wss://HOST:PORT`, or `ws://HOST:PORT` without TLS. */
   readonly coordinator: string;
   readonly run: string;
@@ -39,6 +41,7 @@ const ADDRESS =
   /^wss?:\/\/(?:[a-z0-9](?:[a-z0-9._-]{0,199})|\[[0-9a-f:]{2,39}\]):[1-9][0-9]{0,4}$/i;
 
 const txtSchema = z.object({
+  id: z.string().regex(/^[0-9a-f]{16}$/),
   coordinator: z
     .string()
     .regex(ADDRESS)
@@ -49,9 +52,9 @@ const txtSchema = z.object({
   ca: z.union([z.literal(WITHOUT_TLS), z.string().regex(/^[0-9a-f]{64}$/)]),
 });
 
-/** A worker's question; the answer repeats `id`. */
-export function encodeQuestion(id: number): Buffer {
-  return encode({ id, type: 'query', questions: [{ name: SERVICE, type: 'PTR' }] });
+/** A worker's question; the answer repeats its number. */
+export function encodeQuestion(number: number): Buffer {
+  return encode({ id: number, type: 'query', questions: [{ name: SERVICE, type: 'PTR' }] });
 }
 
 /**
@@ -62,8 +65,8 @@ export function mayBeQuestion(datagram: Buffer): boolean {
   return datagram.includes(SERVICE.slice(0, SERVICE.indexOf('.')));
 }
 
-/** The id of a question for coordinators; undefined if the datagram is anything else. */
-export function idOfQuestion(datagram: Buffer): number | undefined {
+/** The number of a question for coordinators; undefined if the datagram is anything else. */
+export function numberOfQuestion(datagram: Buffer): number | undefined {
   const packet = decoded(datagram);
   if (packet?.type !== 'query') return undefined;
   const isAsked = packet.questions?.some(
@@ -72,10 +75,10 @@ export function idOfQuestion(datagram: Buffer): number | undefined {
   return isAsked === true ? packet.id : undefined;
 }
 
-/** The answer to the question with this id. Throws LIMIT if the announcement is too long. */
-export function encodeAnswer(announcement: Announcement, id: number): Buffer {
-  const { coordinator, run, protocol, version, ca = WITHOUT_TLS } = announcement;
-  const entries = Object.entries({ coordinator, run, protocol, version, ca });
+/** The answer to the question with this number. Throws LIMIT if the announcement is too long. */
+export function encodeAnswer(announcement: Announcement, question: number): Buffer {
+  const { coordinator, run, ca = WITHOUT_TLS } = announcement;
+  const entries = Object.entries({ ...announcement, ca });
   const data = entries.map(([key, value]) => `${key}=${value}`);
   const long = data.find((entry) => entry.length > MAX_TXT_BYTES);
   if (long !== undefined)
@@ -97,7 +100,7 @@ export function encodeAnswer(announcement: Announcement, id: number): Buffer {
   if (family !== 0)
     additionals.push({ ...record, name: target, type: family === 4 ? 'A' : 'AAAA', data: host });
   return encode({
-    id,
+    id: question,
     type: 'response',
     flags: AUTHORITATIVE_ANSWER,
     questions: [{ name: SERVICE, type: 'PTR' }],
@@ -107,30 +110,29 @@ export function encodeAnswer(announcement: Announcement, id: number): Buffer {
 }
 
 /**
- * The announcement in the answer to the question with this id, which came from the address
+ * The announcement in the answer to the question with this number, which came from the address
  * `source`; undefined if the datagram is anything else. Another machine cannot direct a worker to a
  * loopback address; without TLS, it can direct the worker only to itself.
  */
 export function parseAnswer(
   datagram: Buffer,
-  id: number,
+  question: number,
   source: string,
 ): Announcement | undefined {
   const packet = decoded(datagram);
-  if (packet?.type !== 'response' || packet.id !== id) return undefined;
+  if (packet?.type !== 'response' || packet.id !== question) return undefined;
   const records = [...(packet.answers ?? []), ...(packet.additionals ?? [])];
   const parsed = txtSchema.safeParse(entriesOf(records));
   if (!parsed.success) return undefined;
-  const { coordinator, run, protocol, version, ca } = parsed.data;
+  const { coordinator, protocol, ca, ...rest } = parsed.data;
   const { protocol: scheme, hostname } = new URL(coordinator);
   if ((scheme === 'ws:') !== (ca === WITHOUT_TLS)) return undefined;
   if (isLoopback(hostname) ? !isLoopback(source) : scheme === 'ws:' && hostname !== source)
     return undefined;
   return {
+    ...rest,
     coordinator,
-    run,
     protocol: Number(protocol),
-    version,
     ca: ca === WITHOUT_TLS ? undefined : ca,
   };
 }

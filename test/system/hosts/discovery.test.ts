@@ -68,6 +68,19 @@ describe.skipIf(missing !== undefined)(`a worker without an address${why}`, () =
     expect(worker.output()).toContain('--coordinator URL');
   });
 
+  it('joins a coordinator without TLS that it finds on two networks', async () => {
+    const network = await Network.open('c', 'w');
+    const [c, w] = [network.host('c'), network.host('w')];
+    c.addAddress('10.78.0.1');
+    w.addAddress('10.78.0.2');
+    const { token } = await secretsFor(c);
+    const common = ['--insecure', ...token];
+    const coordinator = await announcing(c, 'twice', ['--host', '0.0.0.0', ...common]);
+    const worker = w.start(['worker', ...REFERENCE, ...common]);
+    await worker.says(/found the coordinator at ws:\/\/10\.7[78]\.0\.1:29400 \(run twice, /);
+    await endsWell(worker, coordinator);
+  });
+
   it('finds a coordinator on loopback, with its token', async () => {
     const network = await Network.open('alone');
     const alone = network.host('alone');

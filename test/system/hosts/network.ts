@@ -86,6 +86,11 @@ export class Host {
     return new Host(name, address, own, hub);
   }
 
+  /** Gives the host a further address, on a further network. */
+  addAddress(address: string): void {
+    this.#own.run('ip', 'address', 'add', `${address}/24`, 'dev', 'eth0');
+  }
+
   /** Runs an mnist-dist command on this host; `paste` is its standard input. */
   start(args: readonly string[], paste = ''): Started {
     return follow(this.#own.spawn(process.execPath, executable, ...args), paste);

@@ -5,6 +5,7 @@ import { chooseCoordinator, type Credentials } from '../../../worker/choose-coor
 
 const CA = 'ab'.repeat(32);
 const secure: Announcement = {
+  id: '0123456789abcdef',
   coordinator: 'wss://10.77.0.1:29400',
   run: 'first',
   protocol: PROTOCOL,
@@ -14,6 +15,7 @@ const secure: Announcement = {
 const plain = { ...secure, coordinator: 'ws://10.77.0.2:29400', run: 'plain', ca: undefined };
 const capitals = { ...secure, coordinator: 'WS://10.77.0.1:29400' };
 const loopback = { ...plain, coordinator: 'ws://127.0.0.1:40000' };
+const another = { id: 'f'.repeat(16), coordinator: 'wss://10.77.0.9:29400' };
 const given: Credentials = {
   hasToken: () => true,
   sha256: CA,
@@ -31,7 +33,7 @@ describe('a worker without an address', () => {
   ])('joins the only coordinator, %s', (_which, announcement, credentials) => {
     expect(chooseCoordinator([announcement], { ...given, ...credentials })).toEqual({
       kind: 'join',
-      announcement,
+      coordinator: [announcement],
     });
   });
 
@@ -54,13 +56,30 @@ describe('a worker without an address', () => {
   });
 
   it('joins neither of two coordinators that it could join', () => {
-    const announcements = [secure, { ...secure, run: 'second' }];
-    expect(chooseCoordinator(announcements, given)).toEqual({ kind: 'ambiguous', announcements });
+    const coordinators = [[secure], [{ ...secure, ...another }]];
+    expect(chooseCoordinator(coordinators.flat(), given)).toEqual({
+      kind: 'ambiguous',
+      coordinators,
+    });
+  });
+
+  it.each<[string, Partial<Announcement>]>([
+    ['with two addresses', { coordinator: another.coordinator }],
+    ['that was restarted', { id: another.id }],
+    ['that was restarted with a new run', { id: another.id, run: 'second' }],
+  ])('joins a coordinator %s', (_which, changes) => {
+    const coordinator = [secure, { ...secure, ...changes }];
+    expect(chooseCoordinator(coordinator, given)).toEqual({ kind: 'join', coordinator });
+  });
+
+  it('joins neither of two coordinators that announce the same id for different runs', () => {
+    const copied = { ...secure, coordinator: another.coordinator, run: 'second' };
+    expect(chooseCoordinator([secure, copied], given)).toMatchObject({ kind: 'ambiguous' });
   });
 
   it('joins the only coordinator that it can join, even if it finds others', () => {
     const others = [plain, { ...secure, ca: 'cd'.repeat(32) }];
-    expect(chooseCoordinator([...others, secure], given)).toMatchObject({ announcement: secure });
+    expect(chooseCoordinator([...others, secure], given)).toMatchObject({ coordinator: [secure] });
   });
 
   it('waits if there is none', () => {

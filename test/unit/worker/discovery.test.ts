@@ -7,6 +7,7 @@ it('a search keeps a limited number of announcements, each of them once', () => 
   const found = new Announcements();
   for (let i = 0; i < 3 * MAX_ANNOUNCEMENTS; i++)
     found.add({
+      id: '0123456789abcdef',
       coordinator: 'wss://10.77.0.1:29400',
       run: `run-${i >> 1}`,
       protocol: 3,

@@ -13,6 +13,7 @@ function network(address: string, isLoopback = false): OwnNetwork {
 const networks = [network('127.0.0.1', true), network('10.77.0.1'), network('192.0.2.1')];
 
 const announcement = {
+  id: '0123456789abcdef',
   coordinator: 'ws://127.0.0.1:29400',
   run: 'run',
   protocol: 3,

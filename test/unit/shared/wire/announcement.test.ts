@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import {
   encodeAnswer,
   encodeQuestion,
-  idOfQuestion,
+  numberOfQuestion,
   mayBeQuestion,
   parseAnswer,
   type Announcement,
@@ -15,6 +15,7 @@ const SOURCE = '10.77.0.1';
 const CA = 'ab'.repeat(32);
 const NAME = 'run._mnist-dist._tcp.local';
 const announced: Announcement = {
+  id: '0123456789abcdef',
   coordinator: 'wss://10.77.0.1:29400',
   run: '2026-11-30_10.30.00',
   protocol: 3,
@@ -23,6 +24,7 @@ const announced: Announcement = {
 };
 const withoutTls = { ...announced, coordinator: 'ws://10.77.0.1:29400', ca: undefined };
 const entries: Readonly<Record<string, string>> = {
+  id: announced.id,
   coordinator: announced.coordinator,
   run: announced.run,
   protocol: '3',
@@ -74,6 +76,7 @@ describe('an announcement', () => {
     ['no text record', answerWith({ type: 'A', name: NAME, data: SOURCE })],
     ['a text record for a different service', answerWith(textRecord({}, 'x._http._tcp.local'))],
     ['more bytes than fit', answerWith(textRecord({}), textRecord({ pad: 'x'.repeat(1400) }))],
+    ['no id', answerWith(textRecord({ id: '' }))],
     ['a run id that is a path', answerWith(textRecord({ run: '../x' }))],
     ['an escape sequence in the run id', answerWith(textRecord({ run: '\u001b[2Jrun' }))],
     ['a long run id', answerWith(textRecord({ run: 'r'.repeat(65) }))],
@@ -135,7 +138,7 @@ describe('an announcement', () => {
         const parsed = parseAnswer(datagram, ID, SOURCE);
         if (parsed === undefined) return;
         expect(Object.values(parsed).join('')).toMatch(/^[\w.:/[\]+-]*$/);
-        idOfQuestion(datagram);
+        numberOfQuestion(datagram);
       }),
     );
   });
@@ -144,7 +147,7 @@ describe('an announcement', () => {
 describe('a question', () => {
   it('is recognised by its service', () => {
     expect(mayBeQuestion(encodeQuestion(ID))).toBe(true);
-    expect(idOfQuestion(encodeQuestion(ID))).toBe(ID);
+    expect(numberOfQuestion(encodeQuestion(ID))).toBe(ID);
   });
 
   it.each([
@@ -157,6 +160,6 @@ describe('a question', () => {
     ['that is cut off', encodeQuestion(ID).subarray(0, 20)],
     ['that is too large', Buffer.concat([encodeQuestion(ID), Buffer.alloc(1400)])],
   ])('%s is not answered', (_which, datagram) => {
-    expect(idOfQuestion(datagram)).toBeUndefined();
+    expect(numberOfQuestion(datagram)).toBeUndefined();
   });
 });
