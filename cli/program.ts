@@ -4,7 +4,6 @@ import { commandNames, commandSynonyms, commandTable } from './command-table.ts'
 import { commandHelp, programHelp } from './help.ts';
 import { refuseTakenByNpm, type Environment } from './options/environment.ts';
 import {
-  commandsText,
   flagOf,
   groupOf,
   kebab,
@@ -232,6 +231,12 @@ function usageError(error: CommanderError, argv: readonly string[]): ClusterErro
   }
 }
 
+/** The commands that take the option, such as "local and coordinator". */
+function commandsWith(key: OptionKey): string {
+  const { commands } = optionOf(key);
+  return commands === 'all' ? 'all commands' : new Intl.ListFormat('en-GB').format(commands);
+}
+
 /**
  * Suggests what the user may have meant by an option that the command does not take, and says which
  * commands take it.
@@ -240,12 +245,12 @@ function meaningElsewhere(flag: string, command: CommandName | undefined): strin
   const key = keyOf(flag);
   if (key !== undefined && isSwitchOf(flag, command))
     return `it is a switch; --no-${kebab(key)} switches it off. `;
-  const home = key === undefined ? '' : `${flag} is an option of ${commandsText(key)}. `;
+  const home = key === undefined ? '' : `${flag} is an option of ${commandsWith(key)}. `;
   const synonym = synonymOf(flag, optionSynonyms);
   const ours = synonym === undefined ? undefined : keyOfFlag(synonym);
   if (synonym !== undefined && ours !== undefined) {
     if (command === undefined || takes(command, ours)) return `did you mean ${synonym}? ${home}`;
-    if (key === undefined) return `${synonym} is an option of ${commandsText(ours)}. `;
+    if (key === undefined) return `${synonym} is an option of ${commandsWith(ours)}. `;
   }
   if (key !== undefined) return home;
   const own = (command === undefined ? [...commandNames] : [command]).flatMap((each) =>

@@ -59,11 +59,11 @@ export const MAX_WAITING_WEIGHTS = 8;
 /** Number of frames into which a worker writes its results in turn. */
 export const RESULT_FRAMES = 4;
 /**
- * Number of tensors in a shared memory, and of versions of the weights that may be in transit at
- * the same time.
+ * Number of tensors in a shared-memory file, and of versions of the weights that may be in transit
+ * at the same time.
  */
 export const SHARED_MEMORY_BUFFERS = 4;
-/** Maximum size of the file that backs a shared memory. */
+/** Maximum size of a shared-memory file. */
 export const MAX_SHARED_MEMORY_BYTES = 64 * 1024 ** 2;
 
 // Connections.

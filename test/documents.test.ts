@@ -193,7 +193,7 @@ describe('docs/spec', () => {
 });
 
 describe('CONTRIBUTING', () => {
-  it('gives a reason for every dependency', () => {
+  it('names every dependency', () => {
     const text = read('CONTRIBUTING.md');
     for (const name of Object.keys({ ...dependencies, ...devDependencies }))
       expect(text).toContain(name);

@@ -12,7 +12,7 @@ export interface MachineCheck {
   readonly good: string;
   /** Whether workers with this engine need it. */
   readonly isNeeded: boolean;
-  /** Throws a ClusterError, or WebAssembly's own error. */
+  /** Throws a ClusterError or the error from WebAssembly. */
   readonly run: () => void;
 }
 
@@ -47,7 +47,7 @@ export function machineChecks(workers: number, engine: EngineKind): readonly Mac
 
 /**
  * Checks this machine's resources before the first worker starts, so that a shortage is reported
- * once rather than once per worker. Throws LIMIT or DISK, or WebAssembly's own error.
+ * once rather than once per worker. Throws LIMIT, DISK or the error from WebAssembly.
  */
 export function checkMachine(workers: number, engine: EngineKind): void {
   for (const { isNeeded, run } of machineChecks(workers, engine)) if (isNeeded) run();

@@ -76,7 +76,7 @@ function recordOf({ name, bytes, record }: Found, model: ModelFile): RunRecord |
     checkOwnModel({ name, bytes, ...model }, parsed);
     return parsed;
   } catch (error) {
-    // A model file with a different name may be in any run's folder.
+    // A model file with a different name may be in the folder of a run to which it does not belong.
     if (basename(name) === MODEL_FILE) throw error;
     return undefined;
   }

@@ -170,7 +170,8 @@ function handleHello(
   ).length;
   if (present >= state.settings.maxWorkers) {
     const idler = longestPreparing(others, now);
-    const full = `the run has its maximum of ${state.settings.maxWorkers} workers (--max-workers)`;
+    const { maxWorkers } = state.settings;
+    const full = `the run already has its maximum of ${maxWorkers} workers (--max-workers)`;
     if (idler === undefined) return close(state, worker.slot, 'FULL', full);
     const seconds = Math.round((now - idler.connectedAt) / 1000);
     const why =

@@ -18,7 +18,7 @@ export const CALL_COST_SHARDS = 1;
  * cost, since workers have prepared their next batch according to the current one.
  */
 const MIN_GAIN = 0.1;
-/** Maximum number of subtree counts to try; a large cluster has more. */
+/** Maximum number of subtree counts to try; if there are more, they are tried at intervals. */
 const MAX_CANDIDATES = 16;
 
 /** The current plan, unless workers joined or left, or a new plan is clearly faster. */

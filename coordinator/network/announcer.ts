@@ -60,7 +60,7 @@ export async function startAnnouncer(
   }
 }
 
-/** A listener that answers questions. It does not throw, for any datagram and any source. */
+/** A listener that answers questions. No datagram from any source makes it throw. */
 export function answering(
   socket: Pick<Socket, 'send'>,
   networks: readonly OwnNetwork[],

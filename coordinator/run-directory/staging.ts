@@ -71,8 +71,9 @@ export function nextNumber(highest: number, directory: string): number {
 
 /**
  * Removes a folder with its files, including files that are added in the meantime. Leaves anything
- * else in place, such as a link to a folder. A folder that cannot be emptied only loses its number:
- * FUSE keeps a removed file under another name while a process has it open. Rejects with DISK.
+ * else in place, such as a link to a folder. A folder that cannot be emptied is renamed to one
+ * without a number instead: FUSE keeps a removed file under another name while a process has it
+ * open. Rejects with DISK.
  */
 export async function removeFolder(path: string, disk: Disk): Promise<void> {
   for (let attempt = 0; attempt < MAX_LOCK_TRIES; attempt++) {

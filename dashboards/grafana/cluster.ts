@@ -200,7 +200,7 @@ const faults: readonly PanelSource[] = [
     unit: 'suffix: /s',
     field: { min: 0 },
     description:
-      'Parts per second that were reassigned because their worker was lost or late, and steps ' +
+      'Parts reassigned per second because their worker was lost or late, and steps ' +
       'per second in which a worker missed its deadline.',
     queries: [
       range('reassigned parts', rate(of('shard_reassignments_total'))),

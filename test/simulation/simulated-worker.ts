@@ -175,7 +175,10 @@ export class SimulatedWorker {
     return now - this.#asleepBy(now);
   }
 
-  /** Runs the task unless the process has ended, and not while it is stopped. */
+  /**
+   * Runs the task after this time, or once the process is no longer stopped; not at all if the
+   * process ends first.
+   */
   #later(milliseconds: number, task: () => void): void {
     const life = this.#life;
     const run = (): void => {

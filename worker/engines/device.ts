@@ -17,7 +17,8 @@ export function refuseDevice(kind: Exclude<EngineKind, 'tensorflow'>, device: st
 /**
  * The device that TensorFlow uses, such as "cpu" or "cuda:0 NVIDIA H100". Throws ENGINE if it is
  * not the requested one ("auto", "cpu" or "cuda:N"): when a CUDA library is missing, TensorFlow
- * silently uses the CPU. CUDA_VISIBLE_DEVICES selected the GPU when the process started.
+ * silently uses the CPU. Which GPU it is needs no check: CUDA_VISIBLE_DEVICES selected it when the
+ * process started.
  */
 export function describeDevice(asked: string, isGpu: boolean): string {
   if (asked.startsWith('cuda') && !isGpu) {

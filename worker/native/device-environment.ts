@@ -15,9 +15,9 @@ export interface WorkerDevice {
 }
 
 /**
- * glibc maps and unmaps every block above 128 KiB, including weights and gradients, and gets fresh
- * pages each time. With these blocks on the heap (32 MiB is the maximum), a gradient call with
- * batch size 32 is two to three times as fast.
+ * By default, glibc maps large blocks such as weights and gradients, unmaps them when they are
+ * freed, and thus gets fresh pages again and again. With these blocks on the heap (32 MiB is the
+ * maximum), a gradient call with batch size 32 is two to three times as fast.
  */
 export const allocatorEnvironment = {
   MALLOC_MMAP_THRESHOLD_: String(32 * 1024 ** 2),

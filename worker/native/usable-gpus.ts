@@ -84,7 +84,7 @@ function filled(text: string | undefined): text is string {
   return text !== undefined && text !== '';
 }
 
-// --- how CUDA reads its variable
+// --- how CUDA reads CUDA_VISIBLE_DEVICES
 
 /** The CUDA device that an entry selects, or why the list ends at this entry. */
 type Entry = UsableGpu | { readonly end: string | undefined };

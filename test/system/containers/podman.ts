@@ -73,7 +73,7 @@ export class Podman {
     return output.trim();
   }
 
-  /** Builds deploy/docker/Dockerfile, up to a stage if one is given. */
+  /** Builds deploy/docker/Dockerfile; `more` are further arguments, such as --target STAGE. */
   async build(tag: string, checkout: string, ...more: readonly string[]): Promise<void> {
     await this.must(
       'buildah',

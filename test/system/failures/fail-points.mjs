@@ -1,5 +1,5 @@
 // NODE_OPTIONS=--import=... loads this file into every process of a cluster: a coordinator kills
-// itself at named points of its file operations. FAIL_POINTS is the path of a file with one point
+// itself at named points in its file operations. FAIL_POINTS is the path of a file with one point
 // per line, `WHEN OPERATION FILE`. When the process reaches the point in the first line, it removes
 // that line and kills itself with SIGKILL, so that the next coordinator reaches the next point.
 // With a line `pass POINT`, it only removes the line, which skips the first of several points with

@@ -82,7 +82,7 @@ describe("SkyPilot's parser", () => {
   });
 });
 
-/** This machine's programs, except for Node. */
+/** A folder with links to this machine's programs, except Node's. */
 function programs(): string {
   const folder = temporaryFolder();
   for (const name of readdirSync('/usr/bin').filter((each) => !/^(node|npm|npx)$/.test(each)))
@@ -90,7 +90,7 @@ function programs(): string {
   return folder;
 }
 
-it('installs a node without Node with the set-up of the task, from the packed tarball', () => {
+it("the task's set-up installs the packed tarball on a machine without Node", () => {
   const home = temporaryFolder();
   const run = (script: string, variables: NodeJS.ProcessEnv = {}) => {
     const { status, stdout, stderr } = spawnSync('bash', ['-euc', script], {

@@ -63,7 +63,7 @@ it.each<[string, string | undefined, string]>([
   ['artifacts/loss.svg', 'longer than it was', 'does not match its entry in'],
   ['artifacts/report.html', undefined, 'is missing, but is listed in'],
 ])(
-  'push does not send an artifact that differs from its manifest: %s, %j',
+  'push does not send an artifact that differs from its entry in the manifest: %s, %j',
   async (name, text, why) => {
     const files = ['loss.svg', 'report.html'].map((name) => {
       const bytes = resultsOfRun[`artifacts/${name}`] ?? '';

@@ -216,7 +216,7 @@ describe('the list', () => {
     });
   });
 
-  test('can be printed as CSV, with folders that are not runs on stderr', async () => {
+  test('can be printed as CSV, and lists folders that are not runs on stderr', async () => {
     const directory = await run('a');
     await run('b', { state: 'interrupted', step: 5, result: undefined });
     mkdirSync(join(folder, 'foreign'));

@@ -36,7 +36,7 @@ describe('the chosen run', () => {
     expect(chooseRun(undefined, runs)).toBe(join(runs, 'newest'));
   });
 
-  it('may be misspelled, and then the most similar name is suggested', () => {
+  it('is refused if its name is misspelled, and the most similar name is suggested', () => {
     expect(refusal(join(runs, 'secnd'))).toContain(`did you mean ${join(runs, 'second')}?`);
     expect(refusal('first')).toContain(`did you mean ${join(runs, 'first')}?`);
     expect(refusal('nothing-like-that')).not.toContain('did you mean');

@@ -28,7 +28,7 @@ it('draws the most confident mistake first, one dot per pixel, with escaped name
   expect(lines.join('')).not.toContain('\u001b');
 });
 
-it('shows only captions without Unicode, and one per line if the terminal is narrow', () => {
+it('without Unicode, shows only the captions, one mistake per line on a narrow terminal', () => {
   const lines = mistakeLines(wrong, dataset, 20, { colour: false, unicode: false });
   expect(lines.join('\n')).not.toMatch(/[\u2800-\u28ff]/);
   expect(lines).toHaveLength(7);

@@ -87,7 +87,7 @@ describe('an audit', () => {
     const mine = cluster.requests.find(({ slot }) => slot === 0);
     const other = cluster.requests.find(({ slot, part }) => slot !== 0 && part === mine?.part);
     if (mine === undefined || other === undefined)
-      throw new Error('slot 0 and an auditor were not asked');
+      throw new Error('no part was sent to both slot 0 and an auditor');
     cluster.answer(other);
     cluster.answer(mine);
     expect(cluster.state.task?.parts.get(mine.part)?.accepted).toBeUndefined();

@@ -105,7 +105,8 @@ describe('a disturbed run', () => {
     cluster.join(0);
     cluster.join(1);
     const [first, late] = cluster.requests;
-    if (first === undefined || late === undefined) throw new Error('two workers were not asked');
+    if (first === undefined || late === undefined)
+      throw new Error('fewer than two workers were asked');
     cluster.answer(first);
     cluster.tick(15_000);
     cluster.say(0, { kind: 'heartbeat' });

@@ -93,7 +93,7 @@ describe('ink', () => {
     expect([ink.isEmpty, Math.max(...ink.cells)]).toEqual([true, 0]);
   });
 
-  test('of a point is a disc, and a stroke beyond the edge leaves none', () => {
+  test('is a disc for a point, and absent for a stroke beyond the edge', () => {
     const ink = new Ink(140);
     ink.stroke(70, 70, 70, 70, 6);
     expect(ink.cells.reduce((a, b) => a + b, 0)).toBeCloseTo(Math.PI * 36, -1);

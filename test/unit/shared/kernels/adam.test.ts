@@ -136,8 +136,8 @@ describe('adam', () => {
         const exact = views.gradient[i] ?? 0;
         const mi = (m[i] = 0.9 * (m[i] ?? 0) + 0.1 * exact);
         const vi = (v[i] = 0.999 * (v[i] ?? 0) + 0.001 * exact * exact);
-        // The published form (Kingma and Ba 2015, end of section 2), with powers by ** and thus
-        // independent of adamRate.
+        // The published form (Kingma and Ba 2015, end of section 2). Its powers are computed with
+        // `**`, so it does not depend on adamRate.
         const rate = (0.01 * Math.sqrt(1 - 0.999 ** step)) / (1 - 0.9 ** step);
         w[i] = (w[i] ?? 0) - (rate * mi) / (Math.sqrt(vi) + 1e-7);
       }
