@@ -6,6 +6,7 @@ import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { foundLicences } from './licences.mjs';
@@ -39,15 +40,18 @@ class ReleaseError extends Error {
   }
 }
 
+/** How long a program may take to end after a signal: longer than a set-up that it runs. */
+const ENDING_MILLISECONDS = 15_000;
 /** The running program, and the signal that interrupted the release. */
 let child;
 let interruption;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
   process.on(signal, () => {
+    const isFirst = interruption === undefined;
     interruption ??= signal;
-    // The process group includes the programs that the child started.
-    const isRunning = child?.pid !== undefined && (child.exitCode ?? child.signalCode) === null;
-    if (isRunning) process.kill(-child.pid, 'SIGTERM');
+    const { pid } = child ?? {};
+    signalGroup(pid, isFirst ? 'SIGTERM' : 'SIGKILL');
+    if (isFirst) setTimeout(() => signalGroup(pid, 'SIGKILL'), ENDING_MILLISECONDS).unref();
   });
 
 try {
@@ -312,6 +316,7 @@ async function run(what, cwd, [program, ...args]) {
   let output = '';
   child.stdout?.setEncoding('utf8').on('data', (text) => (output += text));
   const [status] = await once(child, 'close');
+  if (interruption !== undefined) await endOfGroup(child.pid);
   if (status === 0 && interruption === undefined) return output;
   throw new ReleaseError(
     interruption === undefined
@@ -319,6 +324,23 @@ async function run(what, cwd, [program, ...args]) {
       : `the release was interrupted by ${interruption} during ${what}`,
     'see the output above, then run the same command again',
   );
+}
+
+/**
+ * Sends a signal to a program and the programs that it started. Returns false if all of them have
+ * ended.
+ */
+function signalGroup(pid, signal) {
+  if (pid === undefined) return false;
+  try {
+    return process.kill(-pid, signal);
+  } catch {
+    return false;
+  }
+}
+
+async function endOfGroup(pid) {
+  while (signalGroup(pid, 0)) await sleep(50);
 }
 
 function say(line) {

@@ -3,6 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { explain, prepare, root } from './bootstrap.mjs';
+import { watchSignals } from './hang-up.mjs';
 
 /** Checks on the whole tree, by their script names in package.json. */
 const checks = ['typecheck', 'lint', 'format:check', 'dead-code'];
@@ -14,6 +15,7 @@ const reporters = [
   '--outputFile.json=.mnist-dist/test-results.json',
 ];
 
+const stopWatching = watchSignals();
 const isReady = await prepare().then(
   () => true,
   (error) => {
@@ -21,6 +23,7 @@ const isReady = await prepare().then(
     return false;
   },
 );
+stopWatching();
 if (isReady) process.exitCode = await test(process.argv.slice(2));
 
 async function test(vitestArguments) {

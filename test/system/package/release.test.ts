@@ -1,10 +1,11 @@
 import { execFile, execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { follow } from '../../fixtures/processes/program.ts';
+import { follow, type Started } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const ci = fileURLToPath(new URL('../../../.ci', import.meta.url));
@@ -81,6 +82,17 @@ function release(args: readonly string[], extra: NodeJS.ProcessEnv = {}) {
       resolve({ code: error === null ? 0 : Number(error.code), output: stdout + stderr }),
     );
   });
+}
+
+/** A release that the test interrupts. */
+function startRelease(version: string): Started {
+  const script = join(repository, '.ci', 'release.mjs');
+  const child = spawn(process.execPath, [script, version], {
+    cwd: repository,
+    env: environment({}),
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  return follow(child);
 }
 
 /** Everything that a release may change, except for the files that it creates. */
@@ -198,18 +210,35 @@ describe('npm run release', () => {
     write('package.json', JSON.stringify(description));
     commit();
     const before = state();
-    const script = join(repository, '.ci', 'release.mjs');
-    const child = spawn(process.execPath, [script, '0.3.0'], {
-      cwd: repository,
-      env: environment({}),
-      stdio: ['pipe', 'pipe', 'pipe'],
-    });
-    const followed = follow(child);
+    const followed = startRelease('0.3.0');
     await followed.says(/^testing$/m);
-    child.kill(signal);
+    followed.process.kill(signal);
     expect(await followed.exited).toBe(1);
     expect(followed.output()).toMatch(new RegExp(`interrupted by ${signal} during npm test`));
     expect(state()).toEqual(before);
+    expect(leftovers()).toEqual([]);
+  });
+
+  it('ends only after the programs that it started, if it is interrupted', async () => {
+    const ended = join(temporary, '..', 'ended');
+    write(
+      'patient.mjs',
+      `import { writeFileSync } from 'node:fs';
+       const end = () => { writeFileSync(${JSON.stringify(ended)}, ''); process.exit(); };
+       process.on('SIGTERM', () => setTimeout(end, 500));
+       console.log('testing');
+       setInterval(Date.now, 1000);`,
+    );
+    const description = JSON.parse(read('package.json'));
+    // npm and its shell end at once.
+    description.scripts.test = 'node patient.mjs & wait';
+    write('package.json', JSON.stringify(description));
+    commit();
+    const followed = startRelease('0.3.0');
+    await followed.says(/^testing$/m);
+    followed.process.kill('SIGTERM');
+    expect(await once(followed.process, 'exit')).toEqual([1, null]);
+    expect(existsSync(ended)).toBe(true);
     expect(leftovers()).toEqual([]);
   });
 });

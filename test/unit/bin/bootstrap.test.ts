@@ -37,8 +37,11 @@ beforeEach(() => {
   write(
     'path/npm',
     `#!/bin/sh
-echo npm >> calls; [ "$(cat fail)" = npm ] && { echo "npm error code ENOTFOUND" >&2; exit 1; }
-while [ "$(cat fail)" = slow ]; do sleep 0.05; done
+[ "$(cat fail)" = patient ] && trap 'sleep 0.5; touch ended; exit 1' TERM
+[ "$(cat fail)" = deaf ] && trap '' TERM
+echo $$ > pid; echo npm >> calls
+[ "$(cat fail)" = npm ] && { echo "npm error code ENOTFOUND" >&2; exit 1; }
+while grep -q -e slow -e patient -e deaf fail; do sleep 0.05; done
 mkdir -p node_modules/typescript/bin node_modules/assemblyscript/bin node_modules/@tensorflow
 cp -r tools/tfjs-node-gpu node_modules/@tensorflow/; cp -r tools/dejavu-fonts-ttf node_modules/
 cp tools/tsc node_modules/typescript/bin/tsc; ` +
@@ -148,6 +151,27 @@ describe('set-up without a terminal', () => {
   });
 });
 
+describe('a set-up that is stopped', () => {
+  test('keeps its lock until the programs that it started have ended', async () => {
+    write('fail', 'patient');
+    const { child, ended } = launch();
+    await installing();
+    child.kill('SIGINT');
+    expect(await ended).toMatchObject({ status: 130 });
+    expect(existsSync(join(checkout, 'ended'))).toBe(true);
+  });
+
+  test('kills the programs that do not end', async () => {
+    write('fail', 'deaf');
+    const { child, ended } = launch();
+    await installing();
+    child.kill('SIGTERM');
+    expect(await ended).toMatchObject({ status: 143 });
+    const npm = Number(readFileSync(join(checkout, 'pid'), 'utf8'));
+    expect(() => process.kill(npm, 0)).toThrow('ESRCH');
+  });
+});
+
 describe('a checkout', () => {
   test('is rebuilt after an edit, and reinstalled after a change to the lock file', async () => {
     await start();
@@ -241,7 +265,7 @@ describe('a checkout', () => {
     const before = readdirSync(checkout);
     await start();
     const added = readdirSync(checkout).filter((name) => !before.includes(name));
-    expect(added.toSorted()).toEqual(['.mnist-dist', 'calls', 'dist', 'node_modules']);
+    expect(added.toSorted()).toEqual(['.mnist-dist', 'calls', 'dist', 'node_modules', 'pid']);
     expect(readdirSync(join(checkout, '.mnist-dist'))).toEqual([]);
   });
 });
