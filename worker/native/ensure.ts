@@ -210,7 +210,11 @@ async function buildBinding(
   await compileBinding(compiler, library.directory, output);
   const { moduleFile } = tfjsPackage();
   report({ text: 'testing TensorFlow in a separate process' });
-  const { version } = await smokeTest(join(output, moduleFile), library.environment);
+  const { version } = await smokeTest(join(output, moduleFile), library.environment).catch(
+    (error: unknown) => {
+      throw adviceOn(library, error);
+    },
+  );
   const files = [
     ...LIBRARY_FILES.map((name) => ({
       now: join(library.directory, name),
@@ -236,6 +240,22 @@ async function buildBinding(
   writeFileSync(join(output, MANIFEST_FILE), `${JSON.stringify(manifest, undefined, 2)}\n`);
   mkdirSync(dirname(target), { recursive: true });
   lease.replace(output, target);
+}
+
+/**
+ * The error of a binding that was just built and does not work, with what to do if the reason is a
+ * damaged library. Only libraries in the cache may be removed.
+ */
+function adviceOn({ directory }: Library, error: unknown): unknown {
+  const libraries = join(cacheDirectory(), 'libraries');
+  const folder = dirname(directory);
+  if (!(error instanceof ClusterError) || dirname(folder) !== libraries) return error;
+  return new ClusterError('SETUP', error.message, {
+    fix:
+      `run: npx mnist-dist setup --repair; if that does not help, remove the library ${folder}, ` +
+      `then run: npx mnist-dist setup`,
+    cause: error,
+  });
 }
 
 /**

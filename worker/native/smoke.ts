@@ -12,8 +12,12 @@ export type SmokeResult = Pick<z.infer<typeof smokeSchema>, 'version' | 'gpu'>;
 
 // Runs with `node -e`, so that it needs no built file.
 const script = `
+const { readdirSync } = require('node:fs');
+const { dirname, join } = require('node:path');
 const [, path] = process.argv;
 const binding = require(path);
+for (const name of readdirSync(dirname(path)))
+  if (name.endsWith('.node')) require(join(dirname(path), name));
 const { TF_FLOAT, TF_ATTR_BOOL, TF_ATTR_TYPE } = binding;
 const matrix = (...values) => binding.createTensor([2, 2], TF_FLOAT, Float32Array.from(values));
 const attributes = [
@@ -30,7 +34,8 @@ console.log(JSON.stringify({ version: binding.TF_Version, gpu, product }));
 
 /**
  * Loads TensorFlow and multiplies two matrices in a child process, because an incompatible library
- * aborts the process that loads it. `binding` is the file to test.
+ * aborts the process that loads it. `binding` is the file to test; the other addons in its folder
+ * are loaded as well.
  */
 export async function smokeTest(
   binding: string,

@@ -111,6 +111,17 @@ async function repaired(): Promise<readonly string[]> {
   return lines;
 }
 
+it('is advised, with the folder, if a binding that was just built does not work', async () => {
+  write(join(library, 'tensorflow/libtensorflow_cc.so.2'), 'THE LIBRARY');
+  const result = ensureTensorFlow({ link, isTested: true }, () => undefined);
+  await expect(result).rejects.toMatchObject({
+    code: 'SETUP',
+    message: expect.stringContaining('does not work'),
+    fix: expect.stringMatching(new RegExp(`setup --repair; .* remove the library ${library}, `)),
+  });
+  expect(await repaired()).toContainEqual(expect.stringContaining('has a wrong checksum'));
+});
+
 it('changes nothing in a cache that works', async () => {
   expect(await repaired()).toEqual([]);
   expect(downloads()).toBe(1);
