@@ -62,6 +62,7 @@ export const diskGuards: readonly Guard[] = [
     file: 'coordinator/run-directory/run-lock.ts',
     line: 'if (number < this.#number) await',
     without: 'if (number > this.#number) await',
+    likelySeed: 38,
   },
   {
     name: 'the fence: a coordinator that takes over writes its lines to new files',

@@ -8,6 +8,8 @@ export interface Guard {
   readonly without: string;
   /** The test that detects the removal if the simulator cannot. */
   readonly test?: string;
+  /** A seed that detected the removal, simulated first. */
+  readonly likelySeed?: number;
 }
 
 /**
@@ -245,12 +247,14 @@ export const guards: readonly Guard[] = [
     file: 'coordinator/decisions/leases.ts',
     line: "count(slot, 'late') === 0 && !isSpent(slot)",
     without: '!isSpent(slot)',
+    likelySeed: 361,
   },
   {
     name: 'no step begins with too few workers',
     file: 'coordinator/decisions/training-loop.ts',
     line: "if (state.phase !== 'running') return { state, effects: [] };",
     without: '',
+    likelySeed: 52,
   },
   {
     name: 'a coordinator that resumes restores the moments',
@@ -270,6 +274,7 @@ export const guards: readonly Guard[] = [
     file: 'coordinator/serve.ts',
     line: "? 'LOCKED' : 'RUN_FAILED'",
     without: "? 'RUN_FAILED' : 'RUN_FAILED'",
+    likelySeed: 37,
   },
   {
     name: 'each coordinator of a run has a higher term',
