@@ -66,7 +66,8 @@ export async function ensureTensorFlow(
 ): Promise<NativeEngine> {
   const ready = readyTensorFlow(options.link);
   const suitable = ready !== undefined && suits(ready, options) ? ready : undefined;
-  const damage = options.isTested === true ? await damageOf(suitable) : undefined;
+  const isTested = options.isTested === true && suitable !== undefined;
+  const damage = isTested ? await damageOf(suitable) : undefined;
   if (suitable !== undefined && damage === undefined) return suitable;
   if (damage !== undefined) report({ text: `rebuilding TensorFlow's binding: ${damage}` });
   const cache = cacheDirectory();
@@ -113,8 +114,7 @@ function notWritten(cache: string, error: unknown): ClusterError {
 }
 
 /** Why the binding of a complete set-up does not work; undefined if it works. */
-async function damageOf(ready: NativeEngine | undefined): Promise<string | undefined> {
-  if (ready === undefined) return undefined;
+export async function damageOf(ready: NativeEngine): Promise<string | undefined> {
   try {
     await smokeTest(ready.binding, ready.environment);
     return undefined;

@@ -1,10 +1,8 @@
 import { rmSync } from 'node:fs';
 import { cacheDirectory } from '../../../shared/disk/cache-directory.ts';
-import { messageOf } from '../../../shared/errors.ts';
 import { readyTensorFlow, type NativeEngine } from '../engine-manifest.ts';
-import { ensureTensorFlow, withCache, type SetupOptions } from '../ensure.ts';
+import { damageOf, ensureTensorFlow, withCache, type SetupOptions } from '../ensure.ts';
 import type { Report } from '../setup-event.ts';
-import { smokeTest } from '../smoke.ts';
 import { findDefects, type Defect } from './defects.ts';
 import { megabytes } from './disk-use.ts';
 
@@ -28,7 +26,7 @@ export interface RepairPlan {
 export async function planRepair(link?: string): Promise<RepairPlan> {
   const cache = cacheDirectory();
   const native = readyTensorFlow(link);
-  const setUp = await whyNotWorking(native);
+  const setUp = native === undefined ? 'it is not set up' : await damageOf(native);
   const working = setUp === undefined ? native?.library : undefined;
   return { cache, defects: findDefects(cache, working), setUp, working };
 }
@@ -62,14 +60,4 @@ export async function repair(
       }
     });
   return await ensureTensorFlow({ ...options, isTested: true }, report);
-}
-
-async function whyNotWorking(native: NativeEngine | undefined): Promise<string | undefined> {
-  if (native === undefined) return 'it is not set up';
-  try {
-    await smokeTest(native.binding, native.environment);
-    return undefined;
-  } catch (error) {
-    return messageOf(error);
-  }
 }
