@@ -103,7 +103,7 @@ async function release({ version, isDry, isTagged }) {
     if (!isTagged) await finish({ version, isDry, commit, out });
     isKept = isDry;
   } finally {
-    // An interrupted program may go on writing files for a moment before it exits.
+    // An interrupted program may write more files before it exits.
     const patience = { maxRetries: 20, retryDelay: 100 };
     rmSync(isKept ? worktree : folder, { recursive: true, force: true, ...patience });
     spawnSync('git', ['worktree', 'prune'], { cwd: root });

@@ -48,7 +48,7 @@ it('each package without a clear licence has a reason why it may be shipped', ()
   expect(JSON.parse(read('error/package.json')).licenses).toMatchObject([{ type: 'MIT' }]);
 });
 
-it('mnist-dist ships the licence of tfjs-node-gpu, parts of which it copies', () => {
+it("mnist-dist ships tfjs-node-gpu's licence, because it ships parts of that package", () => {
   const { files } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
   expect(files).toContain('worker/native/tfjs-node-gpu.LICENSE');
   expect(readFileSync(join(root, 'worker/native/tfjs-node-gpu.LICENSE'), 'utf8')).toMatch(

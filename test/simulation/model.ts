@@ -20,7 +20,7 @@ export interface ExpectedStep {
   readonly checksum: bigint;
 }
 
-/** A model of 23 parameters and four steps per epoch, the last of which has a short batch. */
+/** A model with 23 parameters. An epoch has four steps; the batch of the last one is short. */
 export function simulatedConfiguration(
   virtualShards: number,
   seed: number,
