@@ -1,6 +1,6 @@
 import type { Binding } from '../native/binding.ts';
 import type { Graph } from './graph.ts';
-import type { Support } from '../native/support.ts';
+import { withoutSignals, type Support } from '../native/support.ts';
 import { SAVED_MODEL_TAG, withSavedModel } from './saved-model.ts';
 import { item } from './engine.ts';
 
@@ -30,7 +30,7 @@ export function loadGraph(
   feeds: readonly Feed[],
 ): GraphSession {
   const session = withSavedModel(graph, (directory) =>
-    binding.loadSavedModel(directory, SAVED_MODEL_TAG),
+    withoutSignals(support, () => binding.loadSavedModel(directory, SAVED_MODEL_TAG)),
   );
   const inputNames = graph.inputs.map(outputName).join(',');
   const outputNames = graph.outputs.map(outputName).join(',');
@@ -45,14 +45,16 @@ export function loadGraph(
         for (let i = 0; i < feeds.length; i++) {
           inputs.push(binding.createTensor(item(feeds, i).shape, item(types, i), item(values, i)));
         }
-        // The graph runs on this thread (see device-environment.ts), and JavaScript needs
-        // subnormals again afterwards.
-        support.flushSubnormals(true);
-        try {
-          outputs = binding.runSavedModel(session, inputs, inputNames, outputNames);
-        } finally {
-          support.flushSubnormals(false);
-        }
+        outputs = withoutSignals(support, () => {
+          // The graph runs on this thread (see device-environment.ts), and JavaScript needs
+          // subnormals again afterwards.
+          support.flushSubnormals(true);
+          try {
+            return binding.runSavedModel(session, inputs, inputNames, outputNames);
+          } finally {
+            support.flushSubnormals(false);
+          }
+        });
         for (let i = 0; i < outputs.length; i++)
           take(binding.tensorDataSync(item(outputs, i).id), i);
       } finally {

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { readyTensorFlow } from './engine-manifest.ts';
-import { loadSupport } from './support.ts';
+import { loadSupport, withoutSignals } from './support.ts';
 import { parseBinding, type Binding } from './binding.ts';
 
 const require = createRequire(import.meta.url);
@@ -19,12 +19,13 @@ export function loadTensorFlow(say: (lines: readonly string[]) => void = () => u
   try {
     const path = readyTensorFlow()?.binding;
     if (path === undefined) throw new Error('it is not set up');
-    const support = process.env['MNIST_DIST_TENSORFLOW_LOG'] === '1' ? undefined : loadSupport();
-    support?.captureStderr();
+    const support = loadSupport();
+    const isCaptured = process.env['MNIST_DIST_TENSORFLOW_LOG'] !== '1';
+    if (isCaptured) support.captureStderr();
     try {
-      return parseBinding(require(path));
+      return parseBinding(withoutSignals(support, (): unknown => require(path)));
     } finally {
-      said = support?.releaseStderr() ?? '';
+      if (isCaptured) said = support.releaseStderr();
     }
   } catch (error) {
     throw new ClusterError(

@@ -8,7 +8,14 @@
 // flushSubnormals(on): TensorFlow's own threads treat subnormal floats as zero and write zero in
 // their place. If a graph runs on the calling thread, that thread must be in the same mode, because
 // the graph's sums would otherwise have different bytes.
+//
+// holdSignals(on): oneDNN's generated matrix products for AVX-512 keep data below the stack
+// pointer, where a signal handler's frame overwrites it: the heap is damaged, and the process
+// crashes or the result is wrong. While signals are held, the kernel delivers them to other
+// threads, or to this one afterwards. TensorFlow's own threads inherit the mask of the thread that
+// creates them. Signals that report a fault of the thread itself are never held: V8 needs SIGSEGV.
 #include <node_api.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -76,6 +83,29 @@ napi_value FlushSubnormals(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+thread_local bool held = false;
+thread_local sigset_t mask_before;
+
+napi_value HoldSignals(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value argument = nullptr;
+  bool on = false;
+  napi_get_cb_info(env, info, &count, &argument, nullptr, nullptr);
+  if (count != 1 || napi_get_value_bool(env, argument, &on) != napi_ok || on == held)
+    return nullptr;
+  if (on) {
+    sigset_t all;
+    sigfillset(&all);
+    for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS})
+      sigdelset(&all, fault);
+    held = pthread_sigmask(SIG_BLOCK, &all, &mask_before) == 0;
+  } else {
+    pthread_sigmask(SIG_SETMASK, &mask_before, nullptr);
+    held = false;
+  }
+  return nullptr;
+}
+
 void AddFunction(napi_env env, napi_value exports, const char* name, napi_callback callback) {
   napi_value function;
   napi_create_function(env, name, NAPI_AUTO_LENGTH, callback, nullptr, &function);
@@ -86,6 +116,7 @@ napi_value Export(napi_env env, napi_value exports) {
   AddFunction(env, exports, "captureStderr", CaptureStderr);
   AddFunction(env, exports, "releaseStderr", ReleaseStderr);
   AddFunction(env, exports, "flushSubnormals", FlushSubnormals);
+  AddFunction(env, exports, "holdSignals", HoldSignals);
   return exports;
 }
 

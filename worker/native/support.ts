@@ -12,6 +12,18 @@ export interface Support {
   releaseStderr(): string;
   /** Sets whether this thread treats floats below 2^-126 as zero, as TensorFlow's threads do. */
   flushSubnormals(on: boolean): void;
+  /** Sets whether this thread's signals wait: one during a matrix product would damage it. */
+  holdSignals(on: boolean): void;
+}
+
+/** Calls TensorFlow while this thread's signals wait. */
+export function withoutSignals<T>(support: Support, call: () => T): T {
+  support.holdSignals(true);
+  try {
+    return call();
+  } finally {
+    support.holdSignals(false);
+  }
 }
 
 /** Used if the binding was built elsewhere, without our addon next to it. */
@@ -19,6 +31,7 @@ const none: Support = {
   captureStderr: () => undefined,
   releaseStderr: () => '',
   flushSubnormals: () => undefined,
+  holdSignals: () => undefined,
 };
 
 /** The addon that was compiled together with TensorFlow's binding. */

@@ -30,6 +30,8 @@ function fakeBinding(behaviour: { failsAt?: 'create' | 'run' } = {}) {
     files: [] as string[],
     names: [] as string[],
     flushing: [] as boolean[],
+    /** What happened while signals waited, in order. */
+    held: [] as string[],
   };
   let next = -(2 ** 31);
   const make = () => {
@@ -51,12 +53,14 @@ function fakeBinding(behaviour: { failsAt?: 'create' | 'run' } = {}) {
     },
     tensorDataSync: (id) => Float32Array.of(id),
     loadSavedModel(directory) {
+      seen.held.push('load');
       seen.directory = directory;
       seen.files = readdirSync(directory);
       return 7;
     },
     deleteSavedModel: () => undefined,
     runSavedModel(_id, _inputs, inputNames, outputNames) {
+      seen.held.push('run');
       if (behaviour.failsAt === 'run') throw new Error('no kernel');
       seen.names = [inputNames, outputNames];
       return [{ id: make() }, { id: make() }];
@@ -66,6 +70,7 @@ function fakeBinding(behaviour: { failsAt?: 'create' | 'run' } = {}) {
     captureStderr: () => undefined,
     releaseStderr: () => '',
     flushSubnormals: (on) => seen.flushing.push(on),
+    holdSignals: (on) => seen.held.push(on ? 'hold' : 'release'),
   };
   return { binding, support, live, seen };
 }
@@ -112,6 +117,20 @@ describe('a graph session', () => {
       else expect(run).toThrow('no kernel');
       expect(seen.flushing).toEqual([true, false]);
       expect(taken.every((before) => before.length === 2)).toBe(true);
+    },
+  );
+
+  it.each([undefined, 'run'] as const)(
+    'holds signals only during calls of TensorFlow (failing step: %s)',
+    (failsAt) => {
+      const { binding, support, seen } = fakeBinding(failsAt === undefined ? {} : { failsAt });
+      const run = () =>
+        loadGraph(binding, support, sumGraph(), feeds).run(values, () => seen.held.push('take'));
+      if (failsAt === undefined) run();
+      else expect(run).toThrow('no kernel');
+      const taken = failsAt === undefined ? ['take', 'take'] : [];
+      const loading = ['hold', 'load', 'release'];
+      expect(seen.held).toEqual([...loading, 'hold', 'run', 'release', ...taken]);
     },
   );
 
