@@ -192,9 +192,7 @@ export const DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS = 600;
 export const DEFAULT_PREPARE_LIMIT_MILLISECONDS = 300_000;
 /** Longest preparation time that a worker may request. */
 export const MAX_PREPARE_LIMIT_MILLISECONDS = 1_800_000;
-/**
- * How long a worker may prepare before it must give up its place in a full run to another worker.
- */
+/** How long a worker may prepare before a full run may give its place to another worker. */
 export const PREPARING_PLACE_MILLISECONDS = 30_000;
 /** Lease of a part before any computing time has been measured. */
 export const FIRST_LEASE_MILLISECONDS = 30_000;
@@ -279,9 +277,7 @@ export const EVENT_INTERVAL_MILLISECONDS = 60_000;
 export const MAX_RENEWALS_BYTES = 4096;
 /** Run ids tried for the same second before giving up. */
 export const MAX_RUN_ID_TRIES = 16;
-/**
- * Number of attempts to take a lock that other coordinators are trying to take at the same time.
- */
+/** Number of attempts to take a lock that other coordinators also try to take. */
 export const MAX_LOCK_TRIES = 16;
 
 // Files that users provide.
@@ -351,6 +347,8 @@ export const MAX_FAILED_STARTS = 3;
 export const MAX_REMEMBERED_LINES = 20;
 /** Time limit for a process to exit on its own after its parent has exited. */
 export const ORPHAN_LIMIT_MILLISECONDS = 2_000;
+/** Longest time between two SIGINTs that count as one Ctrl-C. */
+export const SAME_INTERRUPT_MILLISECONDS = 500;
 /** Interval between two readings of the clock in an idle process. */
 export const CLOCK_LOOK_MILLISECONDS = 500;
 /** Shortest gap between two clock readings that may mean that the process was suspended. */
@@ -371,10 +369,7 @@ export const DOWNLOAD_LOOK_MILLISECONDS = 500;
 export const MAX_GPU_ANSWER_BYTES = 64 * 1024;
 /** Maximum length of an nvidia-smi error that is shown. */
 export const MAX_GPU_COMPLAINT_CHARACTERS = 300;
-/**
- * Maximum number of GPUs that one worker reports, numbered from 0; their readings fit in a frame's
- * header.
- */
+/** Maximum number of GPUs that one worker reports; their readings fit in a frame's header. */
 export const MAX_GPUS = 16;
 /** Largest power draw of a GPU that is accepted as a reading. */
 export const MAX_GPU_WATTS = 100_000;
@@ -384,9 +379,7 @@ export const GPU_INTERVAL_MILLISECONDS = 5_000;
 export const GPU_ANSWER_LIMIT_MILLISECONDS = 10_000;
 /** Pause after a query that nvidia-smi did not answer. */
 export const GPU_RETRY_MILLISECONDS = 60_000;
-/**
- * Minimum interval between two reports of a worker's GPUs; a report that comes sooner is dropped.
- */
+/** Minimum interval between two reports of a worker's GPUs; an earlier report is dropped. */
 export const MIN_DEVICES_INTERVAL_MILLISECONDS = 1_000;
 
 // Artifact store.

@@ -1,7 +1,7 @@
 import { ClusterError, type ErrorCode } from '../../shared/errors.ts';
-import { ORPHAN_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
+import { ORPHAN_LIMIT_MILLISECONDS, SAME_INTERRUPT_MILLISECONDS } from '../../shared/limits.ts';
 import { say } from '../terminal/explain.ts';
-import { isSupervised, onSignal } from './signals.ts';
+import { isSupervised, onSignal, type Ending } from './signals.ts';
 import type { FromChild, ToChild } from './supervisor-messages.ts';
 
 /**
@@ -11,40 +11,69 @@ import type { FromChild, ToChild } from './supervisor-messages.ts';
  * removes the listeners.
  */
 export function onStop(stop: (code: ErrorCode) => void): () => void {
-  let stopping = false;
-  let wasAsked = false;
-  const stopOnce = (code: ErrorCode): void => {
-    if (stopping) return;
-    stopping = true;
-    stop(code);
-  };
-  const handle = (code: ErrorCode): void => {
-    if (wasAsked) process.exit(new ClusterError(code, 'stopped twice').exitCode);
-    wasAsked = true;
-    stopOnce(code);
-  };
-  const release = onSignal((ending) =>
-    ending === 'INTERRUPTED' ? handle(ending) : stopOnce(ending),
+  const requests = new StopRequests(stop, (code) =>
+    process.exit(new ClusterError(code, 'stopped twice').exitCode),
   );
-  const removeSupervisor = isSupervised() ? onSupervisor(handle, () => stopping) : () => undefined;
+  const release = onSignal((ending) => requests.signal(ending, performance.now()));
+  const removeSupervisor = isSupervised() ? onSupervisor(requests) : () => undefined;
   return () => {
     release();
     removeSupervisor();
   };
 }
 
-/** Calls `handle` on a stop message from the supervisor, and when the supervisor has ended. */
-function onSupervisor(handle: (code: ErrorCode) => void, isStopping: () => boolean): () => void {
+/** Decides which request to stop stops this process, and which ends it immediately. */
+export class StopRequests {
+  isStopping = false;
+  readonly #stop: (code: ErrorCode) => void;
+  readonly #end: (code: ErrorCode) => void;
+  /** When the first SIGINT arrived, or -Infinity after a message. */
+  #asked: number | undefined;
+
+  constructor(stop: (code: ErrorCode) => void, end: (code: ErrorCode) => void) {
+    this.#stop = stop;
+    this.#end = end;
+  }
+
+  /**
+   * `timeout` and some job managers signal a process and then its group, so a second SIGINT shortly
+   * after the first is the same request. `now` is in milliseconds.
+   */
+  signal(ending: Ending, now: number): void {
+    if (ending !== 'INTERRUPTED') return this.#stopOnce(ending);
+    if (this.#asked !== undefined && now - this.#asked < SAME_INTERRUPT_MILLISECONDS) return;
+    this.#ask(ending, now);
+  }
+
+  message(code: ErrorCode): void {
+    this.#ask(code, -Infinity);
+  }
+
+  #ask(code: ErrorCode, now: number): void {
+    if (this.#asked !== undefined) return this.#end(code);
+    this.#asked = now;
+    this.#stopOnce(code);
+  }
+
+  #stopOnce(code: ErrorCode): void {
+    if (this.isStopping) return;
+    this.isStopping = true;
+    this.#stop(code);
+  }
+}
+
+/** Takes stop messages from the supervisor, and stops when the supervisor has ended. */
+function onSupervisor(requests: StopRequests): () => void {
   // The channel must not keep this process alive once its work is done.
   process.channel?.unref();
   const onMessage = (message: unknown): void =>
     void takeOrder(message, (order) => {
-      if (order.kind === 'stop') handle(order.code);
+      if (order.kind === 'stop') requests.message(order.code);
     });
   const onOrphaned = (): void => {
-    if (!isStopping()) {
+    if (!requests.isStopping) {
       say(process.argv, 'info', {}, "this process's supervisor has ended; stopping");
-      handle('TERMINATED');
+      requests.message('TERMINATED');
     }
     setTimeout(
       () => process.exit(new ClusterError('TERMINATED', '').exitCode),

@@ -1,0 +1,44 @@
+import { describe, expect, it } from 'vitest';
+import { StopRequests } from '../../../../cli/processes/supervised.ts';
+import { SAME_INTERRUPT_MILLISECONDS } from '../../../../shared/limits.ts';
+
+function recordedRequests() {
+  const told: string[] = [];
+  const requests = new StopRequests(
+    (code) => told.push(`stop ${code}`),
+    (code) => told.push(`end ${code}`),
+  );
+  return { told, requests };
+}
+
+describe('StopRequests', () => {
+  it('counts two SIGINTs in quick succession as one', () => {
+    const { told, requests } = recordedRequests();
+    for (const now of [1000, 1000, 1000 + SAME_INTERRUPT_MILLISECONDS - 1])
+      requests.signal('INTERRUPTED', now);
+    expect(told).toEqual(['stop INTERRUPTED']);
+  });
+
+  it('ends the process on a later SIGINT', () => {
+    const { told, requests } = recordedRequests();
+    requests.signal('INTERRUPTED', 1000);
+    requests.signal('INTERRUPTED', 1000 + SAME_INTERRUPT_MILLISECONDS);
+    expect(told).toEqual(['stop INTERRUPTED', 'end INTERRUPTED']);
+  });
+
+  it('ends the process on a second message from the supervisor', () => {
+    const { told, requests } = recordedRequests();
+    requests.message('RUN_FAILED');
+    requests.message('RUN_FAILED');
+    expect(told).toEqual(['stop RUN_FAILED', 'end RUN_FAILED']);
+  });
+
+  it('stops once when SIGTERM and SIGHUP are repeated', () => {
+    const { told, requests } = recordedRequests();
+    for (const now of [1000, 9000]) {
+      requests.signal('TERMINATED', now);
+      requests.signal('HUNG_UP', now);
+    }
+    expect(told).toEqual(['stop TERMINATED']);
+  });
+});
