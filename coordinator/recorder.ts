@@ -74,6 +74,12 @@ export interface ResumedRecord {
 }
 
 /**
+ * The last time that run.json can contain. A copied or edited run.json may contain a later start
+ * than this machine's clock shows.
+ */
+const LAST_TIME = Date.UTC(9999, 11, 31, 23, 59, 59, 999);
+
+/**
  * Records the run: metrics, chain, events, checkpoints and, at the end, the result and the model.
  */
 export class Recorder implements RunRecorder {
@@ -299,12 +305,13 @@ export class Recorder implements RunRecorder {
   }
 
   /**
-   * The time of day, but at least the start plus the elapsed time, since the clock may be set back.
+   * The time of day, but at least the start plus the elapsed time, since the clock may be set back,
+   * and at most LAST_TIME.
    */
   #now(): string {
     const { clock, date } = this.#options;
     const atLeast = Date.parse(this.#started) + clock() - this.#opened;
-    return new Date(Math.max(date().getTime(), atLeast)).toISOString();
+    return new Date(Math.min(Math.max(date().getTime(), atLeast), LAST_TIME)).toISOString();
   }
 
   /**

@@ -29,7 +29,7 @@ export function eventLine(time: string, event: string, fields: Fields): EventLin
 const eventSchema = z.looseObject({
   time: z.iso.datetime(),
   /** Seconds since the coordinator opened the run; absent in events from older versions. */
-  elapsed: z.number().min(0).optional(),
+  elapsed: z.number().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
   event: z.string(),
 });
 export type RecordedEvent = z.infer<typeof eventSchema>;

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { readOverview } from '../../../cli/runs/run-overview.ts';
@@ -51,3 +51,27 @@ it.each([
     expect(Date.parse(ended)).toBeGreaterThan(Date.parse(started));
   },
 );
+
+it.each(['2126-01-01T00:00:00Z', '9999-12-31T23:59:59Z'])(
+  'a run whose record says that it started at %s can be resumed and finished',
+  async (started) => {
+    const runs = temporaryFolder();
+    const clock = clockThatJumps([]);
+    const resume = await makeUp({ runs, until: 7, clock });
+    const path = join(resume, 'run.json');
+    const record = JSON.parse(readFileSync(path, 'utf8'));
+    writeFileSync(path, JSON.stringify({ ...record, started }));
+    await makeUp({ runs, resume, clock });
+    const { ended, state } = JSON.parse(readFileSync(path, 'utf8'));
+    expect(state).toBe('finished');
+    expect(Date.parse(ended)).toBeGreaterThan(Date.parse(started));
+  },
+);
+
+it('a line of events.jsonl with an impossible time does not count', async () => {
+  const directory = await makeUp({ runs: temporaryFolder(), clock: clockThatJumps([]) });
+  const { seconds } = await readOverview(directory, 'r', 0);
+  const line = { time: '2026-01-02T00:00:00Z', elapsed: 1e308, event: 'end' };
+  writeFileSync(join(directory, 'events.jsonl'), `${JSON.stringify(line)}\n`, { flag: 'a' });
+  expect((await readOverview(directory, 'r', 0)).seconds).toBe(seconds);
+});
