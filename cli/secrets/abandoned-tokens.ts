@@ -20,7 +20,7 @@ export function removeAbandonedTokens(
   processes: Processes = systemProcesses,
 ): void {
   for (const name of readdirSync(folder)) {
-    const token = /^((?:127(?:\.\d{1,3}){3}-)?\d{1,5})\.owner$/.exec(name)?.[1];
+    const token = /^((?:127(?:\.\d{1,3}){3}-|::1-)?\d{1,5})\.owner$/.exec(name)?.[1];
     if (token === undefined) continue;
     try {
       removeIfAbandoned(join(folder, token), join(folder, name), processes);

@@ -1,4 +1,4 @@
-import { isIPv4 } from 'node:net';
+import { isIP } from 'node:net';
 import { join } from 'node:path';
 import { isLoopback } from '../../shared/wire/address.ts';
 import { ClusterError } from '../../shared/errors.ts';
@@ -16,17 +16,28 @@ export function givenToken(
   environment: NodeJS.ProcessEnv,
 ): string | undefined {
   if (file !== undefined) return readToken(file);
-  const token = environment['MNIST_DIST_TOKEN'];
+  // A value that a shell or an orchestrator read from a file may end with its line break.
+  const token = environment['MNIST_DIST_TOKEN']?.replace(/\r?\n$/, '');
   return token === undefined || token === '' ? undefined : checkedToken(token, 'MNIST_DIST_TOKEN');
 }
 
 /**
  * The file for a token that a coordinator generated; the same user's workers find the token there.
- * Its name is the port, preceded by the address if that is a loopback address other than 127.0.0.1.
+ * Its name is the port, preceded by the address if that is a loopback address other than 127.0.0.1:
+ * coordinators on different addresses may have the same port.
  */
 export function loopbackTokenFile(host: string, port: number): string {
-  const isNamed = isIPv4(host) && isLoopback(host) && host !== '127.0.0.1';
+  const isNamed = isIP(host) !== 0 && isLoopback(host) && host !== '127.0.0.1';
   return join(cacheDirectory(), 'tokens', isNamed ? `${host}-${port}` : String(port));
+}
+
+/** The files in which a worker that dials `hostname` looks for the token, one after the other. */
+function tokenFilesOf({ hostname, port, protocol }: URL): string[] {
+  const dialled = Number(port === '' ? (protocol === 'wss:' ? 443 : 80) : port);
+  const host = hostname.replace(/^\[(.*)\]$/, '$1');
+  // Some systems resolve localhost to ::1, for a coordinator or for a worker.
+  const hosts = host === '::1' || host === 'localhost' ? [host, '127.0.0.1', '::1'] : [host];
+  return [...new Set(hosts.map((each) => loopbackTokenFile(each, dialled)))];
 }
 
 /**
@@ -41,15 +52,16 @@ export function workerToken(
   const given = givenToken(file, environment);
   if (given !== undefined) return () => given;
   // Read at each attempt, since the coordinator may start or restart after the worker.
-  const port = Number(coordinator.port === '' ? 80 : coordinator.port);
-  const local = loopbackTokenFile(coordinator.hostname, port);
+  const files = tokenFilesOf(coordinator);
   return () => {
-    try {
-      return readToken(local);
-    } catch {
-      // The connection attempt then shows whether a coordinator is listening and needs a token.
-      return '';
+    for (const local of files) {
+      try {
+        return readToken(local);
+      } catch {
+        // The connection attempt then shows whether a coordinator is listening and needs a token.
+      }
     }
+    return '';
   };
 }
 

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { removeAbandonedTokens } from '../../../../cli/secrets/abandoned-tokens.ts';
 import { writeLoopbackToken } from '../../../../cli/secrets/generated-token.ts';
-import { workerToken } from '../../../../cli/secrets/token.ts';
+import { givenToken, workerToken } from '../../../../cli/secrets/token.ts';
 import { systemProcesses } from '../../../../coordinator/run-directory/processes.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
@@ -91,5 +91,40 @@ describe("a coordinator's token file", () => {
     writeLoopbackToken('127.0.0.2', 29_400, OTHER);
     removeAbandonedTokens(dirname(first.file), dead);
     expect(['127.0.0.1', '127.0.0.2'].map(found)).toEqual(['', '']);
+  });
+
+  it('is separate for 127.0.0.1 and ::1, and found by workers that dial localhost', () => {
+    vi.stubEnv('MNIST_DIST_CACHE', temporaryFolder());
+    onTestFinished(() => void vi.unstubAllEnvs());
+    const first = writeLoopbackToken('127.0.0.1', 29_400, TOKEN);
+    const second = writeLoopbackToken('::1', 29_400, OTHER);
+    const found = (host: string) => workerToken(undefined, new URL(`ws://${host}:29400`), {})();
+    expect(['127.0.0.1', '[::1]', 'localhost'].map(found)).toEqual([TOKEN, OTHER, TOKEN]);
+    first.remove();
+    expect(['127.0.0.1', '[::1]', 'localhost'].map(found)).toEqual(['', OTHER, OTHER]);
+    removeAbandonedTokens(dirname(second.file), dead);
+    expect(found('[::1]')).toBe('');
+  });
+});
+
+it.each([
+  ['ws', 80],
+  ['wss', 443],
+] as const)('a worker that dials %s without a port reads the token for port %i', (scheme, port) => {
+  vi.stubEnv('MNIST_DIST_CACHE', temporaryFolder());
+  onTestFinished(() => void vi.unstubAllEnvs());
+  writeLoopbackToken('127.0.0.1', port, TOKEN);
+  expect(workerToken(undefined, new URL(`${scheme}://127.0.0.1:${port}`), {})()).toBe(TOKEN);
+});
+
+describe('MNIST_DIST_TOKEN', () => {
+  it.each(['\n', '\r\n'])('may end with a line break: %j', (end) => {
+    expect(givenToken(undefined, { MNIST_DIST_TOKEN: TOKEN + end })).toBe(TOKEN);
+  });
+
+  it.each([`${TOKEN}\n\n`, ` ${TOKEN}`, `${TOKEN}\n${TOKEN}`])('is refused: %j', (token) => {
+    expect(() => givenToken(undefined, { MNIST_DIST_TOKEN: token })).toThrow(
+      /MNIST_DIST_TOKEN contains no usable token/,
+    );
   });
 });
