@@ -22,6 +22,7 @@ import type { CommandLine, LocalOptions, OptionKey } from '../options/options.ts
 import { stderr } from '../terminal/output.ts';
 import { adoptRun } from '../runs/resume.ts';
 import { withEngineOfRun } from '../runs/run-engine.ts';
+import { pageCertificate } from '../secrets/page-secrets.ts';
 import { trainingCertificate, type OwnCertificate } from '../secrets/tls-files.ts';
 import { generateToken } from '../secrets/generated-token.ts';
 import { givenToken } from '../secrets/token.ts';
@@ -41,6 +42,8 @@ export async function local(
     destination: stderr,
   });
   const certificate = trainingCertificate(options);
+  // Checked here, because a coordinator that fails is started again.
+  if (options.http) pageCertificate(options);
   // Read first, so that an error in the run's record is reported before a port is reserved,
   // TensorFlow is set up and processes are started.
   const before = options.resume === undefined ? undefined : await readRunRecord(options.resume);

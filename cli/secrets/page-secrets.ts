@@ -10,10 +10,18 @@ export function pageSecrets(options: PageOptions): {
   tls: ServerTls | undefined;
   token: string | undefined;
 } {
-  const { httpSslCertfile: certificate, httpSslKeyfile: key, httpTokenFile: file } = options;
-  const flags = ['--http-ssl-certfile', '--http-ssl-keyfile'] as const;
+  const { httpTokenFile: file } = options;
   return {
-    tls: readOwnCertificate({ certificate, key, flags }, new Date()),
+    tls: pageCertificate(options),
     token: file === undefined ? undefined : readToken(file, '--http-token-file'),
   };
+}
+
+/** Reads the live page's certificate; undefined if none was given. Throws USAGE or TLS. */
+export function pageCertificate({
+  httpSslCertfile: certificate,
+  httpSslKeyfile: key,
+}: Omit<PageOptions, 'httpTokenFile'>): ServerTls | undefined {
+  const flags = ['--http-ssl-certfile', '--http-ssl-keyfile'] as const;
+  return readOwnCertificate({ certificate, key, flags }, new Date());
 }

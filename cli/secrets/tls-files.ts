@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
 import { isIPv6 } from 'node:net';
-import type { ServerTls } from '../../coordinator/network/http-server.ts';
+import { createSecureContext } from 'node:tls';
+import { secureSettings, type ServerTls } from '../../coordinator/network/http-server.ts';
 import { readNamedNow, type ReadLimit } from '../../shared/disk/regular-file.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { MAX_CHAIN_CERTIFICATES, MAX_PEM_FILE_BYTES } from '../../shared/limits.ts';
@@ -42,8 +43,8 @@ export interface TlsFiles {
 
 /**
  * Reads the certificate and the key; undefined if neither was given. Throws USAGE if one of the
- * files is missing or is not PEM, or if the key belongs to another certificate. Throws TLS if the
- * certificate has expired or is not valid yet.
+ * files is missing or is not PEM, if the key belongs to another certificate, or if OpenSSL does not
+ * accept the certificate. Throws TLS if the certificate has expired or is not valid yet.
  */
 export function readOwnCertificate(
   { certificate, key, flags }: TlsFiles,
@@ -61,7 +62,8 @@ export function readOwnCertificate(
   const top = chain.at(-1);
   if (own === undefined || top === undefined) throw noCertificate(certificate, flags[0]);
   const secret = readSecretFile(key, flags[1], pemFileLimit);
-  if (!own.checkPrivateKey(privateKeyOf(secret, key, flags[1]))) {
+  const privateKey = privateKeyOf(secret, key, flags[1]);
+  if (!own.checkPrivateKey(privateKey)) {
     throw new ClusterError(
       'USAGE',
       `${key} (${flags[1]}) is not the private key for ${certificate} (${flags[0]})`,
@@ -73,9 +75,10 @@ export function readOwnCertificate(
     );
   }
   checkValidity(own, certificate, now);
+  const tls = { cert: chain.map(String).join(''), key: secret };
+  checkUsable(tls, privateKey, certificate, flags[0]);
   return {
-    cert: chain.map(String).join(''),
-    key: secret,
+    ...tls,
     top: digestOf(top),
     names: namesOf(own),
   };
@@ -119,6 +122,37 @@ function privateKeyOf(pem: string, file: string, flag: string): KeyObject {
       cause: error,
     });
   }
+}
+
+/** The types of keys, and the curves, with which a server can sign a TLS 1.3 handshake. */
+const KEY_TYPES = new Set(['rsa', 'rsa-pss', 'ed25519', 'ed448']);
+const CURVES = new Set(['prime256v1', 'secp384r1', 'secp521r1']);
+
+/** Throws USAGE if no TLS 1.3 handshake can succeed with the certificate. */
+function checkUsable(tls: ServerTls, key: KeyObject, file: string, flag: string): void {
+  const { asymmetricKeyType: type = '', asymmetricKeyDetails: details } = key;
+  const curve = details?.namedCurve ?? '';
+  if (type === 'ec' ? !CURVES.has(curve) : !KEY_TYPES.has(type))
+    throw unusable(file, flag, `TLS 1.3 has no ${type === 'ec' ? curve : type.toUpperCase()} keys`);
+  try {
+    createSecureContext(secureSettings(tls));
+  } catch (error) {
+    const reason = messageOf(error).replace(/^.*::/, '');
+    throw unusable(file, flag, `OpenSSL does not accept it: ${reason}`, error);
+  }
+}
+
+function unusable(file: string, flag: string, reason: string, cause?: unknown): ClusterError {
+  return new ClusterError(
+    'USAGE',
+    `the certificate in ${file} (${flag}) cannot be used: ${reason}`,
+    {
+      fix:
+        'use a certificate with an RSA key of at least 2048 bits or an EC key (P-256) that is ' +
+        'signed with SHA-256; `mnist-dist certs NAME` creates one',
+      cause,
+    },
+  );
 }
 
 function checkValidity({ validFrom, validTo }: X509Certificate, file: string, now: Date): void {

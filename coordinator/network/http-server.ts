@@ -12,6 +12,11 @@ export interface ServerTls {
 /** The TLS 1.3 ciphers, AES-128 first: Node's default, AES-256, is one seventh slower. */
 const CIPHERS = 'TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256';
 
+/** A listener's TLS settings. */
+export function secureSettings({ cert, key }: ServerTls) {
+  return { cert, key, minVersion: 'TLSv1.3', ciphers: CIPHERS } as const;
+}
+
 export type BoundedServer = HttpServer | HttpsServer;
 
 /** Creates an HTTP server, or an HTTPS server if `tls` is given, with time and size limits. */
@@ -26,9 +31,7 @@ export function createBoundedServer(maxConnections: number, tls?: ServerTls): Bo
       ? createServer(options)
       : createSecureServer({
           ...options,
-          ...tls,
-          minVersion: 'TLSv1.3',
-          ciphers: CIPHERS,
+          ...secureSettings(tls),
           handshakeTimeout: limits.REQUEST_LIMIT_MILLISECONDS,
         });
   http.headersTimeout = limits.REQUEST_LIMIT_MILLISECONDS;

@@ -7,7 +7,7 @@ import { readOwnCertificate, type OwnCertificate } from '../../../../cli/secrets
 import { ClusterError } from '../../../../shared/errors.ts';
 import { digestOf } from '../../../../worker/trust.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
-import { TestAuthority } from '../../../fixtures/certificates.ts';
+import { rawCertificate, TestAuthority, unusualKeys } from '../../../fixtures/certificates.ts';
 
 const DAY_MILLISECONDS = 86_400_000;
 let authority: TestAuthority;
@@ -104,6 +104,26 @@ describe("a listener's certificate and key", () => {
     const error = errorOf(write('c', server.cert), write('k', server.key), now);
     expect(error.code).toBe('TLS');
     expect(error.message).toMatch(says);
+  });
+});
+
+describe("a listener's certificate", () => {
+  it.each([
+    ['RSA with 512 bits', 'SHA-256', 'key too small'],
+    ['RSA with 2048 bits', 'SHA-1', 'md too weak'],
+    ['EC with secp256k1', 'SHA-256', 'TLS 1.3 has no secp256k1 keys'],
+    ['DSA', 'SHA-256', 'TLS 1.3 has no DSA keys'],
+  ] as const)('is rejected if OpenSSL cannot use it: %s, %s', (type, hash, reason) => {
+    const { publicKey, privateKey } = unusualKeys[type]();
+    const file = write('c', rawCertificate(publicKey, hash) + authority.pair.certificate);
+    const key = String(privateKey.export({ type: 'pkcs8', format: 'pem' }));
+    const error = errorOf(file, write('k', key));
+    expect(error).toMatchObject({
+      code: 'USAGE',
+      fix: expect.stringContaining('mnist-dist certs'),
+    });
+    expect(error.message).toContain(`${file} (--ssl-certfile) cannot be used`);
+    expect(error.message).toContain(reason);
   });
 });
 
