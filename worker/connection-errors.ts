@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 
 const CHAIN = new Set([
@@ -16,9 +17,9 @@ const CHAIN = new Set([
 
 /**
  * The error for a failed connection to a coordinator, with a fix. A worker gives up after a TLS
- * error and retries after UNREACHABLE.
+ * error and retries after UNREACHABLE. `trusted` are the certificates that it trusts, in PEM.
  */
-export function connectionError(coordinator: URL, error: unknown): ClusterError {
+export function connectionError(coordinator: URL, error: unknown, trusted = ''): ClusterError {
   if (error instanceof ClusterError) return error;
   const at = coordinator.href;
   const { code, reason } = faultOf(error);
@@ -31,11 +32,22 @@ export function connectionError(coordinator: URL, error: unknown): ClusterError 
         "coordinator's join string",
     );
   switch (code) {
-    case 'CERT_HAS_EXPIRED':
-      return tls(
-        `the certificate of ${at} has expired according to this machine's clock (${now()})`,
-        'set the clock, or create a new certificate for the coordinator: `mnist-dist certs NAME`',
-      );
+    case 'CERT_HAS_EXPIRED': {
+      const authority = expired(trusted);
+      return authority === undefined
+        ? tls(
+            `the certificate of ${at} has expired according to this machine's clock (${now()})`,
+            'set the clock, or create a new certificate for the coordinator: ' +
+              '`mnist-dist certs NAME`, with --out DIR if its authority has expired too',
+          )
+        : tls(
+            `the certificate that this worker trusts, "${authority}", has expired ` +
+              `according to this machine's clock (${now()})`,
+            'set the clock, or create a new authority and certificate for the coordinator: ' +
+              '`mnist-dist certs NAME --out DIR`; all workers then need its ca.crt or a new join ' +
+              'string',
+          );
+    }
     case 'CERT_NOT_YET_VALID':
       return tls(
         `the certificate of ${at} is not valid yet according to this machine's clock (${now()})`,
@@ -66,6 +78,14 @@ export function connectionError(coordinator: URL, error: unknown): ClusterError 
         },
       );
   }
+}
+
+/** The subject of the first certificate, if all of them have expired. */
+function expired(pem: string): string | undefined {
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  const certificates = blocks.map((block) => new X509Certificate(block));
+  if (certificates.some(({ validTo }) => Date.parse(validTo) >= Date.now())) return undefined;
+  return certificates[0]?.subject.replaceAll('\n', ', ');
 }
 
 function fixOf(code: string, { protocol, hostname, host, port }: URL): string {

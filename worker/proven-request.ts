@@ -91,7 +91,7 @@ export async function prepareRequest(options: ProvenRequestOptions): Promise<Pro
     };
   } catch (error) {
     agent.destroy();
-    throw connectionError(coordinator, signal.aborted ? signal.reason : error);
+    throw connectionError(coordinator, signal.aborted ? signal.reason : error, secure?.ca);
   }
 }
 

@@ -1,3 +1,4 @@
+import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDirectories, writeWhole } from '../../shared/disk/whole-file.ts';
@@ -9,8 +10,12 @@ import { host } from '../options/endpoint.ts';
 import { stdout } from '../terminal/output.ts';
 import type { CertsOptions, CommandLine } from '../options/options.ts';
 import { hideFromGit, readSecretFile, writeSecretFile } from '../secrets/secret-file.ts';
-import { pemFileLimit, readCertificates } from '../secrets/tls-files.ts';
+import { checkValidity, pemFileLimit, readCertificates } from '../secrets/tls-files.ts';
 
+const NEW_AUTHORITY =
+  'create a new authority in another folder (--out); all workers then need its ca.crt';
+
+const DAY_MILLISECONDS = 86_400_000;
 /** Names by which workers on the coordinator's own machine reach it. */
 const LOOPBACK = ['localhost', '127.0.0.1', '::1'];
 
@@ -29,7 +34,7 @@ export async function certs(
   const { makeAuthority, makeCertificate } = await import('../secrets/certificate-authority.ts');
   const now = new Date();
   const [caFile, caKeyFile] = [join(folder, 'ca.crt'), join(folder, 'ca.key')];
-  const old = readAuthority(caFile, caKeyFile);
+  const old = readAuthority(caFile, caKeyFile, now);
   // In a folder that this command created, git ignores everything, since users put tokens beside
   // the keys. Any other folder may contain unrelated files. Older versions created folders without
   // a .gitignore.
@@ -47,7 +52,8 @@ export async function certs(
   const lines = [
     `${old === undefined ? 'created' : 'used'} the authority in ${caFile}; ` +
       `keep ${caKeyFile} secret: machines that train do not need it`,
-    `created ${file} and ${keyFile} for ${names.join(', ')}, valid for ${days} days`,
+    `created ${file} and ${keyFile} for ${names.join(', ')}, ` +
+      validityText(own.certificate, days, now),
     '',
     'mnist-dist coordinator --host 0.0.0.0 ' +
       `--ssl-certfile ${shellPath(file)} --ssl-keyfile ${shellPath(keyFile)}`,
@@ -68,27 +74,52 @@ function namesOf(given: readonly string[]): [string, ...string[]] {
   return [first, ...rest];
 }
 
+/** How long a certificate is valid: `days` from now, unless its authority expires earlier. */
+function validityText(certificate: string, days: number, now: Date): string {
+  const end = Date.parse(new X509Certificate(certificate).validTo);
+  // Certificates contain whole seconds.
+  const isCapped = end + 1000 < now.getTime() + days * DAY_MILLISECONDS;
+  return isCapped
+    ? `valid until ${new Date(end).toISOString()}, when the authority expires`
+    : `valid for ${days} days`;
+}
+
 /**
  * The authority that an earlier call created, if any. Throws USAGE if one of its two files is
- * missing.
+ * missing or unfit to sign a certificate, and TLS if the authority has expired.
  */
-function readAuthority(file: string, keyFile: string): CertificatePair | undefined {
+function readAuthority(file: string, keyFile: string, now: Date): CertificatePair | undefined {
   if (!existsSync(file) && !existsSync(keyFile)) return undefined;
   const missing = [file, keyFile].find((each) => !existsSync(each));
-  if (missing === undefined)
-    return {
-      certificate: readCertificates(file, 'ca.crt').map(String).join(''),
-      key: readSecretFile(keyFile, 'ca.key', pemFileLimit),
-    };
-  throw new ClusterError(
-    'USAGE',
-    `the authority in that folder is incomplete: ${missing} is missing`,
-    {
-      fix:
-        'restore the file, or create a new authority in another folder (--out); ' +
-        'all workers then need its ca.crt',
-    },
-  );
+  if (missing !== undefined)
+    throw unfit(`the authority in that folder is incomplete: ${missing} is missing`);
+  const [certificate] = readCertificates(file, 'ca.crt');
+  const key = privateKeyOf(readSecretFile(keyFile, 'ca.key', pemFileLimit));
+  if (key === undefined) throw unfit(`${keyFile} contains no private key without a passphrase`);
+  if (key.asymmetricKeyDetails?.namedCurve !== 'prime256v1')
+    throw unfit(`${keyFile} contains a key of another type than EC P-256`);
+  if (certificate?.checkPrivateKey(key) !== true)
+    throw unfit(`${keyFile} is not the private key for ${file}`);
+  if (!certificate.ca) throw unfit(`${file} is not the certificate of an authority`);
+  checkValidity(certificate, file, now, NEW_AUTHORITY);
+  return {
+    certificate: String(certificate),
+    key: String(key.export({ type: 'pkcs8', format: 'pem' })),
+  };
+}
+
+function privateKeyOf(pem: string): KeyObject | undefined {
+  try {
+    return createPrivateKey(pem);
+  } catch {
+    return undefined;
+  }
+}
+
+function unfit(message: string): ClusterError {
+  return new ClusterError('USAGE', message, {
+    fix: `restore the files, or ${NEW_AUTHORITY}`,
+  });
 }
 
 async function write(

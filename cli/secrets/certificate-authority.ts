@@ -40,8 +40,9 @@ export async function makeAuthority(
 }
 
 /**
- * Makes a server certificate for these DNS names and IP addresses, signed by the authority. Rejects
- * if `authority` is not a certificate with its key.
+ * Makes a server certificate for these DNS names and IP addresses, signed by the authority. It is
+ * valid for `days`, but not longer than the authority. Rejects if `authority` is not a certificate
+ * with its key.
  */
 export async function makeCertificate(
   authority: CertificatePair,
@@ -65,7 +66,7 @@ export async function makeCertificate(
     signingKey,
     signingAlgorithm: algorithm,
     serialNumber: serialNumber(),
-    ...validity(days, now),
+    ...validity(days, now, issuer.notAfter),
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
@@ -85,12 +86,13 @@ async function keyText(key: webcrypto.CryptoKey): Promise<string> {
   return `${x509.PemConverter.encode(bytes, 'PRIVATE KEY')}\n`;
 }
 
-function validity(days: number, now: Date): { notBefore: Date; notAfter: Date } {
-  const [from, to] = [
-    now.getTime() - BACKDATED_MILLISECONDS,
-    now.getTime() + days * 24 * HOUR_MILLISECONDS,
-  ];
-  return { notBefore: new Date(from), notAfter: new Date(to) };
+function validity(days: number, now: Date, last?: Date): { notBefore: Date; notAfter: Date } {
+  const from = now.getTime() - BACKDATED_MILLISECONDS;
+  const to = now.getTime() + days * 24 * HOUR_MILLISECONDS;
+  return {
+    notBefore: new Date(from),
+    notAfter: new Date(Math.min(to, last?.getTime() ?? Infinity)),
+  };
 }
 
 /**

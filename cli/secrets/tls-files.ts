@@ -8,6 +8,11 @@ import { MAX_CHAIN_CERTIFICATES, MAX_PEM_FILE_BYTES } from '../../shared/limits.
 import { digestOf } from '../../worker/trust.ts';
 import { readSecretFile } from './secret-file.ts';
 
+const NEW_CERTIFICATE = 'create a new certificate: `mnist-dist certs NAME`';
+const NEW_AUTHORITY =
+  'create a new authority and certificate: `mnist-dist certs NAME --out DIR`; all workers then ' +
+  'need its ca.crt or a new join string';
+
 /** Size limit for a certificate file or a key file. */
 export const pemFileLimit: ReadLimit = { name: 'MAX_PEM_FILE_BYTES', bytes: MAX_PEM_FILE_BYTES };
 
@@ -44,7 +49,7 @@ export interface TlsFiles {
 /**
  * Reads the certificate and the key; undefined if neither was given. Throws USAGE if one of the
  * files is missing or is not PEM, if the key belongs to another certificate, or if OpenSSL does not
- * accept the certificate. Throws TLS if the certificate has expired or is not valid yet.
+ * accept the certificate. Throws TLS if a certificate in the chain has expired or is not valid yet.
  */
 export function readOwnCertificate(
   { certificate, key, flags }: TlsFiles,
@@ -74,7 +79,8 @@ export function readOwnCertificate(
       },
     );
   }
-  checkValidity(own, certificate, now);
+  for (const each of chain)
+    checkValidity(each, certificate, now, each.ca ? NEW_AUTHORITY : NEW_CERTIFICATE);
   const tls = { cert: chain.map(String).join(''), key: secret };
   checkUsable(tls, privateKey, certificate, flags[0]);
   return {
@@ -155,17 +161,23 @@ function unusable(file: string, flag: string, reason: string, cause?: unknown): 
   );
 }
 
-function checkValidity({ validFrom, validTo }: X509Certificate, file: string, now: Date): void {
+/** Throws TLS if the certificate in `file` has expired or is not valid yet. */
+export function checkValidity(
+  { subject, validFrom, validTo, ca }: X509Certificate,
+  file: string,
+  now: Date,
+  renew: string,
+): void {
   const [from, to] = [Date.parse(validFrom), Date.parse(validTo)];
   if (now.getTime() >= from && now.getTime() <= to) return;
   const clock = now.toISOString();
+  const what = ca ? `authority "${subject.replaceAll('\n', ', ')}"` : 'certificate';
   throw new ClusterError(
     'TLS',
     now.getTime() > to
-      ? `the certificate in ${file} expired at ${new Date(to).toISOString()} (now ${clock})`
-      : `the certificate in ${file} is not valid before ${new Date(from).toISOString()} ` +
-          `(now ${clock})`,
-    { fix: "if this machine's clock is right, create a new certificate: `mnist-dist certs NAME`" },
+      ? `the ${what} in ${file} expired at ${new Date(to).toISOString()} (now ${clock})`
+      : `the ${what} in ${file} is not valid before ${new Date(from).toISOString()} (now ${clock})`,
+    { fix: `if this machine's clock is right, ${renew}` },
   );
 }
 

@@ -135,6 +135,22 @@ describe('a worker does not send a request to a coordinator', () => {
     expect(heard).toEqual([]);
   });
 
+  it('whose authority has expired, and says that it has', async () => {
+    const past = new Date(Date.now() - 400 * DAY_MILLISECONDS);
+    const old = await TestAuthority.make('old CA', past);
+    const { port, heard } = await listen(await old.server(['127.0.0.1'], past));
+    for (const trust of [
+      authority(old),
+      { kind: 'digest', sha256: digest(old.pair.certificate) } as const,
+    ])
+      expect(await refusal(dialOf(port, trust))).toMatchObject({
+        code: 'TLS',
+        message: expect.stringContaining('the certificate that this worker trusts, "CN=old CA", '),
+        fix: expect.stringContaining('mnist-dist certs NAME --out DIR'),
+      });
+    expect(heard).toEqual([]);
+  });
+
   it('that does not speak TLS', async () => {
     const { port, heard } = await listen(undefined);
     const error = await refusal(dialOf(port, authority(ours)));

@@ -1,4 +1,4 @@
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
 import { chmodSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -28,6 +28,10 @@ function write(name: string, text: string, mode = 0o600): string {
   writeFileSync(file, text);
   chmodSync(file, mode);
   return file;
+}
+
+function pemOf({ privateKey }: { privateKey: KeyObject }): string {
+  return String(privateKey.export({ type: 'pkcs8', format: 'pem' }));
 }
 
 function read(
@@ -107,6 +111,18 @@ describe("a listener's certificate and key", () => {
   });
 });
 
+it('a chain is rejected when its authority has expired', async () => {
+  const past = new Date(Date.now() - 400 * DAY_MILLISECONDS);
+  const old = await TestAuthority.make('old CA', past);
+  const own = await authority.server();
+  const file = write('c', own.own + old.pair.certificate);
+  expect(errorOf(file, write('k', own.key))).toMatchObject({
+    code: 'TLS',
+    message: expect.stringContaining(`the authority "CN=old CA" in ${file} expired at `),
+    fix: expect.stringContaining('mnist-dist certs NAME --out DIR'),
+  });
+});
+
 describe("a listener's certificate", () => {
   it.each([
     ['RSA with 512 bits', 'SHA-256', 'key too small'],
@@ -116,8 +132,7 @@ describe("a listener's certificate", () => {
   ] as const)('is rejected if OpenSSL cannot use it: %s, %s', (type, hash, reason) => {
     const { publicKey, privateKey } = unusualKeys[type]();
     const file = write('c', rawCertificate(publicKey, hash) + authority.pair.certificate);
-    const key = String(privateKey.export({ type: 'pkcs8', format: 'pem' }));
-    const error = errorOf(file, write('k', key));
+    const error = errorOf(file, write('k', pemOf({ privateKey })));
     expect(error).toMatchObject({
       code: 'USAGE',
       fix: expect.stringContaining('mnist-dist certs'),
@@ -135,9 +150,11 @@ describe('mnist-dist certs', () => {
   const make = (...operands: string[]) =>
     certs({ config: undefined, out: folder, days: 10 }, { operands });
   const text = (name: string) => readFileSync(join(folder, name), 'utf8');
+  const printed = (): string => vi.mocked(process.stdout.write).mock.calls.flat().join('');
 
   it('creates an authority and a certificate for the names and for this machine', async () => {
     expect(await make('10.0.0.5', 'gpu0.example')).toBe(0);
+    expect(printed()).toContain('valid for 10 days');
     expect(readdirSync(folder).toSorted()).toEqual([
       '.gitignore',
       'ca.crt',
@@ -182,5 +199,60 @@ describe('mnist-dist certs', () => {
       message: expect.stringContaining('ca.key'),
     });
     expect(text('coordinator.crt')).toBe(before);
+  });
+
+  it.each([
+    ['contains no private key', (): string => 'garbage'],
+    ['contains no private key', (): string => ''],
+    ['contains a key of another type', () => pemOf(unusualKeys['RSA with 2048 bits']())],
+    ['is not the private key for', () => server.key],
+  ] as const)('changes nothing when ca.key %s', async (says, key) => {
+    await make('gpu0');
+    const before = text('coordinator.crt');
+    writeFileSync(join(folder, 'ca.key'), key());
+    await expect(make('gpu0')).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.stringContaining(`${join(folder, 'ca.key')} ${says}`),
+      fix: expect.stringContaining('--out'),
+    });
+    expect(text('coordinator.crt')).toBe(before);
+  });
+
+  it('refuses a ca.crt that is not an authority, and takes a key in another format', async () => {
+    write('ca.crt', server.own);
+    write('ca.key', server.key);
+    await expect(make('gpu0')).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.stringContaining('ca.crt is not the certificate of an authority'),
+    });
+    write('ca.crt', authority.pair.certificate);
+    const key = createPrivateKey(authority.pair.key);
+    write('ca.key', String(key.export({ type: 'sec1', format: 'pem' })));
+    expect(await make('gpu0')).toBe(0);
+    const leaf = new X509Certificate(text('coordinator.crt'));
+    expect(leaf.verify(new X509Certificate(authority.pair.certificate).publicKey)).toBe(true);
+  });
+
+  it('refuses an authority that has expired, and names --out', async () => {
+    const old = await TestAuthority.make('old', new Date(Date.now() - 400 * DAY_MILLISECONDS));
+    write('ca.crt', old.pair.certificate);
+    write('ca.key', old.pair.key);
+    await expect(make('gpu0')).rejects.toMatchObject({
+      code: 'TLS',
+      message: expect.stringContaining('the authority "CN=old" in'),
+      fix: expect.stringContaining('--out'),
+    });
+  });
+
+  it('creates no certificate that outlives its authority, and says so', async () => {
+    // This authority is valid for two more days.
+    const old = await TestAuthority.make('old', new Date(Date.now() - 298 * DAY_MILLISECONDS));
+    write('ca.crt', old.pair.certificate);
+    write('ca.key', old.pair.key);
+    expect(await make('gpu0')).toBe(0);
+    const { validTo } = new X509Certificate(old.pair.certificate);
+    expect(new X509Certificate(text('coordinator.crt')).validTo).toBe(validTo);
+    const end = new Date(Date.parse(validTo)).toISOString();
+    expect(printed()).toContain(`valid until ${end}, when the authority expires`);
   });
 });
