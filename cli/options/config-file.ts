@@ -1,10 +1,12 @@
+import type { Stats } from 'node:fs';
+import { checkSecretMode } from '../secrets/secret-file.ts';
 import { libraries } from '../libraries.ts';
 import { readNamedNow } from '../../shared/disk/regular-file.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { MAX_CONFIG_FILE_BYTES } from '../../shared/limits.ts';
 import { shortened } from '../terminal/styled-line.ts';
 import type { OptionKey } from './options.ts';
-import { keyOfName, namesOf, optionKeys } from './options.ts';
+import { kebab, keyOfName, namesOf, optionKeys, optionOf } from './options.ts';
 import type { Given } from './origin.ts';
 import { givenByFile } from './origin.ts';
 import { afterSuggestion, didYouMean } from './suggest.ts';
@@ -13,10 +15,14 @@ import { normalized, optionSynonyms, synonymOf } from './synonyms.ts';
 /**
  * Reads a configuration file: a flat YAML map from option names to scalars or lists of scalars.
  * Values are kept as written for the option's own parser, so that no number loses precision. Throws
- * USAGE.
+ * USAGE, also if other users can read or change a file with a join string.
  */
 export function readConfigFile(file: string): Map<OptionKey, Given> {
-  return parseConfig(readText(file), file);
+  const { text, stat } = readText(file);
+  const given = parseConfig(text, file);
+  // "-" reads the join string from stdin.
+  if ((given.get('join')?.text ?? '-') !== '-') checkSecretMode(file, 'join', stat);
+  return given;
 }
 
 /** Parses the text of a configuration file; `file` is its name in errors. */
@@ -35,6 +41,12 @@ export function parseConfig(text: string, file: string): Map<OptionKey, Given> {
   if (problem !== undefined) {
     if (problem.code === 'DUPLICATE_KEY')
       throw refused(positionOf(problem.pos[0]), 'duplicate key', 'keep one of them');
+    if (problem.code === 'MULTIPLE_DOCS')
+      throw refused(
+        positionOf(problem.pos[0]),
+        'a configuration file is one YAML document',
+        'delete the line "---" and what follows it, or move it to a file of its own',
+      );
     throw refused(
       positionOf(problem.pos[0]),
       problem.message,
@@ -78,15 +90,25 @@ function optionNamed(name: string, at: string): OptionKey {
     );
   if (key !== undefined) return key;
   const names = optionKeys.flatMap(namesOf);
-  const meant = synonymOf(name, optionSynonyms)?.replace(/^--(?:no-)?([a-z0-9-]+).*$/, '$1');
+  const synonym = synonymOf(name, optionSynonyms);
+  const off = /^--no-([a-z0-9-]+)$/.exec(synonym ?? `--${normalized(name)}`)?.[1];
+  const switched = off === undefined ? undefined : keyOfName(off);
+  const meant = synonym?.replace(/^--(?:no-)?([a-z0-9-]+).*$/, '$1');
+  // Only a switch has no value, and so no name for it.
+  if (switched !== undefined && optionOf(switched).type.metavar === undefined)
+    throw refused(at, unknownKey(name), `write "${kebab(switched)}: false" to switch it off`);
   throw refused(
     at,
-    `the key "${shortened(name, 80)}" is unknown`,
+    unknownKey(name),
     afterSuggestion(
       didYouMean(normalized(name), names, meant),
       'a key is a flag without its dashes',
     ),
   );
+}
+
+function unknownKey(name: string): string {
+  return `the key "${shortened(name, 80)}" is unknown`;
 }
 
 function valueText(node: unknown, name: string, at: string): string {
@@ -108,10 +130,11 @@ function scalarText(node: unknown, name: string, at: string): string {
 }
 
 /** Reads the file, which may be a pipe. */
-function readText(file: string): string {
+function readText(file: string): { text: string; stat: Stats } {
   let bytes: Uint8Array;
+  let stat: Stats;
   try {
-    ({ bytes } = readNamedNow(file, {
+    ({ bytes, stat } = readNamedNow(file, {
       name: 'MAX_CONFIG_FILE_BYTES',
       bytes: MAX_CONFIG_FILE_BYTES,
     }));
@@ -126,7 +149,7 @@ function readText(file: string): string {
     );
   }
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return { text: new TextDecoder('utf-8', { fatal: true }).decode(bytes), stat };
   } catch (error) {
     throw new ClusterError('USAGE', `${file}: not UTF-8`, {
       fix: 'save the file as UTF-8',

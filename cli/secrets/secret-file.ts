@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { appendFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, renameSync, rmSync, writeFileSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { readEntryNow, readNamedNow, type ReadLimit } from '../../shared/disk/regular-file.ts';
 import { diskError } from '../../shared/disk/whole-file.ts';
 import { systemCode } from '../../shared/disk/system-error.ts';
+import { shellPath } from '../../shared/shell-word.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 
 /** Mode bits that are rejected: any access by others, and write access by the group. */
@@ -14,24 +15,28 @@ const FORBIDDEN = 0o027;
  * cannot be read, is larger than `limit`, or has a mode that gives others access.
  */
 export function readSecretFile(file: string, flag: string, limit: ReadLimit): string {
-  let text: string;
-  let mode: number;
+  let found: ReturnType<typeof readNamedNow>;
   try {
-    const { bytes, stat } = readNamedNow(file, limit);
-    // Others cannot open a pipe.
-    mode = stat.isFile() ? stat.mode & 0o777 : 0;
-    text = bytes.toString('utf8');
+    found = readNamedNow(file, limit);
   } catch (error) {
     throw new ClusterError('USAGE', `${file} cannot be read: ${messageOf(error)}`, {
       fix: `check ${flag}`,
     });
   }
-  if ((mode & FORBIDDEN) === 0) return text;
+  checkSecretMode(file, flag, found.stat);
+  return found.bytes.toString('utf8');
+}
+
+/** Throws USAGE if the mode of a file that contains a secret gives others access. */
+export function checkSecretMode(file: string, flag: string, stat: Stats): void {
+  // Others cannot open a pipe.
+  const mode = stat.isFile() ? stat.mode & 0o777 : 0;
+  if ((mode & FORBIDDEN) === 0) return;
   throw new ClusterError(
     'USAGE',
     `${file} (${flag}) contains a secret that other users can read or change ` +
       `(mode ${mode.toString(8).padStart(4, '0')})`,
-    { fix: `chmod 600 ${file}; if another user may have read it, replace the secret` },
+    { fix: `chmod 600 ${shellPath(file)}; if another user may have read it, replace the secret` },
   );
 }
 

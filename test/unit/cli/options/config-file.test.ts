@@ -1,4 +1,4 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
@@ -78,7 +78,11 @@ describe('an error states the file and the line', () => {
     ['epochs', 'a.yaml:1', 'not a map'],
     ['config: b.yaml', 'a.yaml:1', '--config FILE as a flag'],
     ['epochs: [1', 'a.yaml:', 'YAML'],
-    ['a: 1\n---\nb: 2', 'a.yaml:', 'YAML'],
+    ['epochs: 1\n---\nsteps: 2', 'a.yaml:2', 'is one YAML document | delete the line "---"'],
+    ['no-http: true', 'a.yaml:1', 'is unknown | write "http: false"'],
+    ['no_pictures: true', 'a.yaml:1', 'write "pictures: false"'],
+    ['no-dashboard: true', 'a.yaml:1', 'write "http: false"'],
+    ['no-epochs: true', 'a.yaml:1', 'a key is a flag'],
     ['epochs: !!js/function 1', 'a.yaml:1', 'YAML'],
     ['[1]: 2', 'a.yaml', 'not a name'],
   ])('%j', (text, place, what) => {
@@ -113,4 +117,29 @@ test('one file serves all commands, and each of them rejects an invalid value in
   expect(refusal(() => parseCommand(['worker', '--config', path], {}, '1'))).toContain(
     'cluster.yaml:1',
   );
+});
+
+describe('a file with a join string', () => {
+  const path = join(folder, 'my worker.yaml');
+  const write = (text: string, mode: number): void => {
+    writeFileSync(path, text);
+    chmodSync(path, mode);
+  };
+
+  test.each([0o644, 0o604, 0o660])('is rejected with mode %o', (mode) => {
+    write(`join: wss://gpu0:29400/#token=${'x'.repeat(32)}&ca=${'0'.repeat(64)}\n`, mode);
+    const said = refusal(() => readConfigFile(path));
+    expect(said).toContain(`${path} (join) contains a secret`);
+    expect(said).toContain(`chmod 600 '${path}'`);
+    expect(said).not.toContain('xxx');
+  });
+
+  test('is accepted with mode 600, and with any mode if it only says to read stdin', () => {
+    write(`join: wss://gpu0:29400/#token=${'x'.repeat(32)}\n`, 0o600);
+    expect(readConfigFile(path).size).toBe(1);
+    write('join: "-"\nname: w\n', 0o644);
+    expect(readConfigFile(path).size).toBe(2);
+    write('name: w\n', 0o666);
+    expect(readConfigFile(path).size).toBe(1);
+  });
 });
