@@ -14,7 +14,7 @@ import { retryPolicyOf } from '../runs/transfer.ts';
 
 /**
  * `mnist-dist predict`: prints the model's prediction for each picture. Reports and skips files
- * that are not pictures.
+ * that are not pictures. Rejects with DIVERGED if the model's probabilities are not finite.
  */
 export async function predict(
   { model: named, runsDir, format, data }: PredictOptions,
@@ -58,7 +58,7 @@ interface PictureModel extends ChosenModel {
 
 async function predictOne(
   file: string,
-  { configuration, weights, layout: { rows, columns } }: PictureModel,
+  { name, configuration, weights, layout: { rows, columns } }: PictureModel,
 ): Promise<Prediction> {
   const drawing = drawingOf(await readPng(file));
   if (drawing === undefined) {
@@ -68,6 +68,8 @@ async function predictOne(
   }
   const picture = normalise(drawing, rows, columns);
   const found = [...probabilities(configuration.model, weights, picture.pixels)];
+  if (!found.every(Number.isFinite))
+    throw new ClusterError('DIVERGED', `the probabilities of ${name} for ${file} are not finite`);
   return { file, picture, predicted: found.indexOf(Math.max(...found)), probabilities: found };
 }
 

@@ -11,7 +11,7 @@ import { createFixture } from '../../../fixtures/engine/engine-cases.ts';
 import { pngFile } from '../../../fixtures/png-file.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { captured } from '../../../fixtures/captured-output.ts';
-import { writeRun } from '../../../fixtures/model-file.ts';
+import { configuration, modelBytes, writeRun } from '../../../fixtures/model-file.ts';
 
 let folder: string;
 let runsDir: string;
@@ -146,6 +146,19 @@ describe('predict', () => {
     writeFileSync(join(runsDir, 'a', 'model.safetensors'), 'damaged');
     await expect(ask([write('good.png', true)], 'text')).rejects.toMatchObject({ code: 'DATA' });
   });
+});
+
+test.each([NaN, Infinity])('predict rejects a model whose weights are %d', async (weight) => {
+  const path = join(folder, 'diverged.safetensors');
+  const { inputs, classes } = configuration.model;
+  const weights = new Float32Array(inputs * 2 + 2 + 2 * classes + classes).fill(weight);
+  writeFileSync(path, modelBytes(configuration, weights));
+  const printed = captured();
+  await expect(ask([write('good.png', true)], 'csv', path)).rejects.toMatchObject({
+    code: 'DIVERGED',
+    message: expect.stringContaining(`the probabilities of ${path}`),
+  });
+  expect(printed.out).not.toContain('-1');
 });
 
 describe('the text of a prediction', () => {
