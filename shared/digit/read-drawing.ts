@@ -1,4 +1,3 @@
-import { upperMedian } from '../median.ts';
 import type { Picture } from './normalise.ts';
 import type { Rgba } from './png.ts';
 
@@ -25,17 +24,16 @@ type Colour = readonly [red: number, green: number, blue: number];
 export function drawingOf({ rows, columns, bytes }: Rgba): Picture | undefined {
   const colours = onPaper(bytes);
   const border = borderOf(rows, columns);
-  const medianOf = (channel: number) =>
-    upperMedian(border.map((at) => colours[at * CHANNELS + channel] ?? 0));
+  const medianOf = (channel: number) => medianLevel(colours, border, channel);
   const paper: Colour = [medianOf(0), medianOf(1), medianOf(2)];
   const pixels = shareOfInk(colours, paper);
   if (pixels === undefined) return undefined;
-  const noise = Math.min(
-    0.5,
-    NOISE_FACTOR * upperMedian(border.map((at) => Math.abs(pixels[at] ?? 0))),
-  );
-  for (const [at, share] of pixels.entries())
-    pixels[at] = Math.max(0, (share - noise) / (1 - noise));
+  const differences = new Float32Array(border.length);
+  for (let i = 0; i < border.length; i++) differences[i] = Math.abs(pixels[border[i] ?? 0] ?? 0);
+  const median = differences.toSorted()[differences.length >> 1] ?? 0;
+  const noise = Math.min(0.5, NOISE_FACTOR * median);
+  for (let at = 0; at < pixels.length; at++)
+    pixels[at] = Math.max(0, ((pixels[at] ?? 0) - noise) / (1 - noise));
   return { rows, columns, pixels };
 }
 
@@ -92,12 +90,33 @@ function squaredDistance(values: Uint8Array | Uint8ClampedArray, at: number, to:
   return red * red + green * green + blue * blue;
 }
 
-/** The indices of the pixels at the edges. */
-function borderOf(rows: number, columns: number): number[] {
-  const across = Array.from({ length: columns }, (_, column) => [
-    column,
-    (rows - 1) * columns + column,
-  ]);
-  const down = Array.from({ length: rows }, (_, row) => [row * columns, (row + 1) * columns - 1]);
-  return [...across, ...down].flat();
+/** The upper median of one channel's levels, 0 to 255, at these pixels. */
+function medianLevel(colours: Uint8ClampedArray, at: Uint32Array, channel: number): number {
+  const counts = new Uint32Array(256);
+  for (let i = 0; i < at.length; i++) {
+    const level = colours[(at[i] ?? 0) * CHANNELS + channel] ?? 0;
+    counts[level] = (counts[level] ?? 0) + 1;
+  }
+  let level = 0;
+  for (let left = at.length >> 1; left >= (counts[level] ?? Infinity); level++)
+    left -= counts[level] ?? 0;
+  return level;
+}
+
+/**
+ * The indices of the pixels at the edges; a corner occurs twice. A typed array, since an image of
+ * one column consists of edges only.
+ */
+function borderOf(rows: number, columns: number): Uint32Array {
+  const border = new Uint32Array(2 * (rows + columns));
+  let next = 0;
+  for (let column = 0; column < columns; column++) {
+    border[next++] = column;
+    border[next++] = (rows - 1) * columns + column;
+  }
+  for (let row = 0; row < rows; row++) {
+    border[next++] = row * columns;
+    border[next++] = (row + 1) * columns - 1;
+  }
+  return border;
 }

@@ -2,6 +2,8 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { drawingOf } from '../../../../shared/digit/read-drawing.ts';
 import { Ink } from '../../../../dashboards/page/ink.ts';
+import { MAX_IMAGE_PIXELS } from '../../../../shared/limits.ts';
+import { upperMedian } from '../../../../shared/median.ts';
 import { normalise } from '../../../../shared/digit/normalise.ts';
 
 const SIDE = 70;
@@ -93,4 +95,39 @@ describe('the drawing in a picture', () => {
     expect(drawingOf({ rows: 1, columns: 1, bytes: Uint8Array.of(1, 2, 3, 255) })).toBeUndefined();
     expect(drawingOf({ rows: 2, columns: 1, bytes: new Uint8Array(8) })).toBeUndefined();
   });
+});
+
+test('the largest picture of one column takes no more memory than a few copies of it', () => {
+  const rows = MAX_IMAGE_PIXELS;
+  const bytes = new Uint8Array(4 * rows).fill(255);
+  bytes.fill(0, 0, 3);
+  const before = process.resourceUsage().maxRSS;
+  const pixels = drawingOf({ rows, columns: 1, bytes })?.pixels;
+  const kibibytes = process.resourceUsage().maxRSS - before;
+  expect([pixels?.[0], pixels?.[1], pixels?.at(-1)]).toEqual([1, 0, 0]);
+  expect(1024 * kibibytes).toBeLessThan(12 * bytes.length);
+});
+
+test('paper is the median colour of the border, and its noise the median difference', () => {
+  const size = fc.integer({ min: 1, max: 6 });
+  fc.assert(
+    fc.property(size, size, fc.infiniteStream(fc.nat(255)), (rows, columns, levels) => {
+      const gray = [...levels.take(rows * columns)];
+      const bytes = Uint8Array.from(gray.flatMap((level) => [level, level, level, 255]));
+      const isEdge = (i: number, count: number) => Number(i === 0) + Number(i === count - 1);
+      const border = gray.flatMap((_, at) => {
+        const [row, column] = [Math.floor(at / columns), at % columns];
+        return Array.from({ length: isEdge(row, rows) + isEdge(column, columns) }, () => at);
+      });
+      const paper = upperMedian(border.map((at) => gray[at] ?? 0));
+      const farthest = gray.reduce((a, b) => (Math.abs(b - paper) > Math.abs(a - paper) ? b : a));
+      const found = drawingOf({ rows, columns, bytes })?.pixels;
+      expect(found === undefined).toBe(Math.abs(farthest - paper) * Math.sqrt(3) < 16);
+      if (found === undefined) return;
+      const shares = gray.map((level) => (level - paper) / (farthest - paper));
+      const noise = Math.min(0.5, 6 * upperMedian(border.map((at) => Math.abs(shares[at] ?? 0))));
+      const expected = shares.map((share) => Math.max(0, (share - noise) / (1 - noise)));
+      expect(apart(found, Float32Array.from(expected))).toBeLessThan(1e-5);
+    }),
+  );
 });
