@@ -3,8 +3,7 @@ import { checkEmpty, subjectOf, writeArtifacts } from '../runs/artifact-files.ts
 import { startEvaluation, type Evaluated } from '../../coordinator/evaluator.ts';
 import { errorOf } from '../../coordinator/decisions/outcome.ts';
 import type { Score } from '../../shared/evaluation/score.ts';
-import { loadDataset } from '../../shared/dataset/load-dataset.ts';
-import { loadOwnDataset } from '../../shared/dataset/own-dataset.ts';
+import { loadGivenDataset, loadOwnDataset } from '../../shared/dataset/own-dataset.ts';
 import { announceJoin } from '../secrets/join-command.ts';
 import { swappedHalves, type Dataset } from '../../shared/dataset/dataset.ts';
 import { assert, ClusterError } from '../../shared/errors.ts';
@@ -53,7 +52,7 @@ export async function evaluate(
   const { own } = chosen;
   const whole = await (options.data === undefined
     ? loadOwnDataset(own, undefined)
-    : loadDataset(options.data));
+    : loadGivenDataset(own, options.data));
   if (whole.digest !== own.digest)
     log.warn(
       { dataset: whole.digest, own: own.digest },

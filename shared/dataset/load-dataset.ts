@@ -1,7 +1,13 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { parseClassNames } from './class-names.ts';
-import { datasetFiles, MNIST_DIGEST, parseDataset, type Dataset } from './dataset.ts';
+import {
+  datasetDigest,
+  datasetFiles,
+  MNIST_DIGEST,
+  parseDataset,
+  type Dataset,
+} from './dataset.ts';
 import { ClusterError, messageOf } from '../errors.ts';
 import {
   idxHeaderBytes,
@@ -20,6 +26,11 @@ interface LoadOptions {
   readonly maxBytes?: number;
   /** Class names to use instead of those in labels.txt. */
   readonly classNames?: readonly string[];
+  /** Class names of the dataset with this digest, to use if the folder has no labels.txt. */
+  readonly unnamed?: {
+    readonly digest: string;
+    readonly classNames: readonly string[] | undefined;
+  };
 }
 
 /**
@@ -29,7 +40,7 @@ interface LoadOptions {
  */
 export async function loadDataset(
   directory: string | undefined,
-  { maxBytes = DEFAULT_MAX_DATA_BYTES, classNames }: LoadOptions = {},
+  { maxBytes = DEFAULT_MAX_DATA_BYTES, classNames, unnamed }: LoadOptions = {},
 ): Promise<Dataset> {
   if (directory === undefined) return loadEmbedded();
   const opened: UnpackedFile[] = [];
@@ -41,7 +52,12 @@ export async function loadDataset(
       files.push({ file, copies, ...(await readHeader(file, datasetFiles[i]?.kind ?? 'images')) });
     }
     const bytes = await readFiles(files, maxBytes);
-    return parseDataset(bytes, classNames ?? (await readClassNames(join(directory, 'labels.txt'))));
+    const digest = datasetDigest(bytes);
+    const names =
+      classNames ??
+      (await readClassNames(join(directory, 'labels.txt'))) ??
+      (digest === unnamed?.digest ? unnamed.classNames : undefined);
+    return parseDataset(bytes, names, digest);
   } finally {
     for (const file of opened) await file.close();
   }

@@ -6,6 +6,9 @@ import { cachedDataset, datasetCache } from './dataset-cache.ts';
 import { loadDataset } from './load-dataset.ts';
 import { shortDigest } from '../printable.ts';
 
+/** The number of classes in every dataset that class-names.ts knows. */
+const KNOWN_CLASSES = 10;
+
 /** Describes the dataset on which a run or a model was trained. */
 export interface OwnDataset {
   /** How messages refer to the run or the model: its path or its URI. */
@@ -63,7 +66,7 @@ export async function loadOwnDataset(
   { code = 'DATA', otherwise }: OwnDatasetOptions = {},
 ): Promise<Dataset> {
   if (given !== undefined) {
-    const dataset = await loadDataset(given);
+    const dataset = await loadGivenDataset(own, given);
     if (dataset.digest === own.digest) return dataset;
     throw otherDataset(own, dataset.digest, code);
   }
@@ -83,6 +86,19 @@ export async function loadOwnDataset(
     `the dataset of ${own.subject}, ${shortDigest(own.digest)}, is not available: ${places}`,
     { fix: `pass its folder with --data DIR${otherwise === undefined ? '' : `, ${otherwise}`}` },
   );
+}
+
+/**
+ * Loads the dataset in a folder, which may be a different one. If it is the run's own, and
+ * labels.txt is missing, the class names are the run's.
+ */
+export function loadGivenDataset(
+  { digest, classes, classNames }: OwnDataset,
+  folder: string,
+): Promise<Dataset> {
+  // A dataset of ten classes may be a known one, which has names of its own.
+  const known = classes === KNOWN_CLASSES ? undefined : numbers(classes);
+  return loadDataset(folder, { unnamed: { digest, classNames: classNames ?? known } });
 }
 
 /** The error for a different dataset, whose digest is `found`. */

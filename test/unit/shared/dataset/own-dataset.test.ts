@@ -4,6 +4,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { storeDataset } from '../../../../shared/dataset/dataset-cache.ts';
 import {
   datasetOfRun,
+  loadGivenDataset,
   loadOwnDataset,
   type OwnDataset,
 } from '../../../../shared/dataset/own-dataset.ts';
@@ -104,4 +105,20 @@ test('a run with the embedded MNIST does not need a folder', async () => {
 test('the folder is undefined if the run record lacks a folder or has a relative one', () => {
   for (const launch of [{}, { data: null }, { data: '../data' }])
     expect(datasetOfRun('r', { ...sampleRun, launch }).folder).toBeUndefined();
+});
+
+test("a given folder without labels.txt has the run's class names if it has its data", async () => {
+  // Twelve classes, of which the last two occur in no image.
+  const classNames = [...names, 'k', 'l'];
+  const twelve = { ...own, classes: 12, classNames };
+  rmSync(join(data, 'labels.txt'));
+  expect(await loadOwnDataset(twelve, data)).toMatchObject({ digest, classNames });
+  expect(await loadGivenDataset(twelve, data)).toMatchObject({ digest, classNames });
+  const unknown = { ...twelve, classNames: undefined };
+  expect((await loadOwnDataset(unknown, data)).classNames).toHaveLength(12);
+  writeFileSync(join(data, 'labels.txt'), names.join('\n'));
+  expect((await loadGivenDataset(twelve, data)).classNames).toEqual(names);
+  rmSync(join(data, 'labels.txt'));
+  const other = { ...twelve, digest: '0'.repeat(64) };
+  expect((await loadGivenDataset(other, data)).classNames).toEqual(Array.from('0123456789'));
 });
