@@ -1,13 +1,26 @@
 import {
   HANDSHAKE_DOUBT_MILLISECONDS,
+  MAX_CONNECTIONS,
   MAX_REFUSED_ADDRESSES,
+  MAX_REQUESTS,
+  MAX_REQUESTS_PER_ADDRESS,
+  MIN_DATA_BYTES_PER_SECOND,
   REFUSAL_INTERVAL_MILLISECONDS,
 } from '../../shared/limits.ts';
 import { PROTOCOL } from '../../shared/wire/messages.ts';
 import { updateFix } from '../../shared/wire/other-version.ts';
 
 /** Why a connection was refused. */
-export type Refusal = 'token' | 'outdated' | 'handshake' | 'crowded' | 'late';
+export type Refusal =
+  | 'token'
+  | 'outdated'
+  | 'handshake'
+  | 'crowded'
+  | 'late'
+  | 'requests'
+  | 'slow'
+  | 'connections'
+  | 'upgrades';
 
 const meanings: Readonly<Record<Exclude<Refusal, 'outdated'>, string>> = {
   token:
@@ -19,6 +32,15 @@ const meanings: Readonly<Record<Exclude<Refusal, 'outdated'>, string>> = {
     'not speak TLS 1.3',
   crowded: 'closed before any proof of the token, to make room for newer connections',
   late: 'no proof of the token in time',
+  requests:
+    'it has the token, but the places for requests of the run and its dataset are taken ' +
+    `(MAX_REQUESTS_PER_ADDRESS ${MAX_REQUESTS_PER_ADDRESS}, MAX_REQUESTS ${MAX_REQUESTS}); ` +
+    'a worker dials again',
+  slow:
+    'it has the token, but reads the dataset at less than ' +
+    `${MIN_DATA_BYTES_PER_SECOND} bytes per second (MIN_DATA_BYTES_PER_SECOND)`,
+  connections: `it has the token, but there are already ${MAX_CONNECTIONS} workers' connections`,
+  upgrades: 'it has the token, but this address opens connections for workers too often',
 };
 
 interface RefusalCount {

@@ -1,4 +1,5 @@
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import { pipeline, Readable, type Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { unreachable } from '../../shared/errors.ts';
@@ -13,6 +14,7 @@ import { createBoundedServer, type BoundedServer, type ServerTls } from './http-
 import { newcomerLimits, Newcomers } from './newcomers.ts';
 import type { PeerEvents } from './peer.ts';
 import { Refusals, type Refusal } from './refusals.ts';
+import { RequestPlaces } from './request-places.ts';
 import { UpgradeRate } from './upgrade-rate.ts';
 import type { OpenMemory } from './worker-memory.ts';
 import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
@@ -57,13 +59,18 @@ export async function listen(
   options: ServerOptions,
   events: PeerEvents,
 ): Promise<CoordinatorServer> {
-  const http = createBoundedServer(limits.MAX_NEWCOMERS + limits.MAX_CONNECTIONS, options.tls);
+  const http = createBoundedServer(
+    limits.MAX_NEWCOMERS + limits.MAX_CONNECTIONS + limits.MAX_REQUESTS,
+    options.tls,
+  );
   const access = new AccessControl(http, options);
   // After the upgrade, the run itself limits the number of workers.
   http.on('request', (request, response) => {
-    const decision = access.judge(request);
+    const decision = access.judge(request, false);
     if (decision.kind === 'admitted')
-      answer(options, request, response, { ...decision.headers, ...CLOSE });
+      answer(options, request, response, { ...decision.headers, ...CLOSE }, () =>
+        access.refuse(addressOf(request), 'slow'),
+      );
     else reply(response, decision.status, decision.headers, decision.text);
   });
   // ws's types lack closeTimeout.
@@ -82,12 +89,14 @@ export async function listen(
   const connections = new Map<number, Connection>();
   const rate = new UpgradeRate();
   http.on('upgrade', (request, socket, head) => {
-    const decision = access.judge(request);
+    const decision = access.judge(request, true);
     if (decision.kind !== 'admitted') return hangUp(socket, decision.status, decision.headers);
     const refusal = refuseUpgrade(options, request);
     if (refusal !== undefined) return hangUp(socket, refusal, decision.headers);
-    if (!rate.admits(request.socket.remoteAddress ?? 'unknown', performance.now()))
+    if (!rate.admits(addressOf(request), performance.now())) {
+      access.refuse(addressOf(request), 'upgrades');
       return hangUp(socket, 429, decision.headers);
+    }
     // If an upgrade announces a body, Node 26 passes a stream that is not the socket; no worker
     // sends a body.
     if (socket !== request.socket) return hangUp(socket, 400, decision.headers);
@@ -140,9 +149,13 @@ type Access =
       readonly text: string;
     };
 
-/** Admits connections that prove the token, up to MAX_CONNECTIONS, and logs refused connections. */
+/**
+ * Admits connections that prove the token, up to MAX_CONNECTIONS for workers and MAX_REQUESTS for
+ * other requests, and logs refused connections.
+ */
 class AccessControl {
   unauthorized = 0;
+  readonly #requests = new RequestPlaces((address) => this.refuse(address, 'requests'));
   readonly #authenticator: Authenticator;
   readonly #newcomers: Newcomers;
   readonly #refusals: Refusals;
@@ -154,7 +167,7 @@ class AccessControl {
     this.#refusals = new Refusals(options.version);
     this.#authenticator = new Authenticator(options.token);
     this.#newcomers = new Newcomers(http, newcomerLimits(), (address, end) =>
-      this.#refuse(address, end === 'unproven' ? 'token' : end),
+      this.refuse(address, end === 'unproven' ? 'token' : end),
     );
     const timer = setInterval(() => {
       for (const line of this.#refusals.due(performance.now())) options.warn(line);
@@ -166,10 +179,10 @@ class AccessControl {
     this.#newcomers.forget();
   }
 
-  judge(request: IncomingMessage): Access {
+  judge(request: IncomingMessage, isUpgrade: boolean): Access {
     const { socket, method, url } = request;
     const verdict = this.#authenticator.authenticate(request);
-    const address = socket.remoteAddress ?? 'unknown';
+    const address = addressOf(request);
     switch (verdict.kind) {
       case 'challenged':
         return refused(
@@ -181,19 +194,16 @@ class AccessControl {
         this.#refusals.admitted(address);
         this.#newcomers.release(socket);
         const headers = { 'Authentication-Info': verdict.confirmation };
-        if (this.#admitted >= limits.MAX_CONNECTIONS)
-          return refused(
-            429,
-            { ...headers, ...CLOSE },
-            `there are already ${limits.MAX_CONNECTIONS} connections\n`,
-          );
-        this.#admitted += 1;
-        socket.once('close', () => (this.#admitted -= 1));
+        const lack = this.#lackOfPlace(address, socket, isUpgrade);
+        if (lack !== undefined) {
+          this.refuse(address, lack);
+          return refused(429, { ...headers, ...CLOSE }, 'all places are taken; try again\n');
+        }
         return { kind: 'admitted', headers };
       }
       case 'outdated':
         this.#newcomers.release(socket);
-        this.#refuse(address, 'outdated');
+        this.refuse(address, 'outdated');
         // An older worker reads the versions in this response, and reports that they differ.
         if (method === 'GET' && url === '/run')
           return refused(
@@ -208,18 +218,32 @@ class AccessControl {
         return refused(401, CLOSE, UNPROVEN);
       case 'refused':
         this.#newcomers.release(socket);
-        this.#refuse(address, 'token');
+        this.refuse(address, 'token');
         return refused(401, CLOSE, UNPROVEN);
       default:
         return unreachable(verdict);
     }
   }
 
-  #refuse(address: string, refusal: Refusal): void {
+  /** Takes a place for a connection until it closes; returns the reason if there is none. */
+  #lackOfPlace(address: string, socket: Socket, isUpgrade: boolean): Refusal | undefined {
+    if (!isUpgrade) return this.#requests.take(address, socket) ? undefined : 'requests';
+    if (this.#admitted >= limits.MAX_CONNECTIONS) return 'connections';
+    this.#admitted += 1;
+    socket.once('close', () => (this.#admitted -= 1));
+    return undefined;
+  }
+
+  /** Counts a refused connection, and logs it unless its address was logged recently. */
+  refuse(address: string, refusal: Refusal): void {
     if (refusal === 'token') this.unauthorized += 1;
     const line = this.#refusals.add(address, refusal, performance.now());
     if (line !== undefined) this.#options.warn(line);
   }
+}
+
+function addressOf({ socket }: IncomingMessage): string {
+  return socket.remoteAddress ?? 'unknown';
 }
 
 const CLOSE = { Connection: 'close' };
@@ -234,6 +258,7 @@ function answer(
   request: IncomingMessage,
   response: ServerResponse,
   headers: Headers,
+  onSlow: () => void,
 ): void {
   if (request.method !== 'GET')
     return reply(response, 405, { ...headers, Allow: 'GET' }, 'only GET is supported\n');
@@ -248,16 +273,20 @@ function answer(
       JSON.stringify(description),
     );
   if (request.url === `/data/${options.dataset.digest}`)
-    return sendData(options.dataset.bytes, request, response, headers);
+    return sendData(options.dataset.bytes, request, response, headers, onSlow);
   reply(response, 404, headers, 'not found: try /run, /data/<sha256> or the upgrade at /worker\n');
 }
 
-/** Sends the dataset, or with `Range: bytes=N-` the rest that an interrupted download needs. */
+/**
+ * Sends the dataset, or with `Range: bytes=N-` the rest that an interrupted download needs. If the
+ * peer reads too slowly, calls `onSlow` and closes the connection.
+ */
 function sendData(
   bytes: Uint8Array,
   request: IncomingMessage,
   response: ServerResponse,
   headers: Headers,
+  onSlow: () => void,
 ): void {
   const range = /^bytes=(\d{1,15})-$/.exec(request.headers.range ?? '')?.[1];
   const start = range === undefined ? 0 : Number(range);
@@ -274,13 +303,22 @@ function sendData(
     'Accept-Ranges': 'bytes',
     ...partial,
   });
+  const limit = setTimeout(
+    () => {
+      onSlow();
+      response.destroy();
+    },
+    downloadLimit(bytes.length - start),
+  ).unref();
   // Sent piece by piece, as the peer reads, since TLS would otherwise encrypt and buffer the whole
   // body.
-  pipeline(
-    Readable.from(piecesOf(bytes.subarray(start)), { highWaterMark: 1 }),
-    response,
-    () => undefined,
+  pipeline(Readable.from(piecesOf(bytes.subarray(start)), { highWaterMark: 1 }), response, () =>
+    clearTimeout(limit),
   );
+}
+
+function downloadLimit(bytes: number): number {
+  return limits.REQUEST_LIMIT_MILLISECONDS + (1000 * bytes) / limits.MIN_DATA_BYTES_PER_SECOND;
 }
 
 function* piecesOf(bytes: Uint8Array): Generator<Uint8Array> {

@@ -103,8 +103,14 @@ export class Attacker {
   }
 
   /** Requests this path `times` times, each time with the same proof of the token. */
-  static get(port: number, path: string, token = TOKEN, times = 1): Attacker {
-    const attacker = new Attacker(port);
+  static get(
+    port: number,
+    path: string,
+    token = TOKEN,
+    times = 1,
+    localAddress?: string,
+  ): Attacker {
+    const attacker = new Attacker(port, localAddress);
     attacker.#prove(path, token, (answer) => plainRequest(path, answer).repeat(times));
     return attacker;
   }
@@ -186,6 +192,11 @@ export class Attacker {
   /** Whether the attacker has answered its challenge. */
   get isProven(): boolean {
     return this.#answer === undefined;
+  }
+
+  /** The status of the coordinator's response, once it has arrived. */
+  get status(): number | undefined {
+    return this.#status;
   }
 
   /** Stops reading what the coordinator sends. */

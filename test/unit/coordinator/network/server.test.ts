@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { LeaveCause, Peer } from '../../../../coordinator/network/peer.ts';
 import { listen } from '../../../../coordinator/network/server.ts';
 import { createKernels } from '../../../../shared/kernels/kernels.ts';
@@ -11,7 +11,11 @@ import {
   frameCapacity,
 } from '../../../../shared/wire/frame.ts';
 import type { Tensor } from '../../../../shared/wire/frame.ts';
-import { DATA_PIECE_BYTES } from '../../../../shared/limits.ts';
+import {
+  DATA_PIECE_BYTES,
+  MIN_DATA_BYTES_PER_SECOND,
+  REQUEST_LIMIT_MILLISECONDS,
+} from '../../../../shared/limits.ts';
 import { PROTOCOL, type WorkerMessage } from '../../../../shared/wire/messages.ts';
 import { plainRequest, upgradeRequest, WORKER_PATH } from '../../../hostile/frames.ts';
 import { answerTo, getProven } from '../../../fixtures/proven-client.ts';
@@ -102,6 +106,28 @@ describe('the listener', () => {
     await once(socket, 'close');
     expect(warnings).toEqual([]);
     expect(server.unauthorized).toBe(0);
+  });
+
+  it('closes a download that is too slow, and says so in the log', async () => {
+    const bytes = new Uint8Array(64 * 1024 ** 2);
+    const { port, warnings } = await startServer(bytes);
+    const timers = vi.spyOn(globalThis, 'setTimeout');
+    onTestFinished(() => timers.mockRestore());
+    const path = `/data/${'0'.repeat(64)}`;
+    const socket = connect(port, '127.0.0.1').on('error', () => undefined);
+    socket.write(plainRequest(path));
+    const [challenge] = await once(socket, 'data');
+    socket.write(plainRequest(path, answerTo(String(challenge), TOKEN, `GET ${path}`)));
+    await once(socket, 'data');
+    socket.pause();
+    const milliseconds =
+      REQUEST_LIMIT_MILLISECONDS + (1000 * bytes.length) / MIN_DATA_BYTES_PER_SECOND;
+    const [expire] = timers.mock.calls.find(([, wait]) => wait === milliseconds) ?? [];
+    expire?.();
+    expect(warnings).toEqual([expect.stringContaining('reads the dataset at less than 65536')]);
+    socket.resume();
+    await once(socket, 'close');
+    expect(socket.bytesRead).toBeLessThan(bytes.length);
   });
 
   it('assembles the largest frame from writes of 1,400 bytes', async () => {
