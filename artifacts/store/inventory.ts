@@ -13,26 +13,19 @@ import { readModel } from '../../shared/files/model-file.ts';
 import { checkOwnModel } from '../../shared/files/own-model.ts';
 import { parseRunRecord, runRecordSchema } from '../../shared/files/run-schema.ts';
 import { contentTypeOf, type ManifestEntry, type RunListing } from './manifest.ts';
-import { isSegment } from './store-names.ts';
+import { isSegment, RESULT_FILES } from './store-names.ts';
 import { digestPlain, streamPlain } from './plain-file.ts';
 import type { Content } from './store.ts';
 import { shortDigest } from '../../shared/printable.ts';
 import {
   ARTIFACTS_FOLDER,
   ARTIFACTS_MANIFEST,
-  EVENTS_FILE,
-  METRICS_FILE,
   MODEL_FILE,
   RECORD_FILE,
 } from '../../shared/files/run-layout.ts';
 
 /** The state of a run whose result is final. */
 export const FINISHED = 'finished';
-/**
- * The files of a run that are pushed, besides artifacts/. Checkpoints, lock.json and later
- * evaluations (eval-.../) stay on the machine.
- */
-const results = [RECORD_FILE, METRICS_FILE, EVENTS_FILE, MODEL_FILE] as const;
 /** The last file that a run writes, and the last of its own files that is sent to a store. */
 export const LAST_FILE = `${ARTIFACTS_FOLDER}/${ARTIFACTS_MANIFEST}`;
 
@@ -62,7 +55,7 @@ const identitySchema = z.object({
 export async function readInventory(directory: string): Promise<Inventory> {
   try {
     const files: RunFile[] = [];
-    for (const name of [...results, ...(await artifactsIn(directory))]) {
+    for (const name of [...RESULT_FILES, ...(await artifactsIn(directory))]) {
       const file = await runFile(directory, name);
       if (file !== undefined) files.push(file);
     }

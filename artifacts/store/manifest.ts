@@ -9,7 +9,7 @@ import {
   MAX_STORED_FILES,
 } from '../../shared/limits.ts';
 import { runRecordSchema } from '../../shared/files/run-schema.ts';
-import { isStoreName } from './store-names.ts';
+import { isResultName } from './store-names.ts';
 import type { Content, Store } from './store.ts';
 import { issuesOf } from '../../shared/schema.ts';
 
@@ -21,7 +21,8 @@ const PUSH_AGAIN = 'push the run again from a complete copy';
 const entrySchema = z.strictObject({
   name: z
     .string()
-    .refine((name) => isStoreName(name) && name !== MANIFEST, 'leads to another folder'),
+    // A coordinator that resumes the run would take lock.json for another coordinator's lock.
+    .refine(isResultName, 'is not the name of a file that a push sends'),
   size: z.int().min(0).max(MAX_STORED_FILE_BYTES),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
   type: z.string().max(128),
@@ -118,7 +119,7 @@ export async function readText(
   });
 }
 
-/** Throws STORE if the manifest is invalid or lists names that lead to other folders. */
+/** Throws STORE if the manifest is invalid or lists files that no push sends. */
 export function parseManifest(text: string, store: Store): Manifest {
   let json: unknown;
   try {

@@ -1,5 +1,12 @@
 import { ClusterError } from '../../shared/errors.ts';
 import { FILE_NAME } from '../../shared/files/artifacts-manifest.ts';
+import {
+  ARTIFACTS_FOLDER,
+  EVENTS_FILE,
+  METRICS_FILE,
+  MODEL_FILE,
+  RECORD_FILE,
+} from '../../shared/files/run-layout.ts';
 import { MAX_STORE_FOLDERS } from '../../shared/limits.ts';
 
 /**
@@ -10,6 +17,19 @@ import { MAX_STORE_FOLDERS } from '../../shared/limits.ts';
 export function isStoreName(name: string): boolean {
   const segments = name.split('/');
   return segments.length <= MAX_STORE_FOLDERS + 1 && segments.every(isSegment);
+}
+
+/**
+ * The files of a run that are pushed, besides artifacts/. Checkpoints, lock.json, the join string
+ * and later evaluations (eval-.../) stay on the machine.
+ */
+export const RESULT_FILES: readonly string[] = [RECORD_FILE, METRICS_FILE, EVENTS_FILE, MODEL_FILE];
+
+/** Whether a push sends files with this name, so that a pull may write them to a run directory. */
+export function isResultName(name: string): boolean {
+  const [folder, file, ...rest] = name.split('/');
+  if (file === undefined) return RESULT_FILES.includes(name);
+  return folder === ARTIFACTS_FOLDER && isSegment(file) && rest.length === 0;
 }
 
 /** Whether a string is a valid part of such a name. */

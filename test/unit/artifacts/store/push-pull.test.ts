@@ -334,13 +334,13 @@ describe('pull', () => {
     expect(filesUnder(join(folder, 'pulled'))).toEqual(resultsOfRun);
   });
 
-  const entry = { name: 'x', size: 1, sha256: hash('sha256', 'x'), type: 'text/plain' };
+  const entry = { name: 'artifacts/x', size: 1, sha256: hash('sha256', 'x'), type: 'text/plain' };
   it.each([
     ...['../x', '/x', 'a/../../x', 'a\\x', 'x\0', '.x', 'manifest.json', ''].map((name) => [
       JSON.stringify(name),
       written([{ ...entry, name }]),
     ]),
-    ['one name twice', written([entry, { ...entry, name: 'X' }])],
+    ['one name twice', written([entry, { ...entry, name: 'artifacts/X' }])],
     ['a run id that leads elsewhere', written([entry], { run: '..' })],
     ['a negative size', written([{ ...entry, size: -1 }])],
     ['a different format', written([], { format: 2 })],
@@ -355,6 +355,23 @@ describe('pull', () => {
       message: expect.stringContaining('is not a run manifest'),
     });
     expect(existsSync(runs)).toBe(false);
+  });
+
+  it.each([
+    'lock.json',
+    'join',
+    'checkpoints/step-0000000010.safetensors',
+    'eval-1/summary.json',
+    'artifacts/folder/x.svg',
+    'artifacts',
+  ])('refuses a manifest with a file that push never sends: %s', async (name) => {
+    const manifest = JSON.parse(filesUnder(stored)['manifest.json'] ?? '');
+    manifest.files.push({ ...manifest.files[0], name });
+    write('manifest.json', JSON.stringify(manifest));
+    await expect(pull()).rejects.toMatchObject({
+      code: 'STORE',
+      message: expect.stringContaining('is not the name of a file that a push sends'),
+    });
   });
 
   it('reads a manifest only up to its size limit', async () => {
