@@ -1,9 +1,10 @@
-import { readdirSync, statSync, type Stats } from 'node:fs';
+import { existsSync, readdirSync, statSync, type Stats } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { readEntryNow } from '../../shared/disk/regular-file.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { afterSuggestion, nearest } from '../options/suggest.ts';
+import { shellPath } from '../../shared/shell-word.ts';
 import { RECORD_FILE } from '../../shared/files/run-layout.ts';
 
 const startedSchema = z.object({ started: z.iso.datetime() });
@@ -18,12 +19,15 @@ export function chooseRun(named: string | undefined, runs: string): string {
   if (stat === undefined) throw unknownRun(named, runs);
   if (!stat.isDirectory()) {
     throw new ClusterError('USAGE', `${named} is a file; a run is a directory`, {
-      fix: `use its directory: ${dirname(named)}`,
+      fix: `use its directory: ${shellPath(dirname(named))}`,
     });
   }
+  if (existsSync(join(named, RECORD_FILE))) return named;
   if (!foldersIn(named).some((name) => startOf(join(named, name)) !== undefined)) return named;
   throw new ClusterError('USAGE', `${named} is a folder of runs, not a run`, {
-    fix: `choose one of them, such as ${newestRun(named)}, or set --runs-dir ${named}`,
+    fix:
+      `choose one of them, such as ${shellPath(newestRun(named))}, ` +
+      `or set --runs-dir ${shellPath(named)}`,
   });
 }
 
@@ -62,7 +66,7 @@ function unknownRun(named: string, runs: string): ClusterError {
   const meant = known.includes(inRuns) ? inRuns : nearest(named, known);
   return new ClusterError('USAGE', `there is no run ${named}`, {
     fix: afterSuggestion(
-      meant === undefined ? '' : `did you mean ${meant}? `,
+      meant === undefined ? '' : `did you mean ${shellPath(meant)}? `,
       'specify a run by its directory, such as runs/ID',
     ),
   });

@@ -1,4 +1,4 @@
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { chooseRun } from '../../../../cli/runs/choose-run.ts';
@@ -48,6 +48,23 @@ describe('the chosen run', () => {
     expect(refusal(runs)).toContain(`choose one of them, such as ${join(runs, 'newest')}`);
     expect(refusal(undefined, join(runs, 'foreign'))).toContain('there is no run in');
     expect(refusal(undefined, join(runs, 'none'))).toContain('there is no run in');
+  });
+
+  it('may contain a copy of another run', () => {
+    cpSync(join(runs, 'first'), join(runs, 'newest', 'copy'), { recursive: true });
+    expect(chooseRun(join(runs, 'newest'), runs)).toBe(join(runs, 'newest'));
+  });
+
+  it('is suggested with a path that a shell reads as one word', () => {
+    const spaced = join(runs, 'my runs');
+    mkdirSync(spaced);
+    renameSync(join(runs, 'newest'), join(spaced, 'a b'));
+    writeFileSync(join(spaced, 'file'), '');
+    const said = refusal(spaced);
+    expect(said).toContain(`such as '${join(spaced, 'a b')}'`);
+    expect(said).toContain(`--runs-dir '${spaced}'`);
+    expect(refusal(join(spaced, 'file'))).toContain(`use its directory: '${spaced}'`);
+    expect(refusal(join(spaced, 'a c'))).toContain(`did you mean '${join(spaced, 'a b')}'?`);
   });
 
   it.each(['loop', 'x'.repeat(300)])(
