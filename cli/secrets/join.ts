@@ -24,8 +24,8 @@ export function joinText({ coordinator, token, ca }: Join): string {
 }
 
 // The URL ends at a character that it cannot contain, such as a quote, a bracket or a space.
-const JOIN = /(?<![\w+.-])(wss?:\/\/[\w.:[\]-]+)\/?#([\w*.+%=&-]+)/;
-const BEGINNING = /(?<![\w+.-])wss?:\/\/.*$/;
+const JOIN = /(?<![\w+.-])(wss?:\/\/[\w.:[\]-]+)\/?#([\w*.+%=&-]+)/i;
+const BEGINNING = /(?<![\w+.-])wss?:\/\/.*$/i;
 const CONTINUATION = /^[\w*.+%=&:/#[\]-]+["'`>)]?$/;
 /**
  * Characters that terminals and editors add: escape sequences, including those around a paste, a
@@ -44,7 +44,7 @@ export function parseJoin(text: string): Join {
   const [, address = '', fragment = ''] = JOIN.exec(joined) ?? [];
   const coordinator = endpoint.parse(address);
   const parts = new URLSearchParams(fragment);
-  const ca = parts.get('ca')?.replace(/\.+$/, '');
+  const ca = caOf(parts);
   if (coordinator === undefined || address === '' || !isWholeLine(joined))
     throw new ClusterError(
       'USAGE',
@@ -67,9 +67,14 @@ export function isWhole(text: string): boolean {
 function isWholeLine(text: string): boolean {
   const [, address = '', fragment = ''] = JOIN.exec(text) ?? [];
   const parts = new URLSearchParams(fragment);
-  const ca = parts.get('ca')?.replace(/\.+$/, '');
+  const ca = caOf(parts);
   if (address === '' || (parts.get('token') ?? '').length < MIN_TOKEN_CHARACTERS) return false;
-  return address.startsWith('ws:') ? ca === undefined : /^[0-9a-f]{64}$/.test(ca ?? '');
+  return /^ws:/i.test(address) ? ca === undefined : /^[0-9a-f]{64}$/.test(ca ?? '');
+}
+
+/** The digest, which other programs write in capitals, without the full stop of a sentence. */
+function caOf(parts: URLSearchParams): string | undefined {
+  return parts.get('ca')?.replace(/\.+$/, '').toLowerCase();
 }
 
 /** Whether the text contains the beginning of a join string. */
@@ -83,7 +88,7 @@ function inOneLine(text: string): string {
   const first = lines.findIndex((line) => BEGINNING.test(line));
   let joined = BEGINNING.exec(lines[first] ?? '')?.[0].trimEnd() ?? '';
   for (const line of first < 0 ? [] : lines.slice(first + 1)) {
-    const isOver = isWholeLine(joined) && joined.startsWith('wss:');
+    const isOver = isWholeLine(joined) && /^wss:/i.test(joined);
     if (isOver || !CONTINUATION.test(line.trim())) break;
     joined += line.trim();
   }

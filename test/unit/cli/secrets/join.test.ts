@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { dialName, joinTextOf } from '../../../../cli/secrets/join-command.ts';
-import { joinText, parseJoin } from '../../../../cli/secrets/join.ts';
+import { hasBegun, isWhole, joinText, parseJoin } from '../../../../cli/secrets/join.ts';
 import type { OwnCertificate } from '../../../../cli/secrets/tls-files.ts';
 import { ClusterError } from '../../../../shared/errors.ts';
 
@@ -27,6 +27,17 @@ describe('a join string', () => {
       expect(parseJoin(text)).toEqual(join);
       expect(parseJoin(`  13:00:00 ${text}\r\n`)).toEqual(join);
     }
+  });
+
+  it('may have its scheme and its digest in capitals', () => {
+    const join = { coordinator: 'wss://10.0.0.5:29400', token, ca };
+    const text = joinText({ ...join, ca: ca.toUpperCase() }).replace('wss', 'WSS');
+    expect(parseJoin(text)).toEqual(join);
+    expect(parseJoin(`${text.slice(0, 40)}\n${text.slice(40)}\nnext line\n`)).toEqual(join);
+    expect(isWhole(text)).toBe(true);
+    expect(hasBegun('join with WSS://10.0')).toBe(true);
+    const plain = { coordinator: 'ws://10.0.0.5:29400', token, ca: undefined };
+    expect(parseJoin(joinText(plain).replace('ws', 'Ws'))).toEqual(plain);
   });
 
   it.each([
