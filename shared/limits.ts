@@ -72,9 +72,9 @@ export const MAX_WORKERS = 256;
 /** Maximum number of workers' connections to a coordinator, including those that are not ready. */
 export const MAX_CONNECTIONS = MAX_WORKERS + 32;
 /** Maximum number of simultaneous requests for the run's description or its dataset. */
-export const MAX_REQUESTS = 128;
+export const MAX_REQUESTS = 192;
 /** Maximum number of these requests from one address; a worker that gets no place retries. */
-export const MAX_REQUESTS_PER_ADDRESS = 32;
+export const MAX_REQUESTS_PER_ADDRESS = 64;
 /** Lowest average rate of a download of the dataset; a worker resumes one that was too slow. */
 export const MIN_DATA_BYTES_PER_SECOND = 64 * 1024;
 /** Worker connections that one address may open in quick succession; more than MAX_WORKERS. */

@@ -187,7 +187,8 @@ function refusalOf(
       return new ClusterError(
         'UNREACHABLE',
         `the coordinator at ${at} does not accept a connection from this address now: it has ` +
-          'reached its maximum number of connections, or this address has dialled too often',
+          'reached its maximum number of connections, in all or from this address, or this ' +
+          'address dials too often',
       );
     case 503:
       return new ClusterError(
