@@ -33,6 +33,8 @@ import { Watch, WATCH_MILLISECONDS } from './owner.mjs';
  */
 const OWNER_FILE = 'owner.json';
 const RENEWALS_FILE = 'renewals';
+/** Names the owner's folder. */
+const TOKEN = /^[0-9a-f]{12}$/;
 const RETRY_MILLISECONDS = 200;
 /** Interval between progress lines while waiting for the lock. */
 const PROGRESS_MILLISECONDS = 15_000;
@@ -165,7 +167,8 @@ export async function withLock(directory, action, say = () => {}, time = systemT
 
 /**
  * The owner of a lock, for `doctor`; undefined if the lock is free or the owner's process is gone.
- * Watches the lock until it is renewed, for a few seconds at most.
+ * Watches the lock until it is renewed, for a few seconds at most. Throws LockError if something
+ * else is at its path.
  * @param {string} directory
  * @param {Time} time
  * @returns {Promise<{ owner: string, isRenewed: boolean, expires: boolean } | undefined>}
@@ -173,6 +176,7 @@ export async function withLock(directory, action, say = () => {}, time = systemT
 export async function lockHolder(directory, time = systemTime) {
   const first = find(directory);
   if (first === undefined || fate(first.owner) === 'gone') return undefined;
+  if (first.owner === undefined) requireLock(directory);
   const watch = new Watch(first.renewals, time.now());
   while (watch.unmoved < WATCH_MILLISECONDS && !watch.isRenewed) {
     await time.sleep(RETRY_MILLISECONDS);
@@ -204,10 +208,12 @@ async function acquire(directory, say, time) {
     else if (watched?.text === found.text) watched.watch.look(found.renewals, now);
     else watched = { text: found.text, watch: new Watch(found.renewals, now) };
     if (found !== undefined && watched !== undefined) {
+      if (found.owner === undefined) requireLock(directory);
       const who = nameOfOwner(found);
       const { unmoved } = watched.watch;
       const isGone = fate(found.owner) === 'gone';
       if (isGone || unmoved >= limitOf(found)) {
+        requireLock(directory);
         const why = isGone ? 'is gone' : `has not renewed it for ${seconds(unmoved)} s`;
         if (takeAway(directory, found.text))
           say(`taking over ${directory} from ${who}, which ${why}`);
@@ -297,10 +303,41 @@ function sweep(directory) {
   const parent = dirname(directory);
   const start = `${basename(directory)}.`;
   for (const name of readdirSync(parent)) {
-    if (!name.startsWith(start) || !/^[0-9a-f]{12}$/.test(name.slice(start.length))) continue;
+    if (!name.startsWith(start) || !TOKEN.test(name.slice(start.length))) continue;
     const found = find(join(parent, name));
-    if (fate(found?.owner) === 'gone') rmSync(join(parent, name), { recursive: true, force: true });
+    if (found === undefined || !isLock(join(parent, name))) continue;
+    if (fate(found.owner) === 'gone') rmSync(join(parent, name), { recursive: true, force: true });
   }
+}
+
+/**
+ * Whether this is a folder, not a link to one, with nothing in it but what owners of a lock create.
+ * @param {string} directory
+ */
+function isLock(directory) {
+  return (
+    lstatSync(directory).isDirectory() &&
+    readdirSync(directory).every((name) => name === OWNER_FILE || TOKEN.test(name))
+  );
+}
+
+/**
+ * Throws LockError if the user has something else at the lock's path, which must not be removed.
+ * @param {string} directory
+ */
+function requireLock(directory) {
+  let why = 'mnist-dist did not create it';
+  try {
+    if (isLock(directory)) return;
+  } catch (error) {
+    // Another process has just released the lock.
+    if (codeOf(error) === 'ENOENT') return;
+    why = `it cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+  }
+  throw new LockError(
+    `${directory} is needed for the set-up lock, but ${why}`,
+    `move it away, or use a different cache: MNIST_DIST_CACHE=DIR`,
+  );
 }
 
 /**
@@ -330,7 +367,7 @@ function parseOwner(text) {
       started: String(started),
       boot: typeof boot === 'string' ? boot : undefined,
       namespace: typeof namespace === 'string' ? namespace : undefined,
-      token: /^[0-9a-f]{12}$/.test(String(token)) ? String(token) : undefined,
+      token: TOKEN.test(String(token)) ? String(token) : undefined,
     };
   } catch {
     return undefined;

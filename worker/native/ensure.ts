@@ -77,8 +77,6 @@ export async function ensureTensorFlow(
     // Another process may have completed the set-up while this one waited for the lock.
     const meanwhile = damage === undefined ? readyTensorFlow(options.link) : undefined;
     if (meanwhile !== undefined && suits(meanwhile, options)) return meanwhile;
-    // Older versions used this folder.
-    rmSync(join(cache, 'tmp'), { recursive: true, force: true });
     const places = { cache, temporary: lease.folder };
     return await setUp(options, places, lease, damage !== undefined, report);
   });

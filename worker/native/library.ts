@@ -17,13 +17,16 @@ import { cudaLibraryPath } from './cuda.ts';
 import { PIP_FIX, fetchWheel, findPip, sha256OfFile } from './pip.ts';
 import type { Report } from './setup-event.ts';
 import { unpackWheel } from './unpack.ts';
-import { downloadMegabytes } from './wheels.ts';
+import { downloadMegabytes, pinnedSets } from './wheels.ts';
 import type { WheelSet } from './wheels.ts';
 
 export const LIBRARY_FILES: readonly string[] = [
   'libtensorflow_cc.so.2',
   'libtensorflow_framework.so.2',
 ];
+/** Names of the sets of wheels of any version, and of libraries from users' wheels. */
+const LIBRARY_NAME =
+  /^(?:wheel-[0-9a-f]{16}|tensorflow(?:-cpu)?-\d+\.\d+\.\d+(?:-cuda\d+)?-(?:x86_64|aarch64))$/;
 const SAY_SIZE_FROM_MEGABYTES = 100;
 
 /** A TensorFlow C library on disk, from any source. */
@@ -41,6 +44,11 @@ export interface LibraryPlaces {
   readonly cache: string;
   /** Emptied before and after a set-up; only the owner of the set-up lock uses it. */
   readonly temporary: string;
+}
+
+/** Whether a folder with this name in a cache is a library of some version of mnist-dist. */
+export function isLibraryName(name: string): boolean {
+  return LIBRARY_NAME.test(name) || pinnedSets().some((set) => set.name === name);
 }
 
 /** The library from a set of pinned wheels, which are downloaded and unpacked if it is missing. */

@@ -1,6 +1,6 @@
 import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
 import { renameSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   EXPIRY_MILLISECONDS,
@@ -238,13 +238,41 @@ describe('the set-up lock', () => {
     expect(readdirSync(parent)).toEqual(['lock.bbbbbbbbbbbb', 'lock.other']);
   });
 
-  it('replaces a file or a link at its path, and does not follow the link', async () => {
-    symlinkSync(join(parent, 'nowhere'), lock);
-    await expect(set()).resolves.toBe('done');
-    writeFileSync(lock, 'a file');
-    await expect(set()).resolves.toBe('done');
+  it.each<[string, () => void]>([
+    ['a file', () => writeFileSync(lock, 'a file')],
+    ['a link', () => symlinkSync(join(parent, 'folder'), lock)],
+    ['a folder with other files', () => write(join(lock, 'mine'))],
+    [
+      'a folder with other files beside the record of an owner that is gone',
+      () => {
+        heldBy({ ...here, started: '1', token: TOKEN });
+        write(join(lock, 'mine'));
+      },
+    ],
+  ])('never removes %s of the user at its path', async (_, create) => {
+    write(join(parent, 'folder', 'mine'));
+    create();
+    const before = readdirSync(parent, { recursive: true });
+    await expect(set()).rejects.toMatchObject({
+      message: expect.stringContaining(`${lock} is needed for the set-up lock`),
+      fix: expect.stringMatching(/^move it away, or use a different cache/),
+    });
+    expect(readdirSync(parent, { recursive: true })).toEqual(before);
+  });
+
+  it("never removes the user's folders that are named like those of dead processes", async () => {
+    const folder = `${lock}.aaaaaaaaaaaa`;
+    write(join(folder, 'mine'));
+    writeFileSync(join(folder, 'owner.json'), JSON.stringify({ ...here, started: '1' }));
+    await set();
+    expect(readdirSync(folder)).toEqual(['mine', 'owner.json']);
   });
 });
+
+function write(file: string): void {
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileSync(file, '');
+}
 
 describe('what doctor reports about the set-up lock:', () => {
   it.each([

@@ -1,9 +1,18 @@
-import { existsSync, lstatSync, readFileSync, realpathSync, statSync } from 'node:fs';
-import { dirname, join, sep } from 'node:path';
+import {
+  existsSync,
+  lstatSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  statSync,
+  type Stats,
+} from 'node:fs';
+import { basename, dirname, join, sep } from 'node:path';
 import { z } from 'zod';
 import { ABANDONED_FILE_MILLISECONDS } from '../../../shared/limits.ts';
 import { MANIFEST_FILE } from '../engine-manifest.ts';
-import { LIBRARY_FILES } from '../library.ts';
+import { isLibraryName, LIBRARY_FILES } from '../library.ts';
 import { pinnedSets } from '../wheels.ts';
 import { damageOfContents } from './contents.ts';
 import { diskBytes, namesIn } from './disk-use.ts';
@@ -19,18 +28,16 @@ type Finding = Omit<Defect, 'bytes'>;
 
 /**
  * Finds everything that can be removed from a cache. Keeps libraries and bindings that another
- * version may use, and everything that a link places outside the cache. `working` is the library of
- * a working engine; if it is undefined, the checksums of all libraries are compared.
+ * version may use, everything that a link places outside the cache, and everything that does not
+ * have the name and the form of something that mnist-dist made, since the cache may be a folder in
+ * which the user keeps other files. `working` is the library of a working engine; if it is
+ * undefined, the checksums of all libraries are compared.
  */
 export function findDefects(cache: string, working: string | undefined): readonly Defect[] {
   const libraries = libraryFindings(cache, working);
   const lost = new Set(libraries.map(({ path }) => path));
   const bindings = bindingFindings(cache, lost);
   return [
-    // Older versions used this folder.
-    ...pathsIn(cache)
-      .filter((path) => path === join(cache, 'tmp'))
-      .map((path) => ({ path, why: 'an interrupted set-up of an older version left it' })),
     ...wheelFindings(cache),
     ...libraries,
     ...bindings,
@@ -47,7 +54,7 @@ function wheelFindings(cache: string): Finding[] {
     const sets = pinnedSets().filter(({ wheels }) =>
       wheels.some(({ file }) => isNamed(path, file)),
     );
-    if (sets.length === 0) return [{ path, why: 'this version does not use this wheel' }];
+    if (sets.length === 0 || kindOf(path)?.isFile() !== true) return [];
     const isDone = sets.every(({ name }) => existsSync(join(cache, 'libraries', name)));
     return isDone ? [{ path, why: 'it is already unpacked' }] : [];
   });
@@ -59,6 +66,7 @@ function libraryFindings(cache: string, working: string | undefined): Finding[] 
   return pathsIn(join(cache, 'libraries')).flatMap((path): Finding[] => {
     // A working library may lack files that only the compiler or a debugger needs.
     if (working !== undefined && dirname(working) === path) return [];
+    if (!isLibraryName(basename(path)) || !consistsOf(path, LIBRARY_ENTRY)) return [];
     const why =
       lackOf(
         path,
@@ -97,6 +105,7 @@ function sizeDamage(library: string, recorded: readonly RecordedFile[]): string 
 function bindingFindings(cache: string, lost: ReadonlySet<string>): Finding[] {
   const manifests = manifestsIn(cache);
   return pathsIn(join(cache, 'bindings')).flatMap((path): Finding[] => {
+    if (!KEY.test(basename(path)) || !consistsOf(path, BINDING_ENTRY)) return [];
     if (!hasJson(join(path, MANIFEST_FILE)))
       return [{ path, why: `its ${MANIFEST_FILE} is missing or damaged` }];
     const manifest = manifests.find(({ folder }) => folder === path);
@@ -117,7 +126,7 @@ function bindingFindings(cache: string, lost: ReadonlySet<string>): Finding[] {
 function linkFindings(cache: string, lost: ReadonlySet<string>): Finding[] {
   return pathsIn(join(cache, 'links'))
     .filter((path) => {
-      if (lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() !== true) return false;
+      if (!isBindingLink(path)) return false;
       return !existsSync(path) || [...lost].some((folder) => realpathSync(path) === real(folder));
     })
     .map((path) => ({ path, why: 'its binding is gone' }));
@@ -127,11 +136,43 @@ function linkFindings(cache: string, lost: ReadonlySet<string>): Finding[] {
 function datasetFindings(cache: string): Finding[] {
   return pathsIn(join(cache, 'datasets'))
     .filter((path) => {
-      const stat = lstatSync(path, { throwIfNoEntry: false });
+      const stat = kindOf(path);
       const isTemporary = /[/]\.[0-9a-f]{64}\.[0-9a-f]+\.tmp$/.test(path);
-      return isTemporary && Date.now() - (stat?.mtimeMs ?? 0) > ABANDONED_FILE_MILLISECONDS;
+      if (!isTemporary || stat?.isFile() !== true) return false;
+      return Date.now() - stat.mtimeMs > ABANDONED_FILE_MILLISECONDS;
     })
     .map((path) => ({ path, why: 'a worker that was killed left it' }));
+}
+
+// --- what mnist-dist itself makes in a cache
+
+/** Names a binding, or a link to one. */
+const KEY = /^[0-9a-f]{16}$/;
+/** The entries of a binding's folder, and those of a library's. */
+const BINDING_ENTRY = /^(?:manifest\.json|[^.].*\.node)$/;
+const LIBRARY_ENTRY = /^(?:tensorflow|nvidia|contents\.json)$/;
+
+/** Whether a folder, which is not a link, contains nothing but such entries. */
+function consistsOf(folder: string, entry: RegExp): boolean {
+  try {
+    return lstatSync(folder).isDirectory() && readdirSync(folder).every((name) => entry.test(name));
+  } catch {
+    return false;
+  }
+}
+
+function isBindingLink(path: string): boolean {
+  try {
+    const target = readlinkSync(path);
+    const isToBinding = KEY.test(basename(target)) && basename(dirname(target)) === 'bindings';
+    return KEY.test(basename(path)) && isToBinding;
+  } catch {
+    return false;
+  }
+}
+
+function kindOf(path: string): Stats | undefined {
+  return lstatSync(path, { throwIfNoEntry: false });
 }
 
 // --- manifests of any version

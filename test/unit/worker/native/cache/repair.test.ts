@@ -6,6 +6,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   symlinkSync,
@@ -132,11 +133,7 @@ describe('a cache that is incomplete because a set-up was interrupted', () => {
     rmSync(inCache('libraries'), { recursive: true });
     rmSync(inCache('bindings'), { recursive: true });
     write(inCache('wheels', FILE), wheel.subarray(0, 100));
-    write(inCache('tmp', 'download', 'half.whl'), 'half');
-    expect(await repaired()).toEqual([
-      expect.stringMatching(`^remove ${cache}/tmp .*older version`),
-      `set up TensorFlow in ${cache}: it is not set up`,
-    ]);
+    expect(await repaired()).toEqual([`set up TensorFlow in ${cache}: it is not set up`]);
     expect(readdirSync(cache).toSorted()).toEqual(['bindings', 'libraries', 'wheels']);
     expect(readdirSync(inCache('wheels'))).toEqual([]);
     expect(downloads()).toBe(2);
@@ -201,11 +198,40 @@ it('compiles again, without a download, after the cache was moved', async () => 
   expect(existsSync(before)).toBe(false);
 });
 
-it("removes another Python's wheel, which this version does not use", async () => {
-  const other = inCache('wheels', FILE.replaceAll('cp311', 'cp312'));
-  write(other, wheel);
-  expect(await repaired()).toEqual([expect.stringMatching(`^remove ${other} .*does not use`)]);
+it('removes a wheel that was already unpacked', async () => {
+  const left = inCache('wheels', FILE);
+  write(left, wheel);
+  expect(await repaired()).toEqual([expect.stringMatching(`^remove ${left} .*already unpacked`)]);
   expect(downloads()).toBe(1);
+});
+
+it('keeps all files and folders of the user that happen to be in the cache', async () => {
+  const key = '0123456789abcdef';
+  const own = [
+    ['tmp', 'mine'],
+    ['wheels', 'mine.whl'],
+    ['wheels', FILE.replaceAll('cp311', 'cp312')],
+    ['libraries', 'mylib', 'mine.so'],
+    ['libraries', `wheel-${key}`, 'mine.so'],
+    ['libraries', 'tensorflow-2.20.0-aarch64'],
+    ['bindings', 'mine', 'manifest.json'],
+    ['bindings', key, 'mine.py'],
+    ['links', 'mine'],
+    ['datasets', `.${'a'.repeat(64)}.0a.tmp`, 'mine'],
+  ].map((path) => inCache(...path));
+  for (const path of own) write(path, 'mine');
+  const links = [
+    ['libraries', 'tensorflow-2.20.0-x86_64'],
+    ['bindings', key.replace('0', '1')],
+    ['links', key],
+  ].map((path) => inCache(...path));
+  for (const path of links) symlinkSync(join(folder, 'none'), path);
+  rmSync(library, { recursive: true });
+  const lines = await repaired();
+  expect(lines.at(-1)).toMatch(/^set up TensorFlow/);
+  for (const path of [...own, ...links]) expect(lines.join('\n')).not.toContain(path);
+  for (const path of own) expect(readFileSync(path, 'utf8')).toBe('mine');
+  for (const path of links) expect(readlinkSync(path)).toBe(join(folder, 'none'));
 });
 
 it("sets up from another Python's wheel that the user passes, or says what it lacks", async () => {
@@ -239,11 +265,11 @@ it('keeps what an older version uses, and leaves both engines working', async ()
   write(inCache('bindings', 'unknown', 'manifest.json'), '{"format":9}');
   mkdirSync(inCache('links'));
   symlinkSync(inCache('bindings', 'older'), inCache('links', 'older'));
-  symlinkSync(inCache('bindings', 'none'), inCache('links', 'none'));
+  symlinkSync(inCache('bindings', 'f'.repeat(16)), inCache('links', 'e'.repeat(16)));
   rmSync(join(library, 'tensorflow', 'libtensorflow_framework.so.2'));
   const lines = await repaired();
   expect(lines.filter((line) => /older|unknown/.test(line))).toEqual([]);
-  expect(lines).toContainEqual(expect.stringMatching(/links\/none .*its binding is gone/));
+  expect(lines).toContainEqual(expect.stringMatching(/links\/e+ .*its binding is gone/));
   expect(existsSync(inCache('links', 'older', 'tfjs_binding.node'))).toBe(true);
 });
 
