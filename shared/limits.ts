@@ -332,10 +332,7 @@ export const FILES_OF_A_WORKER = 4;
 export const DEFAULT_WORKERS = 2;
 /** Maximum number of restarts per process of `local` without --max-restarts. */
 export const DEFAULT_MAX_RESTARTS = 100;
-/**
- * First pause before a crashed process of `local` is restarted; each further pause is twice as
- * long.
- */
+/** First pause before `local` restarts a crashed process; each further pause is twice as long. */
 export const FIRST_RESTART_MILLISECONDS = 100;
 /** Longest pause before a crashed process of `local` is restarted. */
 export const MAX_RESTART_MILLISECONDS = 5_000;
@@ -348,6 +345,8 @@ export const STABLE_MILLISECONDS = 10_000;
 export const MAX_FAILED_STARTS = 3;
 /** Number of recent output lines that are shown when a process of `local` fails. */
 export const MAX_REMEMBERED_LINES = 20;
+/** Time limit for a coordinator or an engine's process to end after its parent told it to stop. */
+export const STOP_LIMIT_MILLISECONDS = 300_000;
 /** Time limit for a process to exit on its own after its parent has exited. */
 export const ORPHAN_LIMIT_MILLISECONDS = 2_000;
 /** Longest time between two SIGINTs that count as one Ctrl-C. */

@@ -17,6 +17,7 @@ import { LISTENER_VARIABLE } from '../processes/child-process.ts';
 import { WorkerGroup } from '../processes/worker-group.ts';
 import { reservePort, type ReservedPort } from '../processes/reserved-port.ts';
 import { createLogger, type Log } from '../terminal/log.ts';
+import { endStopped, type Ending } from '../processes/end-stopped.ts';
 import { exitText, RestartingProcess } from '../processes/restarting-process.ts';
 import type { CommandLine, LocalOptions, OptionKey } from '../options/options.ts';
 import { stderr } from '../terminal/output.ts';
@@ -168,7 +169,17 @@ async function supervise({
   log,
 }: Cluster): Promise<number> {
   let failure: number | undefined;
-  stopping.listen((code) => coordinator.stop(code));
+  let ending: Ending | undefined;
+  stopping.listen((code) => {
+    coordinator.stop(code);
+    // A suspended worker would hold up the current step.
+    for (const worker of workers) worker.resume();
+    ending ??= endStopped({
+      name: 'the coordinator',
+      kill: () => coordinator.kill(),
+      say: (line) => log.warn({}, line),
+    });
+  });
   process.on('exit', () => coordinator.kill());
   const group = new WorkerGroup({
     workers,
@@ -186,7 +197,10 @@ async function supervise({
       stopping.stop('RUN_FAILED');
     },
   });
-  const code = await coordinator.ended;
+  const ended = await coordinator.ended;
+  ending?.ended();
+  const forced = ending?.isForced === true ? stopping.code : undefined;
+  const code = forced === undefined ? ended : errorTable[forced].exit;
   // Workers exit on their own when the run has finished. If the coordinator failed, they would keep
   // retrying.
   await group.end(code !== 0);

@@ -125,8 +125,15 @@ export class Child {
     return this.#pagePort;
   }
 
+  /** Asks the process to end. Resumes it if it is suspended, since it could not end otherwise. */
   stop(code: ErrorCode): void {
     this.tell({ kind: 'stop', code });
+    this.resume();
+  }
+
+  /** Makes the process continue if it is suspended. */
+  resume(): void {
+    if (!this.#hasExited) this.#process.kill('SIGCONT');
   }
 
   tell(order: ToChild): void {

@@ -5,6 +5,9 @@ import type { NativeEngine } from '../../worker/native/engine-manifest.ts';
 import type { UsableGpus } from '../../worker/native/usable-gpus.ts';
 import type { LocalOptions } from '../options/options.ts';
 import { executable } from '../package.ts';
+import { errorTable, type ErrorCode } from '../../shared/errors.ts';
+import { say } from '../terminal/explain.ts';
+import { endStopped, type Ending } from './end-stopped.ts';
 import { onSignal } from './signals.ts';
 
 /** Set for a worker that was started with its engine's environment. */
@@ -37,14 +40,25 @@ export async function runInEnvironment(
     env: { ...process.env, ...environment },
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });
+  let stopped: ErrorCode | undefined;
+  let ending: Ending | undefined;
   // A signal to the whole process group may already have ended the child.
   onSignal((code) => {
     if (child.connected) child.send({ kind: 'stop', code }, () => undefined);
+    child.kill('SIGCONT');
+    stopped ??= code;
+    ending ??= endStopped({
+      name: `process ${child.pid}`,
+      kill: () => child.kill('SIGKILL'),
+      say: (line) => say(process.argv, 'info', {}, line),
+    });
   });
   return await new Promise((resolve, reject) => {
     child.once('error', reject);
-    child.once('close', (code, signal) =>
-      resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])),
-    );
+    child.once('close', (code, signal) => {
+      ending?.ended();
+      if (ending?.isForced === true && stopped !== undefined) resolve(errorTable[stopped].exit);
+      else resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal]));
+    });
   });
 }

@@ -31,9 +31,14 @@ export async function withOwnWorkers<R extends RunRecorder>(
   const { serving, stopping, log, failureOf } = computation;
   let failure: ClusterError | undefined;
   let isOver = false;
-  stopping.listen((code) => serving.stop(code));
+  const workers = startAll(computation);
+  stopping.listen((code) => {
+    serving.stop(code);
+    // A suspended worker would hold up the current step.
+    for (const worker of workers) worker.resume();
+  });
   const group = new WorkerGroup({
-    workers: startAll(computation),
+    workers,
     minWorkers: 1,
     log,
     // These lines mention training options, which this command does not have; `failureOf` gives the

@@ -70,6 +70,11 @@ export class RestartingProcess {
     this.#child.stop(code);
   }
 
+  /** Makes the process continue if it is suspended. */
+  resume(): void {
+    this.#child.resume();
+  }
+
   kill(): void {
     this.#stopping.abort();
     this.#child.kill();

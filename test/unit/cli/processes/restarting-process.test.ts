@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import { expect, it, vi } from 'vitest';
 import type { Log } from '../../../../cli/terminal/log.ts';
+import { Child } from '../../../../cli/processes/child-process.ts';
 import { RestartingProcess } from '../../../../cli/processes/restarting-process.ts';
 import { errorTable } from '../../../../shared/errors.ts';
 import { MAX_FAILED_STARTS } from '../../../../shared/limits.ts';
@@ -66,4 +67,11 @@ it('counts an unexpected error as a failed start only before the process is read
 it('does not restart after any other error, even if the process was ready', async () => {
   const code = errorTable.DISK.exit;
   expect(await ended([`ready ${code}`, '0'])).toEqual({ code, starts: 1, errors: [] });
+});
+
+it('resumes a suspended process that is asked to stop', async () => {
+  const child = new Child('w0', ['suspended', '0'], process.env, 'capture');
+  await vi.waitUntil(() => child.isReady);
+  child.stop('TERMINATED');
+  expect(await child.exited).toBe(0);
 });
