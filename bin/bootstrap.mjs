@@ -30,6 +30,10 @@ const FULL_DISK = new Set(['ENOSPC', 'EDQUOT']);
 
 const work = join(root, '.mnist-dist');
 
+// A broken output, such as a closed pipe or a full disk, must not end set-up, which would leave its
+// lock and the programs that it started.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
+
 /** An error with a fix, printed without a stack trace. */
 export class SetupError extends Error {
   constructor(message, fix) {
@@ -232,7 +236,11 @@ async function writeHelp(cli) {
  * shared/printable.ts).
  */
 function print(text) {
-  process.stderr.write(`${text.replace(/[^\P{Cc}\n]|[\p{Cf}\p{Zl}\p{Zp}]/gu, '\ufffd')}\n`);
+  try {
+    process.stderr.write(`${text.replace(/[^\P{Cc}\n]|[\p{Cf}\p{Zl}\p{Zp}]/gu, '\ufffd')}\n`);
+  } catch {
+    // Node throws some errors of a file or a device at once.
+  }
 }
 
 /**

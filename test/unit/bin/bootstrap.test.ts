@@ -129,6 +129,27 @@ test('a full disk is reported as such', async () => {
   expect(stderr).toMatch(/set-up cannot write to .*ENOSPC.*\n {2}fix: free disk space\n/);
 });
 
+describe('a set-up whose stderr is broken', () => {
+  test('because a pipe was closed continues and starts the program', async () => {
+    write('fail', 'slow');
+    const { child, ended } = launch();
+    child.stderr?.destroy();
+    await installing();
+    write('fail', '');
+    expect(await ended).toMatchObject({ status: 7, stdout: 'one \n' });
+    expect(readdirSync(join(checkout, '.mnist-dist'))).toEqual([]);
+  });
+
+  test('because a disk is full continues, and ends with the right exit code', async () => {
+    const script = join(checkout, 'bin/mnist-dist.mjs');
+    const toFull = () => run('sh', ['-c', `exec "$0" "$1" 2>/dev/full`, process.execPath, script]);
+    write('fail', 'npm');
+    expect(await toFull()).toMatchObject({ status: 10 });
+    write('fail', '');
+    expect(await toFull()).toMatchObject({ status: 7 });
+  });
+});
+
 describe('set-up without a terminal', () => {
   test('continues under nohup when its terminal is closed', async () => {
     write('fail', 'slow');
