@@ -4,7 +4,6 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  readFileSync,
   readdirSync,
   renameSync,
   rmSync,
@@ -13,6 +12,7 @@ import {
 import { basename, dirname, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { makeFolders, readText } from './files.mjs';
 import {
   codeOf,
   fateOf,
@@ -194,7 +194,7 @@ export async function lockHolder(directory, time = systemTime) {
  * @param {Time} time
  */
 async function acquire(directory, say, time) {
-  mkdirSync(dirname(directory), { recursive: true });
+  makeFolders(dirname(directory));
   const begun = time.now();
   /** @type {{ text: string, watch: Watch } | undefined} */
   let watched;
@@ -240,7 +240,8 @@ function tryAcquire(directory) {
   const made = `${directory}.${token}`;
   const text = JSON.stringify({ ...thisProcess(), token });
   try {
-    mkdirSync(join(made, token), { recursive: true });
+    mkdirSync(made);
+    mkdirSync(join(made, token));
     writeFileSync(join(made, OWNER_FILE), text);
     renameSync(made, directory);
   } catch (error) {
@@ -434,13 +435,4 @@ function lost(directory) {
 /** @param {number} milliseconds */
 function seconds(milliseconds) {
   return String(Math.round(milliseconds / 1000));
-}
-
-/** @param {string} file */
-function readText(file) {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch {
-    return undefined;
-  }
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync } from 'node:fs';
+import { chmodSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { makeFolders } from '../../bin/files.mjs';
 import { systemProcesses } from '../../coordinator/run-directory/processes.ts';
 import { diskError } from '../../shared/disk/whole-file.ts';
 import { removeAbandonedTokens, removeToken } from './abandoned-tokens.ts';
@@ -24,7 +25,7 @@ export function writeLoopbackToken(
   const file = loopbackTokenFile(host, port);
   const folder = dirname(file);
   try {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    makeFolders(folder, 0o700);
     // An older version, or a copy, may have left the folder readable by others.
     chmodSync(folder, 0o700);
   } catch (error) {

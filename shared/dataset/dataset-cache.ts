@@ -1,4 +1,4 @@
-import { lstat, mkdir, opendir, rm, utimes } from 'node:fs/promises';
+import { lstat, opendir, rm, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { datasetDigest } from './dataset.ts';
 import { ClusterError } from '../errors.ts';
@@ -6,7 +6,7 @@ import { MAX_DATASET_CACHE_BYTES } from '../limits.ts';
 import { cacheDirectory } from '../disk/cache-directory.ts';
 import { lstatIfThere, readEntry } from '../disk/regular-file.ts';
 import { systemCode } from '../disk/system-error.ts';
-import { diskError, writeWhole } from '../disk/whole-file.ts';
+import { diskError, makeDirectories, writeWhole } from '../disk/whole-file.ts';
 
 /**
  * The folder for datasets fetched from coordinators, one file per dataset, named by its SHA-256. A
@@ -78,8 +78,8 @@ export async function storeDataset(
       `the dataset has ${bytes.length} bytes, more than ${maxBytes} (MAX_DATASET_CACHE_BYTES)`,
     );
   }
+  await makeDirectories(folder);
   try {
-    await mkdir(folder, { recursive: true });
     await evict(folder, digest, maxBytes - bytes.length);
   } catch (error) {
     throw diskError(folder, error);

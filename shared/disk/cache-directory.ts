@@ -76,11 +76,20 @@ function isWritable(folder: string): boolean {
 
 /** Why this user cannot write to a cache that belongs to another user or is read-only. */
 export function whyForbidden(cache: string): string {
-  const owner = statSync(cache, { throwIfNoEntry: false })?.uid;
+  const owner = ownerOf(cache);
   const own = process.getuid?.();
   return owner === undefined || owner === own
     ? 'it is not writable'
     : `it belongs to the user with the id ${owner}, and this user has the id ${own}`;
+}
+
+/** Undefined if this user cannot see the folder. */
+function ownerOf(folder: string): number | undefined {
+  try {
+    return statSync(folder).uid;
+  } catch {
+    return undefined;
+  }
 }
 
 function temporaryCache({ id, temporary }: User): string {

@@ -1,7 +1,7 @@
 import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
-import { EXPIRY_MILLISECONDS, lockHolder } from '../../bin/lock.mjs';
+import { EXPIRY_MILLISECONDS, LockError, lockHolder } from '../../bin/lock.mjs';
 import { loadDataset } from '../../shared/dataset/load-dataset.ts';
 import { createKernels, kernelDigest } from '../../shared/kernels/kernels.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
@@ -250,7 +250,8 @@ function portRow(host: string, port: number): Promise<Row> {
  */
 async function lockRows(locks: readonly string[]): Promise<readonly Row[]> {
   const rows = locks.map(async (lock): Promise<readonly Row[]> => {
-    const holder = await lockHolder(lock);
+    const holder = await holderOf(lock);
+    if (holder instanceof Error) return [unreadableLock(lock, holder)];
     if (holder === undefined) return [];
     const { owner, isRenewed, expires } = holder;
     const what = isRenewed
@@ -270,6 +271,27 @@ async function lockRows(locks: readonly string[]): Promise<readonly Row[]> {
     ];
   });
   return (await Promise.all(rows)).flat();
+}
+
+/** The holder of a lock, or why this user cannot know it. */
+async function holderOf(lock: string): Promise<Awaited<ReturnType<typeof lockHolder>> | Error> {
+  try {
+    return await lockHolder(lock);
+  } catch (error) {
+    if (error instanceof LockError || (error instanceof Error && systemCode(error) !== undefined))
+      return error;
+    throw error;
+  }
+}
+
+function unreadableLock(lock: string, error: Error): Row {
+  const isSaid = error instanceof LockError;
+  return {
+    check: 'set-up lock',
+    status: 'warning',
+    detail: isSaid ? error.message : `${lock} cannot be read: ${error.message}`,
+    fix: isSaid ? error.fix : 'choose a folder that you can read: MNIST_DIST_CACHE=DIR',
+  };
 }
 
 function diskRow(

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { readEntryNow } from '../../shared/disk/regular-file.ts';
 import { ownLink, supportSource, tfjsPackage } from './places.ts';
 
 /**
@@ -81,7 +82,7 @@ function engineIn(moduleDirectory: string, moduleFile: string): NativeEngine | u
 export function readManifest(directory: string): Manifest | undefined {
   try {
     const manifest = manifestSchema.parse(
-      JSON.parse(readFileSync(join(directory, MANIFEST_FILE), 'utf8')),
+      JSON.parse(readEntryNow(join(directory, MANIFEST_FILE)).toString('utf8')),
     );
     return manifest.files.every(({ path, bytes }) => statSync(path).size === bytes)
       ? manifest

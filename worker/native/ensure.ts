@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { makeFolders } from '../../bin/files.mjs';
 import { LockError, withLock } from '../../bin/lock.mjs';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { compileBinding, requireCompiler } from './compile.ts';
@@ -203,7 +204,7 @@ async function buildBinding(
   report: Report,
 ): Promise<void> {
   const output = join(lease.folder, 'binding');
-  mkdirSync(output, { recursive: true });
+  mkdirSync(output);
   report({ text: `compiling TensorFlow's binding (${compiler.version})` });
   await compileBinding(compiler, library.directory, output);
   const { moduleFile } = tfjsPackage();
@@ -236,7 +237,7 @@ async function buildBinding(
     node: process.version,
   };
   writeFileSync(join(output, MANIFEST_FILE), `${JSON.stringify(manifest, undefined, 2)}\n`);
-  mkdirSync(dirname(target), { recursive: true });
+  makeFolders(dirname(target));
   lease.replace(output, target);
 }
 
@@ -312,7 +313,7 @@ function linkBinding(bindings: string, moduleDirectory: string): void {
  * possible.
  */
 function linkDirectory(target: string, link: string): void {
-  mkdirSync(dirname(link), { recursive: true });
+  makeFolders(dirname(link));
   const temporary = `${link}.${process.pid}`;
   rmSync(temporary, { force: true });
   symlinkSync(target, temporary);
@@ -335,7 +336,7 @@ function requireExecutable(cache: string): void {
 
 function createCache(cache: string): void {
   try {
-    mkdirSync(cache, { recursive: true });
+    makeFolders(cache);
   } catch (error) {
     throw new ClusterError('SETUP', `the cache ${cache} cannot be created: ${messageOf(error)}`, {
       fix: 'choose a writable folder: MNIST_DIST_CACHE=DIR',

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import {
   existsSync,
-  mkdirSync,
   readFileSync,
   readdirSync,
   realpathSync,
@@ -11,6 +10,7 @@ import {
   statfsSync,
 } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
+import { makeFolders } from '../../bin/files.mjs';
 import { ClusterError } from '../../shared/errors.ts';
 import { writeContents, type UnpackedFile } from './cache/contents.ts';
 import { cudaLibraryPath } from './cuda.ts';
@@ -81,7 +81,7 @@ export async function pinnedLibrary(
     const contents: UnpackedFile[] = [];
     for (const file of files) contents.push(...(await unpack(file, unpacked, report)));
     writeContents(unpacked, contents);
-    mkdirSync(join(places.cache, 'libraries'), { recursive: true });
+    makeFolders(join(places.cache, 'libraries'));
     renameSync(unpacked, target);
   }
   // This is outside the condition, so that a later set-up removes the wheels if an earlier one was
@@ -109,7 +109,7 @@ export async function wheelLibrary(
     const contents = await unpack(wheel, unpacked, report);
     requireLibrary(join(unpacked, 'tensorflow'), wheel);
     writeContents(unpacked, contents);
-    mkdirSync(join(places.cache, 'libraries'), { recursive: true });
+    makeFolders(join(places.cache, 'libraries'));
     renameSync(unpacked, target);
   }
   const directory = join(target, 'tensorflow');
@@ -196,7 +196,7 @@ async function allowDownload(set: WheelSet, missing: string, offline: boolean): 
 }
 
 function requireSpace(cache: string, megabytes: number): void {
-  mkdirSync(cache, { recursive: true });
+  makeFolders(cache);
   const { bavail, bsize } = statfsSync(cache);
   const free = Math.floor((bavail * bsize) / 1e6);
   if (free >= megabytes) return;

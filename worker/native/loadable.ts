@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
+import { makeFolders } from '../../bin/files.mjs';
 import { cacheDirectory } from '../../shared/disk/cache-directory.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { MANIFEST_FILE, type NativeEngine } from './engine-manifest.ts';
@@ -25,7 +26,7 @@ export async function requireLoadable(native: NativeEngine): Promise<void> {
   if (existsSync(stamp)) return;
   await tryToLoad(native);
   try {
-    mkdirSync(dirname(stamp), { recursive: true });
+    makeFolders(dirname(stamp));
     writeFileSync(stamp, '');
   } catch {
     // The cache is read-only, so the next start tests the library again.

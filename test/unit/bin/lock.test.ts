@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { appendFileSync, existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
 import { renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -236,6 +237,24 @@ describe('the set-up lock', () => {
     writeFileSync(`${lock}.other`, '');
     await set();
     expect(readdirSync(parent)).toEqual(['lock.bbbbbbbbbbbb', 'lock.other']);
+  });
+
+  it.each<[string, (file: string) => void]>([
+    ['a pipe', (file) => void execFileSync('mkfifo', [file])],
+    ['a link to a device', (file) => symlinkSync('/dev/zero', file)],
+  ])('is taken over if %s was planted as the record of its owner', async (_, plant) => {
+    mkdirSync(join(lock, TOKEN), { recursive: true });
+    plant(join(lock, 'owner.json'));
+    expect(await lockHolder(lock, quickTime())).toMatchObject({ isRenewed: false });
+    expect(await set()).toBe('done');
+  });
+
+  it('in /proc is an error', async () => {
+    const result = withLock('/proc/nowhere/lock', async () => 'done', say, quickTime());
+    await expect(result).rejects.toMatchObject({ code: 'ENOENT' });
+    await expect(withLock('/proc/lock', async () => 'done')).rejects.toMatchObject({
+      code: 'ENOENT',
+    });
   });
 
   it.each<[string, () => void]>([

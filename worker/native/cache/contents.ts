@@ -1,7 +1,10 @@
-import { lstatSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
 import { z } from 'zod';
+import { readEntryNow } from '../../../shared/disk/regular-file.ts';
+import { systemCode } from '../../../shared/disk/system-error.ts';
+import { entryAt } from './disk-use.ts';
 
 /** A file that was unpacked from a wheel, with its size and checksum according to the wheel. */
 export interface UnpackedFile {
@@ -26,22 +29,35 @@ export function writeContents(library: string, files: readonly UnpackedFile[]): 
 /**
  * The first difference between a library and the files unpacked from its wheels; undefined if there
  * is no difference or no record of the files. Checksums are compared only if `isThorough`, since
- * reading all of TensorFlow takes a second.
+ * reading all of TensorFlow takes a second. A file that this user may not read counts as undamaged.
  */
 export function damageOfContents(library: string, isThorough: boolean): string | undefined {
   for (const { path, bytes, crc32: expected } of readContents(library)) {
     const file = join(library, path);
-    const stat = lstatSync(file, { throwIfNoEntry: false });
+    const stat = entryAt(file);
     if (stat === undefined) return `${path} is missing`;
+    if (stat === 'hidden') continue;
+    if (!stat.isFile()) return `${path} is not a file`;
     if (stat.size !== bytes) return `${path} has ${stat.size} bytes instead of ${bytes}`;
-    if (isThorough && crc32(readFileSync(file)) !== expected) return `${path} has a wrong checksum`;
+    if (isThorough && !hasChecksum(file, expected)) return `${path} has a wrong checksum`;
   }
   return undefined;
 }
 
+function hasChecksum(file: string, expected: number): boolean {
+  try {
+    return crc32(readFileSync(file)) === expected;
+  } catch (error) {
+    if (systemCode(error) === undefined) throw error;
+    return true;
+  }
+}
+
 function readContents(library: string): readonly UnpackedFile[] {
   try {
-    return contentsSchema.parse(JSON.parse(readFileSync(join(library, CONTENTS_FILE), 'utf8')));
+    return contentsSchema.parse(
+      JSON.parse(readEntryNow(join(library, CONTENTS_FILE)).toString('utf8')),
+    );
   } catch {
     return [];
   }

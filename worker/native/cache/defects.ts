@@ -2,7 +2,6 @@ import {
   existsSync,
   lstatSync,
   readdirSync,
-  readFileSync,
   readlinkSync,
   realpathSync,
   statSync,
@@ -10,12 +9,13 @@ import {
 } from 'node:fs';
 import { basename, dirname, join, sep } from 'node:path';
 import { z } from 'zod';
+import { readEntryNow } from '../../../shared/disk/regular-file.ts';
 import { ABANDONED_FILE_MILLISECONDS } from '../../../shared/limits.ts';
 import { MANIFEST_FILE } from '../engine-manifest.ts';
 import { isLibraryName, LIBRARY_FILES } from '../library.ts';
 import { pinnedSets } from '../wheels.ts';
 import { damageOfContents } from './contents.ts';
-import { diskBytes, namesIn } from './disk-use.ts';
+import { diskBytes, entryAt, namesIn } from './disk-use.ts';
 
 /** Something in the cache that no version of mnist-dist can use. Removing it loses nothing. */
 export interface Defect {
@@ -54,7 +54,7 @@ function wheelFindings(cache: string): Finding[] {
     const sets = pinnedSets().filter(({ wheels }) =>
       wheels.some(({ file }) => isNamed(path, file)),
     );
-    if (sets.length === 0 || kindOf(path)?.isFile() !== true) return [];
+    if (sets.length === 0 || !isFile(entryAt(path))) return [];
     const isDone = sets.every(({ name }) => existsSync(join(cache, 'libraries', name)));
     return isDone ? [{ path, why: 'it is already unpacked' }] : [];
   });
@@ -81,8 +81,8 @@ function libraryFindings(cache: string, working: string | undefined): Finding[] 
 /** The first file that a library lacks. A binding needs the headers only while it is compiled. */
 function lackOf(library: string, needsHeaders: boolean): string | undefined {
   const header = join('include', 'tensorflow', 'c', 'c_api.h');
-  const missing = [...LIBRARY_FILES, ...(needsHeaders ? [header] : [])].find(
-    (name) => !existsSync(join(library, 'tensorflow', name)),
+  const missing = [...LIBRARY_FILES, ...(needsHeaders ? [header] : [])].find((name) =>
+    isMissing(join(library, 'tensorflow', name)),
   );
   return missing === undefined ? undefined : `tensorflow/${missing} is missing`;
 }
@@ -92,7 +92,9 @@ function sizeDamage(library: string, recorded: readonly RecordedFile[]): string 
   const own = recorded.filter(({ path }) => path.startsWith(`${library}${sep}`));
   for (const { path } of own) {
     const sizes = own.filter((each) => each.path === path).map(({ bytes }) => bytes);
-    const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+    const stat = entryAt(path, statSync);
+    if (stat === 'hidden') continue;
+    const size = stat?.size ?? 0;
     if (!sizes.includes(size)) return `${path} has ${size} bytes instead of ${sizes.join(' or ')}`;
   }
   return undefined;
@@ -106,7 +108,7 @@ function bindingFindings(cache: string, lost: ReadonlySet<string>): Finding[] {
   const manifests = manifestsIn(cache);
   return pathsIn(join(cache, 'bindings')).flatMap((path): Finding[] => {
     if (!KEY.test(basename(path)) || !consistsOf(path, BINDING_ENTRY)) return [];
-    if (!hasJson(join(path, MANIFEST_FILE)))
+    if (isDamagedJson(join(path, MANIFEST_FILE)))
       return [{ path, why: `its ${MANIFEST_FILE} is missing or damaged` }];
     const manifest = manifests.find(({ folder }) => folder === path);
     // A later version may write a different manifest.
@@ -127,7 +129,7 @@ function linkFindings(cache: string, lost: ReadonlySet<string>): Finding[] {
   return pathsIn(join(cache, 'links'))
     .filter((path) => {
       if (!isBindingLink(path)) return false;
-      return !existsSync(path) || [...lost].some((folder) => realpathSync(path) === real(folder));
+      return isMissing(path) || [...lost].some((folder) => real(path) === real(folder));
     })
     .map((path) => ({ path, why: 'its binding is gone' }));
 }
@@ -136,9 +138,9 @@ function linkFindings(cache: string, lost: ReadonlySet<string>): Finding[] {
 function datasetFindings(cache: string): Finding[] {
   return pathsIn(join(cache, 'datasets'))
     .filter((path) => {
-      const stat = kindOf(path);
+      const stat = entryAt(path);
       const isTemporary = /[/]\.[0-9a-f]{64}\.[0-9a-f]+\.tmp$/.test(path);
-      if (!isTemporary || stat?.isFile() !== true) return false;
+      if (!isTemporary || !isFile(stat)) return false;
       return Date.now() - stat.mtimeMs > ABANDONED_FILE_MILLISECONDS;
     })
     .map((path) => ({ path, why: 'a worker that was killed left it' }));
@@ -171,8 +173,13 @@ function isBindingLink(path: string): boolean {
   }
 }
 
-function kindOf(path: string): Stats | undefined {
-  return lstatSync(path, { throwIfNoEntry: false });
+function isFile(stat: ReturnType<typeof entryAt>): stat is Stats {
+  return stat !== undefined && stat !== 'hidden' && stat.isFile();
+}
+
+/** Whether there is certainly nothing at the path, or at the end of the link there. */
+function isMissing(path: string): boolean {
+  return entryAt(path, statSync) === undefined;
 }
 
 // --- manifests of any version
@@ -188,13 +195,22 @@ function manifestsIn(cache: string): (z.infer<typeof anyManifest> & { folder: st
   });
 }
 
-function hasJson(file: string): boolean {
-  return readJson(file) !== undefined;
+/** False for a file that this user may not read, and for anything other than a regular file. */
+function isDamagedJson(file: string): boolean {
+  return readJson(file) === undefined && (isMissing(file) || canRead(file));
+}
+
+function canRead(file: string): boolean {
+  try {
+    return readEntryNow(file).length >= 0;
+  } catch {
+    return false;
+  }
 }
 
 function readJson(file: string): unknown {
   try {
-    return JSON.parse(readFileSync(file, 'utf8'));
+    return JSON.parse(readEntryNow(file).toString('utf8'));
   } catch {
     return undefined;
   }
@@ -211,7 +227,8 @@ function isNamed(path: string, name: string): boolean {
 }
 
 function hasSize({ path, bytes }: RecordedFile): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.size === bytes;
+  const stat = entryAt(path, statSync);
+  return stat === 'hidden' || stat?.size === bytes;
 }
 
 /** Whether the folder that contains the path is in the cache after links are resolved. */

@@ -1,5 +1,6 @@
-import { lstatSync, readdirSync } from 'node:fs';
+import { lstatSync, readdirSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
+import { systemCode } from '../../../shared/disk/system-error.ts';
 import { packageRoot } from '../../../shared/package-root.ts';
 
 /** The parts of a cache, in the order in which they are listed. */
@@ -17,11 +18,23 @@ export function megabytes(bytes: number): string {
 
 /** The disk space that a file or folder takes up. Links are not followed. */
 export function diskBytes(path: string): number {
-  const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) return 0;
+  const stat = entryAt(path);
+  if (stat === undefined || stat === 'hidden') return 0;
   const own = 512 * stat.blocks;
   if (!stat.isDirectory()) return own;
   return namesIn(path).reduce((sum, name) => sum + diskBytes(join(path, name)), own);
+}
+
+/**
+ * What is at the path: undefined if nothing is, `hidden` if this user cannot find out. Follows a
+ * link only if `stat` does.
+ */
+export function entryAt(path: string, stat = lstatSync): Stats | 'hidden' | undefined {
+  try {
+    return stat(path);
+  } catch (error) {
+    return ['ENOENT', 'ENOTDIR'].includes(systemCode(error) ?? '') ? undefined : 'hidden';
+  }
 }
 
 /** The names in a folder; none if this user cannot read it, or if it does not exist. */

@@ -94,6 +94,12 @@ describe('the dataset cache', () => {
     });
   });
 
+  it('cannot be created in /proc', async () => {
+    await expect(storeDataset(digest, tinyBytes, '/proc/nowhere')).rejects.toMatchObject({
+      code: 'DISK',
+    });
+  });
+
   it('is in the folder that MNIST_DIST_CACHE contains', () => {
     expect(cacheDirectory({ MNIST_DIST_CACHE: '/a', XDG_CACHE_HOME: '/b' })).toBe('/a');
     expect(cacheDirectory({ MNIST_DIST_CACHE: '', XDG_CACHE_HOME: '/b' })).toBe('/b/mnist-dist');

@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
@@ -37,6 +37,23 @@ test.each([
   ['26.1.0', 'ok'],
 ])('Node %s has the status %s', (version, status) => {
   expect(nodeRow(version).status).toBe(status);
+});
+
+test.each([
+  ['is a loop of links', 'loop'],
+  ['has a name that is too long', 'a'.repeat(300)],
+])('a cache that cannot be read because it %s is a warning with a fix', async (_, name) => {
+  standIns({});
+  const folder = temporaryFolder();
+  symlinkSync('loop', join(folder, 'loop'));
+  vi.stubEnv('MNIST_DIST_CACHE', join(folder, name));
+  const rows = await doctorRows(tryWasm, { port: 0, runsDir: folder });
+  expect(rows).toContainEqual({
+    check: 'set-up lock',
+    status: 'warning',
+    detail: expect.stringMatching(/lock cannot be read: (?:ELOOP|ENAMETOOLONG)/),
+    fix: expect.stringContaining('MNIST_DIST_CACHE'),
+  });
 });
 
 test('every failed check has a fix, and the given port, data and folder are checked', async () => {

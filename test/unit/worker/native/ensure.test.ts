@@ -77,6 +77,15 @@ test('a binding that does not load is not used', async () => {
   expect(readdirSync(cache)).toEqual([]);
 });
 
+test('a cache in /proc is an error', async () => {
+  const { link } = emptyPlaces();
+  vi.stubEnv('MNIST_DIST_CACHE', '/proc/nowhere');
+  await expect(ensureTensorFlow({ link, device: 'cpu' }, ignore)).rejects.toMatchObject({
+    code: 'SETUP',
+    message: expect.stringContaining('/proc/nowhere cannot be created: ENOENT'),
+  });
+});
+
 test('the error says which cache cannot be written', async () => {
   const { cache, link, folder } = emptyPlaces();
   const tensorflow = fakeTensorFlow(folder);

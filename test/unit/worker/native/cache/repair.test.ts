@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
@@ -273,6 +273,17 @@ it('keeps what an older version uses, and leaves both engines working', async ()
   expect(existsSync(inCache('links', 'older', 'tfjs_binding.node'))).toBe(true);
 });
 
+it('does not wait for pipes that were planted in the cache', async () => {
+  const [name = ''] = bindings();
+  for (const path of [inCache('bindings', name, 'manifest.json'), join(library, 'contents.json')]) {
+    rmSync(path);
+    execFileSync('mkfifo', [path]);
+  }
+  // The binding is compiled again; the library has no other record of its files.
+  expect(await repaired()).toEqual([`set up TensorFlow in ${cache}: it is not set up`]);
+  expect(downloads()).toBe(1);
+});
+
 it('changes nothing outside the cache', async () => {
   const outside = join(folder, 'outside');
   write(join(outside, 'stray.whl'), 'a wheel of the user');
@@ -303,6 +314,15 @@ describe.skipIf(!asRoot)('in another process', () => {
       ({ code, message, fix }) => console.log(code, message, fix),
     );`;
 
+  const asOther = (text: string) =>
+    spawnSync(process.execPath, ['--input-type=module', '-e', text], {
+      encoding: 'utf8',
+      cwd: '/',
+      uid: OTHER_USER,
+      gid: OTHER_USER,
+      env: {},
+    });
+
   it('a full disk ends with SETUP, and leaves the cache empty', () => {
     const small = join(folder, 'small');
     mkdirSync(small);
@@ -318,18 +338,33 @@ describe.skipIf(!asRoot)('in another process', () => {
     expect(stdout).toMatch(/ free disk space, or choose another folder: .*\n$/);
   });
 
+  it.each(['tensorflow', 'tensorflow/libtensorflow_cc.so.2', 'contents.json'])(
+    'what this user may not read counts as undamaged: %s',
+    (name) => {
+      chmodSync(folder, 0o755);
+      chmodSync(join(library, name), 0);
+      chmodSync(inCache('bindings', bindings()[0] ?? '', 'manifest.json'), 0);
+      const { stdout, stderr } = asOther(`
+        const { planRepair, repairLines } = await import('${dist}/worker/native/cache/repair.js');
+        process.env.MNIST_DIST_CACHE = '${cache}';
+        console.log(...repairLines(await planRepair('/nowhere/napi-v8')));`);
+      expect({ stdout, stderr }).toEqual({
+        stdout: `set up TensorFlow in ${cache}: it is not set up\n`,
+        stderr: '',
+      });
+    },
+  );
+
+  it("a cache below another user's folder ends with SETUP", () => {
+    chmodSync(folder, 0o700);
+    expect(asOther(script(join(folder, 'foreign'))).stdout).toMatch(/^SETUP .*EACCES.* choose a/);
+  });
+
   it("another user's cache ends with SETUP, and the error names the user", () => {
     chmodSync(folder, 0o755);
     const foreign = join(folder, 'foreign');
     mkdirSync(foreign, { mode: 0o755 });
-    const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script(foreign)], {
-      encoding: 'utf8',
-      cwd: '/',
-      uid: OTHER_USER,
-      gid: OTHER_USER,
-      env: {},
-    });
-    expect(stdout).toMatch(
+    expect(asOther(script(foreign)).stdout).toMatch(
       /^SETUP .*foreign: it belongs to the user with the id 0, and .* id 65534 choose a writable/,
     );
   });
