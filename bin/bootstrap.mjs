@@ -11,7 +11,9 @@ import {
   isInstalled,
   isPackage,
   lockDigest,
+  quoted,
   root,
+  SetupError,
   sourcesDigest,
   stampFile,
 } from './prepared.mjs';
@@ -21,7 +23,7 @@ import {
  * can run. This module uses only Node's own modules. TensorFlow is set up later, by the built code
  * (worker/native).
  */
-export { root };
+export { root, SetupError };
 /** The exit code of SETUP in shared/errors.ts. */
 export const SETUP_EXIT_CODE = 10;
 
@@ -33,14 +35,6 @@ const work = join(root, '.mnist-dist');
 // A broken output, such as a closed pipe or a full disk, must not end set-up, which would leave its
 // lock and the programs that it started.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {});
-
-/** An error with a fix, printed without a stack trace. */
-export class SetupError extends Error {
-  constructor(message, fix) {
-    super(message);
-    this.fix = fix;
-  }
-}
 
 /**
  * Installs and builds everything that is missing or outdated. Takes only a few milliseconds if
@@ -125,8 +119,7 @@ function installCommand() {
   const { npm_command: npm, INIT_CWD: folder } = process.env;
   // npm runs scripts in the package's folder rather than in the shell's current folder.
   const shell = npm === undefined || !folder ? process.cwd() : folder;
-  const prefix = shell === root ? '' : `--prefix '${root.replaceAll("'", String.raw`'\''`)}' `;
-  return `npm ${prefix}ci --include=dev`;
+  return `npm ${shell === root ? '' : `--prefix ${quoted(root)} `}ci --include=dev`;
 }
 
 function npmFailure(output) {

@@ -9,10 +9,19 @@ if (major < 20 || (major === 20 && minor < 19)) {
   process.stderr.write('  fix: install a newer Node, for example from https://nodejs.org\n');
   process.exitCode = 10;
 } else {
-  const { isPrepared } = await import('./prepared.mjs');
-  if (isPrepared() || (await canPrepare())) {
+  if ((await isPrepared()) || (await canPrepare())) {
     const { start } = await import('../dist/cli/start.js');
     process.exitCode = await start(process.argv.slice(2));
+  }
+}
+
+/** False if anything is missing or damaged, which prepare() then repairs or reports. */
+async function isPrepared() {
+  const { isPrepared: look } = await import('./prepared.mjs');
+  try {
+    return look();
+  } catch {
+    return false;
   }
 }
 

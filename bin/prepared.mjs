@@ -12,6 +12,15 @@ export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 export const dist = join(root, 'dist');
 const settings = ['tsconfig.json', 'npm-shrinkwrap.json', 'package.json'];
 
+/** An error with a fix, printed without a stack trace. */
+export class SetupError extends Error {
+  constructor(message, fix) {
+    super(message);
+    this.fix = fix;
+  }
+}
+
+/** Throws SetupError if a file of the clone is damaged or cannot be read. */
 export function isPrepared() {
   return isPackage() ? hasDist() : isInstalled() && isBuilt();
 }
@@ -29,9 +38,8 @@ export function hasDist() {
 // --- npm packages
 
 export function lockDigest() {
-  return createHash('sha256')
-    .update(readFileSync(join(root, 'npm-shrinkwrap.json')))
-    .digest('hex');
+  const text = examine('npm-shrinkwrap.json', (path) => readFileSync(path));
+  return createHash('sha256').update(text).digest('hex');
 }
 
 export function stampFile() {
@@ -57,8 +65,10 @@ export function isInstalled() {
 function isInstalledByHand() {
   const installed = npmRecord()?.packages;
   if (typeof installed !== 'object' || installed === null) return false;
-  const wanted = JSON.parse(readFileSync(join(root, 'npm-shrinkwrap.json'), 'utf8')).packages;
-  return Object.entries(wanted).every(
+  const wanted = examine('npm-shrinkwrap.json', (path) =>
+    Object.entries(JSON.parse(readFileSync(path, 'utf8')).packages),
+  );
+  return wanted.every(
     ([path, { version, optional }]) =>
       path === '' || optional || installed[path]?.version === version,
   );
@@ -86,11 +96,14 @@ export function isBuilt() {
 export function sourcesDigest() {
   // The folders that tsconfig.json includes also contain the kernels and the page, which are
   // compiled separately.
-  const { include } = JSON.parse(readFileSync(join(root, 'tsconfig.json'), 'utf8'));
-  const folders = new Set(include.map((entry) => entry.split('/')[0]));
+  const folders = examine('tsconfig.json', (path) => {
+    const { include } = JSON.parse(readFileSync(path, 'utf8'));
+    return new Set(include.map((entry) => entry.split('/')[0]));
+  });
   const lines = [...settings, ...[...folders].flatMap(filesBelow)].map((path) => {
     // A dangling link, such as an editor's lock file, has no status.
-    const { mtimeMs, size } = statSync(`${root}/${path}`, { throwIfNoEntry: false }) ?? {};
+    const stat = examine(path, (file) => statSync(file, { throwIfNoEntry: false }));
+    const { mtimeMs, size } = stat ?? {};
     return `${path} ${mtimeMs} ${size}\n`;
   });
   return createHash('sha256').update(lines.toSorted().join('')).digest('hex');
@@ -98,8 +111,31 @@ export function sourcesDigest() {
 
 function filesBelow(folder) {
   if (!existsSync(`${root}/${folder}`)) return [];
-  return readdirSync(`${root}/${folder}`, { withFileTypes: true }).flatMap((entry) => {
+  const entries = examine(folder, (path) => readdirSync(path, { withFileTypes: true }));
+  return entries.flatMap((entry) => {
     const path = `${folder}/${entry.name}`;
     return entry.isDirectory() ? filesBelow(path) : [path];
   });
+}
+
+// --- helpers
+
+/** Calls `look` with the path of a file or folder of the clone. Throws SetupError if it throws. */
+function examine(name, look) {
+  const path = `${root}/${name}`;
+  try {
+    return look(path);
+  } catch (error) {
+    const where = process.cwd() === root ? '' : `-C ${quoted(root)} `;
+    const isForbidden = error.code === 'EACCES' || error.code === 'EPERM';
+    throw new SetupError(
+      `${path} is damaged or cannot be read: ${error.message}`,
+      isForbidden ? `make it readable: ${path}` : `restore it: git ${where}checkout ${name}`,
+    );
+  }
+}
+
+/** A word for a shell. */
+export function quoted(word) {
+  return `'${word.replaceAll("'", String.raw`'\''`)}'`;
 }

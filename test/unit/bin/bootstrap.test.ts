@@ -260,6 +260,55 @@ describe('a checkout', () => {
     expect(await start()).toMatchObject({ status: 7, stderr: '' });
   });
 
+  test.each<[string, string, () => void]>([
+    ['tsconfig.json', 'is cut off', () => write('tsconfig.json', '{"include":["cli",')],
+    ['tsconfig.json', 'has other content', () => write('tsconfig.json', 'null')],
+    ['npm-shrinkwrap.json', 'is missing', () => rmSync(join(checkout, 'npm-shrinkwrap.json'))],
+    [
+      'npm-shrinkwrap.json',
+      'is a folder',
+      () => {
+        rmSync(join(checkout, 'npm-shrinkwrap.json'));
+        mkdirSync(join(checkout, 'npm-shrinkwrap.json'));
+      },
+    ],
+    [
+      'cli',
+      'is a file',
+      () => {
+        rmSync(join(checkout, 'cli'), { recursive: true });
+        write('cli', '');
+      },
+    ],
+  ])('whose %s %s ends with a message and a fix', async (name, _, damage) => {
+    await start();
+    damage();
+    const { status, stdout, stderr } = await start();
+    expect({ status, stdout }).toEqual({ status: 10, stdout: '' });
+    expect(stderr).toContain(
+      `error: ${realpathSync(checkout)}/${name} is damaged or cannot be read`,
+    );
+    expect(stderr).toMatch(new RegExp(`\n {2}fix: restore it: git checkout ${name}\n$`));
+  });
+
+  test.skipIf(process.getuid?.() !== 0)(
+    'with a folder that this user may not read ends with a message and a fix',
+    async () => {
+      await start();
+      chmodSync(checkout, 0o755);
+      chmodSync(join(checkout, 'cli'), 0o700);
+      const { status, stderr } = spawnSync(
+        process.execPath,
+        [join(checkout, 'bin/mnist-dist.mjs')],
+        { uid: 54_321, gid: 54_321, encoding: 'utf8' },
+      );
+      expect(status).toBe(10);
+      expect(stderr).toMatch(
+        /cli is damaged or cannot be read: EACCES.*\n {2}fix: make it readable/,
+      );
+    },
+  );
+
   test('may contain a dangling link', async () => {
     symlinkSync('nowhere', join(checkout, 'cli/.#main.ts'));
     expect(await start()).toMatchObject({ status: 7 });
