@@ -21,7 +21,8 @@ import process
 import restarts
 from arguments import Arguments
 from process import LOOK_SECONDS, STOP_SECONDS
-from restarts import FINAL, LOST, RENDEZVOUS, TERMINATED, UNREACHABLE, Failures, may_resume
+from restarts import FINAL, INTERRUPTED, LOST, RENDEZVOUS, TERMINATED, UNREACHABLE
+from restarts import Failures, may_resume
 
 # Pause before a process is started again, and time for a coordinator to listen.
 RESTART_SECONDS = 1.0
@@ -62,8 +63,9 @@ class Training:
         return code if self._failure is None else self._failure
 
     def _interrupt(self, number: signal.Signals) -> None:
-        """Stops the run. A second signal ends the driver at once, and thereby its actors."""
-        asyncio.get_running_loop().remove_signal_handler(number)
+        """Stops the run. Further signals change nothing: each process has STOP_SECONDS to end."""
+        if self._is_stopping:
+            return
         say(f"{number.name}: stopping after the current step")
         self._stop()
 
@@ -202,7 +204,13 @@ def main() -> int:
         return UNREACHABLE
     try:
         return asyncio.run(Training(given).train())
+    except KeyboardInterrupt:
+        # asyncio has just restored Python's own handler.
+        return INTERRUPTED
     finally:
+        # A signal during the shutdown would end it with a traceback, and the driver with 1.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
         ray.shutdown()
 
 

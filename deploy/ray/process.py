@@ -104,8 +104,8 @@ class Coordinator(Process):
     async def start(self, given: Arguments, address: str, is_restart: bool) -> str | None:
         """Starts or resumes the run; returns the join string, or None if the process ended."""
         run = Path(given.run)
-        if is_restart and is_finished(run):
-            self._say(f"the run {run} is already finished")
+        if is_finished(run) and (is_restart or not extends_run(given.coordinator_options)):
+            self._say(f"the run {run} is already finished: to start a new one, change --run")
             self._end(0)
             return None
         # A join file from an earlier start would give workers the wrong address.
@@ -151,6 +151,11 @@ def is_finished(run: Path) -> bool:
     with suppress(OSError):
         return '"state": "finished"' in (run / "run.json").read_text(errors="replace")
     return False
+
+
+def extends_run(options: Sequence[str]) -> bool:
+    """Whether these options of the coordinator may give a finished run more steps."""
+    return any(option.split("=", 1)[0] in {"--epochs", "--steps"} for option in options)
 
 
 def coordinator_arguments(

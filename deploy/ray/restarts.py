@@ -8,6 +8,7 @@ RENDEZVOUS = 15
 UNREACHABLE = 16
 LOCKED = 28
 BROKEN = 126
+INTERRUPTED = 130
 LOST = 137
 TERMINATED = 143
 # A worker that ends with one of these would do so again: the options (2), the set-up (10), the

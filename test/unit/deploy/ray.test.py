@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import io
 import os
 import signal
@@ -231,8 +232,25 @@ read -r x < {folder}/wait
         actor, given = self.coordinator()
         (self.folder / "r").mkdir()
         (self.folder / "r" / "run.json").write_text('{\n  "state": "finished"\n}\n')
-        self.assertIsNone(await actor.start(given, "10.0.0.1", True))
-        self.assertEqual((await self.all_news(actor))[1], 0)
+        for is_restart in (True, False):
+            self.assertIsNone(await actor.start(given, "10.0.0.1", is_restart))
+            lines, code = await self.all_news(actor)
+            self.assertEqual(code, 0)
+            self.assertRegex(lines[0], "already finished")
+
+    async def test_extends_a_run_that_is_finished_if_it_is_given_more_steps(self) -> None:
+        for option in ("--epochs=3", "--steps=9"):
+            self.assertTrue(process.extends_run(["--audit=0.1", option]))
+        self.assertTrue(process.extends_run(["--steps", "9"]))
+        self.assertFalse(process.extends_run(["--checkpoint-steps=9"]))
+        actor, given = self.coordinator()
+        (self.folder / "r").mkdir()
+        (self.folder / "r" / "run.json").write_text('{\n  "state": "finished"\n}\n')
+        longer = dataclasses.replace(given, coordinator_options=("--epochs", "9"))
+        with mock.patch.dict(os.environ, CERTS="0"):
+            self.assertEqual(await actor.start(longer, "10.0.0.1", False), "wss://new")
+        (self.folder / "wait").write_text("\n")
+        await self.all_news(actor)
 
     def test_starts_a_run_resumes_it_and_takes_over_after_a_crash(self) -> None:
         _, given = self.coordinator()
@@ -243,6 +261,62 @@ read -r x < {folder}/wait
         for is_restart, end in ((False, []), (True, ["--take-over"])):
             command = process.coordinator_arguments(given, "10.0.0.1", Path("/c"), is_restart)
             self.assertEqual(command[11:], ["--resume", str(self.folder / "r"), *end])
+
+
+class Signals(unittest.TestCase):
+    # Runs the driver with a fake of Ray, in which a coordinator takes a while to stop, and so does
+    # Ray itself.
+    DRIVER = """
+import asyncio, sys, time
+from unittest import mock
+
+class LostActor(Exception): ...
+
+ray = mock.MagicMock()
+fakes = {"ray": ray, "ray.exceptions": mock.MagicMock(), "ray.util": mock.MagicMock()}
+fakes["ray.exceptions"].RayActorError = LostActor
+fakes["ray.exceptions"].RayTaskError = LostActor
+fakes["ray.util.scheduling_strategies"] = mock.MagicMock()
+sys.modules.update(fakes)
+import driver
+
+def shut_down():
+    print("shutting down", flush=True)
+    time.sleep(1)
+
+async def coordinate(self):
+    print("training", flush=True)
+    while not self._is_stopping:
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(1)
+    return 143
+
+async def grow(self): ...
+
+ray.shutdown = shut_down
+sys.argv = ["driver.py", "--workers", "1", "--run", "/srv/r"]
+with mock.patch.multiple(driver.Training, _coordinate=coordinate, _grow=grow):
+    sys.exit(driver.main())
+"""
+
+    def test_further_signals_neither_end_the_driver_early_nor_change_its_exit_code(self) -> None:
+        command = [sys.executable, "-B", "-c", self.DRIVER]
+        environment = {**os.environ, "PYTHONPATH": str(DEPLOY)}
+        for again in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(again.name), subprocess.Popen(
+                command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            ) as driver:
+                assert driver.stdout is not None
+                self.assertEqual(driver.stdout.readline(), "training\n")
+                driver.send_signal(signal.SIGINT)
+                stopping = driver.stdout.readline()
+                driver.send_signal(again)
+                while (line := driver.stdout.readline()) not in ("shutting down\n", ""):
+                    stopping += line
+                driver.send_signal(again)
+                _, errors = driver.communicate(timeout=LIMIT_SECONDS)
+                self.assertEqual(stopping, "driver: SIGINT: stopping after the current step\n")
+                self.assertEqual((driver.returncode, errors), (143, ""))
 
 
 if __name__ == "__main__":

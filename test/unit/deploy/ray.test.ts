@@ -38,8 +38,8 @@ describe('deploy/ray', () => {
   it('knows exit codes by their meaning', () => {
     const text = read('restarts.py');
     const value = (name: string) => Number(new RegExp(`^${name} = (\\d+)$`, 'm').exec(text)?.[1]);
-    for (const name of ['RENDEZVOUS', 'UNREACHABLE', 'LOCKED', 'TERMINATED'] as const)
-      expect(value(name), name).toBe(errorTable[name].exit);
+    const names = ['RENDEZVOUS', 'UNREACHABLE', 'LOCKED', 'INTERRUPTED', 'TERMINATED'] as const;
+    for (const name of names) expect(value(name), name).toBe(errorTable[name].exit);
     const [, final = ''] = /FINAL = frozenset\(\{([^}]*)\}\)/.exec(text) ?? [];
     const codes = final.split(', ').map(Number).filter(Boolean);
     expect(codes.length).toBeGreaterThan(5);
