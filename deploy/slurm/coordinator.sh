@@ -26,9 +26,12 @@ name=${MNIST_DIST_ADVERTISE:-$SLURMD_NODENAME}
 certs=$(mktemp -d)
 trap 'rm -rf "$certs"' EXIT
 # The coordinator also gets the signal and shuts down; this script waits for it.
-trap : TERM
+stopped=
+trap stopped=yes TERM
 node bin/mnist-dist.mjs certs "$name" --out "$certs" > /dev/null
 rm "$certs/ca.key"
+# A coordinator that starts after the signal would never get it.
+[ -z "$stopped" ] || exit 143
 node bin/mnist-dist.mjs coordinator --host "${MNIST_DIST_HOST:-0.0.0.0}" \
   --port "${MNIST_DIST_PORT:-0}" --advertise "$name" \
   --ssl-certfile "$certs/coordinator.crt" --ssl-keyfile "$certs/coordinator.key" "$@"
