@@ -305,9 +305,13 @@ function sweep(directory) {
   const start = `${basename(directory)}.`;
   for (const name of readdirSync(parent)) {
     if (!name.startsWith(start) || !TOKEN.test(name.slice(start.length))) continue;
-    const found = find(join(parent, name));
-    if (found === undefined || !isLock(join(parent, name))) continue;
-    if (fate(found.owner) === 'gone') rmSync(join(parent, name), { recursive: true, force: true });
+    try {
+      const isAbandoned = fate(find(join(parent, name))?.owner) === 'gone';
+      if (isAbandoned && isLock(join(parent, name)))
+        rmSync(join(parent, name), { recursive: true, force: true });
+    } catch {
+      // Another process has just removed it, or this user may not read it.
+    }
   }
 }
 

@@ -14,13 +14,21 @@ import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 /** Called before each rename. */
 let beforeRename: (from: string, to: string) => void = () => undefined;
+/** Called before each folder is listed. */
+let beforeList: (path: string) => unknown = () => undefined;
 vi.mock(import('node:fs'), async (importOriginal) => {
   const fs = await importOriginal();
   const rename: typeof fs.renameSync = (from, to) => {
     beforeRename(String(from), String(to));
     fs.renameSync(from, to);
   };
-  return { ...fs, renameSync: rename };
+  const list = new Proxy(fs.readdirSync, {
+    apply: (target, self, args) => {
+      beforeList(String(args[0]));
+      return Reflect.apply(target, self, args);
+    },
+  });
+  return { ...fs, readdirSync: list, renameSync: rename };
 });
 
 const TOKEN = '0123456789ab';
@@ -33,6 +41,7 @@ beforeEach(() => {
   lock = join(parent, 'lock');
   said = [];
   beforeRename = () => undefined;
+  beforeList = () => undefined;
 });
 
 /** A clock that advances only while a caller waits for the lock. Each wait calls `onWait`. */
@@ -277,6 +286,15 @@ describe('the set-up lock', () => {
       fix: expect.stringMatching(/^move it away, or use a different cache/),
     });
     expect(readdirSync(parent, { recursive: true })).toEqual(before);
+  });
+
+  it('is acquired even if another process removes these folders at the same time', async () => {
+    const folder = `${lock}.aaaaaaaaaaaa`;
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'owner.json'), JSON.stringify({ ...here, started: '1' }));
+    beforeList = (path) => path === folder && renameSync(folder, join(parent, 'removed'));
+    expect(await set()).toBe('done');
+    expect(readdirSync(parent)).toEqual(['removed']);
   });
 
   it("never removes the user's folders that are named like those of dead processes", async () => {
