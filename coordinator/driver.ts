@@ -13,6 +13,7 @@ import { reduce } from './decisions/training-loop.ts';
 import type { Effect, Outcome } from './decisions/effects.ts';
 import type { RunEvent } from './decisions/events.ts';
 import type { RunState } from './decisions/state.ts';
+import type { Rendezvous } from '../shared/wire/rendezvous.ts';
 import type { Tensors } from './tensors.ts';
 
 export interface StepResult {
@@ -70,6 +71,8 @@ export interface DriverOptions {
   readonly predictions: Predictions;
   readonly observer: RunObserver;
   readonly clock: Clock;
+  /** The channel to workers on this host; undefined if there is none. */
+  readonly channel?: Pick<Rendezvous, 'publish' | 'expect'> | undefined;
   /** Generates the secret that lets a worker reclaim its slot: 32 hexadecimal digits. */
   readonly newSession: () => string;
 }
@@ -281,6 +284,9 @@ export class Driver implements PeerEvents {
       this.#begun = { step: message.step, at: this.#now() };
     const weights = this.#options.tensors.outgoing(message);
     for (const slot of slots) this.#peers.get(slot)?.sendWeights(weights);
+    const { channel } = this.#options;
+    if (weights.peers.length > 0) channel?.publish(weights.pointer(), weights.peers);
+    if (message.kind === 'step') channel?.expect();
     // Collected now because the workers are computing the first chunks and are not waiting for this
     // process.
     if (message.kind === 'evaluate') collectGarbage();

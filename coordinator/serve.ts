@@ -9,6 +9,8 @@ import { checkCoordinatorMemory } from '../shared/memory-needs.ts';
 import { PROTOCOL } from '../shared/wire/messages.ts';
 import { parameterCount } from '../shared/arithmetic/model-shape.ts';
 import { initialWeights } from '../shared/arithmetic/random.ts';
+import type { MemoryAddon } from '../shared/wire/memory-addon.ts';
+import { Rendezvous } from '../shared/wire/rendezvous.ts';
 import type { RunDescription } from '../shared/wire/run-description.ts';
 import { totalSteps } from '../shared/arithmetic/schedule.ts';
 import { PeerMemory, SharedMemory, type MemoryAddress } from '../shared/wire/shared-memory.ts';
@@ -37,6 +39,8 @@ export interface ServeSettings extends RunPolicy {
   readonly listening?: ((port: number) => () => void) | undefined;
   /** Whether to offer workers on this host shared memory for exchanging tensors. */
   readonly sharedMemory: boolean;
+  /** Maps shared memory, so that it also carries messages. */
+  readonly memoryAddon?: MemoryAddon | undefined;
   /** The steps after which to evaluate; by default, the last step of each epoch and of the run. */
   readonly evaluateAfter?: ReadonlySet<number> | undefined;
 }
@@ -112,7 +116,16 @@ export async function serve<R extends RunRecorder>(
   const { configuration, dataset, token, tls, host, port, descriptor } = settings;
   checkCoordinatorMemory(configuration);
   const bytes = 4 * parameterCount(configuration.model);
-  const memory = settings.sharedMemory ? offerMemory(bytes, log) : undefined;
+  const { memoryAddon } = settings;
+  const memory = settings.sharedMemory ? offerMemory(bytes, memoryAddon, log) : undefined;
+  const channel =
+    memory?.mapped === undefined || memoryAddon === undefined
+      ? undefined
+      : new Rendezvous(memoryAddon, memory.mapped);
+  const closeMemory = (): void => {
+    channel?.close();
+    memory?.close();
+  };
   const initial = initialWeights(configuration.seed, configuration.model);
   const tensors = new Tensors(configuration, initial, memory);
   const predictions = new Predictions(configuration.testSamples, configuration.model.classes);
@@ -139,7 +152,8 @@ export async function serve<R extends RunRecorder>(
       description: () => running?.description,
       // Shared memory is used in both directions or not at all.
       openMemory: (address) =>
-        memory === undefined ? undefined : reachMemory(address, bytes + 4, log),
+        memory === undefined ? undefined : reachMemory(address, bytes + 4, memoryAddon, log),
+      channels: channel,
     },
     {
       connected: (connection) => driverOf().connected(connection),
@@ -149,7 +163,7 @@ export async function serve<R extends RunRecorder>(
         driverOf().disconnected(connection, reason, cause),
     },
   ).catch((error: unknown) => {
-    memory?.close();
+    closeMemory();
     throw error;
   });
   try {
@@ -176,6 +190,7 @@ export async function serve<R extends RunRecorder>(
       predictions,
       observer: recorder,
       clock,
+      channel,
       newSession: () => randomBytes(16).toString('hex'),
     });
     failures.listen((error) => driver.fail(error));
@@ -192,12 +207,12 @@ export async function serve<R extends RunRecorder>(
       unauthorized: () => server.unauthorized,
       done: finish(driver, recorder, async () => {
         await server.close();
-        memory?.close();
+        closeMemory();
       }),
     };
   } catch (error) {
     await server.close();
-    memory?.close();
+    closeMemory();
     throw error;
   }
 }
@@ -250,9 +265,13 @@ async function finish<R extends RunRecorder>(
 }
 
 /** Shared memory for workers on this host; undefined if it is not available. */
-function offerMemory(bytes: number, log: RunViewer['log']): SharedMemory | undefined {
+function offerMemory(
+  bytes: number,
+  addon: MemoryAddon | undefined,
+  log: RunViewer['log'],
+): SharedMemory | undefined {
   try {
-    return new SharedMemory(bytes);
+    return new SharedMemory(bytes, addon);
   } catch (error) {
     log('debug', `no shared memory: ${messageOf(error)}`, {});
     return undefined;
@@ -262,10 +281,11 @@ function offerMemory(bytes: number, log: RunViewer['log']): SharedMemory | undef
 function reachMemory(
   address: MemoryAddress,
   bytes: number,
+  addon: MemoryAddon | undefined,
   log: RunViewer['log'],
 ): PeerMemory | undefined {
   try {
-    const memory = new PeerMemory(address, bytes);
+    const memory = new PeerMemory(address, bytes, addon);
     log('debug', `exchanging tensors with process ${address.process} through shared memory`, {});
     return memory;
   } catch (error) {

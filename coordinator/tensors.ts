@@ -12,6 +12,7 @@ import {
 } from '../shared/wire/frame.ts';
 import { SHARED_MEMORY_BUFFERS } from '../shared/limits.ts';
 import { parameterCount } from '../shared/arithmetic/model-shape.ts';
+import type { ChannelPeer } from '../shared/wire/rendezvous.ts';
 import type { SharedMemory } from '../shared/wire/shared-memory.ts';
 import type { Node } from '../shared/arithmetic/tree.ts';
 import { adamRate, createKernels, type Kernels } from '../shared/kernels/kernels.ts';
@@ -56,6 +57,8 @@ export interface OutgoingWeights {
   frame(): TensorFrame;
   /** A frame that says where in shared memory the weights are. */
   pointer(): Buffer;
+  /** Workers on this host that read the pointer in the channel, once all of them are known. */
+  readonly peers: ChannelPeer[];
   /** Keeps the weights unchanged for this slot until the returned function is called. */
   hold(slot: number): () => void;
 }
@@ -243,6 +246,7 @@ export class Tensors {
     let pointer: Buffer | undefined;
     return {
       message,
+      peers: [],
       frame: () => (frame ??= encodeBefore(isBusy ? buffer.slice() : buffer, message)),
       pointer: () => {
         this.#share(current);

@@ -63,6 +63,19 @@ export const RESULT_FRAMES = 4;
  * at the same time.
  */
 export const SHARED_MEMORY_BUFFERS = 4;
+/**
+ * Number of frames that the channel of a shared-memory file holds. A correct peer is never more
+ * than SHARED_MEMORY_BUFFERS behind.
+ */
+export const CHANNEL_FRAMES = 16;
+/** Size of an entry in a channel; longer frames travel over the socket. */
+export const CHANNEL_FRAME_BYTES = 2048;
+/** Longest time that a process waits for its peers on this host between turns of its event loop. */
+export const BLOCK_MICROSECONDS = 2000;
+/** Time without a frame after which it reads only its sockets. */
+export const MAX_BLOCKING_MILLISECONDS = 20;
+/** Most channels that a process can wait for at once, a limit of Linux. */
+export const MAX_CHANNEL_PEERS = 128;
 /** Maximum size of a shared-memory file. */
 export const MAX_SHARED_MEMORY_BYTES = 64 * 1024 ** 2;
 

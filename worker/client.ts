@@ -3,6 +3,7 @@ import { assert, ClusterError, messageOf, unreachable } from '../shared/errors.t
 import type { Tensor } from '../shared/wire/frame.ts';
 import type { GpuReading } from '../shared/gpu-reading.ts';
 import * as limits from '../shared/limits.ts';
+import type { MemoryAddon } from '../shared/wire/memory-addon.ts';
 import type { CoordinatorMessage } from '../shared/wire/messages.ts';
 import type { RunDescription } from '../shared/wire/run-description.ts';
 import type { Computation } from './computation.ts';
@@ -27,6 +28,8 @@ export interface ClientOptions {
   /** Returns random numbers in [0, 1), which jitter the pauses between dials. */
   readonly random: () => number;
   readonly clock: () => number;
+  /** Loads the addon that maps memory shared with a coordinator on this host, if there is one. */
+  readonly loadMemoryAddon?: () => Promise<MemoryAddon | undefined>;
 }
 
 interface Queued {
@@ -130,7 +133,7 @@ export class Client {
    */
   #hear(message: CoordinatorMessage, tensor: Tensor | undefined): void {
     // The link has already recorded the heartbeat, which needs no answer.
-    if (message.kind === 'heartbeat') return;
+    if (message.kind === 'heartbeat' || message.kind === 'channel') return;
     const now = this.#options.clock();
     if (tensor !== undefined) this.#waitingWeights += 1;
     this.#enqueue({ kind: 'message', message, now }, tensor);
@@ -220,6 +223,8 @@ export class Client {
       // Code that only a connection needs is loaded while the coordinator answers.
       const loading = setImmediate().then(async () => import('./open-link.ts'));
       const [run, connection] = await Promise.all([description, loading]);
+      const memoryAddon =
+        run.memory === undefined ? undefined : await this.#options.loadMemoryAddon?.();
       const isOther =
         JSON.stringify(run.configuration) !== JSON.stringify(this.#run?.configuration);
       if (isOther) this.#discard();
@@ -227,7 +232,7 @@ export class Client {
       const socket = await connection.connect(dial, run);
       // `leave` was called while dialling.
       if (this.#state.phase === 'ended') return socket.webSocket.terminate();
-      this.#link = connection.openLink(socket, run, clock, this.#linkEvents());
+      this.#link = connection.openLink(socket, run, memoryAddon, clock, this.#linkEvents());
       this.#enqueue({ kind: 'opened', now: clock() });
     } catch (error) {
       if (!(error instanceof ClusterError)) return this.#reject(error);

@@ -1,4 +1,5 @@
 import { SHARED_MEMORY_BUFFERS } from '../shared/limits.ts';
+import type { MappedMemory, MemoryAddon } from '../shared/wire/memory-addon.ts';
 import { PeerMemory, SharedMemory, type MemoryAddress } from '../shared/wire/shared-memory.ts';
 import type { Tensor } from '../shared/wire/frame.ts';
 
@@ -16,10 +17,10 @@ export class HostMemory {
    * Throws if the coordinator's memory is unreachable because the coordinator runs on a different
    * host or as a different user.
    */
-  constructor(address: MemoryAddress, parameters: number) {
-    this.#theirs = new PeerMemory(address, 4 * parameters);
+  constructor(address: MemoryAddress, parameters: number, addon?: MemoryAddon) {
+    this.#theirs = new PeerMemory(address, 4 * parameters, addon);
     try {
-      this.#ours = new SharedMemory(4 * (parameters + 1));
+      this.#ours = new SharedMemory(4 * (parameters + 1), addon);
     } catch (error) {
       this.#theirs.close();
       throw error;
@@ -29,6 +30,12 @@ export class HostMemory {
   /** The address of the memory that holds this worker's gradients. */
   get address(): MemoryAddress {
     return this.#ours.address;
+  }
+
+  /** Both memories as the addon maps them; undefined unless it maps both. */
+  get mapped(): { readonly ours: MappedMemory; readonly theirs: MappedMemory } | undefined {
+    const [ours, theirs] = [this.#ours.mapped, this.#theirs.mapped];
+    return ours === undefined || theirs === undefined ? undefined : { ours, theirs };
   }
 
   weights(buffer: number, checksum: bigint): Tensor {

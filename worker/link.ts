@@ -9,6 +9,7 @@ import {
   type WorkerMessage,
 } from '../shared/wire/messages.ts';
 import { receive } from '../shared/wire/receive.ts';
+import type { HostChannel } from './host-channel.ts';
 import type { HostMemory } from './host-memory.ts';
 import type { Result } from './result-frames.ts';
 
@@ -31,27 +32,35 @@ export interface LinkEvents {
 export class Link {
   readonly #socket: FrameSocket;
   readonly #memory: HostMemory | undefined;
+  readonly #channel: HostChannel | undefined;
   readonly #events: LinkEvents;
   readonly #clock: () => number;
   readonly #heartbeat: NodeJS.Timeout;
   #heard: number;
   #open = true;
   #sending = 0;
+  #slot = 0;
   #whenSent: (() => void) | undefined;
 
   constructor(
     socket: FrameSocket,
     memory: HostMemory | undefined,
+    channel: HostChannel | undefined,
     clock: () => number,
     events: LinkEvents,
   ) {
     this.#socket = socket;
     this.#memory = memory;
+    this.#channel = channel;
     this.#events = events;
     this.#clock = clock;
     this.#heard = clock();
     this.#heartbeat = setInterval(() => this.#beat(), limits.HEARTBEAT_INTERVAL_MILLISECONDS);
-    socket.onMessage((data, isBinary, free) => this.#receive(data, isBinary, free));
+    socket.onMessage((data, isBinary, free) => {
+      // The coordinator may have published a message before it sent this one.
+      channel?.poll();
+      this.#receive(data, isBinary, free);
+    });
     socket.webSocket.on('error', (error) =>
       events.log('debug', `the connection failed: ${error.message}`),
     );
@@ -61,9 +70,10 @@ export class Link {
   }
 
   send(message: WorkerMessage): void {
+    if (!this.#open) return;
     const memory = message.kind === 'ready' ? this.#memory?.address : undefined;
-    if (this.#open)
-      this.#socket.send(encodeHeader(memory === undefined ? message : { ...message, memory }));
+    const shared = memory === undefined ? {} : { memory, channel: this.#channel !== undefined };
+    this.#socket.send(encodeHeader({ ...message, ...shared }));
   }
 
   /**
@@ -82,7 +92,14 @@ export class Link {
       if (this.#sending === 0) this.#sent();
     };
     if (buffer === undefined) this.#socket.sendTensor(result.frame(), sent);
-    else this.#socket.send(encodePointer({ ...message, buffer }, checksum), sent);
+    else this.#sendPointer(encodePointer({ ...message, buffer }, checksum), sent);
+  }
+
+  /** Sends a pointer to a gradient through the channel if the coordinator reads it at the moment. */
+  #sendPointer(pointer: Buffer, sent: () => void): void {
+    if (this.#channel?.publish(pointer) === true) sent();
+    else this.#socket.send(pointer, sent);
+    this.#channel?.expect();
   }
 
   /**
@@ -103,6 +120,14 @@ export class Link {
     this.#socket.webSocket.close();
   }
 
+  #join(next: number): void {
+    this.#channel?.join(this.#slot, next, {
+      hear: (frame) => this.#receive(frame, true),
+      failed: (error) => this.#events.failed(error),
+      ring: () => this.send({ kind: 'heartbeat' }),
+    });
+  }
+
   #sent(): void {
     const then = this.#whenSent;
     this.#whenSent = undefined;
@@ -113,6 +138,7 @@ export class Link {
     if (!this.#open) return false;
     this.#open = false;
     clearInterval(this.#heartbeat);
+    this.#channel?.close();
     this.#memory?.close();
     return true;
   }
@@ -123,6 +149,8 @@ export class Link {
     try {
       const lookUp = (buffer: number, checksum: bigint) => this.#memory?.weights(buffer, checksum);
       const { message, tensor } = receive(coordinatorMessage, data, isBinary, lookUp, free);
+      if (message.kind === 'welcome') this.#slot = message.slot;
+      if (message.kind === 'channel') this.#join(message.next);
       this.#events.message(message, tensor);
     } catch (error) {
       if (error instanceof ClusterError) this.#events.failed(error);

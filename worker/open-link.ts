@@ -2,6 +2,8 @@ import { parameterCount } from '../shared/arithmetic/model-shape.ts';
 import { messageOf } from '../shared/errors.ts';
 import type { FrameSocket } from '../shared/wire/frame-socket.ts';
 import type { RunDescription } from '../shared/wire/run-description.ts';
+import type { MemoryAddon } from '../shared/wire/memory-addon.ts';
+import { HostChannel } from './host-channel.ts';
 import { HostMemory } from './host-memory.ts';
 import { Link, type LinkEvents } from './link.ts';
 
@@ -14,10 +16,16 @@ export { connect } from './connect.ts';
 export function openLink(
   socket: FrameSocket,
   run: RunDescription,
+  addon: MemoryAddon | undefined,
   clock: () => number,
   events: LinkEvents,
 ): Link {
-  return new Link(socket, reachMemory(run, events), clock, events);
+  const memory = reachMemory(run, addon, events);
+  const channel =
+    addon === undefined || memory?.mapped === undefined
+      ? undefined
+      : new HostChannel(addon, memory.mapped);
+  return new Link(socket, memory, channel, clock, events);
 }
 
 /**
@@ -25,11 +33,12 @@ export function openLink(
  */
 function reachMemory(
   { memory, configuration }: RunDescription,
+  addon: MemoryAddon | undefined,
   events: LinkEvents,
 ): HostMemory | undefined {
   if (memory === undefined) return undefined;
   try {
-    return new HostMemory(memory, parameterCount(configuration.model));
+    return new HostMemory(memory, parameterCount(configuration.model), addon);
   } catch (error) {
     events.log('debug', `no shared memory with the coordinator: ${messageOf(error)}`);
     return undefined;

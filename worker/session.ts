@@ -189,6 +189,7 @@ function onMessage(state: SessionState, message: CoordinatorMessage, now: number
       if (state.phase !== 'ready' || isForeign(state, message))
         return violation(state, message.kind);
       const task = message.kind === 'step' ? 'step' : 'evaluation';
+      if (isOvertaken(state, task, message.step)) return { state, effects: [] };
       if (message.kind === 'evaluate' && chunksOf(message) > limits.MAX_EVALUATION_CHUNKS)
         return violation(state, message.kind);
       const parts = partsOf(message, state.slot);
@@ -214,7 +215,10 @@ function onMessage(state: SessionState, message: CoordinatorMessage, now: number
     }
     case 'lease': {
       const { weightsOf } = state;
-      if (state.phase !== 'ready' || isForeign(state, message) || weightsOf?.step !== message.step)
+      if (state.phase !== 'ready' || isForeign(state, message) || weightsOf === undefined)
+        return violation(state, message.kind);
+      if (isOvertaken(state, message.task, message.step)) return { state, effects: [] };
+      if (orderOf(weightsOf.kind, weightsOf.step) !== orderOf(message.task, message.step))
         return violation(state, message.kind);
       return {
         state,
@@ -223,6 +227,7 @@ function onMessage(state: SessionState, message: CoordinatorMessage, now: number
         ],
       };
     }
+    case 'channel':
     case 'heartbeat':
       return { state, effects: [] };
     case 'bye':
@@ -233,6 +238,23 @@ function onMessage(state: SessionState, message: CoordinatorMessage, now: number
     default:
       return unreachable(message);
   }
+}
+
+/** Orders steps and evaluations by time. */
+function orderOf(task: 'step' | 'evaluation', step: number): number {
+  return task === 'step' ? 2 * step : 2 * step + 1;
+}
+
+/**
+ * Whether the worker has weights of a later task: a message over the socket may be read after one
+ * through shared memory that was sent later.
+ */
+function isOvertaken(
+  { weightsOf }: SessionState,
+  task: 'step' | 'evaluation',
+  step: number,
+): boolean {
+  return weightsOf !== undefined && orderOf(task, step) < orderOf(weightsOf.kind, weightsOf.step);
 }
 
 /** Adds up the chunks before they are expanded: a short header can request millions of them. */

@@ -109,6 +109,7 @@ export class WireBench implements ExchangeBench {
     for (const connection of connections)
       connection.sendWeights({
         message,
+        peers: [],
         frame: () => frame,
         pointer: () => frame.bytes,
         hold: () => () => undefined,

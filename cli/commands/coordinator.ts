@@ -20,6 +20,7 @@ import { totalEpochs, totalSteps } from '../../shared/arithmetic/schedule.ts';
 import type { Log } from '../terminal/log.ts';
 import type { CommandLine, CoordinatorOptions } from '../options/options.ts';
 import { stdout } from '../terminal/output.ts';
+import { loadMemoryAddon } from '../../worker/native/addons/memory.ts';
 import { version } from '../package.ts';
 import { checkArtifacts } from '../runs/check-artifacts.ts';
 import { shortcomingOf } from '../../shared/evaluation/shortcoming.ts';
@@ -116,6 +117,7 @@ async function train(training: Training): Promise<number> {
       version,
       tls: certificate,
       draw,
+      memoryAddon: options.sharedMemory ? loadMemoryAddon() : undefined,
       descriptor: inheritedListener(),
       listening:
         ownToken === undefined

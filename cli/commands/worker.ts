@@ -85,6 +85,10 @@ export async function worker(
     log: (level, message) => log[level]({}, message),
     random: Math.random,
     clock: systemClock.now,
+    loadMemoryAddon: async () => {
+      const { loadMemoryAddon } = await import('../../worker/native/addons/memory.ts');
+      return loadMemoryAddon();
+    },
   });
   stop.listen((code) => {
     client.leave(new ClusterError(code, 'this worker was stopped'));

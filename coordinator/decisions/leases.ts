@@ -311,7 +311,8 @@ function weightsTo(state: RunState, task: Task, assignment: Assignment): Effect 
 }
 
 function leasesTo(state: RunState, task: Task, slot: number, parts: readonly number[]): Effect[] {
-  const fence = { run: state.settings.run, term: state.settings.term, step: task.step };
+  const { run, term } = state.settings;
+  const fence = { run, term, step: task.step, task: task.kind };
   const effects: Effect[] = [];
   for (let i = 0; i < parts.length; i += limits.MAX_LEASED_PARTS) {
     effects.push({

@@ -10,6 +10,7 @@ import { encodeHeader, type Free } from '../../shared/wire/frame.ts';
 import type { FrameSocket } from '../../shared/wire/frame-socket.ts';
 import { MAX_TEXT_CHARACTERS } from '../../shared/limits.ts';
 import { workerMessage } from '../../shared/wire/messages.ts';
+import { Rendezvous, type ChannelPeer } from '../../shared/wire/rendezvous.ts';
 import { receive } from '../../shared/wire/receive.ts';
 import type { LeaveCause, Peer, PeerEvents, Traffic } from './peer.ts';
 import type { HeaderMessage } from '../decisions/effects.ts';
@@ -24,6 +25,8 @@ export class Connection implements Peer {
   readonly #frames: FrameSocket;
   readonly #events: PeerEvents;
   readonly #memory: WorkerMemory;
+  readonly #channels: Rendezvous | undefined;
+  #peer: ChannelPeer | undefined;
   #open = true;
   #pingedAt: number | undefined;
   #roundTrip: number | undefined;
@@ -33,8 +36,10 @@ export class Connection implements Peer {
     frames: FrameSocket,
     events: PeerEvents,
     openMemory: OpenMemory,
+    channels: Rendezvous | undefined,
     onGone: () => void,
   ) {
+    this.#channels = channels;
     this.#memory = new WorkerMemory(openMemory);
     this.slot = slot;
     const { webSocket } = frames;
@@ -94,7 +99,9 @@ export class Connection implements Peer {
     const release = weights.hold(this.slot);
     if (!this.#memory.isShared) return this.#frames.sendTensor(weights.frame(), release);
     this.#memory.point(weights.message, release);
-    this.#frames.webSocket.send(weights.pointer());
+    const pointer = weights.pointer();
+    if (this.#peer?.isAwake() === true && Rendezvous.fits(pointer)) weights.peers.push(this.#peer);
+    else this.#frames.webSocket.send(pointer);
   }
 
   close(code: ErrorCode | undefined, message: string): void {
@@ -119,11 +126,18 @@ export class Connection implements Peer {
   }
 
   #receive(data: RawData, isBinary: boolean, free?: Free): void {
+    // The worker may have published results before it sent this message.
+    this.#channels?.poll();
+    this.#hear(data, isBinary, free);
+  }
+
+  #hear(data: RawData, isBinary: boolean, free?: Free): void {
     if (!this.#open) return;
     try {
       const lookUp = (buffer: number, checksum: bigint) => this.#memory.tensor(buffer, checksum);
       const { message, tensor } = receive(workerMessage, data, isBinary, lookUp, free);
       this.#memory.heard(message);
+      if (message.kind === 'ready' && message.channel === true) this.#join();
       this.#events.message(this, message, tensor);
     } catch (error) {
       // A peer's error closes its connection; a bug in this process must not.
@@ -132,9 +146,27 @@ export class Connection implements Peer {
     }
   }
 
+  /** Exchanges frames through shared memory from now on, if both memories are mapped. */
+  #join(): void {
+    const { mapped } = this.#memory;
+    if (this.#channels === undefined || mapped === undefined || this.#peer !== undefined) return;
+    const { next } = this.#channels;
+    this.#peer = this.#channels.join(
+      mapped,
+      { slot: this.slot, readsAs: 0, from: 1 },
+      {
+        hear: (frame) => this.#hear(frame, true),
+        failed: (error) => this.close(error.code, error.message),
+        ring: () => this.send({ kind: 'heartbeat' }),
+      },
+    );
+    this.send({ kind: 'channel', next });
+  }
+
   #leave(reason: string, cause: LeaveCause): void {
     if (!this.#open) return;
     this.#open = false;
+    this.#peer?.close();
     this.#memory.close();
     this.#events.disconnected(this, reason, cause);
   }

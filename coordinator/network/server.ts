@@ -7,6 +7,7 @@ import { FrameSocket } from '../../shared/wire/frame-socket.ts';
 import * as limits from '../../shared/limits.ts';
 import { PROTOCOL } from '../../shared/wire/messages.ts';
 import { workerPath } from '../../shared/wire/proof.ts';
+import type { Rendezvous } from '../../shared/wire/rendezvous.ts';
 import { Authenticator } from './authenticator.ts';
 import { bind, trainingFlags } from './bind-port.ts';
 import { Connection } from './connection.ts';
@@ -34,6 +35,8 @@ export interface ServerOptions {
   /** The largest frame a worker may send. */
   readonly maxFrameBytes: number;
   readonly openMemory: OpenMemory;
+  /** The channel to workers on this host; undefined if there is none. */
+  readonly channels?: Rendezvous | undefined;
   /** Called with log lines about refused connections, at a limited rate. */
   readonly warn: (line: string) => void;
   /**
@@ -105,7 +108,8 @@ export async function listen(
       const slot = freeSlot(connections);
       const frames = new FrameSocket(webSocket, request.socket, 'server', options.maxFrameBytes);
       const gone = () => connections.delete(slot);
-      const connection = new Connection(slot, frames, events, options.openMemory, gone);
+      const { openMemory, channels } = options;
+      const connection = new Connection(slot, frames, events, openMemory, channels, gone);
       connections.set(slot, connection);
       events.connected(connection);
     });

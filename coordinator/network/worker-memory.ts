@@ -1,5 +1,6 @@
 import type { Tensor } from '../../shared/wire/frame.ts';
 import type { ResultMessage, WorkerMessage } from '../../shared/wire/messages.ts';
+import type { MappedMemory } from '../../shared/wire/memory-addon.ts';
 import type { MemoryAddress, PeerMemory } from '../../shared/wire/shared-memory.ts';
 import type { WeightsMessage } from '../decisions/effects.ts';
 
@@ -25,6 +26,11 @@ export class WorkerMemory {
   /** Whether weights are sent through shared memory: only if the worker's memory can be reached. */
   get isShared(): boolean {
     return this.#memory !== undefined;
+  }
+
+  /** The worker's memory as the addon maps it, if it does. */
+  get mapped(): MappedMemory | undefined {
+    return this.#memory?.mapped;
   }
 
   /**

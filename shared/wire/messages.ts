@@ -52,6 +52,8 @@ export const workerMessage = z.discriminatedUnion('kind', [
     engine: engineIdentity,
     /** The worker's shared memory, if it runs on the coordinator's host. */
     memory: memoryAddress.optional(),
+    /** Whether the worker can read the coordinator's channel. */
+    channel: z.boolean().optional(),
   }),
   /**
    * The sum over one subtree (`part`) of a step, and how many of its rows were classified
@@ -105,8 +107,14 @@ export const coordinatorMessage = z.discriminatedUnion('kind', [
   z.strictObject({
     kind: z.literal('lease'),
     ...fence,
+    task: z.enum(['step', 'evaluation']),
     parts: z.array(part).max(limits.MAX_LEASED_PARTS),
   }),
+  /**
+   * The coordinator reads the worker's channel from now on, and writes its own from the frame with
+   * the number `next` on.
+   */
+  z.strictObject({ kind: z.literal('channel'), next: count(2 ** 32 - 1) }),
   /** The coordinator is alive. */
   z.strictObject({ kind: z.literal('heartbeat') }),
   /** The coordinator is closing the connection, for the given reason. */

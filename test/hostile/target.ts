@@ -11,6 +11,7 @@ import { parseDataset, type Dataset } from '../../shared/dataset/dataset.ts';
 import type { GpuReading } from '../../shared/gpu-reading.ts';
 import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import type { RunRecord } from '../../shared/files/run-schema.ts';
+import type { MemoryAddon } from '../../shared/wire/memory-addon.ts';
 import { Computation } from '../../worker/computation.ts';
 import { concatenate, imagesFile, labelsFile } from '../fixtures/dataset/idx-files.ts';
 import {
@@ -82,6 +83,7 @@ export interface Target {
 interface Ways {
   readonly audit?: Audit;
   readonly sharedMemory?: boolean;
+  readonly memoryAddon?: MemoryAddon;
 }
 
 export async function startTarget(
@@ -177,7 +179,7 @@ function launch(
   configuration: Configuration,
   later: Later,
   viewer: Partial<RunViewer>,
-  { audit, sharedMemory = true }: Ways = {},
+  { audit, sharedMemory = true, memoryAddon }: Ways = {},
 ) {
   const runsDir = mkdtempSync(join(tmpdir(), 'mnist-dist-test-'));
   later(() => rmSync(runsDir, { recursive: true, force: true }));
@@ -203,6 +205,7 @@ function launch(
       rendezvousMilliseconds: PATIENCE_MILLISECONDS,
       allowMixedEngines: false,
       sharedMemory,
+      memoryAddon,
     },
     { ...silentViewer, ...viewer },
   );

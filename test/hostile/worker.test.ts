@@ -172,12 +172,12 @@ const words: [string, ErrorCode, Buffer[]][] = [
   [
     'a lease for a step that was never sent',
     'PROTOCOL',
-    [encodeHeader({ kind: 'lease', ...fence, parts: [1] })],
+    [encodeHeader({ kind: 'lease', ...fence, task: 'step', parts: [1] })],
   ],
   [
     'a lease for a node outside the tree',
     'PROTOCOL',
-    [step({}), encodeHeader({ kind: 'lease', ...fence, parts: [1000] })],
+    [step({}), encodeHeader({ kind: 'lease', ...fence, task: 'step', parts: [1000] })],
   ],
 ];
 

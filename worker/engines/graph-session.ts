@@ -1,6 +1,6 @@
 import type { Binding } from '../native/binding.ts';
 import type { Graph } from './graph.ts';
-import { withoutSignals, type Support } from '../native/support.ts';
+import { withoutSignals, type Support } from '../native/addons/support.ts';
 import { SAVED_MODEL_TAG, withSavedModel } from './saved-model.ts';
 import { item } from './engine.ts';
 

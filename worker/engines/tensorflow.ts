@@ -1,7 +1,7 @@
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import { loadTensorFlow } from '../native/load.ts';
-import { loadSupport, type Support } from '../native/support.ts';
+import { loadSupport, type Support } from '../native/addons/support.ts';
 import type { Binding } from '../native/binding.ts';
 import { tfjsPackage } from '../native/places.ts';
 import { describeDevice } from './device.ts';

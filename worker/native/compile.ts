@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { ClusterError } from '../../shared/errors.ts';
 import { LIBRARY_FILES } from './library.ts';
 import { lastLines, onPath, runChild } from './run-program.ts';
-import { SUPPORT_FILE, nodeApiHeaders, supportSource, tfjsPackage } from './places.ts';
+import { addonSources, nodeApiHeaders, tfjsPackage } from './places.ts';
 import { PROGRAM_ANSWER_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 
 export const COMPILER_FIX = 'install a C++ compiler: sudo apt-get install -y g++';
@@ -49,8 +49,7 @@ export async function requireCompiler(): Promise<Compiler> {
 }
 
 /**
- * Compiles tfjs-node's binding against the C library in `library`, and our addon (support.cc), into
- * `output`. The run path is absolute: ld.so would resolve $ORIGIN to the folder of a symbolic link,
+ * Compiles tfjs-node's binding against the C library in `library`, and our addons, into `output`. The run path is absolute: ld.so would resolve $ORIGIN to the folder of a symbolic link,
  * which would break TensorFlow's own search path for CUDA.
  */
 export async function compileBinding(
@@ -81,7 +80,8 @@ export async function compileBinding(
     ...LIBRARY_FILES.map((name) => `-l:${name}`),
     `-Wl,-rpath,${library}`,
   ]);
-  await compile([...common, supportSource(), '-o', join(output, SUPPORT_FILE)]);
+  for (const { source, file } of addonSources())
+    await compile([...common, source, '-o', join(output, file)]);
 }
 
 /**

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { readEntryNow } from '../../shared/disk/regular-file.ts';
-import { ownLink, supportSource, tfjsPackage } from './places.ts';
+import { addonSources, ownLink, tfjsPackage } from './places.ts';
 
 /**
  * Written next to the binding once TensorFlow has been loaded and has multiplied two matrices.
@@ -11,7 +11,7 @@ import { ownLink, supportSource, tfjsPackage } from './places.ts';
  */
 export const MANIFEST_FILE = 'manifest.json';
 /** Increases when the build changes, so that older bindings are rebuilt. */
-export const BINDING_FORMAT = 2;
+export const BINDING_FORMAT = 3;
 
 const manifestSchema = z.object({
   format: z.literal(BINDING_FORMAT),
@@ -49,7 +49,7 @@ export interface NativeEngine {
 
 /**
  * The engine that is set up for this checkout, if any. Finding it takes a few milliseconds: it
- * requires reading a few small files and the sizes of four files, but not starting a process.
+ * requires reading a few small files and the sizes of five files, but not starting a process.
  * `link` replaces this checkout's link to the binding.
  */
 export function readyTensorFlow(link?: string): NativeEngine | undefined {
@@ -99,5 +99,6 @@ export function sourcesDigest(): string {
   for (const name of readdirSync(bindingSources).toSorted()) {
     hash.update(name).update(readFileSync(join(bindingSources, name)));
   }
-  return hash.update(readFileSync(supportSource())).digest('hex');
+  for (const { source, file } of addonSources()) hash.update(file).update(readFileSync(source));
+  return hash.digest('hex');
 }

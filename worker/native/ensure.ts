@@ -31,7 +31,7 @@ import {
 import type { Manifest, NativeEngine } from './engine-manifest.ts';
 import { cacheDirectory, whyForbidden } from '../../shared/disk/cache-directory.ts';
 import { systemCode } from '../../shared/disk/system-error.ts';
-import { ownLink, SUPPORT_FILE, tfjsPackage } from './places.ts';
+import { addonSources, ownLink, tfjsPackage } from './places.ts';
 import type { Report } from './setup-event.ts';
 import { smokeTest } from './smoke.ts';
 import { wheelSet } from './wheels.ts';
@@ -219,7 +219,7 @@ async function buildBinding(
       now: join(library.directory, name),
       later: join(library.directory, name),
     })),
-    ...[moduleFile, SUPPORT_FILE].map((name) => ({
+    ...[moduleFile, ...addonSources().map(({ file }) => file)].map((name) => ({
       now: join(output, name),
       later: join(target, name),
     })),

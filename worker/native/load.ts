@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { readyTensorFlow } from './engine-manifest.ts';
-import { loadSupport, withoutSignals } from './support.ts';
+import { loadSupport, withoutSignals } from './addons/support.ts';
 import { parseBinding, type Binding } from './binding.ts';
 
 const require = createRequire(import.meta.url);

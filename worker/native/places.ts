@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
@@ -8,8 +8,9 @@ import { packageRoot } from '../../shared/package-root.ts';
 
 /** The paths that set-up uses. The functions in this file read only package.json files. */
 
-/** The addon compiled from support.cc, stored next to the binding. */
+/** The addons compiled from addons/*.cc, stored next to the binding. */
 export const SUPPORT_FILE = 'support.node';
+export const MEMORY_FILE = 'memory.node';
 
 const packageSchema = z.object({
   version: z.string(),
@@ -63,9 +64,12 @@ export function nodeApiHeaders(): string {
   return join(dirname(file), 'include');
 }
 
-/** support.cc stays with the sources, even when this code runs from dist/. */
-export function supportSource(): string {
-  const file = join(packageRoot, 'worker', 'native', 'support.cc');
-  if (!existsSync(file)) throw new Error(`${file} is missing`);
-  return file;
+/** The sources of our addons, with the files into which they are compiled. */
+export function addonSources(): readonly { readonly source: string; readonly file: string }[] {
+  // They stay with the sources, even when this code runs from dist/.
+  const folder = join(packageRoot, 'worker', 'native', 'addons');
+  return [
+    { source: join(folder, 'support.cc'), file: SUPPORT_FILE },
+    { source: join(folder, 'mapped-memory.cc'), file: MEMORY_FILE },
+  ];
 }

@@ -14,7 +14,7 @@ it('a link fails with TIMEOUT when its connection is idle for too long', async (
   let now = 0;
   let heard = 0;
   const failed: string[] = [];
-  const link = new Link(client, undefined, () => now, {
+  const link = new Link(client, undefined, undefined, () => now, {
     message: () => (heard += 1),
     failed: ({ code }) => failed.push(code),
     closed: () => undefined,

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ClusterError } from '../../../shared/errors.ts';
+import type { CoordinatorMessage } from '../../../shared/wire/messages.ts';
 import {
   initialSession,
   reduceSession,
@@ -107,10 +108,36 @@ describe('a session', () => {
       { kind: 'takeWeights' },
       { kind: 'compute', task: 'evaluation', step: 9, parts: [5, 6] },
     ]);
-    const lease = { kind: 'lease', ...fence, step: 9, parts: [0] } as const;
+    const lease = { kind: 'lease', ...fence, step: 9, task: 'evaluation', parts: [0] } as const;
     expect(
       play([{ kind: 'message', message: { ...lease, parts: [0] }, now: 5 }], after.state).effects,
     ).toEqual([{ kind: 'compute', task: 'evaluation', step: 9, parts: [0] }]);
+  });
+
+  it('ignores tasks that were overtaken by a later one, and leases for them', () => {
+    const step = (number: number): CoordinatorMessage => ({
+      kind: 'step',
+      ...fence,
+      step: number,
+      assignment: [[3, 1]],
+    });
+    const lease = (number: number, task: 'step' | 'evaluation'): CoordinatorMessage => ({
+      kind: 'lease',
+      ...fence,
+      step: number,
+      task,
+      parts: [1],
+    });
+    const evaluate: CoordinatorMessage = { kind: 'evaluate', ...fence, step: 9, assignment: [] };
+    const say = (message: CoordinatorMessage, state: SessionState) =>
+      play([{ kind: 'message', message, now: 5 }], state);
+    const evaluating = say(evaluate, say(step(9), play(ready).state).state);
+    expect(evaluating.effects).toHaveLength(2);
+    for (const old of [step(8), step(9), lease(9, 'step'), lease(8, 'evaluation')])
+      expect(say(old, evaluating.state)).toEqual({ state: evaluating.state, effects: [] });
+    // A lease for a task that has not begun is a violation.
+    for (const early of [lease(10, 'step'), lease(10, 'evaluation')])
+      expect(say(early, evaluating.state).state.phase).toBe('ended');
   });
 
   it.each([
@@ -132,7 +159,7 @@ describe('a session', () => {
     [
       'a lease for weights that it does not have',
       ready,
-      { kind: 'lease', ...fence, step: 1, parts: [1] },
+      { kind: 'lease', ...fence, step: 1, task: 'step', parts: [1] },
     ],
     ['a second welcome', ready, welcome],
   ] as const)('ends with PROTOCOL on %s', (_, before, message) => {

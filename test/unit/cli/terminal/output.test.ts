@@ -262,7 +262,7 @@ describe('text from outside', () => {
     ],
     [workerMessage, { kind: 'bye', code: 'USAGE', message: hostile }],
     [coordinatorMessage, { kind: 'bye', code: 'USAGE', message: hostile }],
-    [coordinatorMessage, { kind: 'lease', ...fence, parts: [1] }],
+    [coordinatorMessage, { kind: 'lease', ...fence, task: 'step', parts: [1] }],
   ] as const)('%# has no invisible characters once it is parsed', (schema, message) => {
     const parsed = parseMessage<object>(schema, message);
     for (const text of textsIn(parsed)) expect(text).not.toMatch(DANGER);

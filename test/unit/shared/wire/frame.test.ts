@@ -144,7 +144,7 @@ describe('messages', () => {
     ['text instead of a number', { ...gradientHeader, step: '1' }],
     [
       'a kind that only the coordinator may send',
-      { kind: 'lease', run: 'r', term: 1, step: 1, parts: [1] },
+      { kind: 'lease', run: 'r', term: 1, step: 1, task: 'step', parts: [1] },
     ],
     ['nothing', undefined],
     ['an array', [gradientHeader]],

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Binding } from '../../../../worker/native/binding.ts';
 import { GraphBuilder } from '../../../../worker/engines/graph.ts';
 import { loadGraph } from '../../../../worker/engines/graph-session.ts';
-import type { Support } from '../../../../worker/native/support.ts';
+import type { Support } from '../../../../worker/native/addons/support.ts';
 
 function sumGraph() {
   const graph = new GraphBuilder();

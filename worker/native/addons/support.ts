@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
-import { readyTensorFlow } from './engine-manifest.ts';
-import { SUPPORT_FILE, tfjsPackage } from './places.ts';
+import { readyTensorFlow } from '../engine-manifest.ts';
+import { SUPPORT_FILE, tfjsPackage } from '../places.ts';
 
 /** The functions of support.cc. */
 export interface Support {

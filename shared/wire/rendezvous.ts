@@ -1,0 +1,191 @@
+import { ClusterError } from '../errors.ts';
+import {
+  BLOCK_MICROSECONDS,
+  CHANNEL_FRAMES,
+  MAX_BLOCKING_MILLISECONDS,
+  MAX_CHANNEL_PEERS,
+} from '../limits.ts';
+import {
+  ASLEEP,
+  ChannelReader,
+  ChannelWriter,
+  PUBLISHED_AT,
+  STATE_AT,
+  WAITING,
+} from './channel.ts';
+import type { MappedMemory, MemoryAddon } from './memory-addon.ts';
+
+/** What a process does with a peer's frames. */
+export interface PeerHandlers {
+  /** A frame has arrived. It may close this or other peers, and publish. */
+  hear(frame: Buffer): void;
+  /** The peer's channel cannot be read any further. */
+  failed(error: ClusterError): void;
+  /** Sends the peer any message over its socket, since it reads only its sockets. */
+  ring(): void;
+}
+
+/** A peer on this host whose channel this process reads. */
+export interface ChannelPeer {
+  /** The peer's slot as a reader of this process's channel. */
+  readonly slot: number;
+  /** Whether the peer reads channels at the moment; if not, use its socket. */
+  isAwake(): boolean;
+  close(): void;
+}
+
+interface Joined extends ChannelPeer {
+  readonly memory: MappedMemory;
+  readonly reader: ChannelReader;
+  readonly handlers: PeerHandlers;
+}
+
+/**
+ * Where the processes of one host exchange frames without sockets. While frames are expected, this
+ * process waits for them in the kernel, for at most BLOCK_MICROSECONDS between two turns of its
+ * event loop. If none has come for MAX_BLOCKING_MILLISECONDS, it says in its memory that it reads
+ * only its sockets: peers then use those.
+ */
+export class Rendezvous {
+  readonly #addon: MemoryAddon;
+  readonly #own: MappedMemory;
+  readonly #writer: ChannelWriter;
+  readonly #peers = new Set<Joined>();
+  #state: 'asleep' | 'awake' | 'closed' = 'asleep';
+  /** When the last frame was heard or expected, in milliseconds. */
+  #expectedAt = 0;
+  #isPolling = false;
+
+  constructor(addon: MemoryAddon, own: MappedMemory) {
+    this.#addon = addon;
+    this.#own = own;
+    this.#writer = new ChannelWriter(addon, own);
+    addon.store(own, STATE_AT, ASLEEP);
+  }
+
+  /** The number of the next frame that this process publishes. */
+  get next(): number {
+    return this.#writer.next;
+  }
+
+  /**
+   * Reads a peer's channel from the frame with the number `from` on, as the reader in slot
+   * `readsAs`. `slot` is the peer's own.
+   */
+  join(
+    memory: MappedMemory,
+    { slot, readsAs, from }: { slot: number; readsAs: number; from: number },
+    handlers: PeerHandlers,
+  ): ChannelPeer {
+    const peer: Joined = {
+      slot,
+      memory,
+      handlers,
+      reader: new ChannelReader(this.#addon, memory, readsAs, from),
+      isAwake: () => this.#addon.load(memory, STATE_AT) !== ASLEEP,
+      close: () => void this.#peers.delete(peer),
+    };
+    this.#peers.add(peer);
+    return peer;
+  }
+
+  /** Whether a frame can be published at all. */
+  static fits(frame: Buffer): boolean {
+    return ChannelWriter.fits(frame);
+  }
+
+  /** Publishes a frame for these peers, with one system call at most unless some fall asleep. */
+  publish(frame: Buffer, peers: readonly ChannelPeer[]): void {
+    this.#writer.publish(
+      frame,
+      peers.map(({ slot }) => slot),
+    );
+    let isAnyWaiting = false;
+    for (const peer of this.#peers) {
+      if (!peers.includes(peer)) continue;
+      const state = this.#addon.load(peer.memory, STATE_AT);
+      isAnyWaiting ||= state === WAITING;
+      // It fell asleep meanwhile, and may not have seen the frame.
+      if (state === ASLEEP) peer.handlers.ring();
+    }
+    if (isAnyWaiting) this.#addon.wake(this.#own, PUBLISHED_AT);
+  }
+
+  /** Frames are due: this process reads its peers' channels from now on. */
+  expect(): void {
+    this.#expectedAt = performance.now();
+    if (this.#state !== 'asleep' || this.#peers.size === 0) return;
+    this.#state = 'awake';
+    this.#addon.store(this.#own, STATE_AT, 0);
+    setImmediate(() => this.#turn());
+  }
+
+  /** Hears all frames that have arrived. Call it before each message from a socket. */
+  poll(): boolean {
+    // A frame's handler may cause this call.
+    if (this.#isPolling) return false;
+    this.#isPolling = true;
+    let isHeard = false;
+    try {
+      for (const peer of this.#peers) isHeard = this.#hear(peer) || isHeard;
+    } finally {
+      this.#isPolling = false;
+    }
+    return isHeard;
+  }
+
+  close(): void {
+    this.#peers.clear();
+    this.#state = 'closed';
+  }
+
+  #hear(peer: Joined): boolean {
+    let isHeard = false;
+    try {
+      // A peer that publishes without a pause cannot hold this loop.
+      for (let i = 0; i < CHANNEL_FRAMES && this.#peers.has(peer); i++) {
+        const frame = peer.reader.read();
+        if (frame === undefined) break;
+        isHeard = true;
+        peer.handlers.hear(frame);
+      }
+    } catch (error) {
+      if (!(error instanceof ClusterError)) throw error;
+      peer.close();
+      peer.handlers.failed(error);
+    }
+    return isHeard;
+  }
+
+  /** Hears and waits until this turn of the event loop has lasted long enough. */
+  #turn(): void {
+    const began = performance.now();
+    for (let now = began; this.#state === 'awake'; now = performance.now()) {
+      if (this.poll()) this.#expectedAt = performance.now();
+      const left = BLOCK_MICROSECONDS - 1000 * (performance.now() - began);
+      const canWait = this.#peers.size > 0 && this.#peers.size <= MAX_CHANNEL_PEERS;
+      if (!canWait || now - this.#expectedAt > MAX_BLOCKING_MILLISECONDS) return this.#sleep();
+      if (left <= 0) return void setImmediate(() => this.#turn());
+      this.#wait(Math.ceil(left));
+    }
+  }
+
+  #wait(microseconds: number): void {
+    const peers = [...this.#peers];
+    this.#addon.wait(
+      this.#own,
+      STATE_AT,
+      peers.map(({ memory }) => memory),
+      PUBLISHED_AT,
+      peers.map(({ reader }) => reader.last),
+      microseconds,
+    );
+  }
+
+  #sleep(): void {
+    this.#state = 'asleep';
+    this.#addon.store(this.#own, STATE_AT, ASLEEP);
+    // A peer that published before it could see that has not rung.
+    if (this.poll()) this.expect();
+  }
+}
