@@ -37,10 +37,7 @@ export const MAX_LEASED_PARTS = 256;
 export const MAX_EVALUATION_CHUNKS = 65_536;
 /** Number of images in one chunk of an evaluation. */
 export const EVALUATION_CHUNK_ROWS = 500;
-/**
- * Number of requests that a worker makes for a dataset before it gives up on a download that keeps
- * failing.
- */
+/** Requests that a worker makes for a dataset whose download keeps failing. */
 export const MAX_DATA_REQUESTS = 32;
 /**
  * Maximum number of unrequested messages, such as heartbeats or late results, that a worker may
@@ -49,28 +46,19 @@ export const MAX_DATA_REQUESTS = 32;
 export const MAX_SMALL_MESSAGES = 256;
 /** Rate at which the allowance of MAX_SMALL_MESSAGES refills. */
 export const SMALL_MESSAGES_PER_SECOND = 16;
-/**
- * Maximum number of unprocessed messages from the coordinator that a worker queues. A correct
- * coordinator waits for results, so it stays far below this limit.
- */
+/** Maximum number of unprocessed messages that a worker queues; it expects far fewer. */
 export const MAX_WAITING_MESSAGES = 1024;
 /** Maximum number of unprocessed messages with weights that a worker queues. */
 export const MAX_WAITING_WEIGHTS = 8;
 /** Number of frames into which a worker writes its results in turn. */
 export const RESULT_FRAMES = 4;
-/**
- * Number of tensors in a shared-memory file, and of versions of the weights that may be in transit
- * at the same time.
- */
+/** Tensors in a shared-memory file, and versions of the weights in transit at the same time. */
 export const SHARED_MEMORY_BUFFERS = 4;
-/**
- * Number of frames that the channel of a shared-memory file holds. A correct peer is never more
- * than SHARED_MEMORY_BUFFERS behind.
- */
+/** Frames in a channel. A correct peer is at most SHARED_MEMORY_BUFFERS behind. */
 export const CHANNEL_FRAMES = 16;
 /** Size of an entry in a channel; longer frames travel over the socket. */
 export const CHANNEL_FRAME_BYTES = 2048;
-/** Longest time that a process waits for its peers on this host between turns of its event loop. */
+/** Longest wait for peers on this host between two turns of the event loop. */
 export const BLOCK_MICROSECONDS = 2000;
 /** Time without a frame after which it reads only its sockets. */
 export const MAX_BLOCKING_MILLISECONDS = 20;

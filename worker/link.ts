@@ -95,7 +95,7 @@ export class Link {
     else this.#sendPointer(encodePointer({ ...message, buffer }, checksum), sent);
   }
 
-  /** Sends a pointer to a gradient through the channel if the coordinator reads it at the moment. */
+  /** Sends a pointer to a gradient through the channel if the coordinator reads it now. */
   #sendPointer(pointer: Buffer, sent: () => void): void {
     if (this.#channel?.publish(pointer) === true) sent();
     else this.#socket.send(pointer, sent);

@@ -7,7 +7,7 @@ export type MappedMemory = object;
  * memory.
  */
 export interface MemoryAddon {
-  /** Creates a memory of zeros that nobody can resize; throws if there is too little memory. */
+  /** Creates a memory of zeros of a fixed size; throws if there is too little memory. */
   create(bytes: number): { readonly descriptor: number; readonly memory: MappedMemory };
   /** Maps a peer's memory, which must have this size and be sealed against resizing. */
   open(path: string, bytes: number): MappedMemory;

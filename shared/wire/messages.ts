@@ -42,10 +42,7 @@ export const workerMessage = z.discriminatedUnion('kind', [
     kind: z.literal('preparing'),
     limitMilliseconds: count(limits.MAX_PREPARE_LIMIT_MILLISECONDS),
   }),
-  /**
-   * The worker is ready. The fingerprint covers the bytes that its engine computes for the first
-   * batch of the run.
-   */
+  /** The worker is ready. Its fingerprint covers what it computes for the run's first batch. */
   z.strictObject({
     kind: z.literal('ready'),
     fingerprint: z.string().regex(/^[0-9a-f]{64}$/),
@@ -66,10 +63,7 @@ export const workerMessage = z.discriminatedUnion('kind', [
     correct: count(limits.MAX_BATCH_SIZE),
     microseconds,
   }),
-  /**
-   * The predictions for one chunk (`part`) of the test set. Body: [rows, 2 + classes]: class, loss,
-   * probabilities.
-   */
+  /** Predictions for a chunk of the test set. Body: rows of class, loss, probabilities. */
   z.strictObject({ kind: z.literal('predictions'), ...fence, part, microseconds }),
   /** Readings of the worker's GPUs. */
   z.strictObject({
@@ -110,10 +104,7 @@ export const coordinatorMessage = z.discriminatedUnion('kind', [
     task: z.enum(['step', 'evaluation']),
     parts: z.array(part).max(limits.MAX_LEASED_PARTS),
   }),
-  /**
-   * The coordinator reads the worker's channel from now on, and writes its own from the frame with
-   * the number `next` on.
-   */
+  /** From now on, both sides use their channels; the worker reads from frame `next` on. */
   z.strictObject({ kind: z.literal('channel'), next: count(2 ** 32 - 1) }),
   /** The coordinator is alive. */
   z.strictObject({ kind: z.literal('heartbeat') }),

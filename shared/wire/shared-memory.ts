@@ -28,8 +28,8 @@ import { MAX_SHARED_MEMORY_BYTES, SHARED_MEMORY_BUFFERS } from '../limits.ts';
  * tensor is written. If a reader's copy does not match the checksum in the message, the stamp shows
  * why: if the stamp has changed, the buffer was reused; if not, the bytes are damaged.
  *
- * With the addon, the file is a memfd that nobody can resize and that both sides map. Without it,
- * it is a file in /dev/shm; a peer without the addon reads either kind.
+ * With the addon, the file is a memfd of a fixed size, which both sides map. Without it, it is a
+ * file in /dev/shm; a peer without the addon reads either kind.
  */
 const DIRECTORY = '/dev/shm';
 const PAGE_BYTES = 4096;

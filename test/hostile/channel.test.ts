@@ -5,7 +5,7 @@ import { CHANNEL_FRAMES, MAX_SMALL_MESSAGES } from '../../shared/limits.ts';
 import { ChannelWriter, PUBLISHED_AT, STATE_AT } from '../../shared/wire/channel.ts';
 import type { MappedMemory, MemoryAddon } from '../../shared/wire/memory-addon.ts';
 import { SharedMemory } from '../../shared/wire/shared-memory.ts';
-import { compiledMemoryAddon } from '../fixtures/memory-addon.ts';
+import { compiledMemoryAddon } from '../fixtures/engine/memory-addon.ts';
 import { Attacker } from './attacker.ts';
 import { engine, hello, tensorFrame } from './frames.ts';
 import { expectUnharmed, startTarget, type Target } from './target.ts';
@@ -107,7 +107,7 @@ describe.skipIf(process.platform !== 'linux')('a worker that shares its memory',
     await expectUnharmed(sharing.target);
   });
 
-  it('harms nobody by wild words, wrong fences and a buffer that it rewrites', async () => {
+  it('harms neither side by wild words, wrong fences and a buffer that it rewrites', async () => {
     const sharing = await join();
     const { target, memory, mapped, writer } = sharing;
     const wrong = encodePointer({ ...result, run: 'another', buffer: 0 }, 1n);

@@ -92,9 +92,7 @@ export const guards: readonly Guard[] = [
   {
     name: 'weights that were replaced before they were read do not count as damaged',
     file: 'shared/wire/shared-memory.ts',
-    line:
-      'readWhole(this.#descriptor, stamp, stampStart(buffer)) && ' +
-      'stamp.readBigUInt64LE() !== checksum',
+    line: 'this.#file.read(stamp, stampStart(buffer)) && ' + 'stamp.readBigUInt64LE() !== checksum',
     without: 'stamp.length === 0',
     test: SUSPENSION,
   },

@@ -49,8 +49,9 @@ export async function requireCompiler(): Promise<Compiler> {
 }
 
 /**
- * Compiles tfjs-node's binding against the C library in `library`, and our addons, into `output`. The run path is absolute: ld.so would resolve $ORIGIN to the folder of a symbolic link,
- * which would break TensorFlow's own search path for CUDA.
+ * Compiles tfjs-node's binding against the C library in `library`, and our addons, into `output`.
+ * The run path is absolute: ld.so would resolve $ORIGIN to the folder of a symbolic link, which
+ * would break TensorFlow's own search path for CUDA.
  */
 export async function compileBinding(
   compiler: Compiler,

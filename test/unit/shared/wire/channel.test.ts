@@ -21,7 +21,7 @@ import {
 import type { MappedMemory, MemoryAddon } from '../../../../shared/wire/memory-addon.ts';
 import { Rendezvous, type PeerHandlers } from '../../../../shared/wire/rendezvous.ts';
 import { PeerMemory, SharedMemory } from '../../../../shared/wire/shared-memory.ts';
-import { compiledMemoryAddon } from '../../../fixtures/memory-addon.ts';
+import { compiledMemoryAddon } from '../../../fixtures/engine/memory-addon.ts';
 
 const BYTES = 100;
 let addon: MemoryAddon;
@@ -258,7 +258,7 @@ describe.skipIf(process.platform !== 'linux')('a rendezvous', () => {
 
   it('is not woken for frames to others, and drops a peer that lies', async () => {
     const { a, b } = pair();
-    a.rendezvous.publish(Buffer.from('to nobody'), []);
+    a.rendezvous.publish(Buffer.from('to no peer'), []);
     b.rendezvous.poll();
     expect([b.seen.heard, a.seen.rung]).toEqual([[], 0]);
     addon.store(a.own, PUBLISHED_AT, 2 ** 31);
