@@ -26,6 +26,7 @@ export function withoutGuard(source: string, { line, without }: Guard): string |
 
 const VOTES = 'test/unit/coordinator/decisions/votes.test.ts';
 const SUSPENSION = 'test/simulation/suspension.test.ts';
+const CHANNEL = 'test/unit/shared/wire/channel.test.ts';
 const AUDIT = 'test/unit/coordinator/decisions/audit.test.ts';
 
 export const guards: readonly Guard[] = [
@@ -88,6 +89,41 @@ export const guards: readonly Guard[] = [
     line: 'if (!isAvailable) return false;',
     without: '',
     test: 'test/unit/shared/wire/frame.test.ts',
+  },
+  {
+    name: 'a task that was overtaken is not computed after the later one',
+    file: 'worker/session.ts',
+    line: 'if (isOvertaken(state, task, message.step)) return { state, effects: [] };',
+    without: '',
+    test: 'test/unit/worker/session.test.ts',
+  },
+  {
+    name: 'a frame that was replaced while it was copied is not used',
+    file: 'shared/wire/channel.ts',
+    line: 'if (this.#addon.load(this.#memory, at) !== number) throw replaced();',
+    without: '',
+    test: CHANNEL,
+  },
+  {
+    name: 'a frame is not longer than its entry',
+    file: 'shared/wire/channel.ts',
+    line: 'if (length > CHANNEL_FRAME_BYTES - HEAD_BYTES)',
+    without: 'if (length < 0)',
+    test: CHANNEL,
+  },
+  {
+    name: 'a process that falls asleep looks once more, so that no frame is lost',
+    file: 'shared/wire/rendezvous.ts',
+    line: 'if (this.poll()) this.expect();',
+    without: '',
+    test: CHANNEL,
+  },
+  {
+    name: 'a peer that publishes without a pause does not hold the event loop',
+    file: 'shared/wire/rendezvous.ts',
+    line: 'for (let i = 0; i < CHANNEL_FRAMES && this.#peers.has(peer); i++)',
+    without: 'for (let i = 0; i < 1000 && this.#peers.has(peer); i++)',
+    test: CHANNEL,
   },
   {
     name: 'weights that were replaced before they were read do not count as damaged',

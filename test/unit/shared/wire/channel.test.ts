@@ -241,6 +241,39 @@ describe.skipIf(process.platform !== 'linux')('a rendezvous', () => {
     expect(b.seen.heard).toEqual(['one']);
   });
 
+  it('hears a frame that was published while it fell asleep', async () => {
+    const [mine, other] = [share(), share()];
+    const writer = new ChannelWriter(addon, other.own);
+    let isLate = false;
+    const watched: MemoryAddon = {
+      ...addon,
+      store: (memory, at, value) => {
+        // The peer has just looked whether this process is asleep.
+        if (at === STATE_AT && value === ASLEEP && isLate && memory === mine.own) {
+          writer.publish(Buffer.from('late'), [1]);
+          isLate = false;
+        }
+        addon.store(memory, at, value);
+      },
+    };
+    const rendezvous = new Rendezvous(watched, mine.own);
+    onTestFinished(() => rendezvous.close());
+    const heard: string[] = [];
+    rendezvous.join(
+      other.theirs,
+      { slot: 1, readsAs: 1, from: 1 },
+      {
+        hear: (frame) => heard.push(frame.toString()),
+        failed: () => undefined,
+        ring: () => undefined,
+      },
+    );
+    isLate = true;
+    rendezvous.expect();
+    await sleep(3 * MAX_BLOCKING_MILLISECONDS);
+    expect(heard).toEqual(['late']);
+  });
+
   it('turns the event loop while it waits', async () => {
     const { b } = pair();
     b.rendezvous.expect();
