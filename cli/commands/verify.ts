@@ -1,6 +1,7 @@
 import { readRunContents, type RunContents } from '../../coordinator/run-directory/run-contents.ts';
 import { startReplay } from '../../coordinator/replay/replay.ts';
 import type { Verified } from '../../coordinator/replay/verifier.ts';
+import { loadMemoryAddon } from '../../worker/native/addons/memory.ts';
 import { datasetOfRun, loadOwnDataset } from '../../shared/dataset/own-dataset.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
 import { engineText } from '../../shared/engine-identity.ts';
@@ -118,7 +119,14 @@ async function recompute({
     const rendezvousMilliseconds = 1000 * DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS;
     const serving = await startReplay(
       replay,
-      { dataset, token, version, workers: plans.length, rendezvousMilliseconds },
+      {
+        dataset,
+        token,
+        version,
+        workers: plans.length,
+        rendezvousMilliseconds,
+        memoryAddon: loadMemoryAddon(),
+      },
       {
         step: (step) => progress.step(step),
         log: (level, message, fields) => log[level](fields, message),

@@ -2,7 +2,10 @@ import { serve, readOnlyPolicy, type Serving, type ServeSettings } from '../serv
 import type { Replay } from './replay-plan.ts';
 import { Verifier, type ReplayViewer } from './verifier.ts';
 
-export interface ReplaySettings extends Pick<ServeSettings, 'dataset' | 'token' | 'version'> {
+export interface ReplaySettings extends Pick<
+  ServeSettings,
+  'dataset' | 'token' | 'version' | 'memoryAddon'
+> {
   /** The number of workers to wait for before the first step. */
   readonly workers: number;
   readonly rendezvousMilliseconds: number;

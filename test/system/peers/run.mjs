@@ -1,0 +1,212 @@
+// `npm run bench:peers`: trains the same model with PyTorch, TensorFlow and mnist-dist, one after
+// the other, and prints steps per second as a table. It installs the frameworks into
+// .mnist-dist/peers. Each process computes on one thread. Options, with their defaults:
+//   --batch 32,64,256,1024   --processes 1,2,4   --hidden 128   --rounds 5   --seconds 4
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { cpus, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { explain, prepare, root } from '../../../bin/bootstrap.mjs';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const python = join(root, '.mnist-dist', 'peers', 'bin', 'python');
+/** No measurement takes longer, even on a slow machine. */
+const LIMIT_MILLISECONDS = 600_000;
+/** Steps of the trial that tells how many steps fill the wanted time. */
+const TRIAL_STEPS = 200;
+
+process.exitCode = await comparePeers().catch((error) => explain(error));
+
+async function comparePeers() {
+  const { values } = parseArgs({
+    options: {
+      batch: { type: 'string', default: '32,64,256,1024' },
+      processes: { type: 'string', default: '1,2,4' },
+      hidden: { type: 'string', default: '128' },
+      rounds: { type: 'string', default: '5' },
+      seconds: { type: 'string', default: '4' },
+    },
+  });
+  await prepare();
+  if (spawnSync(join(here, 'install.sh'), { stdio: 'inherit' }).status !== 0) return 1;
+  const scratch = mkdtempSync(join(tmpdir(), 'mnist-dist-peers-'));
+  try {
+    const data = await writeDataset(scratch);
+    const cells = cellsOf(numbers(values.batch), numbers(values.processes));
+    const results = [];
+    for (const cell of cells)
+      results.push(await measureCell({ ...cell, hidden: values.hidden, data, scratch }, values));
+    process.stdout.write(tableOf(results, values));
+    return 0;
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+function cellsOf(batches, counts) {
+  return batches.flatMap((batch) => counts.map((processes) => ({ batch, processes })));
+}
+
+/** The programs to compare in a cell, by the name in the table. */
+function programsOf({ processes }) {
+  const torch = processes === 1 ? 'PyTorch' : 'PyTorch DDP';
+  const keras = processes === 1 ? 'Keras fit' : 'MultiWorkerMirrored';
+  return { [torch]: runTorch, [keras]: runKeras, 'mnist-dist': runOurs };
+}
+
+async function measureCell(cell, { rounds, seconds }) {
+  const programs = Object.entries(programsOf(cell));
+  const measured = Object.fromEntries(programs.map(([name]) => [name, []]));
+  const steps = {};
+  for (const [name, run] of programs) {
+    const rate = (await run({ ...cell, steps: TRIAL_STEPS })).stepsPerSecond;
+    steps[name] = Math.max(TRIAL_STEPS, Math.ceil(rate * Number(seconds)));
+  }
+  for (let round = 0; round < Number(rounds); round++) {
+    // Programs alternate, so that a change of the machine's speed affects all of them.
+    const order = round % 2 === 0 ? programs : programs.toReversed();
+    for (const [name, run] of order) {
+      const result = await run({ ...cell, steps: steps[name] });
+      measured[name].push(result);
+      process.stderr.write(
+        `batch ${cell.batch}, ${cell.processes} processes, ${name}: ` +
+          `${Math.round(result.stepsPerSecond)} steps/s\n`,
+      );
+    }
+  }
+  return { ...cell, measured };
+}
+
+async function runTorch(cell) {
+  const launcher =
+    cell.processes === 1
+      ? []
+      : ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', `${cell.processes}`];
+  const output = await run(python, [...launcher, join(here, 'ddp.py'), ...argumentsOf(cell)]);
+  return resultOf(output);
+}
+
+async function runKeras(cell) {
+  const program = [join(here, 'keras_fit.py'), ...argumentsOf(cell)];
+  if (cell.processes === 1) return resultOf(await run(python, program));
+  const worker = await Promise.all(
+    Array.from({ length: cell.processes }, async () => `127.0.0.1:${await freePort()}`),
+  );
+  const outputs = await Promise.all(
+    worker.map((_, index) => {
+      const task = { cluster: { worker }, task: { type: 'worker', index } };
+      return run(python, program, { TF_CONFIG: JSON.stringify(task) });
+    }),
+  );
+  return resultOf(outputs[0] ?? '');
+}
+
+async function runOurs({ batch, processes, hidden, steps, scratch }) {
+  const runs = mkdtempSync(join(scratch, 'runs-'));
+  const options = [`--batch-size=${batch}`, `--hidden=${hidden}`, `--steps=${steps + 200}`];
+  await run(process.execPath, [
+    join(root, 'bin', 'mnist-dist.mjs'),
+    'local',
+    `--nproc-per-node=${processes}`,
+    ...options,
+    '--no-pictures',
+    '--http-port=0',
+    `--runs-dir=${runs}`,
+  ]);
+  const [id = ''] = readdirSync(runs);
+  const { result, version } = JSON.parse(readFileSync(join(runs, id, 'run.json'), 'utf8'));
+  rmSync(runs, { recursive: true });
+  return { stepsPerSecond: result.steps_per_second, version };
+}
+
+function argumentsOf({ batch, hidden, steps, data }) {
+  return ['--data', data, '--batch', `${batch}`, '--steps', `${steps}`, '--hidden', hidden];
+}
+
+function resultOf(output) {
+  const line = output.split('\n').findLast((text) => text.startsWith('{'));
+  const { steps_per_second: stepsPerSecond, version } = JSON.parse(line ?? '{}');
+  return { stepsPerSecond, version };
+}
+
+/** Runs a program and resolves with what it printed; rejects if it fails. */
+async function run(program, args, environment = {}) {
+  const child = spawn(program, args, {
+    env: { ...process.env, OMP_NUM_THREADS: '1', CUDA_VISIBLE_DEVICES: '-1', ...environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: LIMIT_MILLISECONDS,
+  });
+  let output = '';
+  let errors = '';
+  child.stdout.setEncoding('utf8').on('data', (text) => (output += text));
+  child.stderr.setEncoding('utf8').on('data', (text) => (errors = (errors + text).slice(-4000)));
+  const code = await new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', resolve);
+  });
+  if (code === 0) return output;
+  throw new Error(`${program} ${args.join(' ')} ended with ${code}:\n${errors}`);
+}
+
+/** MNIST's training set as idx files, which all programs read. */
+async function writeDataset(scratch) {
+  const { loadDataset } = await import('../../../dist/shared/dataset/load-dataset.js');
+  const { train } = await loadDataset(undefined);
+  const head = (...words) => {
+    const bytes = Buffer.alloc(4 * words.length);
+    words.forEach((word, i) => bytes.writeUInt32BE(word, 4 * i));
+    return bytes;
+  };
+  const images = Buffer.concat([head(0x803, train.samples, 28, 28), train.images]);
+  writeFileSync(join(scratch, 'train-images-idx3-ubyte'), images);
+  const labels = Buffer.concat([head(0x801, train.samples), train.labels]);
+  writeFileSync(join(scratch, 'train-labels-idx1-ubyte'), labels);
+  return scratch;
+}
+
+async function freePort() {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+function numbers(text) {
+  return text.split(',').map(Number);
+}
+
+function median(values) {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
+}
+
+/** A table in Markdown: medians with the least and the greatest value, and ratios of medians. */
+function tableOf(results, { hidden, rounds }) {
+  const versions = new Map();
+  const rows = results.flatMap(({ batch, processes, measured }) => {
+    const ours = median(measured['mnist-dist'].map(({ stepsPerSecond }) => stepsPerSecond));
+    return Object.entries(measured).map(([name, runs]) => {
+      const rates = runs.map(({ stepsPerSecond }) => stepsPerSecond);
+      versions.set(name, runs[0]?.version);
+      const spread = `${Math.round(Math.min(...rates))} to ${Math.round(Math.max(...rates))}`;
+      const ratio = name === 'mnist-dist' ? '' : (ours / median(rates)).toFixed(2);
+      const cells = [batch, processes, name, Math.round(median(rates)), spread, ratio];
+      return `| ${cells.join(' | ')} |`;
+    });
+  });
+  const listed = [...versions].map(([name, version]) => `${name} ${version}`).join(', ');
+  return [
+    `Model 784-${hidden.replaceAll(',', '-')}-10, ${cpus()[0]?.model.trim()}, ` +
+      `${cpus().length} cores, Node ${process.version}; ${listed}.`,
+    `Medians of ${rounds} interleaved runs, one thread a process.`,
+    '',
+    '| batch | processes | program | steps/s | least to greatest | mnist-dist / program |',
+    '|---|---|---|---|---|---|',
+    ...rows,
+    '',
+  ].join('\n');
+}
