@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs PyTorch, TensorFlow and Keras 2 into .mnist-dist/peers, unless they are already installed.
+# Installs PyTorch, TensorFlow and Keras 2 into .mnist-dist/peers, unless they are there already.
 set -eu
 cd "$(dirname "$0")/../../.."
 folder=.mnist-dist/peers
