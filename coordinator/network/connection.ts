@@ -155,7 +155,11 @@ export class Connection implements Peer {
       mapped,
       { slot: this.slot, readsAs: 0, from: 1 },
       {
-        hear: (frame) => this.#hear(frame, true),
+        hear: (frame) => {
+          this.#hear(frame, true);
+          // Other workers' results may be due.
+          this.#channels?.expect();
+        },
         failed: (error) => this.close(error.code, error.message),
         ring: () => this.send({ kind: 'heartbeat' }),
       },

@@ -19,7 +19,8 @@ export const PUBLISHED_AT = 1088;
 export const WAITING = 1;
 export const ASLEEP = 2;
 const ENTRIES_AT = 4096;
-const SLOT_WORDS = Math.ceil(MAX_CONNECTIONS / 32);
+/** Slots are numbered from 0 to MAX_CONNECTIONS. */
+const SLOT_WORDS = Math.floor(MAX_CONNECTIONS / 32) + 1;
 const HEAD_BYTES = 4 * (2 + SLOT_WORDS);
 export const CHANNEL_END = ENTRIES_AT + CHANNEL_FRAMES * CHANNEL_FRAME_BYTES;
 

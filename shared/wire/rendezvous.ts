@@ -17,7 +17,10 @@ import type { MappedMemory, MemoryAddon } from './memory-addon.ts';
 
 /** What a process does with a peer's frames. */
 export interface PeerHandlers {
-  /** A frame has arrived. It may close this or other peers, and publish. */
+  /**
+   * A frame has arrived. It may close this or other peers, and publish. If more frames are due, it
+   * calls `expect`.
+   */
   hear(frame: Buffer): void;
   /** The peer's channel cannot be read any further. */
   failed(error: ClusterError): void;
@@ -52,7 +55,7 @@ export class Rendezvous {
   readonly #writer: ChannelWriter;
   readonly #peers = new Set<Joined>();
   #state: 'asleep' | 'awake' | 'closed' = 'asleep';
-  /** When the last frame was heard or expected, in milliseconds. */
+  /** When frames were last expected, in milliseconds; a frame that arrives ends that. */
   #expectedAt = 0;
   #isPolling = false;
 
@@ -121,17 +124,15 @@ export class Rendezvous {
   }
 
   /** Hears all frames that have arrived. Call it before each message from a socket. */
-  poll(): boolean {
+  poll(): void {
     // A frame's handler may cause this call.
-    if (this.#isPolling) return false;
+    if (this.#isPolling) return;
     this.#isPolling = true;
-    let isHeard = false;
     try {
-      for (const peer of this.#peers) isHeard = this.#hear(peer) || isHeard;
+      for (const peer of this.#peers) this.#hear(peer);
     } finally {
       this.#isPolling = false;
     }
-    return isHeard;
   }
 
   close(): void {
@@ -139,14 +140,13 @@ export class Rendezvous {
     this.#state = 'closed';
   }
 
-  #hear(peer: Joined): boolean {
-    let isHeard = false;
+  #hear(peer: Joined): void {
     try {
       // A peer that publishes without a pause cannot hold this loop.
       for (let i = 0; i < CHANNEL_FRAMES && this.#peers.has(peer); i++) {
         const frame = peer.reader.read();
-        if (frame === undefined) break;
-        isHeard = true;
+        if (frame === undefined) return;
+        this.#expectedAt = -Infinity;
         peer.handlers.hear(frame);
       }
     } catch (error) {
@@ -154,15 +154,15 @@ export class Rendezvous {
       peer.close();
       peer.handlers.failed(error);
     }
-    return isHeard;
   }
 
   /** Hears and waits until this turn of the event loop has lasted long enough. */
   #turn(): void {
     const began = performance.now();
-    for (let now = began; this.#state === 'awake'; now = performance.now()) {
-      if (this.poll()) this.#expectedAt = performance.now();
-      const left = BLOCK_MICROSECONDS - 1000 * (performance.now() - began);
+    while (this.#state === 'awake') {
+      this.poll();
+      const now = performance.now();
+      const left = BLOCK_MICROSECONDS - 1000 * (now - began);
       const canWait = this.#peers.size > 0 && this.#peers.size <= MAX_CHANNEL_PEERS;
       if (!canWait || now - this.#expectedAt > MAX_BLOCKING_MILLISECONDS) return this.#sleep();
       if (left <= 0) return void setImmediate(() => this.#turn());
@@ -184,8 +184,8 @@ export class Rendezvous {
 
   #sleep(): void {
     this.#state = 'asleep';
+    // A peer that publishes before it can see this does not ring.
     this.#addon.store(this.#own, STATE_AT, ASLEEP);
-    // A peer that published before it could see that has not rung.
-    if (this.poll()) this.expect();
+    for (const peer of this.#peers) this.#hear(peer);
   }
 }

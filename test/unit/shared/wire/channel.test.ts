@@ -126,7 +126,7 @@ describe.skipIf(process.platform !== 'linux')('a channel', () => {
   it('delivers frames in order, each only to the slots that it is for', () => {
     const { own, theirs } = share();
     const writer = new ChannelWriter(addon, own);
-    const last = MAX_CONNECTIONS - 1;
+    const last = MAX_CONNECTIONS;
     const readers = [0, 7, last].map((slot) => new ChannelReader(addon, theirs, slot, 1));
     const heard: string[][] = [[], [], []];
     for (let i = 0; i < 3 * CHANNEL_FRAMES; i++) {
@@ -165,7 +165,7 @@ describe.skipIf(process.platform !== 'linux')('a channel', () => {
 
   it('takes frames up to the size of an entry', () => {
     const { own, theirs } = share();
-    const largest = CHANNEL_FRAME_BYTES - 4 * (2 + MAX_CONNECTIONS / 32);
+    const largest = CHANNEL_FRAME_BYTES - 4 * (3 + MAX_CONNECTIONS / 32);
     const frame = Buffer.alloc(largest, 3);
     expect(ChannelWriter.fits(frame)).toBe(true);
     expect(ChannelWriter.fits(Buffer.alloc(largest + 1))).toBe(false);
@@ -272,6 +272,20 @@ describe.skipIf(process.platform !== 'linux')('a rendezvous', () => {
     rendezvous.expect();
     await sleep(3 * MAX_BLOCKING_MILLISECONDS);
     expect(heard).toEqual(['late']);
+  });
+
+  it('waits no longer once it has heard a frame after which none is due', async () => {
+    const { a, b } = pair();
+    b.rendezvous.expect();
+    a.rendezvous.publish(Buffer.from('one'), [a.peer]);
+    await setImmediate();
+    await setImmediate();
+    expect([b.seen.heard, a.peer.isAwake()]).toEqual([['one'], false]);
+    b.handlers.hear = () => b.rendezvous.expect();
+    b.rendezvous.expect();
+    a.rendezvous.publish(Buffer.from('two'), [a.peer]);
+    await setImmediate();
+    expect(a.peer.isAwake()).toBe(true);
   });
 
   it('turns the event loop while it waits', async () => {
