@@ -72,7 +72,7 @@ export interface DriverOptions {
   readonly observer: RunObserver;
   readonly clock: Clock;
   /** The channel to workers on this host; undefined if there is none. */
-  readonly channel?: Pick<Rendezvous, 'publish' | 'expect'> | undefined;
+  readonly channel?: Pick<Rendezvous, 'publish' | 'expect' | 'relax'> | undefined;
   /** Generates the secret that lets a worker reclaim its slot: 32 hexadecimal digits. */
   readonly newSession: () => string;
 }
@@ -285,8 +285,10 @@ export class Driver implements PeerEvents {
     const weights = this.#options.tensors.outgoing(message);
     for (const slot of slots) this.#peers.get(slot)?.sendWeights(weights);
     const { channel } = this.#options;
+    // While it waits for channels, this process would read other workers' results late.
+    if (message.kind === 'step' && weights.peers.length === slots.length) channel?.expect();
+    else channel?.relax();
     if (weights.peers.length > 0) channel?.publish(weights.pointer(), weights.peers);
-    if (message.kind === 'step') channel?.expect();
     // Collected now because the workers are computing the first chunks and are not waiting for this
     // process.
     if (message.kind === 'evaluate') collectGarbage();

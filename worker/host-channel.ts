@@ -38,6 +38,11 @@ export class HostChannel {
     this.#rendezvous.expect();
   }
 
+  /** No step is due. */
+  relax(): void {
+    this.#rendezvous.relax();
+  }
+
   /** Hears what the coordinator has published. */
   poll(): void {
     this.#rendezvous.poll();

@@ -97,9 +97,9 @@ export class Link {
 
   /** Sends a pointer to a gradient through the channel if the coordinator reads it now. */
   #sendPointer(pointer: Buffer, sent: () => void): void {
+    this.#channel?.expect();
     if (this.#channel?.publish(pointer) === true) sent();
     else this.#socket.send(pointer, sent);
-    this.#channel?.expect();
   }
 
   /**
@@ -151,6 +151,8 @@ export class Link {
       const { message, tensor } = receive(coordinatorMessage, data, isBinary, lookUp, free);
       if (message.kind === 'welcome') this.#slot = message.slot;
       if (message.kind === 'channel') this.#join(message.next);
+      // Predictions travel over the socket.
+      if (message.kind === 'evaluate') this.#channel?.relax();
       this.#events.message(message, tensor);
     } catch (error) {
       if (error instanceof ClusterError) this.#events.failed(error);

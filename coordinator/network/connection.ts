@@ -90,7 +90,12 @@ export class Connection implements Peer {
   }
 
   send(message: HeaderMessage): void {
-    if (this.#open) this.#frames.webSocket.send(encodeHeader(message));
+    if (!this.#open) return;
+    const frame = encodeHeader(message);
+    // A worker that waits for its channel reads its socket up to 2 ms later.
+    if (message.kind === 'lease' && this.#peer?.isAwake() === true && Rendezvous.fits(frame))
+      this.#channels?.publish(frame, [this.#peer]);
+    else this.#frames.webSocket.send(frame);
   }
 
   /** Sends weights through shared memory if the worker has it, otherwise in a frame. */
@@ -155,11 +160,7 @@ export class Connection implements Peer {
       mapped,
       { slot: this.slot, readsAs: 0, from: 1 },
       {
-        hear: (frame) => {
-          this.#hear(frame, true);
-          // Other workers' results may be due.
-          this.#channels?.expect();
-        },
+        hear: (frame) => this.#hear(frame, true),
         failed: (error) => this.close(error.code, error.message),
         ring: () => this.send({ kind: 'heartbeat' }),
       },

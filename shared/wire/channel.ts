@@ -8,16 +8,19 @@ import type { MappedMemory, MemoryAddon } from './memory-addon.ts';
  *
  *     at 1024: u32, 1 while the owner waits in the kernel, 2 while it reads only its sockets
  *     at 1088: u32, the number of the last frame (frames are numbered from 1; 0 follows 2^32 - 1)
+ *     at 1152: for each slot a u32, the number of the last frame for it
  *     at 4096: CHANNEL_FRAMES entries, for frame n at n modulo CHANNEL_FRAMES:
  *              u32 n | u32 length | a bit for each slot that the frame is for | the frame
  *
  * The owner clears an entry's number before it changes the entry. A reader that has fallen behind
- * finds another number than it expects, before or after it copies the entry.
+ * finds another number than it expects, before or after it copies the entry. A reader that a frame
+ * is not for need not keep up: the word of its slot shows that it has missed nothing.
  */
 export const STATE_AT = 1024;
 export const PUBLISHED_AT = 1088;
 export const WAITING = 1;
 export const ASLEEP = 2;
+const SLOTS_AT = 1152;
 const ENTRIES_AT = 4096;
 /** Slots are numbered from 0 to MAX_CONNECTIONS. */
 const SLOT_WORDS = Math.floor(MAX_CONNECTIONS / 32) + 1;
@@ -60,6 +63,7 @@ export class ChannelWriter {
     this.#entry.set(frame, HEAD_BYTES);
     this.#addon.write(this.#memory, at + 4, this.#entry.subarray(4, HEAD_BYTES + frame.length));
     this.#addon.store(this.#memory, at, number);
+    for (const slot of slots) this.#addon.store(this.#memory, SLOTS_AT + 4 * slot, number);
     this.#last = number;
     this.#addon.store(this.#memory, PUBLISHED_AT, number);
   }
@@ -87,27 +91,46 @@ export class ChannelReader {
   }
 
   /**
-   * A copy of the next frame for this slot; undefined if there is none yet. Throws TIMEOUT if the
-   * peer has already replaced it, and PROTOCOL if it is longer than an entry.
+   * A copy of the next frame for this slot; undefined if there is none yet. Skips frames that are
+   * too old to be in the ring if a later one for this slot still is: it replaces them. Throws
+   * TIMEOUT if the last frame for this slot is lost, and PROTOCOL if a frame exceeds its entry.
    */
   read(): Buffer | undefined {
-    const ahead = (this.#addon.load(this.#memory, PUBLISHED_AT) - this.#last) >>> 0;
+    // In this order: the word of the slot is stored first.
+    const published = this.#addon.load(this.#memory, PUBLISHED_AT);
+    const mine = this.#addon.load(this.#memory, SLOTS_AT + 4 * this.#slot);
+    if (published === this.#last) return undefined;
+    if (!isAfter(mine, this.#last)) {
+      this.#last = published;
+      return undefined;
+    }
+    const oldest = (published - CHANNEL_FRAMES + 1) >>> 0;
+    if (isAfter(oldest, this.#last)) {
+      if (isAfter(oldest, mine)) throw replaced();
+      this.#last = (oldest - 1) >>> 0;
+    }
     // Bounded, in case the peer writes faster than this process reads.
-    for (let i = 0; i < Math.min(ahead, CHANNEL_FRAMES); i++) {
-      const number = after(this.#last);
-      const at = entryAt(number);
-      this.#expect(at, number);
-      this.#addon.read(this.#memory, at, this.#entry);
-      this.#expect(at, number);
-      this.#last = number;
-      const byte = this.#entry.readUInt8(8 + (this.#slot >> 3));
-      if ((byte & (1 << (this.#slot & 7))) === 0) continue;
-      const length = this.#entry.readUInt32LE(4);
-      if (length > CHANNEL_FRAME_BYTES - HEAD_BYTES)
-        throw new ClusterError('PROTOCOL', `the peer's channel has a frame of ${length} bytes`);
-      return Buffer.from(this.#entry.subarray(HEAD_BYTES, HEAD_BYTES + length));
+    for (let i = 0; i < CHANNEL_FRAMES && this.#last !== published; i++) {
+      const frame = this.#next();
+      if (frame !== undefined) return frame;
     }
     return undefined;
+  }
+
+  /** Reads the next entry; returns its frame if it is for this slot. */
+  #next(): Buffer | undefined {
+    const number = after(this.#last);
+    const at = entryAt(number);
+    this.#expect(at, number);
+    this.#addon.read(this.#memory, at, this.#entry);
+    this.#expect(at, number);
+    this.#last = number;
+    const byte = this.#entry.readUInt8(8 + (this.#slot >> 3));
+    if ((byte & (1 << (this.#slot & 7))) === 0) return undefined;
+    const length = this.#entry.readUInt32LE(4);
+    if (length > CHANNEL_FRAME_BYTES - HEAD_BYTES)
+      throw new ClusterError('PROTOCOL', `the peer's channel has a frame of ${length} bytes`);
+    return Buffer.from(this.#entry.subarray(HEAD_BYTES, HEAD_BYTES + length));
   }
 
   #expect(at: number, number: number): void {
@@ -117,6 +140,11 @@ export class ChannelReader {
 
 function after(number: number): number {
   return (number + 1) >>> 0;
+}
+
+/** Whether `number` comes after `other`; numbers wrap around. */
+function isAfter(number: number, other: number): boolean {
+  return ((number - other) | 0) > 0;
 }
 
 function entryAt(number: number): number {

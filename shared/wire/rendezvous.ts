@@ -17,10 +17,7 @@ import type { MappedMemory, MemoryAddon } from './memory-addon.ts';
 
 /** What a process does with a peer's frames. */
 export interface PeerHandlers {
-  /**
-   * A frame has arrived. It may close this or other peers, and publish. If more frames are due, it
-   * calls `expect`.
-   */
+  /** A frame has arrived. It may close this or other peers, and publish. */
   hear(frame: Buffer): void;
   /** The peer's channel cannot be read any further. */
   failed(error: ClusterError): void;
@@ -55,7 +52,7 @@ export class Rendezvous {
   readonly #writer: ChannelWriter;
   readonly #peers = new Set<Joined>();
   #state: 'asleep' | 'awake' | 'closed' = 'asleep';
-  /** When frames were last expected, in milliseconds; a frame that arrives ends that. */
+  /** When frames were last expected, in milliseconds. */
   #expectedAt = 0;
   #isPolling = false;
 
@@ -103,9 +100,10 @@ export class Rendezvous {
       frame,
       peers.map(({ slot }) => slot),
     );
+    const addressed = new Set(peers);
     let isAnyWaiting = false;
     for (const peer of this.#peers) {
-      if (!peers.includes(peer)) continue;
+      if (!addressed.has(peer)) continue;
       const state = this.#addon.load(peer.memory, STATE_AT);
       isAnyWaiting ||= state === WAITING;
       // It fell asleep meanwhile, and may not have seen the frame.
@@ -114,13 +112,22 @@ export class Rendezvous {
     if (isAnyWaiting) this.#addon.wake(this.#own, PUBLISHED_AT);
   }
 
-  /** Frames are due: this process reads its peers' channels from now on. */
+  /**
+   * Frames are due: this process reads its peers' channels from now on. Call it before the message
+   * that the frames answer, so that they come through the channel.
+   */
   expect(): void {
+    if (this.#peers.size === 0 || this.#peers.size > MAX_CHANNEL_PEERS) return;
     this.#expectedAt = performance.now();
-    if (this.#state !== 'asleep' || this.#peers.size === 0) return;
+    if (this.#state !== 'asleep') return;
     this.#state = 'awake';
     this.#addon.store(this.#own, STATE_AT, 0);
     setImmediate(() => this.#turn());
+  }
+
+  /** No frame is due: this process waits for its sockets. */
+  relax(): void {
+    this.#expectedAt = -Infinity;
   }
 
   /** Hears all frames that have arrived. Call it before each message from a socket. */
@@ -146,7 +153,6 @@ export class Rendezvous {
       for (let i = 0; i < CHANNEL_FRAMES && this.#peers.has(peer); i++) {
         const frame = peer.reader.read();
         if (frame === undefined) return;
-        this.#expectedAt = -Infinity;
         peer.handlers.hear(frame);
       }
     } catch (error) {
@@ -159,8 +165,10 @@ export class Rendezvous {
   /** Hears and waits until this turn of the event loop has lasted long enough. */
   #turn(): void {
     const began = performance.now();
-    while (this.#state === 'awake') {
+    for (;;) {
       this.poll();
+      // A frame may have closed this rendezvous, and its memory.
+      if (this.#isClosed()) return;
       const now = performance.now();
       const left = BLOCK_MICROSECONDS - 1000 * (now - began);
       const canWait = this.#peers.size > 0 && this.#peers.size <= MAX_CHANNEL_PEERS;
@@ -168,6 +176,10 @@ export class Rendezvous {
       if (left <= 0) return void setImmediate(() => this.#turn());
       this.#wait(Math.ceil(left));
     }
+  }
+
+  #isClosed(): boolean {
+    return this.#state === 'closed';
   }
 
   #wait(microseconds: number): void {

@@ -112,6 +112,20 @@ export const guards: readonly Guard[] = [
     test: CHANNEL,
   },
   {
+    name: 'a rendezvous that a frame has closed is not used any more',
+    file: 'shared/wire/rendezvous.ts',
+    line: 'if (this.#isClosed()) return;',
+    without: '',
+    test: CHANNEL,
+  },
+  {
+    name: 'a reader need not keep up with frames for others',
+    file: 'shared/wire/channel.ts',
+    line: 'if (!isAfter(mine, this.#last)) {',
+    without: 'if (false) {',
+    test: CHANNEL,
+  },
+  {
     name: 'a process that falls asleep looks once more, so that no frame is lost',
     file: 'shared/wire/rendezvous.ts',
     line: 'this.#addon.store(this.#own, STATE_AT, ASLEEP); for (const peer of this.#peers)',

@@ -213,10 +213,13 @@ napi_value Copy(napi_env env, napi_callback_info info, bool into) {
     return Throw(env, "not inside this memory");
   if (into && !memory->writable) return Throw(env, "a peer's memory is read-only");
   if (length == 0) return nullptr;
+  // Words that were stored or loaded before or after this copy keep their order to its bytes.
+  std::atomic_thread_fence(std::memory_order_seq_cst);
   if (into)
     memcpy(memory->start + at, data, length);
   else
     memcpy(data, memory->start + at, length);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
   return nullptr;
 }
 
@@ -305,10 +308,9 @@ napi_value Wait(napi_env env, napi_callback_info info) {
     const uint64_t nanoseconds = static_cast<uint64_t>(end.tv_nsec) + microseconds * 1000;
     end.tv_sec += static_cast<time_t>(nanoseconds / 1000000000);
     end.tv_nsec = static_cast<long>(nanoseconds % 1000000000);
-    // EPERM: a container's filter of system calls.
-    if (syscall(kWaitv, waiters, count, 0, &end, CLOCK_MONOTONIC) < 0 &&
-        (errno == ENOSYS || errno == EPERM))
-      supported = false;
+    const long woken = syscall(kWaitv, waiters, count, 0, &end, CLOCK_MONOTONIC);
+    // Otherwise, the kernel or a container's filter of system calls refused it.
+    supported = woken >= 0 || errno == EAGAIN || errno == ETIMEDOUT || errno == EINTR;
   }
   flag->store(0, std::memory_order_seq_cst);
   napi_get_boolean(env, supported, &result);

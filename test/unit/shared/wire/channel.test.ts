@@ -155,11 +155,34 @@ describe.skipIf(process.platform !== 'linux')('a channel', () => {
     expect(reader.read()?.toString()).toBe('new');
   });
 
-  it('says TIMEOUT to a reader that has fallen behind', () => {
+  it('lets a reader that no frame is for fall behind', () => {
     const { own, theirs } = share();
     const writer = new ChannelWriter(addon, own);
     const reader = new ChannelReader(addon, theirs, 1, 1);
-    for (let i = 0; i <= CHANNEL_FRAMES; i++) writer.publish(Buffer.from('x'), [1]);
+    for (let i = 0; i < 3 * CHANNEL_FRAMES; i++) writer.publish(Buffer.from('x'), [2]);
+    writer.publish(Buffer.from('mine'), [1]);
+    expect(reader.read()?.toString()).toBe('mine');
+    for (let i = 0; i < 3 * CHANNEL_FRAMES; i++) writer.publish(Buffer.from('x'), [2]);
+    expect(reader.read()).toBeUndefined();
+    expect(reader.last).toBe(6 * CHANNEL_FRAMES + 1);
+  });
+
+  it('gives a reader that has fallen behind the frames that are still there', () => {
+    const { own, theirs } = share();
+    const writer = new ChannelWriter(addon, own);
+    const reader = new ChannelReader(addon, theirs, 1, 1);
+    for (let i = 1; i <= CHANNEL_FRAMES + 5; i++) writer.publish(Buffer.from(`${i}`), [1]);
+    const heard = Array.from({ length: CHANNEL_FRAMES }, () => reader.read()?.toString());
+    expect(heard).toEqual(Array.from({ length: CHANNEL_FRAMES }, (_, i) => `${i + 6}`));
+    expect(reader.read()).toBeUndefined();
+  });
+
+  it('says TIMEOUT to a reader that has lost the last frame for it', () => {
+    const { own, theirs } = share();
+    const writer = new ChannelWriter(addon, own);
+    const reader = new ChannelReader(addon, theirs, 1, 1);
+    writer.publish(Buffer.from('lost'), [1]);
+    for (let i = 0; i < CHANNEL_FRAMES; i++) writer.publish(Buffer.from('x'), [2]);
     expect(codeOf(() => reader.read())).toBe('TIMEOUT');
   });
 
@@ -174,8 +197,23 @@ describe.skipIf(process.platform !== 'linux')('a channel', () => {
   });
 
   it.each<[string, string, (own: MappedMemory) => void]>([
-    ['a counter far ahead', 'TIMEOUT', (own) => addon.store(own, PUBLISHED_AT, 2 ** 31)],
-    ['a counter before its frames', 'TIMEOUT', (own) => addon.store(own, PUBLISHED_AT, 5)],
+    [
+      'a counter far ahead',
+      'TIMEOUT',
+      (own) => {
+        new ChannelWriter(addon, own).publish(Buffer.from('x'), [1]);
+        addon.store(own, PUBLISHED_AT, 2 ** 30);
+      },
+    ],
+    [
+      'a counter before its frames',
+      'TIMEOUT',
+      (own) => {
+        new ChannelWriter(addon, own).publish(Buffer.from('x'), [1]);
+        addon.store(own, PUBLISHED_AT, 5);
+        addon.store(own, 1152 + 4, 5);
+      },
+    ],
     [
       'a length beyond the entry',
       'PROTOCOL',
@@ -195,7 +233,11 @@ describe.skipIf(process.platform !== 'linux')('a channel', () => {
   ])('ends with an error for %s', (_, code, lie) => {
     const { own, theirs } = share();
     lie(own);
-    expect(codeOf(() => new ChannelReader(addon, theirs, 1, 1).read())).toBe(code);
+    const reader = new ChannelReader(addon, theirs, 1, 1);
+    const readAll = () => {
+      while (reader.read() !== undefined);
+    };
+    expect(codeOf(readAll)).toBe(code);
   });
 });
 
@@ -274,19 +316,36 @@ describe.skipIf(process.platform !== 'linux')('a rendezvous', () => {
     expect(heard).toEqual(['late']);
   });
 
-  it('waits no longer once it has heard a frame after which none is due', async () => {
+  it('waits no longer once no frame is due', async () => {
     const { a, b } = pair();
+    b.handlers.hear = () => b.rendezvous.relax();
     b.rendezvous.expect();
     a.rendezvous.publish(Buffer.from('one'), [a.peer]);
     await setImmediate();
     await setImmediate();
-    expect([b.seen.heard, a.peer.isAwake()]).toEqual([['one'], false]);
-    b.handlers.hear = () => b.rendezvous.expect();
-    b.rendezvous.expect();
-    a.rendezvous.publish(Buffer.from('two'), [a.peer]);
-    await setImmediate();
-    expect(a.peer.isAwake()).toBe(true);
+    expect(a.peer.isAwake()).toBe(false);
   });
+
+  it.each(['hears a frame', 'cannot read a peer'])(
+    'may be closed, with its memory, when it %s while it waits',
+    async (cause) => {
+      const { a, b } = pair();
+      let isClosed = false;
+      const close = () => {
+        isClosed = true;
+        b.rendezvous.close();
+        b.shared.close();
+      };
+      Object.assign(b.handlers, { hear: close, failed: close });
+      b.rendezvous.expect();
+      a.rendezvous.publish(Buffer.from('one'), [a.peer]);
+      if (cause !== 'hears a frame') addon.store(a.own, PUBLISHED_AT, 2 ** 31 - 1);
+      await setImmediate();
+      await setImmediate();
+      await sleep(2 * MAX_BLOCKING_MILLISECONDS);
+      expect(isClosed).toBe(true);
+    },
+  );
 
   it('turns the event loop while it waits', async () => {
     const { b } = pair();
@@ -308,7 +367,8 @@ describe.skipIf(process.platform !== 'linux')('a rendezvous', () => {
     a.rendezvous.publish(Buffer.from('to no peer'), []);
     b.rendezvous.poll();
     expect([b.seen.heard, a.seen.rung]).toEqual([[], 0]);
-    addon.store(a.own, PUBLISHED_AT, 2 ** 31);
+    addon.store(a.own, PUBLISHED_AT, 2 ** 30);
+    addon.store(a.own, 1152 + 4, 2 ** 30);
     b.rendezvous.poll();
     b.rendezvous.poll();
     expect(b.seen.failed).toEqual(['TIMEOUT']);
