@@ -327,23 +327,40 @@ describe.skipIf(process.platform !== 'linux')('a rendezvous', () => {
   });
 
   it.each(['hears a frame', 'cannot read a peer'])(
-    'may be closed, with its memory, when it %s while it waits',
+    'may be closed when it %s while it waits, and does not use its memory afterwards',
     async (cause) => {
-      const { a, b } = pair();
+      const [mine, other] = [share(), share()];
+      const used: string[] = [];
       let isClosed = false;
+      const watched: MemoryAddon = {
+        ...addon,
+        store: (memory, at, value) => {
+          if (isClosed) used.push(`store ${at}`);
+          addon.store(memory, at, value);
+        },
+        wait: (own, ...rest) => {
+          if (isClosed) used.push('wait');
+          return addon.wait(own, ...rest);
+        },
+      };
+      const rendezvous = new Rendezvous(watched, mine.own);
       const close = () => {
         isClosed = true;
-        b.rendezvous.close();
-        b.shared.close();
+        rendezvous.close();
       };
-      Object.assign(b.handlers, { hear: close, failed: close });
-      b.rendezvous.expect();
-      a.rendezvous.publish(Buffer.from('one'), [a.peer]);
-      if (cause !== 'hears a frame') addon.store(a.own, PUBLISHED_AT, 2 ** 31 - 1);
+      rendezvous.join(
+        other.theirs,
+        { slot: 1, readsAs: 1, from: 1 },
+        { hear: close, failed: close, ring: () => undefined },
+      );
+      rendezvous.expect();
+      const writer = new ChannelWriter(addon, other.own);
+      writer.publish(Buffer.from('one'), [1]);
+      if (cause !== 'hears a frame') addon.store(other.own, 4096 + CHANNEL_FRAME_BYTES, 0);
       await setImmediate();
       await setImmediate();
       await sleep(2 * MAX_BLOCKING_MILLISECONDS);
-      expect(isClosed).toBe(true);
+      expect([isClosed, used]).toEqual([true, []]);
     },
   );
 
