@@ -107,6 +107,14 @@ bool MemoryOf(napi_env env, napi_value value, Memory** out) {
   return true;
 }
 
+// The arguments of a call whose first two are a memory and a position in it.
+template <size_t N>
+bool PlaceOf(napi_env env, napi_callback_info info, napi_value (&values)[N], Memory** memory,
+             uint64_t* at) {
+  return Arguments(env, info, values) && MemoryOf(env, values[0], memory) &&
+         Number(env, values[1], at);
+}
+
 // The word at `at`; null (after a throw) if it is not inside the memory.
 std::atomic<uint32_t>* WordOf(napi_env env, Memory* memory, uint64_t at) {
   if (memory->start == nullptr || at % 4 != 0 || memory->bytes < 4 || at > memory->bytes - 4) {
@@ -199,9 +207,7 @@ napi_value Copy(napi_env env, napi_callback_info info, bool into) {
   napi_value arguments[3];
   Memory* memory = nullptr;
   uint64_t at = 0;
-  if (!Arguments(env, info, arguments) || !MemoryOf(env, arguments[0], &memory) ||
-      !Number(env, arguments[1], &at))
-    return nullptr;
+  if (!PlaceOf(env, info, arguments, &memory, &at)) return nullptr;
   napi_typedarray_type type;
   size_t length = 0;
   void* data = nullptr;
@@ -230,9 +236,7 @@ napi_value Load(napi_env env, napi_callback_info info) {
   napi_value arguments[2], result = nullptr;
   Memory* memory = nullptr;
   uint64_t at = 0;
-  if (!Arguments(env, info, arguments) || !MemoryOf(env, arguments[0], &memory) ||
-      !Number(env, arguments[1], &at))
-    return nullptr;
+  if (!PlaceOf(env, info, arguments, &memory, &at)) return nullptr;
   const auto* word = WordOf(env, memory, at);
   if (word != nullptr) napi_create_uint32(env, word->load(std::memory_order_seq_cst), &result);
   return result;
@@ -242,8 +246,7 @@ napi_value Store(napi_env env, napi_callback_info info) {
   napi_value arguments[3];
   Memory* memory = nullptr;
   uint64_t at = 0, value = 0;
-  if (!Arguments(env, info, arguments) || !MemoryOf(env, arguments[0], &memory) ||
-      !Number(env, arguments[1], &at) || !Number(env, arguments[2], &value))
+  if (!PlaceOf(env, info, arguments, &memory, &at) || !Number(env, arguments[2], &value))
     return nullptr;
   if (!memory->writable) return Throw(env, "a peer's memory is read-only");
   auto* word = WordOf(env, memory, at);
@@ -255,9 +258,7 @@ napi_value Wake(napi_env env, napi_callback_info info) {
   napi_value arguments[2];
   Memory* memory = nullptr;
   uint64_t at = 0;
-  if (!Arguments(env, info, arguments) || !MemoryOf(env, arguments[0], &memory) ||
-      !Number(env, arguments[1], &at))
-    return nullptr;
+  if (!PlaceOf(env, info, arguments, &memory, &at)) return nullptr;
   const auto* word = WordOf(env, memory, at);
   if (word != nullptr) syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0);
   return nullptr;

@@ -108,7 +108,7 @@ test('the folder is undefined if the run record lacks a folder or has a relative
 });
 
 test("a given folder without labels.txt has the run's class names if it has its data", async () => {
-  // Twelve classes, of which the last two occur in no image.
+  // There are twelve classes; no image belongs to the last two.
   const classNames = [...names, 'k', 'l'];
   const twelve = { ...own, classes: 12, classNames };
   rmSync(join(data, 'labels.txt'));

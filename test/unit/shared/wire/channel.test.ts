@@ -242,7 +242,7 @@ describe.skipIf(process.platform !== 'linux')('a channel', () => {
 });
 
 describe.skipIf(process.platform !== 'linux')('a rendezvous', () => {
-  /** Two processes in one, each of which reads the other's channel as slot 1. */
+  /** Stands for two processes. Each reads the other's channel as slot 1. */
   function pair() {
     const [a, b] = [share(), share()];
     const side = (mine: ReturnType<typeof share>, other: ReturnType<typeof share>) => {
