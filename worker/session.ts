@@ -10,6 +10,7 @@ import * as limits from '../shared/limits.ts';
 import type { EngineIdentity } from '../shared/engine-identity.ts';
 import type { CoordinatorMessage, WorkerMessage } from '../shared/wire/messages.ts';
 import { PROTOCOL } from '../shared/wire/protocol.ts';
+import { taskOrder } from '../shared/wire/task-order.ts';
 import { ARITHMETIC } from '../shared/arithmetic/version.ts';
 
 /**
@@ -218,7 +219,7 @@ function onMessage(state: SessionState, message: CoordinatorMessage, now: number
       if (state.phase !== 'ready' || isForeign(state, message) || weightsOf === undefined)
         return violation(state, message.kind);
       if (isOvertaken(state, message.task, message.step)) return { state, effects: [] };
-      if (orderOf(weightsOf.kind, weightsOf.step) !== orderOf(message.task, message.step))
+      if (taskOrder(weightsOf.kind, weightsOf.step) !== taskOrder(message.task, message.step))
         return violation(state, message.kind);
       return {
         state,
@@ -240,11 +241,6 @@ function onMessage(state: SessionState, message: CoordinatorMessage, now: number
   }
 }
 
-/** Orders steps and evaluations by time. */
-function orderOf(task: 'step' | 'evaluation', step: number): number {
-  return task === 'step' ? 2 * step : 2 * step + 1;
-}
-
 /**
  * Whether the worker has weights of a later task: a message over the socket may be read after one
  * through shared memory that was sent later.
@@ -254,7 +250,9 @@ function isOvertaken(
   task: 'step' | 'evaluation',
   step: number,
 ): boolean {
-  return weightsOf !== undefined && orderOf(task, step) < orderOf(weightsOf.kind, weightsOf.step);
+  return (
+    weightsOf !== undefined && taskOrder(task, step) < taskOrder(weightsOf.kind, weightsOf.step)
+  );
 }
 
 /** Adds up the chunks before they are expanded: a short header can request millions of them. */

@@ -2,6 +2,7 @@ import type { Tensor } from '../../shared/wire/frame.ts';
 import type { ResultMessage, WorkerMessage } from '../../shared/wire/messages.ts';
 import type { MappedMemory } from '../../shared/wire/memory-addon.ts';
 import type { MemoryAddress, PeerMemory } from '../../shared/wire/shared-memory.ts';
+import { taskOrder } from '../../shared/wire/task-order.ts';
 import type { WeightsMessage } from '../decisions/effects.ts';
 
 /** Opens a worker's shared memory; returns undefined if this process cannot reach it. */
@@ -68,7 +69,7 @@ export class WorkerMemory {
   }
 }
 
-/** Orders steps and evaluations by time. */
+/** When the task of a message comes. */
 function orderOf({ kind, step }: Pick<WeightsMessage | ResultMessage, 'kind' | 'step'>): number {
-  return kind === 'step' || kind === 'gradient' ? 2 * step : 2 * step + 1;
+  return taskOrder(kind === 'step' || kind === 'gradient' ? 'step' : 'evaluation', step);
 }
