@@ -7,7 +7,7 @@ import { tuneRuntime } from '../../shared/runtime.ts';
 import { Client } from '../../worker/client.ts';
 import type { DialOptions } from '../../worker/dial.ts';
 import { chooseEngine } from '../processes/engine-choice.ts';
-import { engineEnvironment, runInEnvironment } from '../processes/engine-environment.ts';
+import { engineEnvironment, enterEnvironment } from '../processes/engine-environment.ts';
 import { createLogger, type Log } from '../terminal/log.ts';
 import type { CommandLine, WorkerOptions } from '../options/options.ts';
 import { stderr } from '../terminal/output.ts';
@@ -35,12 +35,9 @@ export async function worker(
     log,
   );
   const { engine, native, gpus } = await chooseEngine(options, log);
-  // The linker and TensorFlow read their environment only when a process starts.
   if (native !== undefined) {
-    const ended = await runInEnvironment(
-      { ...engineEnvironment(native, options, gpus), ...handedOn },
-      argv,
-    );
+    const environment = engineEnvironment(native, options, gpus);
+    const ended = await enterEnvironment(environment, handedOn, argv);
     if (ended !== undefined) return ended;
   }
   tuneRuntime();

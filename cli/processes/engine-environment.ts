@@ -28,16 +28,24 @@ export function engineEnvironment(
 }
 
 /**
- * Runs this command again with the engine's environment and resolves with its exit code, or with
- * undefined if this process already has that environment. Forwards signals to the new process.
+ * Gives this process the engine's environment, or runs the command again if the linker needs that
+ * environment from the start of the process. Resolves with the exit code of the new process, to
+ * which signals are forwarded, or with undefined if this process has the environment. `handedOn`
+ * are further variables for a new process.
  */
-export async function runInEnvironment(
+export async function enterEnvironment(
   environment: Readonly<Record<string, string>>,
+  handedOn: Readonly<Record<string, string>>,
   argv: readonly string[],
 ): Promise<number | undefined> {
   if (hasEngineEnvironment()) return undefined;
+  if (environment['LD_LIBRARY_PATH'] === undefined) {
+    // Node passes them on to the C library, where TensorFlow finds them.
+    Object.assign(process.env, environment);
+    return undefined;
+  }
   const child = spawn(process.execPath, [executable, ...argv], {
-    env: { ...process.env, ...environment },
+    env: { ...process.env, ...environment, ...handedOn },
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });
   let stopped: ErrorCode | undefined;

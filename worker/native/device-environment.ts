@@ -15,24 +15,14 @@ export interface WorkerDevice {
 }
 
 /**
- * By default, glibc maps large blocks such as weights and gradients, unmaps them when they are
- * freed, and thus gets fresh pages again and again. With these blocks on the heap (32 MiB is the
- * maximum), a gradient call with batch size 32 is two to three times as fast.
- */
-export const allocatorEnvironment = {
-  MALLOC_MMAP_THRESHOLD_: String(32 * 1024 ** 2),
-  MALLOC_TRIM_THRESHOLD_: String(256 * 1024 ** 2),
-} as const;
-
-/**
  * The environment variable that contains the UUID of a worker's GPU, for gpu-telemetry.ts. It is
  * empty if the UUID is unknown or the worker computes on the CPU.
  */
 export const OWN_GPU = 'MNIST_DIST_INTERNAL_GPU';
 
 /**
- * The environment that a worker's process needs from its start, because TensorFlow and the linker
- * read it only once.
+ * The environment that TensorFlow reads once, while it is loaded. The linker reads LD_LIBRARY_PATH,
+ * which only CUDA needs, when the process starts.
  */
 export function workerEnvironment(
   native: NativeEngine,
@@ -42,7 +32,6 @@ export function workerEnvironment(
 ): Record<string, string> {
   const shared: Record<string, string> = {
     ...native.environment,
-    ...allocatorEnvironment,
     TF_NUM_INTRAOP_THREADS: String(threads),
     // A negative value runs operations in the calling thread: handing them to another thread costs
     // more than it gains here.

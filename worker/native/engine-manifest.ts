@@ -92,8 +92,14 @@ export function readManifest(directory: string): Manifest | undefined {
   }
 }
 
+let knownDigest: string | undefined;
+
 /** Digest of everything that goes into the binding, except TensorFlow's library. */
 export function sourcesDigest(): string {
+  return (knownDigest ??= digestOfSources());
+}
+
+function digestOfSources(): string {
   const { bindingSources, nodeApi } = tfjsPackage();
   const hash = createHash('sha256').update(`${process.arch} ${nodeApi}\n`);
   for (const name of readdirSync(bindingSources).toSorted()) {

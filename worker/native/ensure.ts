@@ -19,7 +19,7 @@ import { cudaLibraries, driverLibrary, missingLibraries } from './cuda.ts';
 import { findUsableGpus } from './usable-gpus.ts';
 import { LIBRARY_FILES, folderLibrary, pinnedLibrary, wheelLibrary } from './library.ts';
 import type { Library, LibraryPlaces } from './library.ts';
-import { noexecMount } from './loadable.ts';
+import { noexecMount, recordTrial } from './loadable.ts';
 import {
   BINDING_FORMAT,
   isFor,
@@ -143,7 +143,8 @@ async function setUp(
     `${BINDING_FORMAT} ${library.identity} ${library.directory} ${sourcesDigest()}`,
   );
   const bindings = join(places.cache, 'bindings', key.digest('hex').slice(0, 16));
-  if (isDamaged || readManifest(bindings) === undefined) {
+  const isNew = isDamaged || readManifest(bindings) === undefined;
+  if (isNew) {
     await buildBinding(early ?? (await requireCompiler()), library, bindings, lease, report);
   }
   await requireGpuIfNamed(options, library);
@@ -155,6 +156,7 @@ async function setUp(
       'SETUP',
       `${moduleDirectory} does not contain the binding that was just built`,
     );
+  if (isNew) recordTrial(ready);
   report({ text: `TensorFlow ${ready.version} (${ready.device}) is ready` });
   return ready;
 }

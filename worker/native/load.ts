@@ -8,8 +8,7 @@ const require = createRequire(import.meta.url);
 
 /**
  * Loads tfjs-node-gpu's native binding, and with it TensorFlow, into this process. The process must
- * have been started with the environment from device-environment.ts, and ensure.ts must have built
- * the binding. An incompatible library aborts the process, so ensure.ts must also have tested it in
+ * have the environment from device-environment.ts, and ensure.ts must have built the binding. An incompatible library aborts the process, so ensure.ts must also have tested it in
  * a child process. The library writes to stderr while it loads: `say` gets the warnings and errors,
  * and everything else is dropped. MNIST_DIST_TENSORFLOW_LOG=1 passes everything through. Throws
  * ENGINE if TensorFlow cannot be loaded.
@@ -20,6 +19,7 @@ export function loadTensorFlow(say: (lines: readonly string[]) => void = () => u
     const path = readyTensorFlow()?.binding;
     if (path === undefined) throw new Error('it is not set up');
     const support = loadSupport();
+    support.keepLargeBlocks();
     const isCaptured = process.env['MNIST_DIST_TENSORFLOW_LOG'] !== '1';
     if (isCaptured) support.captureStderr();
     try {

@@ -22,15 +22,26 @@ const FIX =
 export async function requireLoadable(native: NativeEngine): Promise<void> {
   const why = whyNotAtOnce(native);
   if (why !== undefined) throw notLoadable(why);
-  const stamp = stampOf(native);
-  if (existsSync(stamp)) return;
+  if (trialFolders(native).some((folder) => existsSync(join(folder, stampOf(native))))) return;
   await tryToLoad(native);
+  recordTrial(native);
+}
+
+/** Records that this machine has loaded this TensorFlow in a child process. */
+export function recordTrial(native: NativeEngine): void {
+  const [folder] = trialFolders(native);
   try {
-    makeFolders(dirname(stamp));
-    writeFileSync(stamp, '');
+    makeFolders(folder);
+    writeFileSync(join(folder, stampOf(native)), '');
   } catch {
     // The cache is read-only, so the next start tests the library again.
   }
+}
+
+/** This user's records, and those next to the binding, which may be part of an image. */
+function trialFolders({ moduleDirectory }: NativeEngine): readonly [string, string] {
+  const cacheOfBinding = dirname(dirname(realpathSync(moduleDirectory)));
+  return [join(cacheDirectory(), 'trials'), join(cacheOfBinding, 'trials')];
 }
 
 /**
@@ -99,17 +110,17 @@ export function mountOf(path: string, mounts: string = '/proc/self/mountinfo'): 
 }
 
 /**
- * The file that records a successful test. Each combination of binding, processor, Node and C
- * library has its own file.
+ * The name of the file that records a successful test. Each combination of binding, processor, Node
+ * and C library has its own file.
  */
-export function stampOf({ moduleDirectory }: NativeEngine): string {
+function stampOf({ moduleDirectory }: NativeEngine): string {
   const hash = createHash('sha256');
   const add = (text: string): void => void hash.update(`${text.length} ${text}\n`);
   add(readText(join(moduleDirectory, MANIFEST_FILE)));
   add(/^flags\s*:.*$/m.exec(readText('/proc/cpuinfo'))?.[0] ?? '');
   add(`${process.version} ${process.arch} ${process.versions.modules}`);
   add(readText('/etc/os-release'));
-  return join(cacheDirectory(), 'trials', hash.digest('hex').slice(0, 16));
+  return hash.digest('hex').slice(0, 16);
 }
 
 function readText(file: string): string {

@@ -5,6 +5,10 @@
 // oneDNN's greeting, a missing CUDA driver). A memory file replaces stderr in the meantime;
 // afterwards, stderr is restored and the captured text is returned.
 //
+// keepLargeBlocks(): by default, glibc maps large blocks such as weights and gradients, unmaps them
+// when they are freed, and thus gets fresh pages again and again. With these blocks on the heap
+// (32 MiB is the maximum), a gradient call with batch size 32 is two to three times as fast.
+//
 // flushSubnormals(on): TensorFlow's own threads treat subnormal floats as zero and write zero in
 // their place. If a graph runs on the calling thread, that thread must be in the same mode, because
 // the graph's sums would otherwise have different bytes.
@@ -14,6 +18,7 @@
 // crashes or the result is wrong. While signals are held, the kernel delivers them to other
 // threads, or to this one afterwards. TensorFlow's own threads inherit the mask of the thread that
 // creates them. Signals that report a fault of the thread itself are never held: V8 needs SIGSEGV.
+#include <malloc.h>
 #include <node_api.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -58,6 +63,14 @@ napi_value ReleaseStderr(napi_env env, napi_callback_info) {
   napi_value result = nullptr;
   napi_create_string_utf8(env, text.data(), text.size(), &result);
   return result;
+}
+
+napi_value KeepLargeBlocks(napi_env, napi_callback_info) {
+#if defined(M_MMAP_THRESHOLD)
+  mallopt(M_MMAP_THRESHOLD, 32 << 20);
+  mallopt(M_TRIM_THRESHOLD, 256 << 20);
+#endif
+  return nullptr;
 }
 
 void SetFlush(bool on) {
@@ -115,6 +128,7 @@ void AddFunction(napi_env env, napi_value exports, const char* name, napi_callba
 napi_value Export(napi_env env, napi_value exports) {
   AddFunction(env, exports, "captureStderr", CaptureStderr);
   AddFunction(env, exports, "releaseStderr", ReleaseStderr);
+  AddFunction(env, exports, "keepLargeBlocks", KeepLargeBlocks);
   AddFunction(env, exports, "flushSubnormals", FlushSubnormals);
   AddFunction(env, exports, "holdSignals", HoldSignals);
   return exports;

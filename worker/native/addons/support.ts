@@ -10,6 +10,8 @@ export interface Support {
   captureStderr(): void;
   /** Restores stderr and returns the captured text. */
   releaseStderr(): string;
+  /** Keeps the memory of freed tensors for the next ones. Call it before TensorFlow is loaded. */
+  keepLargeBlocks(): void;
   /** Sets whether this thread treats floats below 2^-126 as zero, as TensorFlow's threads do. */
   flushSubnormals(on: boolean): void;
   /** Sets whether this thread's signals wait: one during a matrix product would damage it. */
@@ -30,6 +32,7 @@ export function withoutSignals<T>(support: Support, call: () => T): T {
 const none: Support = {
   captureStderr: () => undefined,
   releaseStderr: () => '',
+  keepLargeBlocks: () => undefined,
   flushSubnormals: () => undefined,
   holdSignals: () => undefined,
 };

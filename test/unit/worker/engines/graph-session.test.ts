@@ -68,6 +68,7 @@ function fakeBinding(behaviour: { failsAt?: 'create' | 'run' } = {}) {
   };
   const support: Support = {
     captureStderr: () => undefined,
+    keepLargeBlocks: () => undefined,
     releaseStderr: () => '',
     flushSubnormals: (on) => seen.flushing.push(on),
     holdSignals: (on) => seen.held.push(on ? 'hold' : 'release'),

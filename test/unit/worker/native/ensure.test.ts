@@ -116,7 +116,7 @@ describe.skipIf(installed === undefined)(
       expect(first).toEqual(second);
       expect(steps.filter((text) => text.startsWith('compiling'))).toHaveLength(1);
       expect(steps.filter((text) => text.startsWith('waiting'))).toHaveLength(1);
-      expect(readdirSync(cache)).toEqual(['bindings']);
+      expect(readdirSync(cache)).toEqual(['bindings', 'trials']);
       expect(readyTensorFlow(link)).toEqual(first);
 
       truncateSync(first.binding, statSync(first.binding).size - 1);

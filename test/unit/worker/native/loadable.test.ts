@@ -1,12 +1,13 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { chooseEngine } from '../../../../cli/processes/engine-choice.ts';
 import { createLogger } from '../../../../cli/terminal/log.ts';
 import { Output } from '../../../../cli/terminal/output.ts';
 import { ensureTensorFlow } from '../../../../worker/native/ensure.ts';
-import { mountOf } from '../../../../worker/native/loadable.ts';
+import { mountOf, requireLoadable } from '../../../../worker/native/loadable.ts';
+import { readyTensorFlow } from '../../../../worker/native/engine-manifest.ts';
 import { executable } from '../../../fixtures/processes/program.ts';
 import { fakeEngine } from '../../../fixtures/engine/fake-engine.ts';
 import { standIns } from '../../../fixtures/engine/fake-programs.ts';
@@ -56,6 +57,17 @@ describe('a TensorFlow', () => {
   it('is tested only once per machine', async () => {
     fakeEngine('cpu');
     expect(await choose('auto')).toMatchObject({ engine: 'tensorflow' });
+  });
+
+  it('counts as tested for a user whose cache is empty, as in an image', async () => {
+    const common = fakeEngine('cpu');
+    const binding = readyTensorFlow()?.moduleDirectory ?? '';
+    vi.stubEnv('MNIST_DIST_CACHE', temporaryFolder());
+    const linked = readyTensorFlow(binding);
+    expect(linked).toBeDefined();
+    if (linked !== undefined) await requireLoadable(linked);
+    rmSync(join(common, 'trials'), { recursive: true });
+    if (linked !== undefined) await expect(requireLoadable(linked)).rejects.toThrow(/cannot be/);
   });
 });
 

@@ -134,7 +134,7 @@ describe('a cache that is incomplete because a set-up was interrupted', () => {
     rmSync(inCache('bindings'), { recursive: true });
     write(inCache('wheels', FILE), wheel.subarray(0, 100));
     expect(await repaired()).toEqual([`set up TensorFlow in ${cache}: it is not set up`]);
-    expect(readdirSync(cache).toSorted()).toEqual(['bindings', 'libraries', 'wheels']);
+    expect(readdirSync(cache).toSorted()).toEqual(['bindings', 'libraries', 'trials', 'wheels']);
     expect(readdirSync(inCache('wheels'))).toEqual([]);
     expect(downloads()).toBe(2);
   });
