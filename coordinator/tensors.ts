@@ -40,10 +40,10 @@ interface WeightsBuffer {
   readonly buffer: Uint8Array;
   readonly checksum: DataView;
   /**
-   * Slots that still need the frame or have not yet read the shared buffer. While there are any,
-   * neither the frame nor the shared buffer may change.
+   * For each message in flight, the worker that still needs the frame or has not yet read the
+   * shared buffer. While there are any, neither the frame nor the shared buffer may change.
    */
-  readonly inFlight: Set<number>;
+  readonly inFlight: Set<{ readonly slot: number }>;
   /** Whether shared memory holds these weights. */
   isShared: boolean;
   /** Increases with each update: the buffer with the lower version was sent first. */
@@ -232,7 +232,8 @@ export class Tensors {
       (buffer) => buffer !== this.#current && buffer.inFlight.size > 0,
     );
     const [oldest] = held.toSorted((a, b) => a.version - b.version);
-    return [...(oldest?.inFlight ?? [])];
+    const slots = [...(oldest?.inFlight ?? [])].map(({ slot }) => slot);
+    return [...new Set(slots)];
   }
 
   /** The current weights, for any number of workers. */
@@ -253,8 +254,10 @@ export class Tensors {
         return (pointer ??= encodePointer({ ...message, buffer: index }, this.#checksum));
       },
       hold: (slot) => {
-        inFlight.add(slot);
-        return () => void inFlight.delete(slot);
+        // An evaluation and the next step may send a worker the same weights.
+        const message = { slot };
+        inFlight.add(message);
+        return () => void inFlight.delete(message);
       },
     };
   }

@@ -126,6 +126,20 @@ describe('weights that are being sent', () => {
     expect(tensors.update(ROOT, SHARED_MEMORY_BUFFERS)).toBe(1);
   });
 
+  it('stay in place until a worker has read them for each of two tasks', () => {
+    const tensors = new Tensors(configuration, initial);
+    // An evaluation after step 0, and then step 1.
+    const releases = [0, 1].map((number) => tensors.outgoing({ ...message, step: number }).hold(3));
+    releases[0]?.();
+    for (let number = 1; number < SHARED_MEMORY_BUFFERS; number++) {
+      expect(step(tensors, number)).toBe(1);
+      tensors.outgoing({ ...message, step: number + 1 }).hold(4);
+    }
+    expect(tensors.slowest()).toEqual([3]);
+    releases[1]?.();
+    expect(tensors.slowest()).toEqual([4]);
+  });
+
   it('identify the slowest worker, no matter which buffer they are in', () => {
     const tensors = new Tensors(configuration, initial);
     const hold = (slot: number) => {
