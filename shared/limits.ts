@@ -114,6 +114,8 @@ export const NEWCOMER_LIMIT_MILLISECONDS = 5_000;
 export const HELLO_LIMIT_MILLISECONDS = 10_000;
 /** Time limit for an HTTP request. */
 export const REQUEST_LIMIT_MILLISECONDS = 10_000;
+/** The same for a worker whose --max-wait-time is shorter. */
+export const MIN_REQUEST_LIMIT_MILLISECONDS = 1_000;
 /** Interval between two checks for HTTP requests that take too long. */
 export const REQUEST_CHECK_MILLISECONDS = 1_000;
 /** Interval between two heartbeats on an idle connection. */

@@ -212,6 +212,7 @@ export class Client {
    */
   async #dial(afterMilliseconds: number): Promise<void> {
     const { dial, log, clock, random } = this.#options;
+    let since = clock();
     try {
       const jittered = afterMilliseconds * (0.5 + random() / 2);
       if (jittered > 0) {
@@ -219,6 +220,7 @@ export class Client {
           this.#pause = setTimeout(resolve, jittered);
         });
       }
+      since = clock();
       const description = fetchDescription(dial);
       // Code that only a connection needs is loaded while the coordinator answers.
       const loading = setImmediate().then(async () => import('./open-link.ts'));
@@ -238,7 +240,7 @@ export class Client {
       if (!(error instanceof ClusterError)) return this.#reject(error);
       if (this.#state.phase === 'ended') return;
       log('debug', messageOf(error));
-      this.#enqueue({ kind: 'failed', error, now: clock() });
+      this.#enqueue({ kind: 'failed', error, since, now: clock() });
     }
   }
 

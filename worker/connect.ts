@@ -18,7 +18,7 @@ export async function connect(options: DialOptions, run: RunDescription): Promis
   const { coordinator } = options;
   const maxPayload = run.frame_bytes + MAX_FRAME_HEAD_BYTES;
   const path = workerPath(run.run);
-  const limit = AbortSignal.timeout(limits.REQUEST_LIMIT_MILLISECONDS);
+  const limit = AbortSignal.timeout(options.requestLimitMilliseconds);
   const proven = await prepareRequest(await requestOf(options, path, limit));
   // A variable instead of a literal argument, because ws's types lack some of these options.
   const settings = {
@@ -29,7 +29,7 @@ export async function connect(options: DialOptions, run: RunDescription): Promis
     maxFragments: 1,
     maxBufferedChunks: Math.ceil(maxPayload / 512),
     closeTimeout: limits.CLOSE_LIMIT_MILLISECONDS,
-    handshakeTimeout: limits.REQUEST_LIMIT_MILLISECONDS,
+    handshakeTimeout: options.requestLimitMilliseconds,
     // Masking protects proxies from scripts in browsers, which is irrelevant here. With a mask of
     // zeros, ws sends without copying.
     generateMask: (mask: Buffer) => void mask.fill(0),

@@ -13,6 +13,8 @@ export interface DialOptions extends RunLimits {
   readonly anchor: Anchor;
   /** Called on every attempt. */
   readonly token: () => string;
+  /** Time limit for each request but that of the dataset. */
+  readonly requestLimitMilliseconds: number;
   /** Time limit for downloading the whole dataset. */
   readonly dataLimitMilliseconds: number;
   /** Aborts requests when the worker ends. */
@@ -24,7 +26,7 @@ export interface DialOptions extends RunLimits {
  * large, with VERSION if the coordinator has a different version.
  */
 export async function fetchDescription(options: DialOptions): Promise<RunDescription> {
-  const limit = AbortSignal.timeout(limits.REQUEST_LIMIT_MILLISECONDS);
+  const limit = AbortSignal.timeout(options.requestLimitMilliseconds);
   const answer = request(options, '/run', {}, limit).then(async (response) =>
     readBounded(options, response, limits.MAX_RUN_DESCRIPTION_BYTES),
   );
@@ -106,14 +108,14 @@ export async function requestOf(
   path: string,
   limit: AbortSignal,
 ): Promise<ProvenRequestOptions> {
+  const either = AbortSignal.any([signal, limit]);
   try {
     // Undefined without TLS.
     const secure =
-      coordinator.protocol === 'wss:' ? await anchor.options(coordinator, signal) : undefined;
-    const either = AbortSignal.any([signal, limit]);
+      coordinator.protocol === 'wss:' ? await anchor.options(coordinator, either) : undefined;
     return { version, coordinator, path, token, secure, signal: either };
   } catch (error) {
-    throw connectionError(coordinator, error);
+    throw connectionError(coordinator, limit.aborted ? limit.reason : error);
   }
 }
 

@@ -96,11 +96,28 @@ export async function prepareRequest(options: ProvenRequestOptions): Promise<Pro
 }
 
 /**
+ * Whether the process at this address asks for a proof or, as in mnist-dist 0.1, for the token, as
+ * a coordinator without TLS does.
+ */
+export async function isChallenged(coordinator: URL, signal: AbortSignal): Promise<boolean> {
+  const agent = new PlainAgent();
+  const request = { coordinator, path: '/run', secure: undefined, signal };
+  try {
+    const { statusCode } = await getOver(request, agent, {});
+    return statusCode === 401;
+  } catch {
+    return false;
+  } finally {
+    agent.destroy();
+  }
+}
+
+/**
  * Makes one GET request on the agent's connection and resolves with the response once its headers
  * have arrived. Rejects with a connection error.
  */
 export async function getOver(
-  { secure, signal, ...options }: ProvenRequestOptions,
+  { secure, signal, ...options }: Omit<ProvenRequestOptions, 'version' | 'token'>,
   agent: Agent,
   headers: Readonly<Record<string, string>>,
 ): Promise<IncomingMessage> {

@@ -28,7 +28,7 @@ export interface SessionState {
   /** The step or evaluation whose weights the worker has. */
   readonly weightsOf: { readonly kind: 'step' | 'evaluation'; readonly step: number } | undefined;
   /**
-   * Failed attempts since this worker last computed for the run, and the time of the first one.
+   * Failed attempts since this worker last computed for the run, and when the first one began.
    * Time with a connection does not count as waiting: it moves `failingSince` forward.
    */
   readonly attempts: number;
@@ -54,8 +54,8 @@ export type SessionEvent = { readonly now: number } & (
   | { readonly kind: 'opened' }
   | { readonly kind: 'message'; readonly message: CoordinatorMessage }
   | { readonly kind: 'prepared'; readonly fingerprint: string; readonly engine: EngineIdentity }
-  /** Dialling, preparing or computing failed. */
-  | { readonly kind: 'failed'; readonly error: ClusterError }
+  /** Dialling, preparing or computing failed; `since` is when this attempt to dial began. */
+  | { readonly kind: 'failed'; readonly error: ClusterError; readonly since?: number }
   /**
    * The connection must be closed: the coordinator was silent for too long or sent a damaged frame.
    */
@@ -132,8 +132,9 @@ export function reduceSession(state: SessionState, event: SessionEvent): Session
     }
     case 'closed':
       return onClose(state, event.code, event.now);
-    case 'broken':
     case 'failed':
+      return retryOrEnd(state, event.error, event.now, event.since);
+    case 'broken':
       return retryOrEnd(state, event.error, event.now);
   }
 }
@@ -316,10 +317,15 @@ function canRetry({ phase, term }: SessionState, code: ErrorCode): boolean {
  * exhausted. A connection that ends before the worker has computed for the run counts as a failure,
  * so a worker does not keep dialling a coordinator that always disconnects it.
  */
-function retryOrEnd(state: SessionState, error: ClusterError, now: number): SessionNext {
+function retryOrEnd(
+  state: SessionState,
+  error: ClusterError,
+  now: number,
+  since: number = now,
+): SessionNext {
   const attempts = state.attempts + 1;
   const connected = state.welcomedAt === undefined ? 0 : now - state.welcomedAt;
-  const failingSince = state.failingSince === undefined ? now : state.failingSince + connected;
+  const failingSince = state.failingSince === undefined ? since : state.failingSince + connected;
   const { maxRetries, maxWaitMilliseconds } = state.settings;
   const isSpent = attempts > maxRetries || now - failingSince >= maxWaitMilliseconds;
   if (!canRetry(state, error.code) || isSpent) {

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { isIP } from 'node:net';
 import { connect, type DetailedPeerCertificate, type TLSSocket } from 'node:tls';
 import { ClusterError } from '../shared/errors.ts';
-import { MAX_CHAIN_CERTIFICATES, REQUEST_LIMIT_MILLISECONDS } from '../shared/limits.ts';
+import { MAX_CHAIN_CERTIFICATES } from '../shared/limits.ts';
 
 /** Which certificates to trust. */
 export type Trust =
@@ -72,13 +72,8 @@ async function findCertificate(
     minVersion: 'TLSv1.3',
     ...(isIP(host) === 0 ? { servername: host } : {}),
   });
-  const limit = AbortSignal.timeout(REQUEST_LIMIT_MILLISECONDS);
   try {
-    await once(socket, 'secureConnect', { signal: AbortSignal.any([signal, limit]) }).catch(
-      (error: unknown) => {
-        throw limit.aborted ? limit.reason : error;
-      },
-    );
+    await once(socket, 'secureConnect', { signal });
     const chain = chainOf(socket);
     const found = chain.find((certificate) => digestOf(certificate) === sha256);
     if (found !== undefined) return found.toString();

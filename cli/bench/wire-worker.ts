@@ -5,6 +5,7 @@ import {
   DEFAULT_MAX_MODEL_BYTES,
   DEFAULT_PREPARE_LIMIT_MILLISECONDS,
   RESULT_FRAMES,
+  REQUEST_LIMIT_MILLISECONDS,
 } from '../../shared/limits.ts';
 import { coordinatorMessage, type WorkerMessage } from '../../shared/wire/messages.ts';
 import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
@@ -40,6 +41,7 @@ export async function exchange({
     // Without an engine there is nothing to limit.
     maxMemoryBytes: Infinity,
     engine: 'reference',
+    requestLimitMilliseconds: REQUEST_LIMIT_MILLISECONDS,
     dataLimitMilliseconds: DEFAULT_PREPARE_LIMIT_MILLISECONDS,
   };
   const description = await fetchDescription(dial);

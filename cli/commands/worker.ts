@@ -2,7 +2,11 @@ import { hostname } from 'node:os';
 import { setImmediate } from 'node:timers/promises';
 import { systemClock } from '../../shared/clock.ts';
 import { ClusterError } from '../../shared/errors.ts';
-import { DEFAULT_PREPARE_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
+import {
+  DEFAULT_PREPARE_LIMIT_MILLISECONDS,
+  MIN_REQUEST_LIMIT_MILLISECONDS,
+  REQUEST_LIMIT_MILLISECONDS,
+} from '../../shared/limits.ts';
 import { tuneRuntime } from '../../shared/runtime.ts';
 import { Client } from '../../worker/client.ts';
 import type { DialOptions } from '../../worker/dial.ts';
@@ -61,6 +65,10 @@ export async function worker(
     maxDataBytes: options.maxDataBytes,
     maxMemoryBytes: options.maxMemoryBytes,
     engine,
+    requestLimitMilliseconds: Math.max(
+      MIN_REQUEST_LIMIT_MILLISECONDS,
+      Math.min(REQUEST_LIMIT_MILLISECONDS, 1000 * options.maxWaitTime),
+    ),
     // The coordinator drops a worker that takes longer to prepare.
     dataLimitMilliseconds: DEFAULT_PREPARE_LIMIT_MILLISECONDS,
   };

@@ -50,7 +50,8 @@ export async function findCoordinator(
   const logged = new Set<string>();
   for (let nextLook: number | undefined; ;) {
     // A worker that was given a certificate to check does not connect without TLS.
-    if (!credentials.hasAuthority && (await listens(local, signal))) return undefined;
+    if (!credentials.hasAuthority && (await isCoordinator(local, log, logged, signal)))
+      return undefined;
     if (nextLook === undefined)
       log.info({}, 'no coordinator yet; looking for one that announces itself on this network');
     if (nextLook === undefined || systemClock.now() >= nextLook) {
@@ -82,6 +83,28 @@ async function reachable(coordinator: Coordinator, signal: AbortSignal): Promise
   for (const announcement of coordinator)
     if (await listens(new URL(announcement.coordinator), signal)) return announcement;
   return first;
+}
+
+/**
+ * Whether a coordinator listens at the default address. A process that accepts a connection but is
+ * silent may be a suspended coordinator; one that answers something else is logged once.
+ */
+async function isCoordinator(
+  local: URL,
+  log: Log,
+  logged: Set<string>,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (!(await listens(local, signal))) return false;
+  const { isChallenged } = await import('../../worker/proven-request.ts');
+  const limit = AbortSignal.timeout(PROBE_MILLISECONDS);
+  const is = await isChallenged(local, AbortSignal.any([signal, limit]));
+  signal.throwIfAborted();
+  if (is || limit.aborted) return true;
+  const line = `the process at ${local.href} is not a coordinator without TLS`;
+  if (!logged.has(line)) log.warn({}, line);
+  logged.add(line);
+  return false;
 }
 
 /** Whether a process accepts connections at this address. */

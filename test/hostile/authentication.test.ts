@@ -156,6 +156,7 @@ function dialOf(url: string, trust: Trust = { kind: 'system' }): DialOptions {
     maxDataBytes: 1e9,
     maxMemoryBytes: 1e9,
     engine: 'reference',
+    requestLimitMilliseconds: 10_000,
     dataLimitMilliseconds: 60_000,
     signal: new AbortController().signal,
   };

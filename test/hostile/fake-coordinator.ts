@@ -55,13 +55,20 @@ export interface Lies {
   readonly ready?: (socket: WebSocket) => void;
 }
 
+/** How long the worker waits for the dataset, for another request, and in all; in milliseconds. */
+interface Waits {
+  readonly data?: number;
+  readonly request?: number;
+  readonly wait?: number;
+}
+
 /**
  * Connects a worker to a fake coordinator and resolves with the error that ended the worker;
  * undefined if it was told that the run is finished.
  */
 export async function endOfWorker(
   lies: Lies,
-  dataLimitMilliseconds = 60_000,
+  { data = 60_000, request = 10_000, wait = 60_000 }: Waits = {},
 ): Promise<ClusterError | undefined> {
   vi.stubEnv('MNIST_DIST_CACHE', temporaryFolder());
   onTestFinished(() => void vi.unstubAllEnvs());
@@ -75,11 +82,12 @@ export async function endOfWorker(
     signal: stopping.signal,
     maxModelBytes: LIMIT_BYTES,
     maxDataBytes: LIMIT_BYTES,
-    dataLimitMilliseconds,
+    requestLimitMilliseconds: request,
+    dataLimitMilliseconds: data,
     maxMemoryBytes: 16 * LIMIT_BYTES,
     engine: 'wasm',
   };
-  const settings = { name: 'w', version: '0', maxRetries: 1, maxWaitMilliseconds: 60_000 };
+  const settings = { name: 'w', version: '0', maxRetries: 1, maxWaitMilliseconds: wait };
   const client = new Client({
     dial,
     settings: { ...settings, prepareLimitMilliseconds: 60_000 },

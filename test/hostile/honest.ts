@@ -35,6 +35,7 @@ export function startHonest(
       anchor: new Anchor({ kind: 'system' }),
       maxModelBytes: 1e6,
       maxDataBytes: 1e8,
+      requestLimitMilliseconds: 10_000,
       dataLimitMilliseconds: 60_000,
       maxMemoryBytes: 1e9,
       engine: 'reference',

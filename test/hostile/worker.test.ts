@@ -215,6 +215,15 @@ describe('a worker ends', () => {
   });
 });
 
+describe('a worker waits no longer than its limit', () => {
+  it('when its request is never answered', async () => {
+    let dials = 0;
+    const error = await endOfWorker({ run: () => (dials += 1) }, { request: 500, wait: 500 });
+    expect(error?.code).toBe('UNREACHABLE');
+    expect(dials).toBe(1);
+  });
+});
+
 describe('a worker dials again', () => {
   it('when the dataset never ends', async () => {
     let dials = 0;
@@ -226,7 +235,7 @@ describe('a worker dials again', () => {
       dials === 1 ? trickle(response) : response.end(dataset.bytes);
     const lies = { run, data, ready: (socket: WebSocket) => socket.close(CLOSE_FINISHED) };
     // This time also covers the honest download.
-    expect(await endOfWorker(lies, 5_000)).toBeUndefined();
+    expect(await endOfWorker(lies, { data: 5_000 })).toBeUndefined();
     expect(dials).toBe(2);
   });
 

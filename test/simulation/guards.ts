@@ -163,7 +163,7 @@ export const guards: readonly Guard[] = [
   {
     name: 'a worker that is repeatedly admitted and cut off gives up',
     file: 'worker/session.ts',
-    line: 'state.failingSince === undefined ? now : state.failingSince + connected;',
+    line: 'state.failingSince === undefined ? since : state.failingSince + connected;',
     without: 'state.welcomedAt !== undefined ? now : (state.failingSince ?? now);',
     test: 'test/unit/worker/session.test.ts',
   },

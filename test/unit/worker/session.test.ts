@@ -271,8 +271,8 @@ describe('a session', () => {
   });
 
   it('gives up after --max-wait-time or --max-retries', () => {
-    const unreachable = (now: number): SessionEvent => ({
-      kind: 'failed',
+    const unreachable = (now: number) => ({
+      kind: 'failed' as const,
       error: new ClusterError('UNREACHABLE', 'no'),
       now,
     });
@@ -282,6 +282,9 @@ describe('a session', () => {
     expect(play([...ready.slice(0, 1), unreachable(0), unreachable(60_000)]).effects).toMatchObject(
       [{}, { kind: 'end', error: { code: 'UNREACHABLE' } }],
     );
+    // A peer that accepts connections but never answers.
+    const silent: SessionEvent = { ...unreachable(60_000), since: 0 };
+    expect(play([...ready.slice(0, 1), silent]).state.phase).toBe('ended');
     const once = initialSession({ ...settings, maxRetries: 1 });
     expect(play([unreachable(0)], once).state.phase).toBe('dialling');
     expect(play([unreachable(0), unreachable(1)], once).state.phase).toBe('ended');

@@ -51,6 +51,7 @@ function dialOf(port: number, trust: Trust, scheme = 'wss', host = '127.0.0.1'):
     token: () => TOKEN,
     maxModelBytes: 1e9,
     maxDataBytes: 1e9,
+    requestLimitMilliseconds: 10_000,
     dataLimitMilliseconds: 60_000,
     maxMemoryBytes: 1e9,
     engine: 'reference',

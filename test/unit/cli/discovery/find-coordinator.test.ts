@@ -1,3 +1,4 @@
+import { createServer as createHttpServer } from 'node:http';
 import { createServer } from 'node:net';
 import { once } from 'node:events';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -30,8 +31,8 @@ const ignore = () => undefined;
 const silent = { debug: ignore, info: ignore, warn: ignore, error: ignore };
 
 /** The port of a server that accepts connections until the test ends. */
-async function listening(): Promise<number> {
-  const server = createServer((socket) => socket.resume()).listen(0, '127.0.0.1');
+async function listening(server = createServer((socket) => void socket.resume())): Promise<number> {
+  server.listen(0, '127.0.0.1');
   onTestFinished(() => void server.close());
   await once(server, 'listening');
   const address = server.address();
@@ -80,6 +81,19 @@ describe('a worker that finds one coordinator at two addresses', () => {
     announced = [at(9), at(10)];
     expect((await find(9, [], silent))?.coordinator.port).toBe('9');
   });
+});
+
+it('a worker joins an announced coordinator if another program uses the default port', async () => {
+  const program = createHttpServer((_, response) => void response.end('hello'));
+  const port = await listening(program);
+  const common = { id: '1'.repeat(16), protocol: PROTOCOL, version: '0.2.0', ca: undefined };
+  announced = [{ ...common, run: 'run', coordinator: 'ws://127.0.0.1:9' }];
+  const warnings: string[] = [];
+  const log = { ...silent, warn: (_: object, line: string) => void warnings.push(line) };
+  expect((await find(port, [], log))?.coordinator.port).toBe('9');
+  expect(warnings).toEqual([
+    `the process at ws://127.0.0.1:${port}/ is not a coordinator without TLS`,
+  ]);
 });
 
 it('a worker that finds two coordinators lists them with their addresses', async () => {
