@@ -8,10 +8,11 @@ const require = createRequire(import.meta.url);
 
 /**
  * Loads tfjs-node-gpu's native binding, and with it TensorFlow, into this process. The process must
- * have the environment from device-environment.ts, and ensure.ts must have built the binding. An incompatible library aborts the process, so ensure.ts must also have tested it in
- * a child process. The library writes to stderr while it loads: `say` gets the warnings and errors,
- * and everything else is dropped. MNIST_DIST_TENSORFLOW_LOG=1 passes everything through. Throws
- * ENGINE if TensorFlow cannot be loaded.
+ * have the environment from device-environment.ts, and ensure.ts must have built the binding. An
+ * incompatible library aborts the process, so ensure.ts must also have tested it in a child
+ * process. The library writes to stderr while it loads: `say` gets the warnings and errors, and
+ * everything else is dropped. MNIST_DIST_TENSORFLOW_LOG=1 passes everything through. Throws ENGINE
+ * if TensorFlow cannot be loaded.
  */
 export function loadTensorFlow(say: (lines: readonly string[]) => void = () => undefined): Binding {
   let said = '';

@@ -2,19 +2,18 @@
 // the other, and prints steps per second as a table. It installs the frameworks into
 // .mnist-dist/peers. Each process computes on one thread. Options, with their defaults:
 //   --batch 32,64,256,1024   --processes 1,2,4   --hidden 128   --rounds 5   --seconds 4
-import { spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { cpus, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { explain, prepare, root } from '../../../bin/bootstrap.mjs';
+import { median, numbers, run, trainWith } from './runs.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const python = join(root, '.mnist-dist', 'peers', 'bin', 'python');
-/** No measurement takes longer, even on a slow machine. */
-const LIMIT_MILLISECONDS = 600_000;
 /** Steps of the trial that tells how many steps fill the wanted time. */
 const TRIAL_STEPS = 200;
 
@@ -104,22 +103,8 @@ async function runKeras(cell) {
   return resultOf(outputs[0] ?? '');
 }
 
-async function runOurs({ batch, processes, hidden, steps, scratch }) {
-  const runs = mkdtempSync(join(scratch, 'runs-'));
-  const options = [`--batch-size=${batch}`, `--hidden=${hidden}`, `--steps=${steps + 200}`];
-  await run(process.execPath, [
-    join(root, 'bin', 'mnist-dist.mjs'),
-    'local',
-    `--nproc-per-node=${processes}`,
-    ...options,
-    '--no-pictures',
-    '--http-port=0',
-    `--runs-dir=${runs}`,
-  ]);
-  const [id = ''] = readdirSync(runs);
-  const { result, version } = JSON.parse(readFileSync(join(runs, id, 'run.json'), 'utf8'));
-  rmSync(runs, { recursive: true });
-  return { stepsPerSecond: result.steps_per_second, version };
+async function runOurs({ hidden, scratch, ...cell }) {
+  return await trainWith(root, scratch, { ...cell, options: [`--hidden=${hidden}`] });
 }
 
 function argumentsOf({ batch, hidden, steps, data }) {
@@ -130,25 +115,6 @@ function resultOf(output) {
   const line = output.split('\n').findLast((text) => text.startsWith('{'));
   const { steps_per_second: stepsPerSecond, version } = JSON.parse(line ?? '{}');
   return { stepsPerSecond, version };
-}
-
-/** Runs a program and resolves with what it printed; rejects if it fails. */
-async function run(program, args, environment = {}) {
-  const child = spawn(program, args, {
-    env: { ...process.env, OMP_NUM_THREADS: '1', CUDA_VISIBLE_DEVICES: '-1', ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: LIMIT_MILLISECONDS,
-  });
-  let output = '';
-  let errors = '';
-  child.stdout.setEncoding('utf8').on('data', (text) => (output += text));
-  child.stderr.setEncoding('utf8').on('data', (text) => (errors = (errors + text).slice(-4000)));
-  const code = await new Promise((resolve, reject) => {
-    child.once('error', reject);
-    child.once('close', resolve);
-  });
-  if (code === 0) return output;
-  throw new Error(`${program} ${args.join(' ')} ended with ${code}:\n${errors}`);
 }
 
 /** MNIST's training set as idx files, which all programs read. */
@@ -173,15 +139,6 @@ async function freePort() {
   const { port } = server.address();
   await new Promise((resolve) => server.close(resolve));
   return port;
-}
-
-function numbers(text) {
-  return text.split(',').map(Number);
-}
-
-function median(values) {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)] ?? NaN;
 }
 
 /** A table in Markdown: medians with the least and the greatest value, and ratios of medians. */
