@@ -5,7 +5,7 @@ import { kernelNames } from './kernel-timing.ts';
 import { phaseNames } from './step-phases.ts';
 
 /** Version of the format printed by `mnist-dist bench --json`. */
-export const BENCH_FORMAT = 1;
+export const BENCH_FORMAT = 2;
 
 const count = z.int().min(1);
 const spread = z
@@ -39,6 +39,9 @@ export const benchReportSchema = z.strictObject({
   observation: z
     .strictObject({ workers: count, microseconds: spread })
     .describe('Time that the coordinator spends per step on the live page and the metrics.'),
+  coordinator: z
+    .array(z.strictObject({ workers: count, microseconds: spread }))
+    .describe('Time that the coordinator spends per step on messages and decisions.'),
   engines: z
     .array(
       z.strictObject({

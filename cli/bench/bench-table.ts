@@ -14,6 +14,7 @@ const kernelTexts: Readonly<Record<KernelName, string>> = {
 };
 
 const transportTexts: Readonly<Record<Transport, string>> = {
+  'shared memory': 'shared memory',
   tcp: 'WebSocket',
   tls: 'WebSocket, TLS',
   'bare tls': "Node's TLS alone",
@@ -39,15 +40,20 @@ export function benchText(report: BenchReport): string {
   return `${sections.join('\n\n')}\n`;
 }
 
-function kernelSection({ kernels, observation }: BenchReport): string {
+function kernelSection({ kernels, observation, coordinator }: BenchReport): string {
   const rows = kernels.map(({ kernel, batch_size: rowsOfMask, microseconds }) => [
     rowsOfMask === undefined ? kernelTexts[kernel] : `${kernelTexts[kernel]}, batch ${rowsOfMask}`,
     ...spreadCells(microseconds),
   ]);
   const observed = `live page and metrics, ${counted(observation.workers, 'worker')}`;
   rows.push([observed, ...spreadCells(observation.microseconds)]);
+  for (const { workers, microseconds } of coordinator)
+    rows.push([
+      `messages and decisions, ${counted(workers, 'worker')}`,
+      ...spreadCells(microseconds),
+    ]);
   return [
-    'Kernels alone, and the live page with the metrics',
+    "Kernels alone, and the coordinator's own work in a step",
     ...columns([['', 'microseconds', ''], ...rows]),
   ].join('\n');
 }
@@ -98,11 +104,12 @@ function loopSection({ loop, engine }: BenchReport): string {
 }
 
 function phaseSection({ loop }: BenchReport): string {
-  const head = ['batch', 'workers', 'ms a step', ...phaseNames];
+  const head = ['batch', 'workers', 'ms a step', 'of the limit', ...phaseNames];
   const rows = loop.map((cell) => [
     String(cell.batch_size),
     workersText(cell),
     digits(cell.step_milliseconds.median),
+    `${Math.round(100 * limitShare(cell))} %`,
     ...cell.phases.map(
       ({ milliseconds, share }) => `${digits(milliseconds)} (${Math.round(100 * share)} %)`,
     ),
@@ -116,8 +123,14 @@ function phaseSection({ loop }: BenchReport): string {
       'weights and the check of each gradient; coordinator: the check of each gradient, the sums,',
       'Adam; rest: waiting, shared cores, bookkeeping; below 0 if phases overlap. Workers build',
       'batches and masks while they wait for weights, so that work is not a phase.',
+      'of the limit: the phases but rest, one after the other, would be the shortest step',
     ]),
   ].join('\n');
+}
+
+/** The step that the measured phases alone would take, as a share of the step. */
+function limitShare({ phases }: BenchReport['loop'][number]): number {
+  return phases.reduce((sum, { phase, share }) => (phase === 'rest' ? sum : sum + share), 0);
 }
 
 /** Workers in excess of the number of shards are idle. */

@@ -3,7 +3,7 @@ import type { Cell } from './cell.ts';
 import { counted } from '../../shared/text/number-format.ts';
 
 /** Transports between the bench's processes. */
-export const transports = ['tcp', 'tls', 'bare tls'] as const;
+export const transports = ['shared memory', 'tcp', 'tls', 'bare tls'] as const;
 export type Transport = (typeof transports)[number];
 
 /** A bench listener's certificate, and the authority that signed it. */

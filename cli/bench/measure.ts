@@ -4,7 +4,6 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { version } from '../package.ts';
 import { BENCH_PIECE_MILLISECONDS, BENCH_WIRE_MILLISECONDS } from '../../shared/limits.ts';
-import { assert } from '../../shared/errors.ts';
 import { defaultVirtualShards } from '../../shared/arithmetic/virtual-shards.ts';
 import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import type { EngineKind } from '../../shared/engine-identity.ts';
@@ -12,6 +11,7 @@ import { exchangeCell } from './exchange-bench.ts';
 import type { BenchCertificate, ExchangeBench, ExchangeCell } from './exchange-bench.ts';
 import { makeAuthority, makeCertificate } from '../secrets/certificate-authority.ts';
 import { interleave, type Cell } from './cell.ts';
+import { coordinatorCells, type CoordinatorCell } from './coordinator-cost.ts';
 import { EchoBench } from './echo.ts';
 import { EngineBenches, type MeasuredEngine } from './engines.ts';
 import { kernelCells, type KernelCell, type KernelName } from './kernel-timing.ts';
@@ -21,9 +21,10 @@ import { phasesOf } from './step-phases.ts';
 import { BENCH_FORMAT, type BenchReport } from './bench-report.ts';
 import { median } from '../../shared/median.ts';
 import { spreadOf } from './statistics.ts';
-import { WireBench } from './wire.ts';
+import { WireBench, type Way } from './wire.ts';
 import { MODEL, spreadShards } from './workload.ts';
 import { processorName } from '../../worker/engines/engine.ts';
+import { loadMemoryAddon } from '../../worker/native/addons/memory.ts';
 
 export interface MeasureOptions {
   readonly batchSizes: readonly number[];
@@ -47,6 +48,7 @@ export interface MeasureOptions {
 interface Sections {
   readonly kernels: readonly KernelCell[];
   readonly observation: ObservationCell;
+  readonly coordinator: readonly CoordinatorCell[];
   readonly engines: EngineBenches;
   readonly wire: readonly ExchangeCell[];
   readonly loop: readonly LoopCell[];
@@ -68,17 +70,18 @@ export async function measure(options: MeasureOptions): Promise<BenchReport> {
   );
   const kernels = kernelCells(options.batchSizes, BENCH_PIECE_MILLISECONDS);
   const observation = observationCell(BENCH_PIECE_MILLISECONDS);
+  const coordinator = coordinatorCells(BENCH_PIECE_MILLISECONDS);
   const pieces = { kernels, engines, wire };
   const estimate = (batchSize: number, workers: number) =>
     estimateOf(options, pieces, batchSize, workers);
   const loop = loopCells({ ...options, directory, estimate });
   // The loop comes last: its first repetition derives its number of steps from the other cells.
-  const cells = [...kernels, observation, ...engines.cells, ...wire, ...loop];
+  const cells = [...kernels, observation, ...coordinator, ...engines.cells, ...wire, ...loop];
   try {
     await interleave(cells, pairs, signal, (cell, repetition, done) =>
       progress(cell, repetition, done, cells.length * pairs),
     );
-    return reportOf(options, { ...pieces, observation, loop });
+    return reportOf(options, { ...pieces, observation, coordinator, loop });
   } finally {
     await Promise.all([engines.end(), ...exchangeBenches.map((bench) => bench.end())]);
     await rm(directory, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
@@ -87,20 +90,21 @@ export async function measure(options: MeasureOptions): Promise<BenchReport> {
 }
 
 /**
- * Benchmarks for the wire without and with TLS, and for as many bytes over Node's own TLS sockets.
+ * Benchmarks for the wire through shared memory, where this machine can map it, and over sockets
+ * without and with TLS, and for as many bytes over Node's own TLS sockets.
  */
 async function openExchangeBenches(
   environment: NodeJS.ProcessEnv,
   signal: AbortSignal,
 ): Promise<readonly ExchangeBench[]> {
   const certificate = await makeBenchCertificate();
-  const [plain, secure] = [undefined, certificate].map(
-    (each) => new WireBench(each, environment, signal),
-  );
-  assert(plain !== undefined && secure !== undefined, 'there are two transports');
+  const addon = loadMemoryAddon();
+  const benchOf = (way: Way) => new WireBench(way, environment, signal);
+  const plain = benchOf({ transport: 'tcp' });
   const exchangeBenches = [
+    ...(addon === undefined ? [] : [benchOf({ transport: 'shared memory', addon })]),
     plain,
-    secure,
+    benchOf({ transport: 'tls', certificate }),
     new EchoBench(plain.frameBytes, certificate, environment),
   ];
   signal.addEventListener(
@@ -158,7 +162,11 @@ function inputOf(
   workers: number,
 ) {
   const shards = spreadShards(batchSize, workers);
-  const wireCell = wire.find((cell) => cell.transport === 'tcp' && cell.workers === shards.length);
+  // The runs of the full loop exchange tensors in the first of these ways that this machine has.
+  const cells = wire.filter((cell) => cell.workers === shards.length);
+  const wireCell =
+    cells.find(({ transport }) => transport === 'shared memory') ??
+    cells.find(({ transport }) => transport === 'tcp');
   return {
     shards,
     gradientMilliseconds: (count: number) =>
@@ -175,7 +183,7 @@ function inputOf(
 }
 
 function reportOf(options: MeasureOptions, sections: Sections): BenchReport {
-  const { kernels, observation, engines, wire, loop } = sections;
+  const { kernels, observation, coordinator, engines, wire, loop } = sections;
   return {
     format: BENCH_FORMAT,
     version,
@@ -197,6 +205,10 @@ function reportOf(options: MeasureOptions, sections: Sections): BenchReport {
       workers: observation.workers,
       microseconds: spreadOf(observation.microseconds),
     },
+    coordinator: coordinator.map(({ workers, microseconds }) => ({
+      workers,
+      microseconds: spreadOf(microseconds),
+    })),
     engines: engines.cells.flatMap(({ engine, batchSize, shards, milliseconds }) => {
       if (milliseconds.length === 0) return [];
       const sizes = {

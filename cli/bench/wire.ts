@@ -4,7 +4,17 @@ import type { Peer } from '../../coordinator/network/peer.ts';
 import { listen, type CoordinatorServer } from '../../coordinator/network/server.ts';
 import { MNIST_DIGEST } from '../../shared/dataset/dataset.ts';
 import { assert, ClusterError } from '../../shared/errors.ts';
-import { encodeBefore, MAX_FRAME_HEAD_BYTES, frameCapacity } from '../../shared/wire/frame.ts';
+import {
+  CHECKSUM_BYTES,
+  encodeBefore,
+  encodePointer,
+  MAX_FRAME_HEAD_BYTES,
+  frameCapacity,
+  type TensorFrame,
+} from '../../shared/wire/frame.ts';
+import type { MemoryAddon } from '../../shared/wire/memory-addon.ts';
+import { Rendezvous, type ChannelPeer } from '../../shared/wire/rendezvous.ts';
+import { PeerMemory, SharedMemory } from '../../shared/wire/shared-memory.ts';
 import { tuneRuntime } from '../../shared/runtime.ts';
 import { SHARED_MEMORY_BUFFERS } from '../../shared/limits.ts';
 import { PROTOCOL, type CoordinatorMessage } from '../../shared/wire/messages.ts';
@@ -23,18 +33,38 @@ interface Exchange {
   readonly failed: (error: unknown) => void;
 }
 
+/** How tensors reach the wire workers. */
+export type Way =
+  | { readonly transport: 'tcp' }
+  | { readonly transport: 'tls'; readonly certificate: BenchCertificate }
+  | { readonly transport: 'shared memory'; readonly addon: MemoryAddon };
+
+const names = {
+  tcp: 'wire',
+  tls: 'wire over TLS',
+  'shared memory': 'wire through shared memory',
+} as const;
+
+interface Shared {
+  readonly memory: SharedMemory;
+  readonly channels: Rendezvous;
+  readonly addon: MemoryAddon;
+}
+
 /**
  * The wire alone: this process acts as a coordinator that only sends weights and receives
- * gradients, using a real coordinator's listener and sockets. Frames are encoded, parsed and copied
- * as in a run, but nothing is computed, not even a checksum.
+ * gradients, using a real coordinator's listener, sockets and channels. Frames are encoded, parsed
+ * and copied as in a run, but nothing is computed, not even a checksum.
  */
 export class WireBench implements ExchangeBench {
   readonly name: string;
   readonly transport: Transport;
   readonly #certificate: BenchCertificate | undefined;
+  readonly #shared: Shared | undefined;
   readonly #signal: AbortSignal;
   readonly #environment: NodeJS.ProcessEnv;
   readonly #token = randomBytes(16).toString('hex');
+  /** The workers that are ready. */
   readonly #connections: Peer[] = [];
   readonly #processes: MeasuredProcess[] = [];
   readonly #buffers: readonly Uint8Array[];
@@ -43,15 +73,10 @@ export class WireBench implements ExchangeBench {
   #exchange: Exchange | undefined;
   #step = 0;
 
-  /** Uses TLS if a certificate is given. */
-  constructor(
-    certificate: BenchCertificate | undefined,
-    environment: NodeJS.ProcessEnv,
-    signal: AbortSignal,
-  ) {
-    this.#certificate = certificate;
-    this.name = certificate === undefined ? 'wire' : 'wire over TLS';
-    this.transport = certificate === undefined ? 'tcp' : 'tls';
+  constructor(way: Way, environment: NodeJS.ProcessEnv, signal: AbortSignal) {
+    this.#certificate = way.transport === 'tls' ? way.certificate : undefined;
+    this.name = names[way.transport];
+    this.transport = way.transport;
     this.#environment = environment;
     this.#signal = signal;
     const weights = initialWeights(SEED, MODEL);
@@ -61,6 +86,7 @@ export class WireBench implements ExchangeBench {
       return buffer;
     });
     this.#gradient = new Uint8Array(weights.byteLength + 4);
+    this.#shared = way.transport === 'shared memory' ? share(weights, way.addon) : undefined;
   }
 
   /** Size of the larger of the two frames, the gradient's. */
@@ -75,6 +101,8 @@ export class WireBench implements ExchangeBench {
   async end(): Promise<void> {
     for (const connection of this.#connections) connection.close(undefined, 'the bench has ended');
     await Promise.all([...this.#processes.map((each) => each.end()), this.#server?.close()]);
+    this.#shared?.channels.close();
+    this.#shared?.memory.close();
   }
 
   async connect(workers: number): Promise<void> {
@@ -93,7 +121,8 @@ export class WireBench implements ExchangeBench {
 
   async exchange(workers: number): Promise<void> {
     this.#step += 1;
-    const buffer = this.#buffers[this.#step % this.#buffers.length];
+    const index = this.#step % this.#buffers.length;
+    const buffer = this.#buffers[index];
     assert(buffer !== undefined, 'there is a frame of weights');
     const connections = this.#connections.slice(0, workers);
     const assignment = connections.map(({ slot }, i) => [slot, i + 1]);
@@ -105,15 +134,21 @@ export class WireBench implements ExchangeBench {
       assignment,
     };
     const answered = this.#waitFor(workers);
-    const frame = encodeBefore(buffer, message);
+    let frame: TensorFrame | undefined;
+    const peers: ChannelPeer[] = [];
+    const body = buffer.subarray(MAX_FRAME_HEAD_BYTES, -CHECKSUM_BYTES);
+    this.#shared?.memory.write(index, body, 0n);
+    const pointer = encodePointer({ ...message, buffer: index }, 0n);
     for (const connection of connections)
       connection.sendWeights({
         message,
-        peers: [],
-        frame: () => frame,
-        pointer: () => frame.bytes,
+        peers,
+        frame: () => (frame ??= encodeBefore(buffer, message)),
+        pointer: () => pointer,
         hold: () => () => undefined,
       });
+    this.#shared?.channels.expect();
+    if (peers.length > 0) this.#shared?.channels.publish(pointer, peers);
     await answered;
   }
 
@@ -136,7 +171,11 @@ export class WireBench implements ExchangeBench {
   async #listen(): Promise<CoordinatorServer> {
     // Coordinators tune the runtime as well.
     tuneRuntime();
-    const description = describe(this.#gradient.byteLength);
+    const shared = this.#shared;
+    const description = {
+      ...describe(this.#gradient.byteLength),
+      ...(shared === undefined ? {} : { memory: shared.memory.address }),
+    };
     return await listen(
       {
         host: '127.0.0.1',
@@ -145,18 +184,19 @@ export class WireBench implements ExchangeBench {
         maxFrameBytes: description.frame_bytes,
         description: () => description,
         dataset: { digest: MNIST_DIGEST, bytes: new Uint8Array(0) },
-        openMemory: () => undefined,
+        openMemory: (address) =>
+          shared && new PeerMemory(address, this.#gradient.byteLength, shared.addon),
+        channels: shared?.channels,
         version: description.version,
         warn: () => undefined,
         tls: this.#certificate,
       },
       {
-        connected: (connection) => {
-          this.#connections.push(connection);
-          this.#arrived();
-        },
-        message: (_connection, _message, tensor) => {
-          if (tensor?.byteLength === this.#gradient.byteLength) tensor.copyTo(this.#gradient);
+        connected: () => undefined,
+        message: (connection, message, tensor) => {
+          if (message.kind === 'ready') this.#connections.push(connection);
+          else if (tensor?.byteLength === this.#gradient.byteLength) tensor.copyTo(this.#gradient);
+          else return;
           this.#arrived();
         },
         control: () => undefined,
@@ -168,6 +208,12 @@ export class WireBench implements ExchangeBench {
       },
     );
   }
+}
+
+function share(weights: Float32Array, addon: MemoryAddon): Shared {
+  const memory = new SharedMemory(weights.byteLength, addon);
+  assert(memory.mapped !== undefined, 'the addon maps the memory');
+  return { memory, channels: new Rendezvous(addon, memory.mapped), addon };
 }
 
 /** The run description for wire workers, which use only its sizes. */

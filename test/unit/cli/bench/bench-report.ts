@@ -12,7 +12,7 @@ export function reportFixture(): BenchReport {
     kernelMicroseconds: () => 20,
   });
   return {
-    format: 1,
+    format: 2,
     version: '1.2.3',
     engine: 'wasm',
     pairs: 3,
@@ -22,6 +22,7 @@ export function reportFixture(): BenchReport {
       { kernel: 'mask', batch_size: 32, microseconds: spreadOf([9, 8, 12]) },
       { kernel: 'adam', microseconds: spreadOf([80, 83, 81]) },
     ],
+    coordinator: [{ workers: 2, microseconds: spreadOf([90, 88, 95]) }],
     observation: { workers: 4, microseconds: spreadOf([5.2, 5.1, 6.4]) },
     engines: [
       {

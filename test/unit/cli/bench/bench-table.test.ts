@@ -11,7 +11,7 @@ describe('the JSON report', () => {
 
   test.each([
     ['an unknown field', { ...reportFixture(), extra: 1 }],
-    ['a different format', { ...reportFixture(), format: 2 }],
+    ['a different format', { ...reportFixture(), format: 1 }],
     [
       'a median beyond its extremes',
       {
@@ -41,6 +41,7 @@ describe('the table', () => {
     expect(text).toContain('model 784-128-10 (101,770 parameters)');
     expect(text).toMatch(/^ {2}dropout mask, batch 32 +9\.00 +\(8\.00\.\.12\.0\)$/m);
     expect(text).toMatch(/^ {2}live page and metrics, 4 workers +5\.20 +\(5\.10\.\.6\.40\)$/m);
+    expect(text).toMatch(/^ {2}messages and decisions, 2 workers +90\.0 +\(88\.0/m);
     expect(text).toMatch(/^ {2}wasm +32 +2 of 4 +0\.200 +\(0\.190\.\.0\.300\)$/m);
     expect(text).toMatch(/^ {2}tensorflow does not run here: no compiler$/m);
     expect(text).toMatch(/^ {2}WebSocket +2 +960 +\(852\.\.1000\)$/m);
@@ -48,7 +49,7 @@ describe('the table', () => {
       /^ +32 +2 +1500 +1000 +\(990\.\.1063\) +32,000 +1\.00 +\(0\.900\.\.1\.10\)$/m,
     );
     expect(text).toMatch(
-      /^ +32 +2 +1\.00 +0\.200 \(20 %\) +0\.040 \(4 %\) +0\.500 \(50 %\) +0\.080 \(8 %\)/m,
+      /^ +32 +2 +1\.00 +82 % +0\.200 \(20 %\) +0\.040 \(4 %\) +0\.500 \(50 %\) +0\.080 \(8 %\)/m,
     );
   });
 
