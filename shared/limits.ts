@@ -72,9 +72,9 @@ export const MAX_SHARED_MEMORY_BYTES = 64 * 1024 ** 2;
 export const MAX_WORKERS = 256;
 /** Maximum number of workers' connections to a coordinator, including those that are not ready. */
 export const MAX_CONNECTIONS = MAX_WORKERS + 32;
-/** Maximum number of simultaneous requests for the run's description or its dataset. */
+/** Maximum number of simultaneous downloads of the dataset, and of other requests. */
 export const MAX_REQUESTS = 192;
-/** Maximum number of these requests from one address; a worker that gets no place retries. */
+/** Maximum number of either from one network; a worker that gets no place retries. */
 export const MAX_REQUESTS_PER_ADDRESS = 64;
 /** Lowest average rate of a download of the dataset; a worker resumes one that was too slow. */
 export const MIN_DATA_BYTES_PER_SECOND = 64 * 1024;

@@ -1,3 +1,4 @@
+import { issuesOf } from '../shared/schema.ts';
 import { parameterCount } from '../shared/arithmetic/model-shape.ts';
 import { ARITHMETIC } from '../shared/arithmetic/version.ts';
 import type { EngineKind } from '../shared/engine-identity.ts';
@@ -51,7 +52,7 @@ export function parseDescription(text: string, options: RunLimits): RunDescripti
   if (!description.success)
     throw new ClusterError(
       'PROTOCOL',
-      `the coordinator sent an invalid run description: ${description.error.message}`,
+      `the coordinator sent an invalid run description: ${issuesOf(description.error)}`,
     );
   checkSizes(description.data, options);
   return description.data;
@@ -64,7 +65,11 @@ function checkVersions(theirs: Versions, version: string): void {
     `the coordinator (mnist-dist ${theirs.version}) has protocol ${theirs.protocol}, ` +
     `arithmetic ${theirs.arithmetic}; this worker (mnist-dist ${version}) has ${ours}`;
   throw new ClusterError('VERSION', message, {
-    fix: updateFix('worker', theirs.version),
+    fix:
+      theirs.version === version
+        ? 'both have the same version, so the files of one are changed or not built: install ' +
+          'mnist-dist again on both machines'
+        : updateFix('worker', theirs.version),
   });
 }
 

@@ -1,5 +1,5 @@
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { makeDirectories, writeWhole } from '../../shared/disk/whole-file.ts';
 import { isWildcard } from '../../shared/wire/address.ts';
@@ -94,6 +94,12 @@ function readAuthority(file: string, keyFile: string, now: Date): CertificatePai
   if (missing !== undefined)
     throw unfit(`the authority in that folder is incomplete: ${missing} is missing`);
   const [certificate] = readCertificates(file, 'ca.crt');
+  const owner = statSync(keyFile).uid;
+  if (owner !== process.geteuid?.() && owner !== 0)
+    throw unfit(
+      `${keyFile} belongs to another user (uid ${owner}), who could also sign certificates that ` +
+        "this coordinator's workers trust",
+    );
   const key = privateKeyOf(readSecretFile(keyFile, 'ca.key', pemFileLimit));
   if (key === undefined) throw unfit(`${keyFile} contains no private key without a passphrase`);
   if (key.asymmetricKeyDetails?.namedCurve !== 'prime256v1')

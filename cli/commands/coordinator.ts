@@ -24,7 +24,12 @@ import { loadMemoryAddon } from '../../worker/native/addons/memory.ts';
 import { version } from '../package.ts';
 import { checkArtifacts } from '../runs/check-artifacts.ts';
 import { shortcomingOf } from '../../shared/evaluation/shortcoming.ts';
-import { announceJoin, openOrStop, writeJoinFile } from '../secrets/join-command.ts';
+import {
+  announceJoin,
+  openOrStop,
+  writeJoinFile,
+  tokenOfJoinFile,
+} from '../secrets/join-command.ts';
 import { pushFinishedRun } from '../../artifacts/store/push.ts';
 import { retryPolicyOf } from '../runs/transfer.ts';
 import { observe, type Observed } from '../runs/observe.ts';
@@ -90,6 +95,9 @@ async function datasetOf({
   return { dataset: await loadOwnDataset(own, data), data: data ?? own.folder };
 }
 
+/** In the run directory while the coordinator runs. */
+const JOIN_FILE = 'join';
+
 interface Training {
   readonly options: CoordinatorOptions;
   readonly certificate: OwnCertificate | undefined;
@@ -105,7 +113,11 @@ interface Training {
 async function train(training: Training): Promise<number> {
   const { options, certificate, dataset, configuration, observed, hurry, progress, log } = training;
   const ownToken = givenToken(options.tokenFile, process.env);
-  const token = ownToken ?? generateToken();
+  const { resume } = options;
+  const token =
+    ownToken ??
+    (resume === undefined ? undefined : tokenOfJoinFile(join(resume, JOIN_FILE))) ??
+    generateToken();
   const terminal = viewerOf(configuration, progress, log);
   const draw = options.pictures ? drawingOf(dataset) : undefined;
   const run = await startCoordinator(
@@ -199,7 +211,7 @@ function publishJoin(
   if (isSupervised()) return () => undefined;
   const { host, advertise, logFormat } = options;
   const endpoint = { host, advertise, port, certificate, token };
-  const joinFile = join(directory, 'join');
+  const joinFile = join(directory, JOIN_FILE);
   const removeJoinFile = writeJoinFile(joinFile, endpoint);
   const workers = startWorkersOf(options);
   const isShown = stdout.isTerminal && logFormat === 'text';

@@ -1,13 +1,17 @@
-import { rmSync } from 'node:fs';
+import { lstatSync, rmSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { basename, dirname } from 'node:path';
 import type { ErrorCode } from '../../shared/errors.ts';
 import { hostPort, isLoopback, isWildcard } from '../../shared/wire/address.ts';
 import { shellPath } from '../../shared/shell-word.ts';
-import { joinText } from './join.ts';
+import { readEntryNow } from '../../shared/disk/regular-file.ts';
+import { MAX_JOIN_CHARACTERS } from '../../shared/limits.ts';
+import { joinText, parseJoin } from './join.ts';
 import type { Log } from '../terminal/log.ts';
 import { hideFromGit, writeSecretFile } from './secret-file.ts';
 import type { OwnCertificate } from './tls-files.ts';
+
+const JOIN_LIMIT = { name: 'MAX_JOIN_CHARACTERS', bytes: MAX_JOIN_CHARACTERS };
 
 /** A listener for workers, with the parts of its join string. */
 export interface JoinEndpoint {
@@ -73,6 +77,20 @@ export function writeJoinFile(file: string, endpoint: JoinEndpoint): () => void 
     rmSync(file, { force: true });
     showToGit();
   };
+}
+
+/**
+ * The token in the join file of a coordinator that crashed, so that workers with that join string
+ * can return; undefined unless this user wrote the file and only they can read it.
+ */
+export function tokenOfJoinFile(file: string): string | undefined {
+  try {
+    const { uid, mode } = lstatSync(file);
+    if (uid !== process.geteuid?.() || (mode & 0o077) !== 0) return undefined;
+    return parseJoin(readEntryNow(file, JOIN_LIMIT).toString('utf8')).token;
+  } catch {
+    return undefined;
+  }
 }
 
 /**

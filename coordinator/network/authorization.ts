@@ -3,7 +3,10 @@ import type { IncomingMessage } from 'node:http';
 
 /** Whether a request has Authorization: Bearer TOKEN. */
 export function isAuthorized(token: string, request: IncomingMessage): boolean {
-  return isToken(token, /^Bearer (.{1,512})$/.exec(request.headers.authorization ?? '')?.[1] ?? '');
+  return isToken(
+    token,
+    /^Bearer (.{1,512})$/i.exec(request.headers.authorization ?? '')?.[1] ?? '',
+  );
 }
 
 /** Compares in constant time. */

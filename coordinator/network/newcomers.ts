@@ -43,7 +43,9 @@ interface Newcomer {
  * oldest one, so that unauthenticated peers cannot keep workers out.
  */
 export class Newcomers {
-  /** Keyed by the peer's address and port, the oldest first. */
+  /** All open connections; a key is both ends' addresses and ports. */
+  readonly #open = new Map<string, Newcomer>();
+  /** Those that have not been admitted, the oldest first. */
   readonly #waiting = new Map<string, Newcomer>();
   readonly #limits: NewcomerLimits;
   readonly #ended: (address: string, end: NewcomerEnd) => void;
@@ -85,6 +87,13 @@ export class Newcomers {
     this.#waiting.delete(keyOf(socket));
   }
 
+  /** Limits a connection again that was released, as if it had just been opened. */
+  readmit(socket: Socket): void {
+    const key = keyOf(socket);
+    const known = this.#open.get(key);
+    if (known !== undefined) this.#wait(key, { ...known, since: performance.now() });
+  }
+
   /** Stops reporting connections that end, because the listener is closing. */
   forget(): void {
     this.#waiting.clear();
@@ -98,8 +107,14 @@ export class Newcomers {
       since: performance.now(),
       hasAsked: false,
     };
+    this.#open.set(key, newcomer);
+    socket.once('close', () => this.#gone(key, socket));
+    this.#wait(key, newcomer);
+  }
+
+  #wait(key: string, newcomer: Newcomer): void {
+    this.#waiting.delete(key);
     this.#waiting.set(key, newcomer);
-    socket.once('close', () => this.#gone(key, newcomer));
     const [oldest] = this.#waiting;
     if (oldest !== undefined && this.#waiting.size > this.#limits.max)
       this.#cut(...oldest, 'crowded');
@@ -110,9 +125,11 @@ export class Newcomers {
     if (newcomer !== undefined) newcomer.hasAsked = true;
   }
 
-  #gone(key: string, newcomer: Newcomer): void {
-    // A different connection may have the same port by now.
-    if (this.#waiting.get(key) !== newcomer) return;
+  #gone(key: string, socket: Socket): void {
+    // A different connection may have the same addresses and ports by now.
+    if (this.#open.get(key)?.socket === socket) this.#open.delete(key);
+    const newcomer = this.#waiting.get(key);
+    if (newcomer?.socket !== socket) return;
     this.#waiting.delete(key);
     if (newcomer.hasAsked) this.#ended(newcomer.address, 'unproven');
     else if (this.#isSecure && newcomer.socket.bytesRead > 0)
@@ -135,6 +152,7 @@ export class Newcomers {
   }
 }
 
-function keyOf({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress ?? ''} ${remotePort ?? ''}`;
+/** The same for a TCP socket and for the TLS socket on it. */
+function keyOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+  return [remoteAddress, remotePort, localAddress, localPort].join(' ');
 }

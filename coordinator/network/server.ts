@@ -13,6 +13,7 @@ import { bind, trainingFlags } from './bind-port.ts';
 import { Connection } from './connection.ts';
 import { createBoundedServer, type BoundedServer, type ServerTls } from './http-server.ts';
 import { newcomerLimits, Newcomers } from './newcomers.ts';
+import { networkOf } from './peer-network.ts';
 import type { PeerEvents } from './peer.ts';
 import { Refusals, type Refusal } from './refusals.ts';
 import { RequestPlaces } from './request-places.ts';
@@ -63,7 +64,7 @@ export async function listen(
   events: PeerEvents,
 ): Promise<CoordinatorServer> {
   const http = createBoundedServer(
-    limits.MAX_NEWCOMERS + limits.MAX_CONNECTIONS + limits.MAX_REQUESTS,
+    limits.MAX_NEWCOMERS + limits.MAX_CONNECTIONS + 2 * limits.MAX_REQUESTS,
     options.tls,
   );
   const access = new AccessControl(http, options);
@@ -96,7 +97,7 @@ export async function listen(
     if (decision.kind !== 'admitted') return hangUp(socket, decision.status, decision.headers);
     const refusal = refuseUpgrade(options, request);
     if (refusal !== undefined) return hangUp(socket, refusal, decision.headers);
-    if (!rate.admits(addressOf(request), performance.now())) {
+    if (!rate.admits(networkOf(addressOf(request)), performance.now())) {
       access.refuse(addressOf(request), 'upgrades');
       return hangUp(socket, 429, decision.headers);
     }
@@ -154,16 +155,19 @@ type Access =
     };
 
 /**
- * Admits connections that prove the token, up to MAX_CONNECTIONS for workers and MAX_REQUESTS for
- * other requests, and logs refused connections.
+ * Admits connections that prove the token, up to MAX_CONNECTIONS for workers, MAX_REQUESTS for
+ * downloads of the dataset and as many for other requests, and logs refused connections.
  */
 class AccessControl {
   unauthorized = 0;
-  readonly #requests = new RequestPlaces((address) => this.refuse(address, 'requests'));
+  readonly #downloads = this.#placesForRequests();
+  /** Requests that take no time, such as those of the run's description. */
+  readonly #others = this.#placesForRequests();
   readonly #authenticator: Authenticator;
   readonly #newcomers: Newcomers;
   readonly #refusals: Refusals;
   readonly #options: ServerOptions;
+  readonly #refused = new WeakSet<Socket>();
   #admitted = 0;
 
   constructor(http: BoundedServer, options: ServerOptions) {
@@ -198,7 +202,7 @@ class AccessControl {
         this.#refusals.admitted(address);
         this.#newcomers.release(socket);
         const headers = { 'Authentication-Info': verdict.confirmation };
-        const lack = this.#lackOfPlace(address, socket, isUpgrade);
+        const lack = this.#lackOfPlace(request, isUpgrade);
         if (lack !== undefined) {
           this.refuse(address, lack);
           return refused(429, { ...headers, ...CLOSE }, 'all places are taken; try again\n');
@@ -222,16 +226,25 @@ class AccessControl {
         return refused(401, CLOSE, UNPROVEN);
       case 'refused':
         this.#newcomers.release(socket);
-        this.refuse(address, 'token');
+        // Requests that follow on this connection before it closes are part of the same refusal.
+        if (!this.#refused.has(socket)) this.refuse(address, 'token');
+        this.#refused.add(socket);
         return refused(401, CLOSE, UNPROVEN);
       default:
         return unreachable(verdict);
     }
   }
 
+  #placesForRequests(): RequestPlaces {
+    return new RequestPlaces((address) => this.refuse(address, 'requests'));
+  }
+
   /** Takes a place for a connection until it closes; returns the reason if there is none. */
-  #lackOfPlace(address: string, socket: Socket, isUpgrade: boolean): Refusal | undefined {
-    if (!isUpgrade) return this.#requests.take(address, socket) ? undefined : 'requests';
+  #lackOfPlace({ socket, url }: IncomingMessage, isUpgrade: boolean): Refusal | undefined {
+    if (!isUpgrade) {
+      const places = url?.startsWith('/data/') === true ? this.#downloads : this.#others;
+      return places.take(networkOf(addressOf({ socket })), socket) ? undefined : 'requests';
+    }
     if (this.#admitted >= limits.MAX_CONNECTIONS) return 'connections';
     this.#admitted += 1;
     socket.once('close', () => (this.#admitted -= 1));
@@ -246,7 +259,7 @@ class AccessControl {
   }
 }
 
-function addressOf({ socket }: IncomingMessage): string {
+function addressOf({ socket }: Pick<IncomingMessage, 'socket'>): string {
   return socket.remoteAddress ?? 'unknown';
 }
 

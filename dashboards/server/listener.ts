@@ -179,8 +179,11 @@ export class Listener {
     if (refusal !== undefined)
       return this.#responses.send(response, refusal.status, TEXT, refusal.text, refusal.headers);
     // A probe without a token remains a newcomer, and the number of newcomers is limited.
-    if (this.#options.token === undefined || !isProbe(request))
+    if (this.#options.token === undefined || !isProbe(request)) {
       this.#newcomers.release(request.socket);
+      // Only a response in progress occupies a place of its own, not an idle connection after it.
+      response.once('close', () => this.#newcomers.readmit(request.socket));
+    }
     const path = pathOf(request);
     const route = this.#routes.get(path);
     if (route !== undefined) return void this.#take(route, response);

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { engineIdentity } from '../engine-identity.ts';
 import { ClusterError, errorCodes } from '../errors.ts';
 import { gpuReading } from '../gpu-reading.ts';
+import { RUN_ID } from '../files/run-layout.ts';
 import * as limits from '../limits.ts';
 import { memoryAddress, memoryBuffer } from './shared-memory.ts';
 import { issuesOf, foreignText as text } from '../schema.ts';
@@ -15,7 +16,7 @@ import { issuesOf, foreignText as text } from '../schema.ts';
 export { PROTOCOL } from './protocol.ts';
 
 const count = (max: number) => z.int().min(0).max(max);
-const run = z.string().max(limits.MAX_NAME_CHARACTERS);
+const run = z.string().regex(RUN_ID);
 const term = count(limits.MAX_STEPS);
 const step = count(limits.MAX_STEPS);
 const slot = count(limits.MAX_CONNECTIONS);

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { configurationSchema } from '../configuration.ts';
-import { MAX_CLASSES, MAX_NAME_CHARACTERS, MAX_TEXT_CHARACTERS } from '../limits.ts';
+import { RUN_ID } from '../files/run-layout.ts';
+import { MAX_CLASSES, MAX_TEXT_CHARACTERS } from '../limits.ts';
 import { memoryAddress } from './shared-memory.ts';
 
 /** The response to GET /run: everything that a worker needs before it connects. */
@@ -8,7 +9,7 @@ export const runDescriptionSchema = z.object({
   protocol: z.int(),
   arithmetic: z.int(),
   version: z.string().max(32),
-  run: z.string().max(MAX_NAME_CHARACTERS),
+  run: z.string().regex(RUN_ID),
   /** Size of the largest frame in the run, which the worker must accept. */
   frame_bytes: z.int().positive(),
   data_bytes: z.int().positive(),

@@ -6,6 +6,7 @@ import {
   openSync,
   readlinkSync,
   readSync,
+  statSync,
   writeSync,
 } from 'node:fs';
 import { z } from 'zod';
@@ -130,6 +131,7 @@ export class PeerMemory {
     const isMapped = target === '/memfd:mnist-dist (deleted)';
     if (!isMapped && !/^\/dev\/shm\/[^/]+ \(deleted\)$/.test(target))
       throw new Error(`${path} is not a nameless file in memory`);
+    checkOwner(path);
     const bytes = fileBytes(bufferBytes);
     this.#file =
       isMapped && addon !== undefined ? openMapped(addon, path, bytes) : openFile(path, bytes);
@@ -163,6 +165,13 @@ export class PeerMemory {
     this.#open = false;
     this.#file.close();
   }
+}
+
+/** Throws unless the file has no name and belongs to the user of this process. */
+function checkOwner(path: string): void {
+  const { uid, nlink } = statSync(path);
+  if (uid !== process.geteuid?.() || nlink !== 0)
+    throw new Error(`${path} is not a nameless file of this user`);
 }
 
 interface OwnFile {

@@ -35,8 +35,8 @@ async function startListener(): Promise<{ port: number; warnings: string[] }> {
 }
 
 /** A token holder that requests the dataset and does not read it. */
-async function slowReader(port: number): Promise<Attacker> {
-  const attacker = Attacker.get(port, DATA_PATH);
+async function slowReader(port: number, localAddress?: string): Promise<Attacker> {
+  const attacker = Attacker.get(port, DATA_PATH, TOKEN, 1, localAddress);
   await until(
     () => attacker.isProven || attacker.isGone,
     () => 'it was not challenged',
@@ -47,6 +47,17 @@ async function slowReader(port: number): Promise<Attacker> {
 }
 
 describe('token holders that read the dataset slowly', () => {
+  it('count together if they dial from several addresses of one host', async () => {
+    const { port, warnings } = await startListener();
+    const addresses = Array.from({ length: MAX_REQUESTS_PER_ADDRESS + 8 }, (_, i) => i + 1);
+    for (const last of addresses) await slowReader(port, `127.0.1.${last}`);
+    await until(
+      () => warnings.length === 8,
+      () => `${warnings.length} were refused`,
+    );
+    for (const line of warnings) expect(line).toContain('MAX_REQUESTS_PER_ADDRESS');
+  });
+
   it('do not keep workers at other addresses out, and are named in the log', async () => {
     const { port, warnings } = await startListener();
     await Promise.all(Array.from({ length: MAX_CONNECTIONS }, () => slowReader(port)));

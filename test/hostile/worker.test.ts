@@ -80,6 +80,13 @@ const runs: [string, ErrorCode, (response: ServerResponse) => void][] = [
   ['half a response', 'UNREACHABLE', breakOff],
   ['a terabyte of frames', 'LIMIT', answer({ ...description, frame_bytes: 1e12 })],
   ['a terabyte of data', 'LIMIT', answer({ ...description, data_bytes: 1e12 })],
+  ...['\ud800x', '../../x', '', 'a\r\nb', 'x'.repeat(65)].map(
+    (run): [string, ErrorCode, (response: ServerResponse) => void] => [
+      `the run ${JSON.stringify(run)}`,
+      'PROTOCOL',
+      answer({ ...description, run }),
+    ],
+  ),
   ['a negative size', 'PROTOCOL', answer({ ...description, frame_bytes: -1 })],
   ['a model that is larger than its frames', 'LIMIT', answer(withModel([60_000, 1000]))],
   [

@@ -1,8 +1,11 @@
+import { chmodSync, chownSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { dialName, joinTextOf } from '../../../../cli/secrets/join-command.ts';
+import { dialName, joinTextOf, tokenOfJoinFile } from '../../../../cli/secrets/join-command.ts';
 import { hasBegun, isWhole, joinText, parseJoin } from '../../../../cli/secrets/join.ts';
 import type { OwnCertificate } from '../../../../cli/secrets/tls-files.ts';
 import { ClusterError } from '../../../../shared/errors.ts';
+import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
 const token = 'a-token+with/odd=characters&#%0123';
 const ca = 'ab'.repeat(32);
@@ -91,6 +94,34 @@ describe('a join string', () => {
     expect(error).toMatchObject({ code: 'USAGE', fix: expect.any(String) });
     for (const secret of ['secret', 'aaaa', token.slice(0, 16)])
       expect(`${error.message} ${error.fix}`).not.toContain(secret);
+  });
+});
+
+describe('the join file of a coordinator that crashed', () => {
+  const text = joinText({ coordinator: 'wss://10.0.0.5:29400', token, ca });
+
+  it('yields the token of the next coordinator', () => {
+    const file = join(temporaryFolder(), 'join');
+    writeFileSync(file, `${text}\n`, { mode: 0o600 });
+    expect(tokenOfJoinFile(file)).toBe(token);
+  });
+
+  it('yields none if it is missing, damaged, a link, or readable by others', () => {
+    const folder = temporaryFolder();
+    const file = join(folder, 'join');
+    expect(tokenOfJoinFile(file)).toBeUndefined();
+    writeFileSync(file, text.slice(0, 30), { mode: 0o600 });
+    expect(tokenOfJoinFile(file)).toBeUndefined();
+    writeFileSync(file, text);
+    chmodSync(file, 0o640);
+    expect(tokenOfJoinFile(file)).toBeUndefined();
+    chmodSync(file, 0o600);
+    const link = join(folder, 'link');
+    symlinkSync(file, link);
+    expect(tokenOfJoinFile(link)).toBeUndefined();
+    if (process.getuid?.() !== 0) return;
+    chownSync(file, 12_345, 12_345);
+    expect(tokenOfJoinFile(file)).toBeUndefined();
   });
 });
 

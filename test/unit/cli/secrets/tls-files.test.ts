@@ -1,5 +1,13 @@
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
-import { chmodSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { certs } from '../../../../cli/commands/certs.ts';
@@ -216,6 +224,16 @@ describe('mnist-dist certs', () => {
       fix: expect.stringContaining('--out'),
     });
     expect(text('coordinator.crt')).toBe(before);
+  });
+
+  // Only root can give its file to another user.
+  it.skipIf(process.getuid?.() !== 0)("does not sign with another user's authority", async () => {
+    await make('gpu0');
+    chownSync(join(folder, 'ca.key'), 12_345, 12_345);
+    await expect(make('gpu0')).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.stringContaining('belongs to another user (uid 12345)'),
+    });
   });
 
   it('refuses a ca.crt that is not an authority, and takes a key in another format', async () => {

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { get } from 'node:http';
-import { connect, Socket } from 'node:net';
+import { connect, createServer, Socket } from 'node:net';
 import { connect as secure } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import {
@@ -12,19 +12,21 @@ import { TestAuthority } from '../../../fixtures/certificates.ts';
 import { listening } from '../../../fixtures/listening.ts';
 
 const PLACES = 3;
+const LOCAL = '127.0.0.1';
 /** Longer than any newcomer waits in a test. */
 const LONG_MILLISECONDS = 600_000;
 
 /** A listener with three places, which admits a connection that requests /in. */
-async function startListener(milliseconds = LONG_MILLISECONDS, tls?: ServerTls) {
+async function startListener(milliseconds = LONG_MILLISECONDS, tls?: ServerTls, host = LOCAL) {
   const ends: NewcomerEnd[] = [];
   const http = createBoundedServer(1000, tls);
   const newcomers = new Newcomers(http, { max: PLACES, milliseconds }, (_, end) => ends.push(end));
   http.on('request', (request, response) => {
     if (request.url === '/in') newcomers.release(request.socket);
+    if (request.url === '/out-again') newcomers.readmit(request.socket);
     response.end();
   });
-  return { http, port: await listening(http), ends };
+  return { http, port: await listening(http, host), ends };
 }
 
 /** A connection that sends nothing, and whether it has been closed. */
@@ -44,6 +46,14 @@ async function idle(
   return { socket, isGone: () => isGone, gone };
 }
 
+/** A port that was just free. */
+async function freePort(): Promise<number> {
+  const server = createServer();
+  const port = await listening(server);
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
 async function ask(port: number, path: string): Promise<number | undefined> {
   const [response] = await once(get({ port, path, agent: false }), 'response');
   response.resume();
@@ -58,6 +68,35 @@ describe('connections that have not been admitted', () => {
     await Promise.all(crowd.slice(0, 2).map(({ gone }) => gone));
     expect(crowd.map(({ isGone }) => isGone())).toEqual([true, true, false, false, false]);
     expect(ends).toEqual(['crowded', 'crowded']);
+  });
+
+  it('count also if one port of the peer is connected to several addresses', async () => {
+    const { port, ends } = await startListener(LONG_MILLISECONDS, undefined, '0.0.0.0');
+    const from = await freePort();
+    const gone = [];
+    for (let i = 1; i <= PLACES + 2; i++) {
+      const socket = connect({ port, host: `127.0.0.${i}`, localPort: from, localAddress: LOCAL });
+      socket.on('error', () => undefined);
+      onTestFinished(() => void socket.destroy());
+      gone.push(new Promise((resolve) => socket.once('close', resolve)));
+      await once(socket, 'connect');
+    }
+    await Promise.all(gone.slice(0, 2));
+    expect(ends).toEqual(['crowded', 'crowded']);
+  });
+
+  it('include admitted ones that are idle again', async () => {
+    const { port, ends } = await startListener();
+    const served = await idle(port);
+    served.socket.write('GET /in HTTP/1.1\r\nHost: x\r\n\r\n');
+    await once(served.socket, 'data');
+    for (let i = 0; i < PLACES + 1; i++) await idle(port);
+    expect(served.isGone()).toBe(false);
+    served.socket.write('GET /out-again HTTP/1.1\r\nHost: x\r\n\r\n');
+    await once(served.socket, 'data');
+    for (let i = 0; i < PLACES; i++) await idle(port);
+    await served.gone;
+    expect(ends.length).toBeGreaterThan(1);
   });
 
   it('are closed unread if the peer has reset them before they were accepted', async () => {

@@ -276,6 +276,20 @@ describe('the observation listener', () => {
     expect((await ask(port, '/readyz')).status).toBe(200);
   });
 
+  it('answers while more connections than places have asked once and are idle', async () => {
+    const { port } = await open(stage());
+    let cuts = 0;
+    for (let i = 0; i < MAX_NEWCOMERS + 2 * MAX_PAGES; i++) {
+      const asking = connect(port, '127.0.0.1').on('error', () => undefined);
+      onTestFinished(() => void asking.destroy());
+      asking.once('close', () => (cuts += 1));
+      asking.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n');
+      await once(asking, 'data');
+    }
+    expect((await ask(port, '/readyz')).status).toBe(200);
+    expect(cuts).toBeGreaterThan(0);
+  });
+
   it('limits the number of open pages', async () => {
     const { port } = await open(stage());
     await Promise.all(Array.from({ length: MAX_PAGES }, () => follow(port)));

@@ -1,4 +1,4 @@
-import { closeSync, ftruncateSync, openSync } from 'node:fs';
+import { closeSync, fchownSync, ftruncateSync, openSync, rmSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { MAX_SHARED_MEMORY_BYTES, SHARED_MEMORY_BUFFERS } from '../../../../shared/limits.ts';
@@ -68,6 +68,21 @@ describe.skipIf(process.platform !== 'linux')('shared memory', () => {
     onTestFinished(() => closeSync(descriptor));
     expect(() => new PeerMemory({ ...address, descriptor }, BYTES)).toThrow('not a nameless file');
     expect(() => new PeerMemory({ ...address, descriptor: 1_000_000 }, BYTES)).toThrow('ENOENT');
+  });
+
+  it('is not opened if it belongs to another user or has a name', () => {
+    const { address } = share();
+    const path = `/dev/shm/mnist-dist-test-${process.pid} (deleted)`;
+    const descriptor = openSync(path, 'w+');
+    onTestFinished(() => {
+      closeSync(descriptor);
+      rmSync(path);
+    });
+    expect(() => new PeerMemory({ ...address, descriptor }, BYTES)).toThrow('of this user');
+    // Only root can give its file to another user.
+    if (process.getuid?.() !== 0) return;
+    fchownSync(address.descriptor, 12_345, 12_345);
+    expect(() => new PeerMemory(address, BYTES)).toThrow('of this user');
   });
 
   it('reports a failed copy when its owner has truncated it', () => {
