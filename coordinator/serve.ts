@@ -10,7 +10,7 @@ import { PROTOCOL } from '../shared/wire/messages.ts';
 import { parameterCount } from '../shared/arithmetic/model-shape.ts';
 import { initialWeights } from '../shared/arithmetic/random.ts';
 import type { MemoryAddon } from '../shared/wire/memory-addon.ts';
-import { Rendezvous } from '../shared/wire/rendezvous.ts';
+import { Rendezvous, type Spin } from '../shared/wire/rendezvous.ts';
 import type { RunDescription } from '../shared/wire/run-description.ts';
 import { totalSteps } from '../shared/arithmetic/schedule.ts';
 import { PeerMemory, SharedMemory, type MemoryAddress } from '../shared/wire/shared-memory.ts';
@@ -39,6 +39,8 @@ export interface ServeSettings extends RunPolicy {
   readonly listening?: ((port: number) => () => void) | undefined;
   /** Whether to offer workers on this host shared memory for exchanging tensors. */
   readonly sharedMemory: boolean;
+  /** How long waits for workers on this host may spin. */
+  readonly spin: Spin;
   /** Maps shared memory, so that it also carries messages. */
   readonly memoryAddon?: MemoryAddon | undefined;
   /** The steps after which to evaluate; by default, the last step of each epoch and of the run. */
@@ -50,6 +52,7 @@ export interface ServeSettings extends RunPolicy {
  */
 export const readOnlyPolicy = {
   sharedMemory: true,
+  spin: 'auto',
   minWorkers: 1,
   maxWorkers: MAX_WORKERS,
   allowMixedEngines: false,
@@ -121,7 +124,7 @@ export async function serve<R extends RunRecorder>(
   const channel =
     memory?.mapped === undefined || memoryAddon === undefined
       ? undefined
-      : new Rendezvous(memoryAddon, memory.mapped);
+      : new Rendezvous(memoryAddon, memory.mapped, settings.spin);
   const closeMemory = (): void => {
     channel?.close();
     memory?.close();

@@ -60,6 +60,8 @@ export const CHANNEL_FRAMES = 16;
 export const CHANNEL_FRAME_BYTES = 2048;
 /** Longest wait for peers on this host between two turns of the event loop. */
 export const BLOCK_MICROSECONDS = 2000;
+/** How long such a wait may spin with --spin auto: longer than most pauses within a step. */
+export const SPIN_MICROSECONDS = 600;
 /** Time without a frame after which it reads only its sockets. */
 export const MAX_BLOCKING_MILLISECONDS = 20;
 /** Most channels that a process can wait for at once, a limit of Linux. */

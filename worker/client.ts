@@ -5,6 +5,7 @@ import type { GpuReading } from '../shared/gpu-reading.ts';
 import * as limits from '../shared/limits.ts';
 import type { MemoryAddon } from '../shared/wire/memory-addon.ts';
 import type { CoordinatorMessage } from '../shared/wire/messages.ts';
+import type { Spin } from '../shared/wire/rendezvous.ts';
 import type { RunDescription } from '../shared/wire/run-description.ts';
 import type { Computation } from './computation.ts';
 import { fetchDescription, type DialOptions } from './dial.ts';
@@ -30,6 +31,8 @@ export interface ClientOptions {
   readonly clock: () => number;
   /** Loads the addon that maps memory shared with a coordinator on this host, if there is one. */
   readonly loadMemoryAddon?: () => Promise<MemoryAddon | undefined>;
+  /** How long waits for the coordinator through this memory may spin; by default, 0. */
+  readonly spin?: Spin;
 }
 
 interface Queued {
@@ -234,7 +237,8 @@ export class Client {
       const socket = await connection.connect(dial, run);
       // `leave` was called while dialling.
       if (this.#state.phase === 'ended') return socket.webSocket.terminate();
-      this.#link = connection.openLink(socket, run, memoryAddon, clock, this.#linkEvents());
+      const access = { addon: memoryAddon, spin: this.#options.spin ?? 0 };
+      this.#link = connection.openLink(socket, run, access, clock, this.#linkEvents());
       this.#enqueue({ kind: 'opened', now: clock() });
     } catch (error) {
       if (!(error instanceof ClusterError)) return this.#reject(error);

@@ -1,5 +1,10 @@
 import type { MappedMemory, MemoryAddon } from '../shared/wire/memory-addon.ts';
-import { Rendezvous, type ChannelPeer, type PeerHandlers } from '../shared/wire/rendezvous.ts';
+import {
+  Rendezvous,
+  type ChannelPeer,
+  type PeerHandlers,
+  type Spin,
+} from '../shared/wire/rendezvous.ts';
 
 /** The worker's side of the channels between it and a coordinator on its host. */
 export class HostChannel {
@@ -11,8 +16,9 @@ export class HostChannel {
   constructor(
     addon: MemoryAddon,
     { ours, theirs }: { readonly ours: MappedMemory; readonly theirs: MappedMemory },
+    spin: Spin,
   ) {
-    this.#rendezvous = new Rendezvous(addon, ours);
+    this.#rendezvous = new Rendezvous(addon, ours, spin);
     this.#theirs = theirs;
   }
 

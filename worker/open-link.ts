@@ -3,11 +3,19 @@ import { messageOf } from '../shared/errors.ts';
 import type { FrameSocket } from '../shared/wire/frame-socket.ts';
 import type { RunDescription } from '../shared/wire/run-description.ts';
 import type { MemoryAddon } from '../shared/wire/memory-addon.ts';
+import type { Spin } from '../shared/wire/rendezvous.ts';
 import { HostChannel } from './host-channel.ts';
 import { HostMemory } from './host-memory.ts';
 import { Link, type LinkEvents } from './link.ts';
 
 export { connect } from './connect.ts';
+
+/** How this worker uses the memory that it shares with a coordinator on its host. */
+export interface HostAccess {
+  /** Maps the memory; undefined if it cannot be mapped. */
+  readonly addon: MemoryAddon | undefined;
+  readonly spin: Spin;
+}
 
 /**
  * Creates the link over an open connection. The link uses the coordinator's shared memory if it is
@@ -16,7 +24,7 @@ export { connect } from './connect.ts';
 export function openLink(
   socket: FrameSocket,
   run: RunDescription,
-  addon: MemoryAddon | undefined,
+  { addon, spin }: HostAccess,
   clock: () => number,
   events: LinkEvents,
 ): Link {
@@ -24,7 +32,7 @@ export function openLink(
   const channel =
     addon === undefined || memory?.mapped === undefined
       ? undefined
-      : new HostChannel(addon, memory.mapped);
+      : new HostChannel(addon, memory.mapped, spin);
   return new Link(socket, memory, channel, clock, events);
 }
 

@@ -60,7 +60,8 @@ export async function exchange({
   const results = new Results(4 * (parameters + 1));
   const addon = description.memory === undefined ? undefined : loadMemoryAddon();
   return await new Promise((resolve) => {
-    const link = openLink(socket, description, addon, () => performance.now(), {
+    const access = { addon, spin: 'auto' } as const;
+    const link = openLink(socket, description, access, () => performance.now(), {
       message: (message, tensor) => {
         if (message.kind !== 'step' || tensor?.copyTo(weights) !== true) return;
         link.beginTask();

@@ -213,7 +213,7 @@ export class WireBench implements ExchangeBench {
 function share(weights: Float32Array, addon: MemoryAddon): Shared {
   const memory = new SharedMemory(weights.byteLength, addon);
   assert(memory.mapped !== undefined, 'the addon maps the memory');
-  return { memory, channels: new Rendezvous(addon, memory.mapped), addon };
+  return { memory, channels: new Rendezvous(addon, memory.mapped, 'auto'), addon };
 }
 
 /** The run description for wire workers, which use only its sizes. */

@@ -90,6 +90,7 @@ export async function worker(
     log: (level, message) => log[level]({}, message),
     random: Math.random,
     clock: systemClock.now,
+    spin: options.spin,
     loadMemoryAddon: async () => {
       const { loadMemoryAddon } = await import('../../worker/native/addons/memory.ts');
       return loadMemoryAddon();

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { homeOf } from '../../shared/disk/cache-directory.ts';
-import { MAX_NAME_CHARACTERS } from '../../shared/limits.ts';
+import { BLOCK_MICROSECONDS, MAX_NAME_CHARACTERS } from '../../shared/limits.ts';
 import { synonymOf } from './synonyms.ts';
 
 /**
@@ -265,6 +265,18 @@ export function either<A extends string | number, B extends string | number>(
     format: String,
   };
 }
+
+/** How long waits may spin: `auto`, or microseconds, of which `off` is none. */
+export const spin: ValueType<'auto' | number> = {
+  metavar: 'auto|off|MICROSECONDS',
+  allowed: `auto, off, or a whole number from 0 to ${BLOCK_MICROSECONDS}`,
+  words: ['auto', 'off'],
+  parse(text) {
+    if (text === 'auto') return text;
+    return text === 'off' ? 0 : integer({ min: 0, max: BLOCK_MICROSECONDS }).parse(text);
+  },
+  format: (value) => (value === 0 ? 'off' : String(value)),
+};
 
 function within(value: number, { min, max }: Range): number | undefined {
   return value >= min && value <= max ? value : undefined;

@@ -48,7 +48,7 @@ export function runSettings(
   options: CoordinatorOptions,
 ): Omit<RunSettings, 'configuration' | 'dataset' | 'token' | 'version'> {
   const { host, port, runsDir, runId, resume, takeOver, checkpointEvery, keep } = options;
-  const { minWorkers, maxWorkers, rdzvTimeout, allowMixedEngines, sharedMemory } = options;
+  const { minWorkers, maxWorkers, rdzvTimeout, allowMixedEngines, sharedMemory, spin } = options;
   return {
     host,
     port,
@@ -62,6 +62,7 @@ export function runSettings(
     maxWorkers,
     allowMixedEngines,
     sharedMemory,
+    spin,
     rendezvousMilliseconds: 1000 * rdzvTimeout,
     launch: launchOf(options),
     startWorkers: startWorkersOf(options),

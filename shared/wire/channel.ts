@@ -7,6 +7,7 @@ import type { MappedMemory, MemoryAddon } from './memory-addon.ts';
  * carries the same frames as the socket, without a system call. After the stamps of the buffers:
  *
  *     at 1024: u32, 1 while the owner waits in the kernel, 2 while it reads only its sockets
+ *     at 1028: u32, the number of peers whose channels the owner reads
  *     at 1088: u32, the number of the last frame (frames are numbered from 1; 0 follows 2^32 - 1)
  *     at 1152: for each slot a u32, the number of the last frame for it
  *     at 4096: CHANNEL_FRAMES entries, for frame n at n modulo CHANNEL_FRAMES:
@@ -17,6 +18,7 @@ import type { MappedMemory, MemoryAddon } from './memory-addon.ts';
  * is not for need not keep up: the word of its slot shows that it has missed nothing.
  */
 export const STATE_AT = 1024;
+export const PEERS_AT = 1028;
 export const PUBLISHED_AT = 1088;
 export const WAITING = 1;
 export const ASLEEP = 2;

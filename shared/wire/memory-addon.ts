@@ -20,9 +20,9 @@ export interface MemoryAddon {
   /** Wakes every process that waits for the word at `at`. */
   wake(memory: MappedMemory, at: number): void;
   /**
-   * Stores 1 at `state` of `own`, waits until the word at `at` of one of the memories differs from
-   * its value or the time is over, and stores 0. Returns false if this kernel cannot wait for
-   * several words.
+   * Waits until the word at `at` of one of the memories differs from its value or the time is over.
+   * Stores 1 at `state` of `own` while it waits in the kernel, and 0 afterwards. Returns false if
+   * this kernel cannot wait for several words.
    */
   wait(
     own: MappedMemory,
@@ -32,4 +32,6 @@ export interface MemoryAddon {
     values: readonly number[],
     microseconds: number,
   ): boolean;
+  /** Sets how long each wait looks for a change before it waits in the kernel; at first, 0. */
+  spin(microseconds: number): void;
 }

@@ -1,14 +1,17 @@
+import { availableParallelism } from 'node:os';
 import { ClusterError } from '../errors.ts';
 import {
   BLOCK_MICROSECONDS,
   CHANNEL_FRAMES,
   MAX_BLOCKING_MILLISECONDS,
   MAX_CHANNEL_PEERS,
+  SPIN_MICROSECONDS,
 } from '../limits.ts';
 import {
   ASLEEP,
   ChannelReader,
   ChannelWriter,
+  PEERS_AT,
   PUBLISHED_AT,
   STATE_AT,
   WAITING,
@@ -34,11 +37,20 @@ export interface ChannelPeer {
   close(): void;
 }
 
+/**
+ * For how many microseconds each wait may look for frames before this process sleeps. `auto`
+ * spins only if each process of the run on this host can have a core of its own: otherwise,
+ * spinning would take time from the process that is waited for.
+ */
+export type Spin = 'auto' | number;
+
 interface Joined extends ChannelPeer {
   readonly memory: MappedMemory;
   readonly reader: ChannelReader;
   readonly handlers: PeerHandlers;
 }
+
+const CORES = availableParallelism();
 
 /**
  * Where the processes of one host exchange frames without sockets. While frames are expected, this
@@ -51,14 +63,18 @@ export class Rendezvous {
   readonly #own: MappedMemory;
   readonly #writer: ChannelWriter;
   readonly #peers = new Set<Joined>();
+  readonly #spin: Spin;
+  /** What the addon was told. */
+  #spinning = 0;
   #state: 'asleep' | 'awake' | 'closed' = 'asleep';
   /** When frames were last expected, in milliseconds. */
   #expectedAt = 0;
   #isPolling = false;
 
-  constructor(addon: MemoryAddon, own: MappedMemory) {
+  constructor(addon: MemoryAddon, own: MappedMemory, spin: Spin = 0) {
     this.#addon = addon;
     this.#own = own;
+    this.#spin = spin;
     this.#writer = new ChannelWriter(addon, own);
     addon.store(own, STATE_AT, ASLEEP);
   }
@@ -83,9 +99,12 @@ export class Rendezvous {
       handlers,
       reader: new ChannelReader(this.#addon, memory, readsAs, from),
       isAwake: () => this.#addon.load(memory, STATE_AT) !== ASLEEP,
-      close: () => void this.#peers.delete(peer),
+      close: () => {
+        if (this.#peers.delete(peer)) this.#countPeers();
+      },
     };
     this.#peers.add(peer);
+    this.#countPeers();
     return peer;
   }
 
@@ -178,11 +197,29 @@ export class Rendezvous {
     }
   }
 
+  #countPeers(): void {
+    if (!this.#isClosed()) this.#addon.store(this.#own, PEERS_AT, this.#peers.size);
+  }
+
+  /** Sets how long the next wait may spin. */
+  #allowSpinning(): void {
+    const [first] = this.#peers;
+    // A worker has one peer, the coordinator, which has all workers of this host.
+    const others = first === undefined ? 0 : this.#addon.load(first.memory, PEERS_AT);
+    const processes = 1 + Math.max(this.#peers.size, others);
+    const automatic = processes <= CORES ? SPIN_MICROSECONDS : 0;
+    const microseconds = this.#spin === 'auto' ? automatic : this.#spin;
+    if (microseconds === this.#spinning) return;
+    this.#spinning = microseconds;
+    this.#addon.spin(microseconds);
+  }
+
   #isClosed(): boolean {
     return this.#state === 'closed';
   }
 
   #wait(microseconds: number): void {
+    this.#allowSpinning();
     const peers = [...this.#peers];
     this.#addon.wait(
       this.#own,

@@ -205,6 +205,7 @@ function launch(
       rendezvousMilliseconds: PATIENCE_MILLISECONDS,
       allowMixedEngines: false,
       sharedMemory,
+      spin: 'auto',
       memoryAddon,
     },
     { ...silentViewer, ...viewer },

@@ -10,6 +10,7 @@ import {
   flag,
   integer,
   name,
+  spin,
   WEEK_SECONDS,
 } from '../value-types.ts';
 
@@ -59,6 +60,13 @@ export const workerOptions = {
   sharedMemory: withDefault(flag, true, {
     in: trainingCommands,
     help: 'exchange tensors with workers on this host through shared memory instead of the socket',
+  }),
+  spin: withDefault(spin, 'auto', {
+    in: ['local', 'coordinator', 'worker'],
+    help:
+      'how long a process looks for the next message in shared memory before it sleeps; auto: ' +
+      `${limits.SPIN_MICROSECONDS} microseconds if every process of the run on this host can ` +
+      'have a core',
   }),
   allowMixedEngines: withDefault(flag, false, {
     in: trainingCommands,

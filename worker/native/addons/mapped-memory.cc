@@ -9,9 +9,12 @@
 // write(memory, at, array), read(memory, at, array): copy an array of bytes.
 // load(memory, at), store(memory, at, value): a word (u32) of control, in sequential order.
 // wake(memory, at): wakes all processes that wait for a change of this word.
-// wait(own, state, memories, at, values, microseconds): stores 1 at `state` in our own memory; if
-// the word at `at` of each memory still has its value, waits until one of them is woken or the time
-// has passed; stores 0 at `state`. Returns false if this kernel cannot wait for several words.
+// wait(own, state, memories, at, values, microseconds): waits until the word at `at` of one of the
+// memories differs from its value or the time has passed. It may spin first; then it stores 1 at
+// `state` in our own memory, waits in the kernel, and stores 0. Returns false if this kernel cannot
+// wait for several words.
+// spin(microseconds): how long each wait may spin. Spinning saves the time until the kernel runs a
+// process that it has woken.
 //
 // Every position is checked against the size of its memory, so a wrong one throws.
 #include <errno.h>
@@ -19,6 +22,7 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <node_api.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -45,6 +49,7 @@ struct Waiter {
   uint32_t reserved;
 };
 constexpr uint32_t kFutex32 = 2;
+constexpr uint64_t kLongYield = 20000;  // nanoseconds; an unneeded yield takes about one
 
 struct Memory {
   uint8_t* start;
@@ -264,6 +269,44 @@ napi_value Wake(napi_env env, napi_callback_info info) {
   return nullptr;
 }
 
+bool HasChanged(const Waiter* waiters, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++) {
+    const auto* word = reinterpret_cast<const std::atomic<uint32_t>*>(waiters[i].address);
+    if (word->load(std::memory_order_seq_cst) != waiters[i].value) return true;
+  }
+  return false;
+}
+
+uint64_t Nanoseconds() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1000000000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+uint64_t spin_microseconds = 0;
+
+napi_value SetSpin(napi_env env, napi_callback_info info) {
+  napi_value arguments[1];
+  uint64_t microseconds = 0;
+  if (Arguments(env, info, arguments) && Number(env, arguments[0], &microseconds))
+    spin_microseconds = microseconds;
+  return nullptr;
+}
+
+// Looks for a change until the time has passed or another thread has needed this core, which a
+// yield that takes long shows.
+bool Spin(const Waiter* waiters, uint32_t count, uint64_t microseconds) {
+  const uint64_t start = Nanoseconds();
+  for (uint64_t before = start; !HasChanged(waiters, count);) {
+    sched_yield();
+    const uint64_t now = Nanoseconds();
+    if (now - before > kLongYield || now - start > microseconds * 1000)
+      return HasChanged(waiters, count);
+    before = now;
+  }
+  return true;
+}
+
 napi_value Wait(napi_env env, napi_callback_info info) {
   napi_value arguments[6], result = nullptr;
   Memory* own = nullptr;
@@ -292,12 +335,13 @@ napi_value Wait(napi_env env, napi_callback_info info) {
     if (word == nullptr) return nullptr;
     waiters[i] = {static_cast<uint32_t>(value), reinterpret_cast<uint64_t>(word), kFutex32, 0};
   }
-  flag->store(1, std::memory_order_seq_cst);
-  bool waits = true, supported = true;
-  for (uint32_t i = 0; i < count; i++) {
-    const auto* word = reinterpret_cast<const std::atomic<uint32_t>*>(waiters[i].address);
-    if (word->load(std::memory_order_seq_cst) != waiters[i].value) waits = false;
+  bool supported = true;
+  if (spin_microseconds > 0 && Spin(waiters, count, spin_microseconds)) {
+    napi_get_boolean(env, supported, &result);
+    return result;
   }
+  flag->store(1, std::memory_order_seq_cst);
+  const bool waits = !HasChanged(waiters, count);
   // The kernel compares once more, and returns immediately if a word has changed.
   if (waits && count == 1) {
     timespec limit = {static_cast<time_t>(microseconds / 1000000),
@@ -324,7 +368,8 @@ napi_value Export(napi_env env, napi_value exports) {
     napi_callback call;
   } functions[] = {{"create", Create}, {"open", Open},   {"close", Close},
                    {"write", Write},   {"read", Read},   {"load", Load},
-                   {"store", Store},   {"wake", Wake},   {"wait", Wait}};
+                   {"store", Store},   {"wake", Wake},   {"wait", Wait},
+                   {"spin", SetSpin}};
   for (const auto& [name, call] : functions) {
     napi_value function = nullptr;
     napi_create_function(env, name, NAPI_AUTO_LENGTH, call, nullptr, &function);

@@ -5,7 +5,18 @@ import type { MemoryAddon } from '../../../shared/wire/memory-addon.ts';
 import { readyTensorFlow } from '../engine-manifest.ts';
 import { MEMORY_FILE } from '../places.ts';
 
-const functions = ['create', 'open', 'close', 'write', 'read', 'load', 'store', 'wake', 'wait'];
+const functions = [
+  'create',
+  'open',
+  'close',
+  'write',
+  'read',
+  'load',
+  'store',
+  'wake',
+  'wait',
+  'spin',
+];
 
 /**
  * The addon for mapped memory, which set-up compiles together with TensorFlow's binding. Undefined

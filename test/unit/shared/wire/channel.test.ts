@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, ftruncateSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { ClusterError } from '../../../../shared/errors.ts';
@@ -10,11 +11,13 @@ import {
   CHANNEL_FRAMES,
   MAX_BLOCKING_MILLISECONDS,
   MAX_CONNECTIONS,
+  SPIN_MICROSECONDS,
 } from '../../../../shared/limits.ts';
 import {
   ASLEEP,
   ChannelReader,
   ChannelWriter,
+  PEERS_AT,
   PUBLISHED_AT,
   STATE_AT,
 } from '../../../../shared/wire/channel.ts';
@@ -314,6 +317,42 @@ describe.skipIf(process.platform !== 'linux')('a rendezvous', () => {
     rendezvous.expect();
     await sleep(3 * MAX_BLOCKING_MILLISECONDS);
     expect(heard).toEqual(['late']);
+  });
+
+  it.each([
+    ['auto', 1, SPIN_MICROSECONDS],
+    ['auto', 1000, 0],
+    [0, 1, 0],
+    [50, 1000, 50],
+  ] as const)('with spin %s and a peer that has %d peers, spins %d us', async (spin, peers, us) => {
+    const [mine, other] = [share(), share()];
+    const spun: number[] = [0];
+    const watched = { ...addon, spin: (microseconds: number) => spun.push(microseconds) };
+    const rendezvous = new Rendezvous(watched, mine.own, spin);
+    onTestFinished(() => rendezvous.close());
+    addon.store(other.own, PEERS_AT, peers);
+    const ignored = { hear: () => undefined, failed: () => undefined, ring: () => undefined };
+    rendezvous.join(other.theirs, { slot: 1, readsAs: 1, from: 1 }, ignored);
+    expect(addon.load(mine.own, PEERS_AT)).toBe(1);
+    rendezvous.expect();
+    await setImmediate();
+    await setImmediate();
+    // Two processes can have a core each unless there is only one.
+    expect(spun.at(-1)).toBe(spin === 'auto' && availableParallelism() < 2 ? 0 : us);
+  });
+
+  it('finds a change while it spins, and sleeps if there is none', () => {
+    const [mine, other] = [share(), share()];
+    addon.spin(1_000);
+    onTestFinished(() => addon.spin(0));
+    const wait = (value: number) =>
+      addon.wait(mine.own, STATE_AT, [other.theirs], PUBLISHED_AT, [value], 2_000);
+    addon.store(mine.own, STATE_AT, 7);
+    expect(wait(1)).toBe(true);
+    // A process that has not slept has not said that it waits.
+    expect(addon.load(mine.own, STATE_AT)).toBe(7);
+    expect(wait(0)).toBe(true);
+    expect(addon.load(mine.own, STATE_AT)).toBe(0);
   });
 
   it('waits no longer once no frame is due', async () => {
