@@ -5,6 +5,7 @@ import type { StepPlan } from '../shared/arithmetic/schedule.ts';
 import { firstShard, isNode, shardCount } from '../shared/arithmetic/tree.ts';
 import type { Node } from '../shared/arithmetic/tree.ts';
 import type { Batch } from './engines/engine.ts';
+import { PixelRows } from './pixel-rows.ts';
 
 /** The parameters that all batches of a run share. */
 export interface BatchShape {
@@ -52,9 +53,6 @@ interface GlobalBatch {
   readonly batches: (Batch | undefined)[];
 }
 
-/** float32(pixel / 255) for each byte value. */
-const PIXELS = Float32Array.from({ length: 256 }, (_, pixel) => pixel / 255);
-
 /**
  * Kernel memory that a builder uses, in bytes. The kernels write the masks into it, and all arrays
  * are aligned to cache lines.
@@ -62,7 +60,8 @@ const PIXELS = Float32Array.from({ length: 256 }, (_, pixel) => pixel / 255);
 export function batchBytes(shape: BatchShape): number {
   const rows = shape.virtualShards * shape.rowsPerShard;
   const widths = [shape.model.inputs, ...(shape.dropout > 0 ? shape.model.hidden : []), 1];
-  return 2 * widths.reduce((sum, width) => sum + Math.ceil((4 * rows * width) / 64) * 64, 0);
+  const batch = widths.reduce((sum, width) => sum + Math.ceil((4 * rows * width) / 64) * 64, 0);
+  return 2 * batch + PixelRows.bytes(shape.model.inputs, shape.rowsPerShard);
 }
 
 export function createBatchBuilder(
@@ -74,6 +73,7 @@ export function createBatchBuilder(
   // still in use.
   const even = allocateBatch(kernels, shape);
   const odd = allocateBatch(kernels, shape);
+  const pixels = new PixelRows(kernels, shape.model.inputs, shape.rowsPerShard);
   return {
     build(plan, node, order) {
       assert(
@@ -89,7 +89,7 @@ export function createBatchBuilder(
       const end = first + shardCount(node, shape.virtualShards);
       for (let shard = first; shard < end; shard++) {
         if (global.stepOf[shard] === plan.step) continue;
-        fillShard(kernels, shape, data, global, plan, shard, order);
+        fillShard(kernels, pixels, shape, data, global, plan, shard, order);
         global.stepOf[shard] = plan.step;
       }
       return (global.batches[node] ??= viewOf(global, shape, first, end));
@@ -116,6 +116,7 @@ function allocateBatch(kernels: Kernels, shape: BatchShape): GlobalBatch {
 
 function fillShard(
   kernels: Kernels,
+  pixels: PixelRows,
   shape: BatchShape,
   data: TrainingSet,
   global: GlobalBatch,
@@ -127,15 +128,11 @@ function fillShard(
   const first = shard * rows;
   const real = Math.max(0, Math.min(rows, plan.samples - first));
   const scale = Math.fround(1 / plan.samples);
+  const sampleOf = (row: number) => order[plan.start + first + row] ?? 0;
+  const to = global.inputs.byteOffset + 4 * first * shape.model.inputs;
+  pixels.write(data.images, sampleOf, real, to);
   for (let row = first; row < first + real; row++) {
-    const sample = order[plan.start + row] ?? 0;
-    copyPixels(
-      data.images,
-      sample * shape.model.inputs,
-      global.inputs,
-      row * shape.model.inputs,
-      shape.model.inputs,
-    );
+    const sample = sampleOf(row - first);
     global.labels[row] = data.labels[sample] ?? 0;
     global.scale[row] = scale;
   }
@@ -146,17 +143,6 @@ function fillShard(
     const key = { seed: shape.seed, step: plan.step, position: first, layer };
     kernels.mask(at + 4 * first * units, { ...key, rows, units, rate: shape.dropout });
   });
-}
-
-/** Writes float32(pixel / 255) for `count` pixels. */
-export function copyPixels(
-  from: Uint8Array,
-  fromStart: number,
-  to: Float32Array,
-  toStart: number,
-  count: number,
-): void {
-  for (let i = 0; i < count; i++) to[toStart + i] = PIXELS[from[fromStart + i] ?? 0] ?? 0;
 }
 
 function viewOf(

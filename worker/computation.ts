@@ -51,15 +51,14 @@ export class Computation {
 
   private constructor(
     configuration: Configuration,
-    dataset: Dataset,
-    parts: { kernels: Kernels; batches: BatchBuilder } & Probed,
+    parts: { kernels: Kernels; batches: BatchBuilder; chunks: ChunkBuilder } & Probed,
   ) {
     this.#configuration = configuration;
     this.#parameters = parameterCount(configuration.model);
     this.#kernels = parts.kernels;
     this.#engine = parts.engine;
     this.#batches = parts.batches;
-    this.#chunks = createChunks(parts.kernels, configuration.model.inputs, dataset.test);
+    this.#chunks = parts.chunks;
     this.#weights = parts.kernels.allocate(4 * this.#parameters);
     this.#gradients = new ResultFrames(parts.kernels, this.#parameters + 1);
     this.#predictions = new ResultFrames(parts.kernels, predictionFloats(configuration));
@@ -88,20 +87,22 @@ export class Computation {
         SLACK_BYTES,
     );
     const batches = createBatchBuilder(kernels, batchShape, dataset.train);
+    const chunks = createChunks(kernels, configuration.model.inputs, dataset.test);
     const engine = await createEngine(choice.kind, shape, kernels, choice);
     const order = epochOrder(configuration.seed, 1, configuration.trainSamples);
     const probed = fingerprint({
       engine,
       kernels,
       configuration,
-      dataset,
       batches,
+      chunks,
       order,
       weights: initialWeights(configuration.seed, configuration.model),
     });
-    const computation = new Computation(configuration, dataset, {
+    const computation = new Computation(configuration, {
       kernels,
       batches,
+      chunks,
       ...probed,
     });
     computation.#orders.set(1, order);

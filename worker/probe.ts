@@ -10,8 +10,8 @@ import { planStep } from '../shared/arithmetic/schedule.ts';
 import type { ScheduleInput } from '../shared/arithmetic/schedule.ts';
 import { isReal, ROOT, shardCount } from '../shared/arithmetic/tree.ts';
 import type { Node } from '../shared/arithmetic/tree.ts';
-import { copyPixels } from './batch.ts';
 import type { BatchBuilder } from './batch.ts';
+import type { ChunkBuilder } from './chunks.ts';
 import { summedByShard } from './engines/create.ts';
 import { type Batch, type Engine, item } from './engines/engine.ts';
 
@@ -20,8 +20,8 @@ export interface ProbeInput {
   /** Memory for an engine whose shards must be summed one by one (engineBytes). */
   readonly kernels: Kernels;
   readonly configuration: ScheduleInput & { readonly model: ModelShape };
-  readonly dataset: { readonly test: { readonly images: Uint8Array; readonly labels: Uint8Array } };
   readonly batches: BatchBuilder;
+  readonly chunks: ChunkBuilder;
   /** The sample order of the first epoch. */
   readonly order: Uint32Array;
   /** The run's initial weights. */
@@ -178,16 +178,12 @@ class ProbedSums {
 }
 
 function probePredictions(
-  { configuration, dataset, weights }: ProbeInput,
+  { configuration, chunks, weights }: ProbeInput,
   engine: Engine,
   hash: Hash,
 ): void {
-  const { inputs: width, classes } = configuration.model;
-  const { images, labels: known } = dataset.test;
-  const inputs = new Float32Array(EVALUATION_CHUNK_ROWS * width);
-  copyPixels(images, 0, inputs, 0, Math.min(images.length, inputs.length));
-  const labels = new Int32Array(EVALUATION_CHUNK_ROWS).fill(-1);
-  labels.set(known.subarray(0, EVALUATION_CHUNK_ROWS));
+  const { classes } = configuration.model;
+  const { inputs, labels } = chunks.build(0);
   const out = new Float32Array(EVALUATION_CHUNK_ROWS * (2 + classes));
   const bytes = Buffer.from(out.buffer);
   engine.predict(weights, inputs, labels, out);

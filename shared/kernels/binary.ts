@@ -54,9 +54,10 @@ export interface KernelExports {
     threshold: number,
     keep: number,
   ): void;
+  pixels(out: number, from: number, count: number): void;
 }
 
-const exportNames = ['add', 'addZero', 'adam', 'check', 'lastFinite', 'checksum', 'mask'];
+const exportNames = ['add', 'addZero', 'adam', 'check', 'lastFinite', 'checksum', 'mask', 'pixels'];
 
 interface KernelBinary {
   readonly module: WebAssembly.Module;

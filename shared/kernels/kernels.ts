@@ -91,6 +91,8 @@ export interface Kernels {
    * 0 or float32(1/(1-rate)).
    */
   mask(out: number, mask: MaskArguments): void;
+  /** Writes `count` floats, float32(byte / 255) for each of the bytes at `from`. */
+  pixels(out: number, from: number, count: number): void;
 }
 
 /**
@@ -214,6 +216,12 @@ class WasmKernels implements Kernels {
       threshold,
       keepScale(rate),
     );
+  }
+
+  pixels(out: number, from: number, count: number): void {
+    this.#inside(out, 4 * count);
+    this.#inside(from, count);
+    this.#exports.pixels(out, from, count);
   }
 
   /**

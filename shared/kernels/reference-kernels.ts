@@ -76,6 +76,11 @@ export function mask(rows: number, units: number, rate: number, key: MaskKey): F
   return out;
 }
 
+/** float32(byte / 255) of each byte. */
+export function pixels(bytes: Uint8Array): Float32Array {
+  return Float32Array.from(bytes, (byte) => byte / 255);
+}
+
 const PRIME1 = 0x9e3779b185ebca87n;
 const PRIME2 = 0xc2b2ae3d27d4eb4fn;
 const PRIME3 = 0x165667b19e3779f9n;

@@ -3,5 +3,6 @@
 export { adam } from './adam';
 export { check, lastFinite } from './check';
 export { mask } from './mask';
+export { pixels } from './pixels';
 export { add, addZero } from './sum';
 export { checksum } from './xxh64';

@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { ClusterError } from '../../../shared/errors.ts';
 import { EVALUATION_CHUNK_ROWS } from '../../../shared/limits.ts';
 import { epochOrder } from '../../../shared/arithmetic/random.ts';
+import { createKernels } from '../../../shared/kernels/kernels.ts';
+import { chunkBytes, createChunks } from '../../../worker/chunks.ts';
 import { createReferenceEngine } from '../../../worker/engines/reference.ts';
 import type { Batch, Engine } from '../../../worker/engines/engine.ts';
 import { fingerprint } from '../../../worker/probe.ts';
@@ -20,14 +22,16 @@ const fixtureOptions = {
 function inputWith(engine: (fixture: Fixture) => Engine, trainSamples = 300): ProbeInput {
   const fixture = createFixture(fixtureOptions);
   const { kernels, weights, builder, data, shape } = fixture;
+  const { inputs } = shape.model;
+  const test = { ...data, samples: data.labels.length };
   return {
     engine: engine(fixture),
     kernels,
     weights,
     batches: builder,
+    chunks: createChunks(createKernels(chunkBytes(inputs)), inputs, test),
     order: epochOrder(1, 1, 300),
     configuration: { trainSamples, batchSize: 16, virtualShards: 4, epochs: 1, model: shape.model },
-    dataset: { test: data },
   };
 }
 
