@@ -27,8 +27,7 @@ const mentions = {
  * dependencies. Each description says which parts are shipped.
  */
 const copiedPackages = {
-  '@tensorflow/tfjs-node-gpu':
-    'Only its binding sources and api_pb.js are shipped, in dist/tfjs-node-gpu.',
+  '@tensorflow/tfjs-node-gpu': 'Only its binding sources are shipped, in dist/tfjs-node-gpu.',
   'dejavu-fonts-ttf': 'Only DejaVuSans.ttf and its LICENSE are shipped, in dist/font.',
 };
 

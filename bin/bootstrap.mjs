@@ -191,14 +191,12 @@ async function build(say, lease) {
 }
 
 /**
- * Copies the parts of tfjs-node-gpu that the engine uses: the sources of its binding, and the
- * classes of TensorFlow's protocol buffers. The package itself depends on 240 MB of packages that
- * are never loaded, so it is needed only to build.
+ * Copies the part of tfjs-node-gpu that the engine uses: the sources of its binding. The package
+ * itself depends on 240 MB of packages that are never loaded, so it is needed only to build.
  */
 function copyTfjsNode(target) {
   const source = join(root, 'node_modules', '@tensorflow', 'tfjs-node-gpu');
   cpSync(join(source, 'binding'), join(target, 'binding'), { recursive: true });
-  copyFileSync(join(source, 'dist', 'proto', 'api_pb.js'), join(target, 'api_pb.js'));
   const { name, version, license, repository, binary } = JSON.parse(
     readFileSync(join(source, 'package.json'), 'utf8'),
   );

@@ -2,7 +2,7 @@ import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import { loadTensorFlow } from '../native/load.ts';
 import { loadSupport, type Support } from '../native/addons/support.ts';
-import type { Binding } from '../native/binding.ts';
+import { loadGraphAddon, type GraphAddon } from '../native/addons/graphs.ts';
 import { tfjsPackage } from '../native/places.ts';
 import { describeDevice } from './device.ts';
 import {
@@ -17,21 +17,22 @@ import {
 import { gradientGraph } from './gradient-graph.ts';
 import { predictionGraph } from './prediction-graph.ts';
 import { loadGraph } from './graph-session.ts';
-import type { Feed, GraphSession } from './graph-session.ts';
+import type { GraphSession } from './graph-session.ts';
 
 /**
- * TensorFlow through tfjs-node's binding, with one graph per subtree size and one call per partial
- * sum. All graphs are built and warmed up before this function returns. Throws ENGINE if the
- * library or the device is not available.
+ * TensorFlow, with one graph per subtree size and one call per partial sum. All graphs are built
+ * and warmed up before this function returns. Throws ENGINE if the library or the device is not
+ * available.
  */
 export function createTensorFlowEngine(shape: EngineShape, options: EngineOptions): Engine {
   const binding = loadTensorFlow();
+  const addon = loadGraphAddon();
   const support = loadSupport();
   const device = describeDevice(options.device, binding.isUsingGpuDevice());
   const gradients = new Map(
-    shape.shardCounts.map((shards) => [shards, loadGradient(binding, support, shape, shards)]),
+    shape.shardCounts.map((shards) => [shards, new Gradient(addon, support, shape, shards)]),
   );
-  const predictions = loadPrediction(binding, support, shape);
+  const predictions = new Predictions(addon, support, shape);
   return {
     description: {
       kind: 'tensorflow',
@@ -41,109 +42,110 @@ export function createTensorFlowEngine(shape: EngineShape, options: EngineOption
       threads: options.threads,
     },
     partialSum(weights, batch, out) {
-      const session = gradients.get(batch.shards);
-      if (session === undefined)
+      const gradient = gradients.get(batch.shards);
+      if (gradient === undefined)
         throw new Error(`invariant broken: no graph for ${batch.shards} shards`);
-      return runGradient(session, shape, weights, batch, out);
+      return gradient.compute(weights, batch, out);
     },
-    predict: (weights, inputs, labels, out) =>
-      runPrediction(predictions, shape, weights, inputs, labels, out),
-    tensorCount: () => binding.getNumOfTensors(),
+    predict: (weights, inputs, labels, out) => predictions.compute(weights, inputs, labels, out),
+    tensorCount: () => addon.tensors(),
     dispose() {
-      for (const session of [...gradients.values(), predictions]) session.dispose();
+      for (const { session } of [...gradients.values(), predictions]) session.dispose();
       gradients.clear();
     },
   };
 }
 
-function loadGradient(
-  binding: Binding,
-  support: Support,
-  shape: EngineShape,
-  shards: number,
-): GraphSession {
-  const { model, rowsPerShard, hasDropout } = shape;
-  const rows = shards * rowsPerShard;
-  const feeds: Feed[] = [
-    { type: 'float32', shape: [parameterCount(model)] },
-    { type: 'float32', shape: [rows, model.inputs] },
-    { type: 'int32', shape: [rows] },
-    { type: 'float32', shape: [rows, 1] },
-    ...(hasDropout ? model.hidden : []).map((units): Feed => ({
-      type: 'float32',
-      shape: [rows, units],
-    })),
-  ];
-  return warmed(
-    loadGraph(binding, support, gradientGraph({ model, shards, rowsPerShard, hasDropout }), feeds),
-    feeds,
-  );
+/** The partial sums of subtrees of one size. */
+class Gradient {
+  readonly session: GraphSession;
+  readonly #firstBias: number;
+  readonly #classes: number;
+  readonly #logits: Float32Array;
+
+  constructor(addon: GraphAddon, support: Support, shape: EngineShape, shards: number) {
+    const { model, rowsPerShard, hasDropout } = shape;
+    const rows = shards * rowsPerShard;
+    this.#classes = model.classes;
+    this.#firstBias = model.inputs * (model.hidden[0] ?? model.classes);
+    this.#logits = new Float32Array(rows * model.classes);
+    const graph = gradientGraph({ model, shards, rowsPerShard, hasDropout });
+    this.session = loadGraph(addon, support, graph);
+    const parameters = parameterCount(model);
+    const batch = {
+      shards,
+      rowsPerShard,
+      inputs: new Float32Array(rows * model.inputs),
+      labels: new Int32Array(rows),
+      masks: (hasDropout ? model.hidden : []).map((units) => new Float32Array(rows * units)),
+      scale: new Float32Array(rows),
+    };
+    warmUp(() => {
+      this.compute(new Float32Array(parameters), batch, new Float32Array(parameters + 1));
+    });
+  }
+
+  compute(weights: Float32Array, batch: Batch, out: Float32Array): number {
+    this.session.run(
+      [weights, batch.inputs, batch.labels, batch.scale, ...batch.masks],
+      [out.subarray(0, this.#firstBias), out.subarray(this.#firstBias), this.#logits],
+    );
+    return countCorrect(this.#logits, batch.labels, this.#classes);
+  }
 }
 
-function runGradient(
-  session: GraphSession,
-  { model }: EngineShape,
-  weights: Float32Array,
-  batch: Batch,
-  out: Float32Array,
-): number {
-  const firstBias = model.inputs * (model.hidden[0] ?? model.classes);
-  let correct = 0;
-  session.run(
-    [weights, batch.inputs, batch.labels, batch.scale, ...batch.masks],
-    (output, index) => {
-      if (index === 0) out.set(output);
-      else if (index === 1) out.set(output, firstBias);
-      else correct = countCorrect(output, batch.labels, model.classes);
-    },
-  );
-  return correct;
-}
+/** The predictions of one evaluation chunk. */
+class Predictions {
+  readonly session: GraphSession;
+  readonly #rows: number;
+  readonly #classes: number;
+  readonly #logits: Float32Array;
+  readonly #losses: Float32Array;
+  readonly #probabilities: Float32Array;
 
-function loadPrediction(
-  binding: Binding,
-  support: Support,
-  { model, evaluationRows }: EngineShape,
-): GraphSession {
-  const feeds: Feed[] = [
-    { type: 'float32', shape: [parameterCount(model)] },
-    { type: 'float32', shape: [evaluationRows, model.inputs] },
-    { type: 'int32', shape: [evaluationRows] },
-  ];
-  return warmed(loadGraph(binding, support, predictionGraph(model, evaluationRows), feeds), feeds);
-}
+  constructor(addon: GraphAddon, support: Support, { model, evaluationRows }: EngineShape) {
+    const { inputs, classes } = model;
+    this.#rows = evaluationRows;
+    this.#classes = classes;
+    this.#logits = new Float32Array(evaluationRows * classes);
+    this.#losses = new Float32Array(evaluationRows);
+    this.#probabilities = new Float32Array(evaluationRows * classes);
+    this.session = loadGraph(addon, support, predictionGraph(model, evaluationRows));
+    warmUp(() => {
+      this.compute(
+        new Float32Array(parameterCount(model)),
+        new Float32Array(evaluationRows * inputs),
+        new Int32Array(evaluationRows),
+        new Float32Array(evaluationRows * (2 + classes)),
+      );
+    });
+  }
 
-function runPrediction(
-  session: GraphSession,
-  { model, evaluationRows }: EngineShape,
-  weights: Float32Array,
-  inputs: Float32Array,
-  labels: Int32Array,
-  out: Float32Array,
-): void {
-  const { classes } = model;
-  const width = 2 + classes;
-  session.run([weights, inputs, labels], (output, index) => {
-    for (let row = 0; row < evaluationRows; row++) {
-      if (index === 0) out[row * width] = argmax(output, row * classes, classes);
-      else if (index === 1) out[row * width + 1] = output[row] ?? 0;
-      else
-        for (let j = 0; j < classes; j++) out[row * width + 2 + j] = output[row * classes + j] ?? 0;
+  compute(
+    weights: Float32Array,
+    inputs: Float32Array,
+    labels: Int32Array,
+    out: Float32Array,
+  ): void {
+    this.session.run([weights, inputs, labels], [this.#logits, this.#losses, this.#probabilities]);
+    const classes = this.#classes;
+    const width = 2 + classes;
+    for (let row = 0; row < this.#rows; row++) {
+      out[row * width] = argmax(this.#logits, row * classes, classes);
+      out[row * width + 1] = this.#losses[row] ?? 0;
+      for (let j = 0; j < classes; j++)
+        out[row * width + 2 + j] = this.#probabilities[row * classes + j] ?? 0;
     }
-  });
+  }
 }
 
 /**
- * Runs the graph once on zeros. The first call optimizes the graph and allocates memory, so it can
- * fail in ways that later calls cannot.
+ * Makes a graph's first call, on zeros, which creates its operations and allocates memory, so it
+ * can fail in ways that later calls cannot.
  */
-function warmed(session: GraphSession, feeds: readonly Feed[]): GraphSession {
-  const zeros = feeds.map(({ type, shape }) => {
-    const length = shape.reduce((product, size) => product * size, 1);
-    return type === 'float32' ? new Float32Array(length) : new Int32Array(length);
-  });
+function warmUp(call: () => void): void {
   try {
-    session.run(zeros, () => undefined);
+    call();
   } catch (error) {
     throw new ClusterError('ENGINE', `TensorFlow cannot run the model: ${messageOf(error)}`, {
       fix:
@@ -152,5 +154,4 @@ function warmed(session: GraphSession, feeds: readonly Feed[]): GraphSession {
       cause: error,
     });
   }
-  return session;
 }

@@ -70,19 +70,21 @@ export async function compileBinding(
   ];
   const sources = ['tfjs_backend.cc', 'tfjs_binding.cc'].map((name) => join(bindingSources, name));
   const stubs = await compileStubs(compiler, join(dirname(output), 'stubs'));
-  await compile([
-    ...common,
-    `-I${join(library, 'include')}`,
-    ...sources,
-    '-o',
-    join(output, moduleFile),
+  const headers = `-I${join(library, 'include')}`;
+  const link = [
     `-L${stubs}`,
     '-Wl,--no-as-needed',
     ...LIBRARY_FILES.map((name) => `-l:${name}`),
     `-Wl,-rpath,${library}`,
-  ]);
-  for (const { source, file } of addonSources())
-    await compile([...common, source, '-o', join(output, file)]);
+  ];
+  await compile([...common, headers, ...sources, '-o', join(output, moduleFile), ...link]);
+  for (const { source, file, isLinked } of addonSources()) {
+    const target = [source, '-o', join(output, file)];
+    // With -z now, an addon that uses a function which this library lacks cannot be loaded;
+    // otherwise, the first call of that function would end the process.
+    const linked = [...common, headers, ...target, ...link, '-Wl,-z,now'];
+    await compile(isLinked ? linked : [...common, ...target]);
+  }
 }
 
 /**

@@ -11,6 +11,7 @@ import { packageRoot } from '../../shared/package-root.ts';
 /** The addons compiled from addons/*.cc, stored next to the binding. */
 export const SUPPORT_FILE = 'support.node';
 export const MEMORY_FILE = 'memory.node';
+export const GRAPHS_FILE = 'graphs.node';
 
 const packageSchema = z.object({
   version: z.string(),
@@ -22,8 +23,6 @@ export interface TfjsPackage {
   readonly version: string;
   /** The folder with the C++ sources of the binding. */
   readonly bindingSources: string;
-  /** The classes of TensorFlow's protocol buffers, as CommonJS. */
-  readonly protobuf: string;
   /** The Node-API level of the binding: the highest that both the package and this Node support. */
   readonly nodeApi: number;
   /** The link to the folder in the cache that contains the compiled binding. */
@@ -42,7 +41,6 @@ export function tfjsPackage(): TfjsPackage {
   return {
     version,
     bindingSources: join(directory, 'binding'),
-    protobuf: join(directory, 'api_pb.js'),
     nodeApi,
     moduleDirectory: join(packageRoot, '.mnist-dist', `tensorflow-napi-v${nodeApi}`),
     moduleFile: `${binary.module_name}.node`,
@@ -64,12 +62,21 @@ export function nodeApiHeaders(): string {
   return join(dirname(file), 'include');
 }
 
-/** The sources of our addons, with the files into which they are compiled. */
-export function addonSources(): readonly { readonly source: string; readonly file: string }[] {
+export interface AddonSource {
+  readonly source: string;
+  /** The file into which it is compiled. */
+  readonly file: string;
+  /** Whether it calls TensorFlow, and is linked to it. */
+  readonly isLinked: boolean;
+}
+
+/** The sources of our addons. */
+export function addonSources(): readonly AddonSource[] {
   // They stay with the sources, even when this code runs from dist/.
   const folder = join(packageRoot, 'worker', 'native', 'addons');
   return [
-    { source: join(folder, 'support.cc'), file: SUPPORT_FILE },
-    { source: join(folder, 'mapped-memory.cc'), file: MEMORY_FILE },
+    { source: join(folder, 'support.cc'), file: SUPPORT_FILE, isLinked: false },
+    { source: join(folder, 'mapped-memory.cc'), file: MEMORY_FILE, isLinked: false },
+    { source: join(folder, 'graphs.cc'), file: GRAPHS_FILE, isLinked: true },
   ];
 }

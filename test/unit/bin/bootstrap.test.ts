@@ -68,7 +68,6 @@ cp tools/tsc node_modules/typescript/bin/tsc; ` +
   const tfjs = 'tools/tfjs-node-gpu';
   write(`${tfjs}/package.json`, '{"name":"@tensorflow/tfjs-node-gpu","version":"4.22.0"}');
   write(`${tfjs}/binding/tfjs_binding.cc`, 'source');
-  write(`${tfjs}/dist/proto/api_pb.js`, 'classes');
   write('tools/dejavu-fonts-ttf/ttf/DejaVuSans.ttf', 'font');
   write('tools/dejavu-fonts-ttf/LICENSE', 'licence');
   write('tools/asc.js', `${common} call('asc'); fs.writeFileSync(out, 'wasm');`);

@@ -1,9 +1,9 @@
-import { existsSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import type { Binding } from '../../../../worker/native/binding.ts';
-import { GraphBuilder } from '../../../../worker/engines/graph.ts';
-import { loadGraph } from '../../../../worker/engines/graph-session.ts';
+import type { GraphAddon } from '../../../../worker/native/addons/graphs.ts';
 import type { Support } from '../../../../worker/native/addons/support.ts';
+import { graphDefinition, sessionOptions } from '../../../../worker/engines/graph-messages.ts';
+import { loadGraph } from '../../../../worker/engines/graph-session.ts';
+import { GraphBuilder } from '../../../../worker/engines/graph.ts';
 
 function sumGraph() {
   const graph = new GraphBuilder();
@@ -15,133 +15,73 @@ function sumGraph() {
   return graph.build([sum, `${sum}:1`]);
 }
 
-const feeds = [
-  { type: 'float32', shape: [2] },
-  { type: 'float32', shape: [2] },
-] as const;
-
-/**
- * A fake binding whose ids have wrapped to negative numbers. It keeps track of the live tensors.
- */
-function fakeBinding(behaviour: { failsAt?: 'create' | 'run' } = {}) {
-  const live = new Set<number>();
-  const seen = {
-    directory: '',
-    files: [] as string[],
-    names: [] as string[],
-    flushing: [] as boolean[],
-    /** What happened while signals waited, in order. */
-    held: [] as string[],
-  };
-  let next = -(2 ** 31);
-  const make = () => {
-    live.add(next);
-    return next++;
-  };
-  const binding: Binding = {
-    TF_Version: '0',
-    TF_FLOAT: 1,
-    TF_INT32: 3,
-    isUsingGpuDevice: () => false,
-    getNumOfTensors: () => live.size,
-    createTensor() {
-      if (behaviour.failsAt === 'create' && live.size === 1) throw new Error('no memory');
-      return make();
+/** An addon that records what happens, in order. */
+function fakeAddon(failsAt?: 'load' | 'run') {
+  const happened: string[] = [];
+  const loaded: unknown[] = [];
+  const passed: unknown[] = [];
+  const addon: GraphAddon = {
+    load(...parts) {
+      happened.push('load');
+      if (failsAt === 'load') throw new Error('no kernel');
+      loaded.push(...parts);
+      return 'a session';
     },
-    deleteTensor(id) {
-      if (!live.delete(id)) throw new Error(`no tensor ${id}`);
+    run(...parts) {
+      happened.push('run');
+      if (failsAt === 'run') throw new Error('no kernel');
+      passed.push(...parts);
     },
-    tensorDataSync: (id) => Float32Array.of(id),
-    loadSavedModel(directory) {
-      seen.held.push('load');
-      seen.directory = directory;
-      seen.files = readdirSync(directory);
-      return 7;
+    close(session) {
+      happened.push(`close ${String(session)}`);
     },
-    deleteSavedModel: () => undefined,
-    runSavedModel(_id, _inputs, inputNames, outputNames) {
-      seen.held.push('run');
-      if (behaviour.failsAt === 'run') throw new Error('no kernel');
-      seen.names = [inputNames, outputNames];
-      return [{ id: make() }, { id: make() }];
-    },
+    tensors: () => 0,
   };
   const support: Support = {
     captureStderr: () => undefined,
     keepLargeBlocks: () => undefined,
     releaseStderr: () => '',
-    flushSubnormals: (on) => seen.flushing.push(on),
-    holdSignals: (on) => seen.held.push(on ? 'hold' : 'release'),
+    flushSubnormals: (on) => happened.push(on ? 'flush' : 'keep'),
+    holdSignals: (on) => happened.push(on ? 'hold' : 'release'),
   };
-  return { binding, support, live, seen };
+  return { addon, support, happened, loaded, passed };
 }
 
-const values = [Float32Array.of(1, 2), Float32Array.of(3, 4)];
+const inputs = [Float32Array.of(1, 2), Float32Array.of(3, 4)];
+const outputs = [new Float32Array(2), new Float32Array(2)];
 
 describe('a graph session', () => {
-  it('loads the graph from a folder that it then removes, and runs tensors by name', () => {
-    const { binding, support, seen } = fakeBinding();
-    loadGraph(binding, support, sumGraph(), feeds).run(values, () => undefined);
-    expect(seen.files).toEqual(['saved_model.pb']);
-    expect(existsSync(seen.directory)).toBe(false);
-    expect(seen.names).toEqual(['a:0,b:0', 'AddV2_2:0,AddV2_2:1']);
+  it('loads the graph without Grappler, and passes on its arrays and outputs', () => {
+    const { addon, support, loaded, passed } = fakeAddon();
+    const graph = sumGraph();
+    loadGraph(addon, support, graph).run(inputs, outputs);
+    expect(loaded).toEqual([
+      graphDefinition(graph),
+      sessionOptions(),
+      ['a', 'b'],
+      ['AddV2_2', 'AddV2_2:1'],
+    ]);
+    expect(passed).toEqual(['a session', inputs, outputs]);
   });
 
-  it('frees every tensor, including those with negative ids', () => {
-    const { binding, support, live } = fakeBinding();
-    const taken: number[] = [];
-    loadGraph(binding, support, sumGraph(), feeds).run(values, (output, index) =>
-      taken.push(index, output[0] ?? NaN),
+  it('holds signals during calls of TensorFlow, and flushes subnormals while a graph runs', () => {
+    const { addon, support, happened } = fakeAddon();
+    const session = loadGraph(addon, support, sumGraph());
+    session.run(inputs, outputs);
+    session.dispose();
+    expect(happened.join(' ')).toBe(
+      'hold load release hold flush run keep release close a session',
     );
-    expect(taken).toEqual([0, Math.fround(-(2 ** 31) + 2), 1, Math.fround(-(2 ** 31) + 3)]);
-    expect(live.size).toBe(0);
   });
 
-  it.each(['create', 'run'] as const)('frees every tensor when %s fails', (failsAt) => {
-    const { binding, support, live } = fakeBinding({ failsAt });
-    expect(() =>
-      loadGraph(binding, support, sumGraph(), feeds).run(values, () => undefined),
-    ).toThrow(/no (memory|kernel)/);
-    expect(live.size).toBe(0);
-  });
-
-  it.each([undefined, 'run'] as const)(
-    'flushes subnormals only during the call (failing step: %s)',
-    (failsAt) => {
-      const { binding, support, seen } = fakeBinding(failsAt === undefined ? {} : { failsAt });
-      const taken: boolean[][] = [];
-      const run = () =>
-        loadGraph(binding, support, sumGraph(), feeds).run(values, () =>
-          taken.push([...seen.flushing]),
-        );
-      if (failsAt === undefined) run();
-      else expect(run).toThrow('no kernel');
-      expect(seen.flushing).toEqual([true, false]);
-      expect(taken.every((before) => before.length === 2)).toBe(true);
-    },
-  );
-
-  it.each([undefined, 'run'] as const)(
-    'holds signals only during calls of TensorFlow (failing step: %s)',
-    (failsAt) => {
-      const { binding, support, seen } = fakeBinding(failsAt === undefined ? {} : { failsAt });
-      const run = () =>
-        loadGraph(binding, support, sumGraph(), feeds).run(values, () => seen.held.push('take'));
-      if (failsAt === undefined) run();
-      else expect(run).toThrow('no kernel');
-      const taken = failsAt === undefined ? ['take', 'take'] : [];
-      const loading = ['hold', 'load', 'release'];
-      expect(seen.held).toEqual([...loading, 'hold', 'run', 'release', ...taken]);
-    },
-  );
-
-  it('frees every tensor when the callback throws', () => {
-    const { binding, support, live } = fakeBinding();
-    const run = () =>
-      loadGraph(binding, support, sumGraph(), feeds).run(values, () => {
-        throw new Error('not mine');
-      });
-    expect(run).toThrow('not mine');
-    expect(live.size).toBe(0);
+  it('restores both when a call fails', () => {
+    const failing = fakeAddon('run');
+    const session = loadGraph(failing.addon, failing.support, sumGraph());
+    failing.happened.length = 0;
+    expect(() => session.run(inputs, outputs)).toThrow('no kernel');
+    expect(failing.happened).toEqual(['hold', 'flush', 'run', 'keep', 'release']);
+    const { addon, support, happened } = fakeAddon('load');
+    expect(() => loadGraph(addon, support, sumGraph())).toThrow('no kernel');
+    expect(happened).toEqual(['hold', 'load', 'release']);
   });
 });

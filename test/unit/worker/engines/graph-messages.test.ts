@@ -1,0 +1,103 @@
+import { createRequire } from 'node:module';
+import { describe, expect, it } from 'vitest';
+import { graphDefinition, sessionOptions } from '../../../../worker/engines/graph-messages.ts';
+import { gradientGraph } from '../../../../worker/engines/gradient-graph.ts';
+import { GraphBuilder } from '../../../../worker/engines/graph.ts';
+import type { Graph } from '../../../../worker/engines/graph.ts';
+
+interface Node {
+  readonly name: string;
+  readonly op: string;
+  readonly inputList: readonly string[];
+  readonly attrMap: readonly (readonly [string, Readonly<Record<string, unknown>>])[];
+}
+interface Definition {
+  readonly nodeList: readonly Node[];
+  readonly versions: { readonly producer: number };
+}
+interface Protobuf {
+  readonly GraphDef: {
+    deserializeBinary(bytes: Uint8Array): {
+      toObject(): Definition;
+      serializeBinary(): Uint8Array;
+    };
+  };
+}
+
+/** TensorFlow's own classes for these messages, generated from its *.proto files. */
+const { GraphDef } = createRequire(import.meta.url)(
+  '@tensorflow/tfjs-node-gpu/dist/proto/api_pb.js',
+) as Protobuf;
+
+function decoded(graph: Graph): Definition {
+  return GraphDef.deserializeBinary(graphDefinition(graph)).toObject();
+}
+
+function attributesOf(definition: Definition, name: string): Map<string, Record<string, unknown>> {
+  const node = definition.nodeList.find((one) => one.name === name);
+  return new Map(node?.attrMap.map(([key, value]) => [key, { ...value }]));
+}
+
+describe("a graph's definition", () => {
+  it('has all nodes with their names, operations and inputs, in order', () => {
+    const model = { inputs: 784, hidden: [128], classes: 10 };
+    const graph = gradientGraph({ model, shards: 4, rowsPerShard: 8, hasDropout: true });
+    const { nodeList, versions } = decoded(graph);
+    const found = nodeList.map(({ name, op, inputList, attrMap }) => [
+      name,
+      op,
+      inputList,
+      attrMap.map(([key]) => key).toSorted(),
+    ]);
+    const expected = graph.nodes.map(({ name, operation, inputs, attributes }) => [
+      name,
+      operation,
+      inputs,
+      Object.keys(attributes).toSorted(),
+    ]);
+    expect(found).toEqual(expected);
+    expect(versions.producer).toBe(1087);
+  });
+
+  it('is read in full by the classes, which write the same number of bytes again', () => {
+    const model = { inputs: 21, hidden: [7, 5], classes: 10 };
+    const bytes = graphDefinition(
+      gradientGraph({ model, shards: 2, rowsPerShard: 300, hasDropout: false }),
+    );
+    expect(GraphDef.deserializeBinary(bytes).serializeBinary().length).toBe(bytes.length);
+  });
+
+  it('has every kind of attribute, and negative, large and fractional values', () => {
+    const graph = new GraphBuilder();
+    const placeholder = graph.placeholder('x', 'int32', [300, 70_000]);
+    const hot = graph.negativeOneHot(placeholder, 10);
+    const sum = graph.sum(hot, 0);
+    const numbers = graph.integers(0, 127, 128, -1, 2 ** 31 - 1, -(2 ** 31));
+    const fraction = graph.scalar('float32', 0.1);
+    const definition = decoded(graph.build([sum, numbers, fraction]));
+    const [x, one, axes] = [placeholder, hot, sum].map((name) => attributesOf(definition, name));
+    expect(x?.get('dtype')).toMatchObject({ type: 3 });
+    expect(x?.get('shape')).toMatchObject({
+      shape: { dimList: [{ size: 300 }, { size: 70_000 }] },
+    });
+    expect(one?.get('axis')).toMatchObject({ i: -1 });
+    expect(one?.get('T')).toMatchObject({ type: 1 });
+    expect(axes?.get('keep_dims')).toMatchObject({ b: false });
+    expect(attributesOf(definition, numbers).get('value')).toMatchObject({
+      tensor: {
+        dtype: 3,
+        tensorShape: { dimList: [{ size: 6 }] },
+        intValList: [0, 127, 128, -1, 2 ** 31 - 1, -(2 ** 31)],
+      },
+    });
+    expect(attributesOf(definition, fraction).get('value')).toMatchObject({
+      tensor: { dtype: 1, tensorShape: { dimList: [] }, floatValList: [Math.fround(0.1)] },
+    });
+  });
+});
+
+it('the options of a session turn Grappler off, and nothing else', () => {
+  // Field 10 (graph_options) with field 10 (rewrite_options) with field 19
+  // (disable_meta_optimizer), a varint of 1.
+  expect([...sessionOptions()]).toEqual([0x52, 5, 0x52, 3, 0x98, 1, 1]);
+});
