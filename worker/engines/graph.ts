@@ -32,6 +32,12 @@ export interface Graph {
 /** A value in the graph: "node" for a node's first output, "node:1" for its second. */
 export type Value = string;
 
+export interface MatMulOptions {
+  readonly transposeX?: boolean;
+  readonly transposeY?: boolean;
+  readonly after?: Value | undefined;
+}
+
 const FLOAT: Attribute = { type: 'float32' };
 const INT: Attribute = { type: 'int32' };
 
@@ -79,13 +85,19 @@ export class GraphBuilder {
     return this.add(operation, [x, y], { T: FLOAT });
   }
 
-  matMul(x: Value, y: Value, { transposeX = false, transposeY = false } = {}): Value {
+  /** `after` is a value that must have been computed first. */
+  matMul(
+    x: Value,
+    y: Value,
+    { transposeX = false, transposeY = false, after }: MatMulOptions = {},
+  ): Value {
     const attributes = {
       T: FLOAT,
       transpose_a: { boolean: transposeX },
       transpose_b: { boolean: transposeY },
     };
-    return this.add('MatMul', [x, y], attributes);
+    const controls = after === undefined ? [] : [`^${after.split(':')[0] ?? ''}`];
+    return this.add('MatMul', [x, y, ...controls], attributes);
   }
 
   sum(x: Value, ...axes: readonly number[]): Value {

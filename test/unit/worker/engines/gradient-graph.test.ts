@@ -1,0 +1,42 @@
+import { describe, expect, it } from 'vitest';
+import { gradientGraph } from '../../../../worker/engines/gradient-graph.ts';
+import type { Graph } from '../../../../worker/engines/graph.ts';
+
+const model = { inputs: 784, hidden: [128, 64], classes: 10 };
+
+function graphOf(shards: number): Graph {
+  return gradientGraph({ model, shards, rowsPerShard: 8, hasDropout: true });
+}
+
+function countOf({ nodes }: Graph, operation: string): number {
+  return nodes.filter((node) => node.operation === operation).length;
+}
+
+describe('the graph of a subtree', () => {
+  it.each([1, 2, 4, 8])(
+    'of %d shards has an operation per shard where rows can matter',
+    (shards) => {
+      const graph = graphOf(shards);
+      // Three layers: three products forward, two backward, three for the kernels' gradients.
+      expect(countOf(graph, 'MatMul')).toBe(8 * shards);
+      expect(countOf(graph, 'LogSoftmax')).toBe(shards);
+      expect(countOf(graph, 'Exp')).toBe(shards);
+      // Three biases and the loss.
+      expect(countOf(graph, 'Sum')).toBe(4 * shards);
+    },
+  );
+
+  it('has one operation for all rows where each element is computed on its own', () => {
+    for (const operation of ['BiasAdd', 'Relu', 'ReluGrad', 'Mul', 'OneHot'])
+      expect(countOf(graphOf(8), operation)).toBe(countOf(graphOf(1), operation));
+  });
+
+  it('waits with each gradient of the first kernel for the sum before it', () => {
+    const { nodes, outputs } = graphOf(4);
+    const of = (name: string) => nodes.find((node) => node.name === name);
+    const [left, right] = of(outputs[0] ?? '')?.inputs.map(of) ?? [];
+    const [first, second, third, fourth] = [left, right].flatMap((sum) => sum?.inputs.map(of));
+    const waitsFor = [first, second, third, fourth].map((leaf) => leaf?.inputs.slice(2));
+    expect(waitsFor).toEqual([[], [`^${first?.name}`], [`^${left?.name}`], [`^${third?.name}`]]);
+  });
+});
