@@ -1,6 +1,6 @@
 import { unreachable } from '../../shared/errors.ts';
 import type { Attribute, ConstantTensor, ElementType, Graph, GraphNode } from './graph.ts';
-import { floats, integer, integers, message, nested } from './protobuf.ts';
+import { MessageWriter } from './protobuf.ts';
 
 // The numbers of fields are those of TensorFlow's *.proto files, named in each function.
 
@@ -11,11 +11,10 @@ const GRAPH_PRODUCER = 1087;
 
 /** The graph as a GraphDef (graph.proto). */
 export function graphDefinition(graph: Graph): Uint8Array {
-  const versions = message(integer(1, GRAPH_PRODUCER));
-  return message(
-    ...graph.nodes.map((node) => nested(1, nodeDefinition(node))),
-    nested(4, versions),
-  );
+  const writer = new MessageWriter();
+  for (const node of graph.nodes) writer.nested(1, () => writeNode(writer, node));
+  writer.nested(4, () => writer.integer(1, GRAPH_PRODUCER));
+  return writer.result();
 }
 
 /**
@@ -24,45 +23,51 @@ export function graphDefinition(graph: Graph): Uint8Array {
  * makes these graphs slower, and may merge the operations of different shards.
  */
 export function sessionOptions(): Uint8Array {
-  const disableMetaOptimizer = integer(19, 1);
-  const rewriteOptions = nested(10, message(disableMetaOptimizer));
-  const graphOptions = nested(10, message(rewriteOptions));
-  return message(graphOptions);
+  const writer = new MessageWriter();
+  const [graphOptions, rewriteOptions, disableMetaOptimizer] = [10, 10, 19];
+  writer.nested(graphOptions, () => {
+    writer.nested(rewriteOptions, () => writer.integer(disableMetaOptimizer, 1));
+  });
+  return writer.result();
 }
 
 /** A NodeDef (node_def.proto). */
-function nodeDefinition({ name, operation, inputs, attributes }: GraphNode): Uint8Array {
-  return message(
-    nested(1, name),
-    nested(2, operation),
-    ...inputs.map((input) => nested(3, input)),
-    ...Object.entries(attributes).map(([key, attribute]) =>
-      nested(5, message(nested(1, key), nested(2, attributeValue(attribute)))),
-    ),
-  );
+function writeNode(
+  writer: MessageWriter,
+  { name, operation, inputs, attributes }: GraphNode,
+): void {
+  writer.text(1, name);
+  writer.text(2, operation);
+  for (const input of inputs) writer.text(3, input);
+  for (const [key, attribute] of Object.entries(attributes))
+    writer.nested(5, () => {
+      writer.text(1, key);
+      writer.nested(2, () => writeAttribute(writer, attribute));
+    });
 }
 
 /** An AttrValue (attr_value.proto). */
-function attributeValue(attribute: Attribute): Uint8Array {
-  if ('type' in attribute) return message(integer(6, typeNumber(attribute.type)));
-  if ('boolean' in attribute) return message(integer(5, attribute.boolean ? 1 : 0));
-  if ('integer' in attribute) return message(integer(3, attribute.integer));
-  if ('shape' in attribute) return message(nested(7, tensorShape(attribute.shape)));
-  return message(nested(8, tensor(attribute.tensor)));
+function writeAttribute(writer: MessageWriter, attribute: Attribute): void {
+  if ('type' in attribute) writer.integer(6, typeNumber(attribute.type));
+  else if ('boolean' in attribute) writer.integer(5, attribute.boolean ? 1 : 0);
+  else if ('integer' in attribute) writer.integer(3, attribute.integer);
+  else if ('shape' in attribute) writeShape(writer, 7, attribute.shape);
+  else writer.nested(8, () => writeTensor(writer, attribute.tensor));
 }
 
 /** A TensorProto (tensor.proto). */
-function tensor({ type, shape, values }: ConstantTensor): Uint8Array {
-  return message(
-    integer(1, typeNumber(type)),
-    nested(2, tensorShape(shape)),
-    type === 'int32' ? integers(7, values) : floats(5, values),
-  );
+function writeTensor(writer: MessageWriter, { type, shape, values }: ConstantTensor): void {
+  writer.integer(1, typeNumber(type));
+  writeShape(writer, 2, shape);
+  if (type === 'int32') writer.integers(7, values);
+  else writer.floats(5, values);
 }
 
-/** A TensorShapeProto (tensor_shape.proto). */
-function tensorShape(sizes: readonly number[]): Uint8Array {
-  return message(...sizes.map((size) => nested(2, message(integer(1, size)))));
+/** A field of type TensorShapeProto (tensor_shape.proto). */
+function writeShape(writer: MessageWriter, field: number, sizes: readonly number[]): void {
+  writer.nested(field, () => {
+    for (const size of sizes) writer.nested(2, () => writer.integer(1, size));
+  });
 }
 
 /** A DataType (types.proto). */

@@ -1,54 +1,80 @@
-/**
- * Writes messages of protocol buffers (https://protobuf.dev/programming-guides/encoding/). A field
- * is a tag, which is its number and its wire type, followed by its value.
- */
-export type Field = Uint8Array;
-
 const VARINT = 0;
 const BYTES = 2;
+/** The bytes of a varint that are reserved for a length: enough for 256 MiB. */
+const LENGTH_BYTES = 4;
 
-const text = new TextEncoder();
+/**
+ * Writes a message of protocol buffers (https://protobuf.dev/programming-guides/encoding/). A field
+ * is a tag, which is its number and its wire type, followed by its value. The length of a nested
+ * message is only known after its fields, so a fixed number of bytes is reserved for it: a varint
+ * may be longer than necessary.
+ */
+export class MessageWriter {
+  #bytes = Buffer.alloc(65_536);
+  #end = 0;
 
-/** The message with these fields. */
-export function message(...fields: readonly Field[]): Uint8Array {
-  return Buffer.concat(fields);
-}
+  /** The bytes written so far. */
+  result(): Uint8Array {
+    return this.#bytes.subarray(0, this.#end);
+  }
 
-/** A field of type int32, int64, bool or enum. */
-export function integer(field: number, value: number): Field {
-  return Buffer.from([...varint(tag(field, VARINT)), ...varint(value)]);
-}
+  /** A field of type int32, int64, bool or enum. */
+  integer(field: number, value: number): void {
+    this.#varint(8 * field + VARINT);
+    this.#varint(value);
+  }
 
-/** A field that contains text, bytes or another message. */
-export function nested(field: number, value: Uint8Array | string): Field {
-  const bytes = typeof value === 'string' ? text.encode(value) : value;
-  return Buffer.concat([
-    Buffer.from([...varint(tag(field, BYTES)), ...varint(bytes.length)]),
-    bytes,
-  ]);
-}
+  /** A repeated field of type int32 or int64. */
+  integers(field: number, values: readonly number[]): void {
+    this.nested(field, () => values.forEach((value) => this.#varint(value)));
+  }
 
-/** A repeated field of type int32 or int64. */
-export function integers(field: number, values: readonly number[]): Field {
-  return nested(field, Uint8Array.from(values.flatMap(varint)));
-}
+  /** A repeated field of type float. */
+  floats(field: number, values: readonly number[]): void {
+    this.nested(field, () => {
+      for (const value of values) {
+        this.#reserve(4);
+        this.#end = this.#bytes.writeFloatLE(value, this.#end);
+      }
+    });
+  }
 
-/** A repeated field of type float. */
-export function floats(field: number, values: readonly number[]): Field {
-  const bytes = Buffer.alloc(4 * values.length);
-  values.forEach((value, i) => bytes.writeFloatLE(value, 4 * i));
-  return nested(field, bytes);
-}
+  text(field: number, text: string): void {
+    this.nested(field, () => {
+      this.#reserve(3 * text.length);
+      this.#end += this.#bytes.write(text, this.#end);
+    });
+  }
 
-function tag(field: number, wireType: number): number {
-  return 8 * field + wireType;
-}
+  /** A field that contains another message, whose fields `write` writes. */
+  nested(field: number, write: () => void): void {
+    this.#varint(8 * field + BYTES);
+    this.#reserve(LENGTH_BYTES);
+    const start = this.#end + LENGTH_BYTES;
+    this.#end = start;
+    write();
+    let length = this.#end - start;
+    for (let i = start - LENGTH_BYTES; i < start; i++) {
+      this.#bytes[i] = i === start - 1 ? length : (length & 127) | 128;
+      length >>>= 7;
+    }
+  }
 
-/** Seven bits per byte, lowest first; negative numbers have 64 bits. */
-function varint(value: number): number[] {
-  const bytes: number[] = [];
-  let rest = BigInt.asUintN(64, BigInt(value));
-  for (; rest > 127n; rest >>= 7n) bytes.push(Number(rest & 127n) | 128);
-  bytes.push(Number(rest));
-  return bytes;
+  /** Seven bits of an int32 per byte, lowest first; a negative one is written with 64 bits. */
+  #varint(value: number): void {
+    this.#reserve(10);
+    let rest = value;
+    for (let i = 0; i < 9 && (rest > 127 || rest < 0); i++) {
+      this.#bytes[this.#end++] = (rest & 127) | 128;
+      rest >>= 7;
+    }
+    this.#bytes[this.#end++] = rest < 0 ? 1 : rest;
+  }
+
+  #reserve(bytes: number): void {
+    if (this.#end + bytes <= this.#bytes.length) return;
+    const larger = Buffer.alloc(2 * Math.max(this.#bytes.length, bytes));
+    larger.set(this.#bytes);
+    this.#bytes = larger;
+  }
 }
