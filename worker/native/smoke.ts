@@ -13,8 +13,12 @@ export type SmokeResult = Pick<z.infer<typeof smokeSchema>, 'version' | 'gpu'>;
 // Runs with `node -e`, so that it needs no built file.
 const script = `
 const { readdirSync } = require('node:fs');
+const { RTLD_DEEPBIND, RTLD_LAZY } = require('node:os').constants.dlopen;
 const { dirname, join } = require('node:path');
 const [, path] = process.argv;
+// As load.ts does.
+require.extensions['.node'] = (module, file) =>
+  process.dlopen(module, file, RTLD_LAZY | RTLD_DEEPBIND);
 const binding = require(path);
 for (const name of readdirSync(dirname(path)))
   if (name.endsWith('.node')) require(join(dirname(path), name));

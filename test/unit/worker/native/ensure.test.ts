@@ -164,9 +164,9 @@ function loadedBinding(cache: string): string {
   const script = `
     const { loadTensorFlow } = await import(${JSON.stringify(load)});
     loadTensorFlow();
-    const { createRequire } = await import('node:module');
-    const loaded = Object.keys(createRequire(${JSON.stringify(load)}).cache);
-    console.log(loaded.filter((file) => file.endsWith('tfjs_binding.node')).join());`;
+    const { readFileSync } = await import('node:fs');
+    const mapped = readFileSync('/proc/self/maps', 'utf8').match(/\\/\\S*tfjs_binding\\.node$/gm);
+    console.log([...new Set(mapped)].join());`;
   const environment = { ...process.env, ...installed?.environment, MNIST_DIST_CACHE: cache };
   return execFileSync(process.execPath, ['--input-type=module', '-e', script], {
     env: environment,
