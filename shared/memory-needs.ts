@@ -31,18 +31,18 @@ interface Copies {
  * The largest number of copies that an engine holds at a time, fitted to measurements of a worker's
  * peak memory (VmHWM). The table shows by how many MiB two steps on one processor exceed the peak
  * with `--hidden 8 --batch-size 32`, which includes the dataset and the library: 159 MiB with wasm,
- * 468 MiB with tensorflow (TensorFlow 2.21, one thread). "D" stands for --dropout 0.2, "x 8" for
+ * 418 MiB with tensorflow (TensorFlow 2.21, one thread). "D" stands for --dropout 0.2, "x 8" for
  * eight layers:
  *
  *     --hidden    --batch-size  --virtual-shards     tensorflow  wasm
- *     8                 65,536                 1           1017
+ *     8                 65,536                 1           1003
  *     8                 16,384                 1                  249
- *     256 x 8            4,096                 1            145   336
- *     512,512 D         65,536                 8           2122
- *     512,512 D         65,536                64           1182
- *     512,512 D         32,768                 8           1026
- *     512,512 D         16,384                 1            678  1010 (before its second batch)
- *     2048,2048 D        1,024                 8            670   388 (before its second batch)
+ *     256 x 8            4,096                 1            135   336
+ *     512,512 D         65,536                 8           2259
+ *     512,512 D         65,536                64           1284
+ *     512,512 D         32,768                 8           1133
+ *     512,512 D         16,384                 1            576  1010 (before its second batch)
+ *     2048,2048 D        1,024                 8            599   388 (before its second batch)
  */
 const copies: Readonly<Record<EngineKind, Copies>> = {
   tensorflow: { fed: 2.2, inputs: 1, activations: 2.5, parameters: 2.5 },
@@ -77,7 +77,10 @@ export function workerBytes(configuration: Needing, engine: EngineKind): number 
   // Weights, results in transit, and a partial sum for each level of the tree.
   const vectors = parameters * (1 + RESULT_FRAMES + 1 + Math.log2(virtualShards));
   const row = factor.inputs * model.inputs + factor.activations * units;
-  const training = shardRows * (shardsAtOnce * factor.fed * (model.inputs + masks) + row);
+  // The results of several shards in the widest layer are copied when they are joined.
+  const joined = shardsAtOnce === 1 ? 0 : Math.max(...model.hidden, model.classes);
+  const fed = factor.fed * (model.inputs + masks) + joined;
+  const training = shardRows * (shardsAtOnce * fed + row);
   const evaluation = EVALUATION_CHUNK_ROWS * (factor.fed * model.inputs + row);
   const engineFloats =
     Math.max(training, evaluation) + shardsAtOnce * factor.parameters * parameters;
