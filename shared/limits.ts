@@ -309,8 +309,6 @@ export const MAX_DATASET_CACHE_BYTES = 4 * 1024 ** 3;
 export const PIPE_LIMIT_MILLISECONDS = 30_000;
 /** Interval between two reads of a pipe while it has no data. */
 export const PIPE_POLL_MILLISECONDS = 10;
-/** Free space that a temporary folder needs: more than the size of the largest TensorFlow graph. */
-export const TEMPORARY_TRIAL_BYTES = 1024 ** 2;
 /** Age of a temporary file in the cache at which its writer is assumed to have been killed. */
 export const ABANDONED_FILE_MILLISECONDS = 3_600_000;
 

@@ -8,7 +8,6 @@ import {
   type RepairPlan,
 } from '../../worker/native/cache/repair.ts';
 import { canTrain, doctorRows, rowLines, type Row } from '../../worker/native/doctor-rows.ts';
-import { readyTensorFlow } from '../../worker/native/engine-manifest.ts';
 import { machineChecks, type MachineCheck } from '../processes/machine.ts';
 import type { DoctorOptions } from '../options/options.ts';
 import { stderr, stdout } from '../terminal/output.ts';
@@ -60,9 +59,8 @@ async function fix(plan: RepairPlan, changes: readonly string[]): Promise<void> 
 }
 
 async function rowsOf(options: DoctorOptions): Promise<readonly Row[]> {
-  const engine = readyTensorFlow() === undefined ? 'wasm' : 'tensorflow';
   // These run first, because the other checks allocate WebAssembly memories.
-  const machine = machineChecks(DEFAULT_WORKERS, engine).map(machineRow);
+  const machine = machineChecks(DEFAULT_WORKERS).map(machineRow);
   return [...(await doctorRows(tryWasm, options)), ...machine];
 }
 
@@ -71,7 +69,7 @@ function indented(lines: readonly string[]): string[] {
 }
 
 /** The row for a check that `local` performs as well. */
-export function machineRow({ name, good, isNeeded, run }: MachineCheck): Row {
+export function machineRow({ name, good, run }: MachineCheck): Row {
   try {
     run();
     return { check: name, status: 'ok', detail: good };
@@ -80,7 +78,7 @@ export function machineRow({ name, good, isNeeded, run }: MachineCheck): Row {
     if (refusal === undefined) throw error;
     return {
       check: name,
-      status: isNeeded ? 'failed' : 'warning',
+      status: 'failed',
       detail: refusal.message,
       ...(refusal.fix === undefined ? {} : { fix: refusal.fix }),
     };

@@ -1,6 +1,4 @@
-import { checkTemporaryFolder } from '../../shared/disk/temporary-folder.ts';
 import { instantiate } from '../../shared/kernels/binary.ts';
-import type { EngineKind } from '../../shared/engine-identity.ts';
 import { FILES_OF_A_WORKER, MEMORIES_OF_A_WORKER, MIN_OPEN_FILES } from '../../shared/limits.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { tooFewFiles } from '../../shared/open-files.ts';
@@ -10,19 +8,16 @@ export interface MachineCheck {
   readonly name: string;
   /** What `doctor` reports if `run` does not throw. */
   readonly good: string;
-  /** Whether workers with this engine need it. */
-  readonly isNeeded: boolean;
   /** Throws a ClusterError or the error from WebAssembly. */
   readonly run: () => void;
 }
 
 /** The checks before the first worker starts; `doctor` shows them as well. */
-export function machineChecks(workers: number, engine: EngineKind): readonly MachineCheck[] {
+export function machineChecks(workers: number): readonly MachineCheck[] {
   return [
     {
       name: 'open files',
       good: `enough for ${workers} workers (ulimit -n)`,
-      isNeeded: true,
       run: () => {
         const lack = tooFewFiles(MIN_OPEN_FILES + FILES_OF_A_WORKER * workers);
         if (lack !== undefined) throw new ClusterError('LIMIT', lack.message, { fix: lack.fix });
@@ -32,23 +27,15 @@ export function machineChecks(workers: number, engine: EngineKind): readonly Mac
       // Each WebAssembly memory reserves address space, which ulimit -v may not allow.
       name: 'memory',
       good: 'WebAssembly can reserve the memory that a worker needs',
-      isNeeded: true,
       run: () => void Array.from({ length: MEMORIES_OF_A_WORKER }, () => instantiate(1)),
-    },
-    {
-      // TensorFlow reads its graphs from files.
-      name: 'disk: temporary',
-      good: 'temporary files can be written (TMPDIR)',
-      isNeeded: engine === 'tensorflow',
-      run: checkTemporaryFolder,
     },
   ];
 }
 
 /**
  * Checks this machine's resources before the first worker starts, so that a shortage is reported
- * once rather than once per worker. Throws LIMIT, DISK or the error from WebAssembly.
+ * once rather than once per worker. Throws LIMIT or the error from WebAssembly.
  */
-export function checkMachine(workers: number, engine: EngineKind): void {
-  for (const { isNeeded, run } of machineChecks(workers, engine)) if (isNeeded) run();
+export function checkMachine(workers: number): void {
+  for (const { run } of machineChecks(workers)) run();
 }

@@ -32,7 +32,7 @@ export async function planWorkers(options: WorkerChoice, log: Log): Promise<Work
   // TensorFlow may be set up without CUDA, or not at all.
   const available = native?.device === 'cuda' ? gpus.gpus.length : 0;
   const count = workerCount(options, available);
-  checkMachine(count, engine);
+  checkMachine(count);
   const usable = options.device === 'auto' ? available : Math.min(available, 1);
   if (usable > 0 && count > usable)
     log.warn({ workers: count, gpus: usable }, `${count} workers share ${usable} GPU(s)`);

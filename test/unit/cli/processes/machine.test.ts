@@ -1,35 +1,31 @@
-import { afterEach, expect, test, vi } from 'vitest';
+import { expect, test } from 'vitest';
 import { machineRow } from '../../../../cli/commands/doctor.ts';
 import { checkMachine, machineChecks } from '../../../../cli/processes/machine.ts';
-
-afterEach(() => {
-  vi.unstubAllEnvs();
-});
+import { ClusterError } from '../../../../shared/errors.ts';
 
 test('a machine that can train passes all checks, and doctor shows each of them', () => {
-  checkMachine(2, 'tensorflow');
-  expect(machineChecks(2, 'tensorflow').map(machineRow)).toEqual([
+  checkMachine(2);
+  expect(machineChecks(2).map(machineRow)).toEqual([
     { check: 'open files', status: 'ok', detail: 'enough for 2 workers (ulimit -n)' },
     {
       check: 'memory',
       status: 'ok',
       detail: 'WebAssembly can reserve the memory that a worker needs',
     },
-    { check: 'disk: temporary', status: 'ok', detail: 'temporary files can be written (TMPDIR)' },
   ]);
 });
 
-test('without a temporary folder, TensorFlow cannot run but wasm can', () => {
-  vi.stubEnv('TMPDIR', '/nowhere');
-  expect(() => checkMachine(2, 'tensorflow')).toThrow(
-    /temporary files cannot be written to \/nowhere/,
-  );
-  expect(() => checkMachine(2, 'wasm')).not.toThrow();
-  const rowOf = (engine: 'tensorflow' | 'wasm') => machineChecks(2, engine).map(machineRow)[2];
-  expect(rowOf('tensorflow')).toMatchObject({
+test('doctor shows a lack with its fix, and does not hide a bug', () => {
+  const run = (error: Error) => () => {
+    throw error;
+  };
+  const lack = new ClusterError('LIMIT', 'too few', { fix: 'ulimit -n 1000' });
+  expect(machineRow({ name: 'open files', good: '', run: run(lack) })).toEqual({
+    check: 'open files',
     status: 'failed',
-    detail: expect.stringContaining('/nowhere'),
-    fix: expect.stringContaining('TMPDIR'),
+    detail: 'too few',
+    fix: 'ulimit -n 1000',
   });
-  expect(rowOf('wasm')?.status).toBe('warning');
+  const bug = new TypeError('a bug');
+  expect(() => machineRow({ name: 'open files', good: '', run: run(bug) })).toThrow(bug);
 });
