@@ -19,8 +19,8 @@ export function graphDefinition(graph: Graph): Uint8Array {
 
 /**
  * Session options, as a ConfigProto (config.proto, rewriter_config.proto), which turn the graph
- * optimizer Grappler off. It takes longer than everything else that happens to a graph at start-up,
- * makes these graphs slower, and may merge the operations of different shards.
+ * optimizer Grappler off. It takes about half of a graph's first call, makes these graphs slower,
+ * and may merge the operations of different shards.
  */
 export function sessionOptions(): Uint8Array {
   const writer = new MessageWriter();
