@@ -108,6 +108,8 @@ export async function local(
     startWorker(plan, { ...options, sslCaCertfile: options.sslCertfile }, url, {
       ...common,
       environment,
+      // The others begin without a worker that crashes, which joins them later.
+      restarting: () => coordinator.tell({ kind: 'expect', workers: options.minWorkers }),
     }),
   );
   return await supervise({

@@ -71,7 +71,9 @@ function startAll<R extends RunRecorder>({
   // The environment may refer to another run's token or configuration file.
   const cleared = { MNIST_DIST_TOKEN_FILE: '', MNIST_DIST_CONFIG: '' };
   const environment = { ...process.env, ...cleared, MNIST_DIST_TOKEN: token };
-  const common = { environment, maxRestarts: DEFAULT_MAX_RESTARTS, log };
+  // The others begin without a worker that crashes, which joins them later.
+  const restarting = () => serving.expect(1);
+  const common = { environment, maxRestarts: DEFAULT_MAX_RESTARTS, restarting, log };
   const url = `ws://127.0.0.1:${serving.port}`;
   return plans.map((plan) => startWorker(plan, options, url, common));
 }

@@ -27,6 +27,8 @@ export interface RestartingProcessOptions {
    * work is not done and the process has to be restarted.
    */
   readonly codeAtEnd?: () => Promise<number | undefined>;
+  /** Called before each restart. */
+  readonly restarting?: () => void;
   readonly log: Log;
 }
 
@@ -122,7 +124,9 @@ export class RestartingProcess {
         );
         return this.#finish(code);
       }
-      if (isStable) pause = FIRST_RESTART_MILLISECONDS;
+      // A pause helps only against a crash that repeats itself.
+      if (isStable || !isOwnFault) pause = FIRST_RESTART_MILLISECONDS;
+      this.#options.restarting?.();
       log.warn(
         { process: name, code, restarts },
         `${name} ${exitText(code)}; restarting it ` +

@@ -75,7 +75,7 @@ export function startWorker(
     readonly sslCaCertfile?: string | undefined;
   },
   coordinator: string,
-  common: Pick<RestartingProcessOptions, 'environment' | 'maxRestarts' | 'log'>,
+  common: Pick<RestartingProcessOptions, 'environment' | 'maxRestarts' | 'restarting' | 'log'>,
 ): RestartingProcess {
   // The coordinator reports on the run, so workers log only warnings and errors.
   const logLevel = options.logLevel === 'debug' ? 'debug' : 'warn';

@@ -1,6 +1,6 @@
 import { randomInt } from 'node:crypto';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { Random } from '../../fixtures/seeded-random.ts';
 import { findChild, gone } from '../../fixtures/processes/children.ts';
 import { startCoordinator, startWorker, train } from '../../fixtures/processes/cluster.ts';
@@ -63,6 +63,18 @@ describe('a run of 6000 steps', () => {
     expectSame(disturbed, undisturbed);
     expect(disturbed.record.term).toBe(1 + COORDINATOR_KILLS);
   });
+});
+
+it('a run begins without a worker that is killed each time before it is ready', async () => {
+  const runs = temporaryFolder();
+  const local = start([...quickLocal(runs), '--steps', '20', '-n', '2', '--max-restarts', '1000']);
+  const killing = setInterval(() => {
+    const child = findChild(local, 'w1');
+    if (child !== undefined) process.kill(child.pid, 'SIGKILL');
+  }, 20);
+  onTestFinished(() => clearInterval(killing));
+  expect(await local.exited, local.output()).toBe(0);
+  expect(readRun(join(runs, 'r')).record.workers.map(({ name }) => name)).toEqual(['w0']);
 });
 
 describe('a run that a worker joins every few steps', () => {
