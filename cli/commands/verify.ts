@@ -38,7 +38,7 @@ export async function verify(
   });
   const { log } = terminal;
   const contents = await readRunContents(chooseRun(named, options.runsDir));
-  const replay = planReplay(contents, options.from);
+  const replay = await planReplay(contents, options.from);
   warnOfLimits(replay, options, log);
   const own = datasetOfRun(contents.directory, contents.record);
   const dataset = await loadOwnDataset(own, options.data, { code: 'NOT_REPLAYABLE' });
@@ -87,7 +87,7 @@ async function plansFor(
   explicit: ReadonlySet<OptionKey>,
   log: Log,
 ): Promise<WorkerPlan[]> {
-  const ran = record.engine?.description ?? engineInEvents(directory);
+  const ran = record.engine?.description ?? (await engineInEvents(directory));
   const choice = { nprocPerNode: options.nprocPerNode, ...engineOfRun(ran, options, explicit) };
   const needed = options.engine === 'auto' ? ran : undefined;
   return await withEngineOfRun(directory, needed, () => planWorkers(choice, log), 'NOT_REPLAYABLE');

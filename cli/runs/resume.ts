@@ -45,7 +45,7 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   // A coordinator has no engine; with --allow-mixed-engines any engine may join.
   const keepsEngine = 'engine' in options && !trust.allowMixedEngines;
   const ran = keepsEngine ? record.engine?.description : undefined;
-  const known = keepsEngine ? (ran ?? engineInEvents(directory)) : undefined;
+  const known = keepsEngine ? (ran ?? (await engineInEvents(directory))) : undefined;
   const engine = 'engine' in options ? engineOfRun(known, options, explicit) : {};
   const fixed = ran !== undefined && 'engine' in options ? engineToKeep(ran, options) : {};
   checkAlike(options, explicit, { ...values, ...fixed }, directory);

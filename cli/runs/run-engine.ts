@@ -1,6 +1,6 @@
 import { join } from 'node:path';
-import { piecesIfThere } from '../../coordinator/run-directory/run-contents.ts';
-import { eventsIn } from '../../dashboards/feed/event-lines.ts';
+import { linesIfThere } from '../../coordinator/run-directory/run-contents.ts';
+import { eventsFrom } from '../../dashboards/feed/event-lines.ts';
 import { RunHistory } from '../../dashboards/feed/history.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { engineKinds, type EngineIdentity } from '../../shared/engine-identity.ts';
@@ -15,12 +15,13 @@ export type KnownEngine = Pick<EngineIdentity, 'kind'> &
 
 /**
  * The engine of the worker that became ready last, for a run that crashed before its run.json
- * recorded an engine. Undefined if no worker became ready. Throws DATA if the events cannot be
- * read.
+ * recorded an engine. Undefined if no worker became ready. Rejects with DATA if the events
+ * cannot be read.
  */
-export function engineInEvents(directory: string): KnownEngine | undefined {
+export async function engineInEvents(directory: string): Promise<KnownEngine | undefined> {
   const history = new RunHistory();
-  for (const event of eventsIn(piecesIfThere(join(directory, EVENTS_FILE)))) history.add(event);
+  for await (const event of eventsFrom(linesIfThere(join(directory, EVENTS_FILE))))
+    history.add(event);
   const kind = engineKinds.find((known) => known === history.engine);
   if (kind === undefined) return undefined;
   return history.device === undefined ? { kind } : { kind, device: history.device };

@@ -1,13 +1,13 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { piecesIfThere, readIfThere } from '../../coordinator/run-directory/run-contents.ts';
+import { linesIfThere, readIfThere } from '../../coordinator/run-directory/run-contents.ts';
 import { systemProcesses } from '../../coordinator/run-directory/processes.ts';
 import { writerOf } from '../../coordinator/run-directory/run-lock.ts';
 import { systemDisk } from '../../shared/disk/disk.ts';
 import { openEntry } from '../../shared/disk/regular-file.ts';
 import { systemCode } from '../../shared/disk/system-error.ts';
-import { eventsIn } from '../../dashboards/feed/event-lines.ts';
+import { eventsFrom } from '../../dashboards/feed/event-lines.ts';
 import { RunHistory } from '../../dashboards/feed/history.ts';
 import { configurationOfRecord } from '../../shared/configuration.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
@@ -101,7 +101,8 @@ export async function readOverview(
   if (text === undefined) throw new ClusterError('DATA', 'not a run: run.json is missing');
   const record = parseRunRecord(text, RECORD_FILE);
   const history = new RunHistory();
-  for (const event of eventsIn(piecesIfThere(join(directory, EVENTS_FILE)))) history.add(event);
+  for await (const event of eventsFrom(linesIfThere(join(directory, EVENTS_FILE))))
+    history.add(event);
   const isOver = record.state !== 'running';
   const wasCutOff = !isOver && writer === undefined;
   return {

@@ -69,12 +69,12 @@ export function decoded<T>(decode: () => T): T {
 }
 
 /**
- * Compares a run's files with each other. Throws DIFFERS at the first contradiction, and
+ * Compares a run's files with each other. Rejects with DIFFERS at the first contradiction, and
  * NOT_REPLAYABLE for a run without a recorded step or with mixed engines.
  */
-export function recordedResults(contents: RunContents): RecordedResults {
+export async function recordedResults(contents: RunContents): Promise<RecordedResults> {
   const { directory, record } = contents;
-  const lines = readLines(contents);
+  const lines = await readLines(contents);
   checkRecord(contents, lines);
   checkEvaluations(contents, lines);
   if (lines.lastStep === 0)
@@ -98,7 +98,12 @@ type Lines = Omit<RecordedResults, 'model'>;
  * follow each other without a gap, that each chain link follows from its line and the previous
  * link, and that each evaluation occurs once, after its step.
  */
-function readLines({ directory, record, checkpoints, configuration }: RunContents): Lines {
+async function readLines({
+  directory,
+  record,
+  checkpoints,
+  configuration,
+}: RunContents): Promise<Lines> {
   const path = join(directory, METRICS_FILE);
   const wanted = new Set([record.step, ...checkpoints.map(({ step }) => step)]);
   const steps = new Map<number, RecordedStep>();
@@ -106,7 +111,7 @@ function readLines({ directory, record, checkpoints, configuration }: RunContent
   const reader = new MetricsReader();
   let lastStep = 0;
   let link = firstLink(configuration);
-  for (const line of metricsOf(directory, reader)) {
+  for await (const line of metricsOf(directory, reader)) {
     const place = `line ${reader.count} of ${path}`;
     checkPlace(line, lastStep, evaluations, place);
     const { epoch } = planStep(configuration, line.step);

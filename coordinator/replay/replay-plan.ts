@@ -27,11 +27,11 @@ export interface Start {
 
 /**
  * Compares a run's files with each other, and chooses where the replay starts: at the newest
- * checkpoint at or before step `from`, or at the beginning without `from`. Throws DIFFERS or
+ * checkpoint at or before step `from`, or at the beginning without `from`. Rejects with DIFFERS or
  * NOT_REPLAYABLE.
  */
-export function planReplay(contents: RunContents, from: number | undefined): Replay {
-  const recorded = recordedResults(contents);
+export async function planReplay(contents: RunContents, from: number | undefined): Promise<Replay> {
+  const recorded = await recordedResults(contents);
   const checkpoints = recordedCheckpoints(contents, recorded);
   const checkpoint =
     from === undefined ? undefined : newestCheckpoint(checkpoints.files, from, contents);

@@ -17,7 +17,7 @@ import { planStep } from '../../shared/arithmetic/schedule.ts';
 import { readCheckpoint } from './recorded-checkpoints.ts';
 import { decoded, differs } from './recorded-results.ts';
 import type { StepResult } from '../driver.ts';
-import { metricsOf, type CheckpointFile } from '../run-directory/run-contents.ts';
+import { metricsNow, type CheckpointFile } from '../run-directory/run-contents.ts';
 import type { RunRecorder, RunContext } from '../serve.ts';
 import type { Effect, Outcome } from '../decisions/effects.ts';
 import type { Resumed, RunState } from '../decisions/state.ts';
@@ -77,7 +77,7 @@ export class Verifier implements RunRecorder {
     this.#checkpoints = new Map(replay.checkpoints.files.map((file) => [file.step, file]));
     this.#step = replay.start.step;
     const begin = replay.recorded.steps.get(replay.start.step)?.end;
-    this.#lines = metricsOf(replay.contents.directory, new MetricsReader(begin));
+    this.#lines = metricsNow(replay.contents.directory, new MetricsReader(begin));
   }
 
   get run(): string {

@@ -6,6 +6,7 @@ import { ClusterError, messageOf } from '../../shared/errors.ts';
 import {
   EVENTS_TAIL_BYTES,
   LINE_PIECE_BYTES,
+  MAX_JSON_LINE_BYTES,
   MAX_METRICS_LINE_BYTES,
 } from '../../shared/limits.ts';
 import {
@@ -15,6 +16,7 @@ import {
   type LinePosition,
   type MetricsLine,
 } from '../../shared/files/metrics.ts';
+import { lineTooLong } from '../../shared/files/line-limit.ts';
 import { parseRunRecord, type RunRecord } from '../../shared/files/run-schema.ts';
 import { EVENTS_FILE, METRICS_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 
@@ -99,6 +101,7 @@ async function readFrom(
       if (later.length === 0 && isCovered(line, checkpoint)) covered = old;
       else later.push(old);
     }
+    if (reader.bad !== undefined) break;
   }
   const { bad } = reader;
   if (bad === undefined) return { covered, later };
@@ -168,14 +171,13 @@ export async function readEvents(
   if (!(await disk.list(directory)).includes(EVENTS_FILE)) return undefined;
   const path = join(directory, EVENTS_FILE);
   try {
-    for (let end = await disk.size(path); ;) {
-      const start = Math.max(0, end - EVENTS_TAIL_BYTES);
-      const piece = Buffer.from(await disk.readAt(path, start, end - start));
-      const whole = piece.lastIndexOf(0x0a) + 1;
-      if (whole > 0 || start === 0)
-        return { bytes: start + whole, tail: piece.toString('utf8', 0, whole) };
-      end = start;
-    }
+    const size = await disk.size(path);
+    const start = Math.max(0, size - EVENTS_TAIL_BYTES);
+    const piece = Buffer.from(await disk.readAt(path, start, size - start));
+    const whole = piece.lastIndexOf(0x0a) + 1;
+    // A crash leaves at most the beginning of a line.
+    if (piece.length - whole > MAX_JSON_LINE_BYTES) throw lineTooLong(path);
+    return { bytes: start + whole, tail: piece.toString('utf8', 0, whole) };
   } catch (error) {
     if (error instanceof ClusterError) throw error;
     throw new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, { cause: error });

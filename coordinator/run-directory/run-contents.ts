@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { systemDisk } from '../../shared/disk/disk.ts';
 import {
   entryPieces,
+  entryPiecesNow,
   isOwnFolder,
   readEntry,
   runFileLimit,
@@ -12,7 +13,13 @@ import {
 import { systemCode } from '../../shared/disk/system-error.ts';
 import { configurationOfRecord, type Configuration } from '../../shared/configuration.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
-import { metricsLines, MetricsReader, type MetricsLine } from '../../shared/files/metrics.ts';
+import { linesWithin } from '../../shared/files/line-limit.ts';
+import {
+  metricsLines,
+  metricsLinesFrom,
+  MetricsReader,
+  type MetricsLine,
+} from '../../shared/files/metrics.ts';
 import { parseRunRecord, type RunRecord } from '../../shared/files/run-schema.ts';
 import { checkpointStep } from './checkpoints.ts';
 import { systemProcesses } from './processes.ts';
@@ -118,17 +125,41 @@ export async function readIfThere(path: string, limit = runFileLimit): Promise<B
 
 /**
  * The lines of a run's metrics.jsonl after `reader`'s position; none if the file is missing.
- * Afterwards, `reader` knows where the last good line ends, and what is wrong after it. Throws DATA
- * if the file cannot be read.
+ * Afterwards, `reader` knows where the last good line ends, and what is wrong after it. Rejects
+ * with DATA if the file cannot be read.
  */
-export function metricsOf(directory: string, reader = new MetricsReader()): Generator<MetricsLine> {
-  return metricsLines(piecesIfThere(join(directory, METRICS_FILE), reader.position.bytes), reader);
+export function metricsOf(
+  directory: string,
+  reader = new MetricsReader(),
+): AsyncGenerator<MetricsLine> {
+  const path = join(directory, METRICS_FILE);
+  return metricsLinesFrom(ifThere(path, entryPieces(path, reader.position.bytes)), reader);
 }
 
-/** The bytes of a run's file from `start` on; none if the file is missing. Throws DATA. */
-export function* piecesIfThere(path: string, start = 0): Generator<Buffer> {
+/** Like `metricsOf`, but synchronous, for readers that take one line at a time. */
+export function* metricsNow(
+  directory: string,
+  reader = new MetricsReader(),
+): Generator<MetricsLine> {
+  const path = join(directory, METRICS_FILE);
   try {
-    yield* entryPieces(path, start);
+    yield* metricsLines(entryPiecesNow(path, reader.position.bytes), reader);
+  } catch (error) {
+    if (!isMissing(error)) throw unreadable(path, error);
+  }
+}
+
+/**
+ * The bytes of a run's file of JSON lines; none if the file is missing. Rejects with DATA, also for
+ * a line that is longer than any that is ever written.
+ */
+export function linesIfThere(path: string): AsyncGenerator<Uint8Array> {
+  return ifThere(path, linesWithin(entryPieces(path), path));
+}
+
+async function* ifThere<T>(path: string, pieces: AsyncIterable<T>): AsyncGenerator<T> {
+  try {
+    yield* pieces;
   } catch (error) {
     if (!isMissing(error)) throw unreadable(path, error);
   }

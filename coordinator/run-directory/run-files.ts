@@ -13,6 +13,7 @@ import {
   type LinePosition,
   type StepMetrics,
 } from '../../shared/files/metrics.ts';
+import { linesWithin } from '../../shared/files/line-limit.ts';
 import { encodeModel, type ModelFile } from '../../shared/files/model-file.ts';
 import { modelDigest } from '../../shared/files/own-model.ts';
 import { printableJson } from '../../shared/printable.ts';
@@ -373,10 +374,12 @@ async function openFiles(
 ): Promise<OpenFiles> {
   const { staging } = old;
   const { disk } = options;
+  const linesOf = (file: string, bytes: number) =>
+    linesWithin(piecesOf(file, disk, 0, bytes), file);
   const open = async (name: string, bytes: number | undefined, maxBufferBytes: number) => {
     const file = join(path, name);
     if (bytes === undefined) await writeWhole(file, '', disk, staging);
-    else if (takeOver) await writeWhole(file, piecesOf(file, disk, 0, bytes), disk, staging);
+    else if (takeOver) await writeWhole(file, linesOf(file, bytes), disk, staging);
     else await cutOff(file, bytes, disk);
     return await AppendFile.open(file, { ...options, maxBufferBytes });
   };

@@ -36,11 +36,8 @@ export type RunFacts = Omit<
   | 'changes'
 >;
 
-/** The run when it was opened, with the parsed files from earlier coordinators. */
-type Opened = Pick<RunView, 'run' | 'term' | 'started'> & {
-  readonly lines: Iterable<MetricsLine>;
-  readonly events: Iterable<RecordedEvent>;
-};
+/** The run when it was opened. */
+type Opened = Pick<RunView, 'run' | 'term' | 'started'>;
 
 type Evaluation = Pick<EvaluationReport, 'step' | 'loss' | 'correct' | 'samples'>;
 
@@ -50,7 +47,7 @@ const confusionSchema = z.object({ step: z.int(), confusion: z.array(z.array(z.i
 export class Board {
   readonly #facts: RunFacts;
   readonly #labelOf: (worker: string) => string;
-  #opened: Pick<RunView, 'run' | 'term' | 'started'> | undefined;
+  #opened: Opened | undefined;
   #curve = new Curve(MAX_CURVE_POINTS);
   readonly #news = new Curve(MAX_UPDATE_POINTS);
   #evaluations: EvaluationPoint[] = [];
@@ -74,14 +71,35 @@ export class Board {
     this.#labelOf = labelOf;
   }
 
-  /** Opens the run and adds the history from earlier coordinators. */
-  opened({ run, term, started, lines, events }: Opened): void {
+  /** Opens the run and adds the newest events from earlier coordinators. */
+  opened({
+    run,
+    term,
+    started,
+    events,
+  }: Opened & { readonly events: Iterable<RecordedEvent> }): void {
     this.#opened = { run, term, started };
-    this.#restore(lines);
-    for (const { time, event, ...fields } of events) {
-      this.event(event, fields, time);
-      if (event === 'evaluation') this.#restoreConfusion(fields);
+    for (const event of events) this.#restoreEvent(event);
+    this.#update = { events: [], changes: [] };
+  }
+
+  /** Opens a run that is read from its files: all its lines and events. */
+  async restored({
+    run,
+    term,
+    started,
+    lines,
+    events,
+  }: Opened & {
+    readonly lines: AsyncIterable<MetricsLine>;
+    readonly events: AsyncIterable<RecordedEvent>;
+  }): Promise<void> {
+    this.#opened = { run, term, started };
+    for await (const line of lines) {
+      if (line.kind === 'step') this.#curve.add(line);
+      else this.evaluation(line);
     }
+    for await (const event of events) this.#restoreEvent(event);
     this.#update = { events: [], changes: [] };
   }
 
@@ -205,11 +223,9 @@ export class Board {
     if (parsed.success) this.#evaluated = { ...parsed.data, mistakes: [] };
   }
 
-  #restore(lines: Iterable<MetricsLine>): void {
-    for (const line of lines) {
-      if (line.kind === 'step') this.#curve.add(line);
-      else this.evaluation(line);
-    }
+  #restoreEvent({ time, event, ...fields }: RecordedEvent): void {
+    this.event(event, fields, time);
+    if (event === 'evaluation') this.#restoreConfusion(fields);
   }
 }
 

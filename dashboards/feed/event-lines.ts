@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { EventLine } from './api.ts';
-import { jsonLines } from './json-lines.ts';
+import { jsonLines, jsonLinesFrom } from './json-lines.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -37,6 +37,11 @@ export type RecordedEvent = z.infer<typeof eventSchema>;
 /** The events in the complete lines of an events.jsonl file; other lines are skipped. */
 export function eventsIn(pieces: Iterable<Uint8Array>): Generator<RecordedEvent> {
   return jsonLines(pieces, eventSchema);
+}
+
+/** Like `eventsIn`, for pieces that are read without blocking. */
+export function eventsFrom(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<RecordedEvent> {
+  return jsonLinesFrom(pieces, eventSchema);
 }
 
 function messageOf(event: string, fields: Fields): string {

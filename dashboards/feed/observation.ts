@@ -100,7 +100,7 @@ export class Observation implements RunViewer {
     this.#begun = this.#options.clock();
     // This is a copy, because the report itself references all past events.
     this.#last = { step, epoch };
-    this.#board.opened({ run, term, started, lines: [], events });
+    this.#board.opened({ run, term, started, events });
     this.#secondsBefore = history.seconds();
     if (past !== undefined)
       this.#board

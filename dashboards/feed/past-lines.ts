@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { PAST_PAUSE_RATIO } from '../../shared/limits.ts';
-import { jsonLines } from './json-lines.ts';
+import { JsonLines } from './json-lines.ts';
 
 /** The fields of metrics.jsonl that are shown. */
 const common = { step: z.number(), samples: z.number(), loss: z.number(), correct: z.number() };
@@ -16,12 +16,10 @@ export type PastLine = z.infer<typeof lineSchema>;
  * times as long as the piece took, so that even a large file barely slows the steps.
  */
 export async function* pastLines(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<PastLine> {
-  let rest: Uint8Array = new Uint8Array(0);
+  const lines = new JsonLines(lineSchema);
   for await (const piece of pieces) {
     const began = performance.now();
-    const end = piece.lastIndexOf(0x0a) + 1;
-    yield* jsonLines([rest, piece.subarray(0, end)], lineSchema);
-    rest = end === 0 ? Buffer.concat([rest, piece]) : piece.slice(end);
+    yield* lines.read(piece);
     await sleep(PAST_PAUSE_RATIO * (performance.now() - began), undefined, { ref: false });
   }
 }

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import {
   metricsOf,
-  piecesIfThere,
+  linesIfThere,
   readIfThere,
   type RunContents,
 } from '../../coordinator/run-directory/run-contents.ts';
@@ -14,12 +14,12 @@ import { readModel } from '../../shared/files/model-file.ts';
 import { checkOwnModel } from '../../shared/files/own-model.ts';
 import type { RunView, Status } from './api.ts';
 import { Board } from './board.ts';
-import { eventsIn } from './event-lines.ts';
+import { eventsFrom } from './event-lines.ts';
 import { runFacts } from './facts.ts';
 import { RunHistory } from './history.ts';
 import { WorkerLabels } from '../metrics/worker-labels.ts';
 import { worstIn, worstMistakes } from './worst-mistakes.ts';
-import { tap } from './json-lines.ts';
+import { tapFrom } from './json-lines.ts';
 import type { Source, Weights } from './source.ts';
 import { stateAtEnd } from './worker-statuses.ts';
 import {
@@ -63,19 +63,19 @@ export class RecordedRun implements Source {
     const reader = new MetricsReader();
     const history = new RunHistory();
     let last = 0;
-    board.opened({
+    await board.restored({
       run,
       term,
       started,
-      lines: tap(metricsOf(directory, reader), (line) => {
+      lines: tapFrom(metricsOf(directory, reader), (line) => {
         if (line.kind === 'step') last = line.step;
       }),
-      events: tap(eventsIn(piecesIfThere(join(directory, EVENTS_FILE))), (event) =>
+      events: tapFrom(eventsFrom(linesIfThere(join(directory, EVENTS_FILE))), (event) =>
         history.add(event),
       ),
     });
     if (record.result !== undefined) {
-      const wrong = worstIn(piecesIfThere(join(directory, ARTIFACTS_FOLDER, MISTAKES_FILE)));
+      const wrong = await worstIn(linesIfThere(join(directory, ARTIFACTS_FOLDER, MISTAKES_FILE)));
       const mistakes =
         dataset === undefined ? [] : worstMistakes(wrong, dataset.test.images, rows * columns);
       board.evaluated({ step: record.step, confusion: record.result.test.confusion, mistakes });

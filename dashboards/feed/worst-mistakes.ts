@@ -3,7 +3,7 @@ import type { Misclassified } from '../../shared/evaluation/misclassified.ts';
 import { confidence, worst } from '../../shared/evaluation/worst.ts';
 import { MAX_SHOWN_MISTAKES } from '../../shared/limits.ts';
 import type { Mistake } from './api.ts';
-import { jsonLines } from './json-lines.ts';
+import { jsonLinesFrom } from './json-lines.ts';
 
 const lineSchema = z.object({
   index: z.int().min(0),
@@ -17,9 +17,9 @@ const lineSchema = z.object({
  * Returns mistakes from a misclassified.jsonl file, including at least all that the page shows (the
  * worst ones). Skips invalid lines.
  */
-export function worstIn(pieces: Iterable<Uint8Array>): Misclassified[] {
+export async function worstIn(pieces: AsyncIterable<Uint8Array>): Promise<Misclassified[]> {
   let found: Misclassified[] = [];
-  for (const line of jsonLines(pieces, lineSchema)) {
+  for await (const line of jsonLinesFrom(pieces, lineSchema)) {
     found.push(line);
     if (found.length >= 2 * MAX_SHOWN_MISTAKES) found = worst(found, MAX_SHOWN_MISTAKES);
   }

@@ -85,10 +85,26 @@ export function readEntryNow(path: string, limit = runFileLimit): Buffer {
 
 /**
  * Yields the bytes of an entry from offset `start`, piece by piece. Only one piece is in memory at
- * a time; it is valid until the next one is read. Throws the same errors that `openEntry` rejects
- * with.
+ * a time; it is valid until the next one is read. Signals are handled between two pieces. Rejects
+ * like `openEntry`.
  */
-export function* entryPieces(path: string, start = 0): Generator<Buffer> {
+export async function* entryPieces(path: string, start = 0): AsyncGenerator<Buffer> {
+  const { handle } = await openEntry(path);
+  try {
+    const piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
+    for (let at = start; ;) {
+      const { bytesRead } = await handle.read(piece, 0, piece.length, at);
+      if (bytesRead === 0) return;
+      yield piece.subarray(0, bytesRead);
+      at += bytesRead;
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+/** Like `entryPieces`, but synchronous: for threads, and for readers of one piece at a time. */
+export function* entryPiecesNow(path: string, start = 0): Generator<Buffer> {
   const piece = Buffer.allocUnsafeSlow(PIECE_BYTES);
   let descriptor: number | undefined;
   try {

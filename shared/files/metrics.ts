@@ -209,7 +209,21 @@ export function* metricsLines(
   pieces: Iterable<Uint8Array>,
   reader = new MetricsReader(),
 ): Generator<MetricsLine> {
-  for (const piece of pieces) yield* reader.read(piece);
+  for (const piece of pieces) {
+    yield* reader.read(piece);
+    if (reader.bad !== undefined) return;
+  }
+}
+
+/** Like `metricsLines`, for pieces that are read without blocking. */
+export async function* metricsLinesFrom(
+  pieces: AsyncIterable<Uint8Array>,
+  reader = new MetricsReader(),
+): AsyncGenerator<MetricsLine> {
+  for await (const piece of pieces) {
+    yield* reader.read(piece);
+    if (reader.bad !== undefined) return;
+  }
 }
 
 const SEAL = /,"digest":"([0-9a-f]{16})"\}$/;

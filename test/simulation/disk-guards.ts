@@ -67,9 +67,7 @@ export const diskGuards: readonly Guard[] = [
   {
     name: 'the fence: a coordinator that takes over writes its lines to new files',
     file: 'coordinator/run-directory/run-files.ts',
-    line:
-      'else if (takeOver) await writeWhole(file, piecesOf(file, disk, 0, bytes), ' +
-      'disk, staging);',
+    line: 'else if (takeOver) await writeWhole(file, linesOf(file, bytes), disk, staging);',
     without: '',
   },
   {

@@ -211,7 +211,7 @@ describe('what a replay reports as not replayable, rather than as different:', (
 
   it('a different dataset, unless only its sizes in run.json are wrong', async () => {
     const directory = await makeUp({ runs });
-    const replay = planReplay(await readRunContents(directory), undefined);
+    const replay = await planReplay(await readRunContents(directory), undefined);
     expect(() => checkDataset(replay, { ...dataset, digest: 'ab'.repeat(32) })).toThrow(
       expect.objectContaining({ code: 'NOT_REPLAYABLE' }),
     );
@@ -243,10 +243,10 @@ describe('a run that is still running', () => {
     await makeUp({ runs, resume });
     const contents = await readRunContents(resume);
     rmSync(checkpointOf(resume, 7));
-    expect(() => planReplay(contents, undefined)).toThrow(
+    await expect(planReplay(contents, undefined)).rejects.toThrow(
       /step-0000000007.safetensors cannot be read/,
     );
-    expect(planReplay({ ...contents, writer: 'w' }, 8).start.step).toBe(0);
+    expect((await planReplay({ ...contents, writer: 'w' }, 8)).start.step).toBe(0);
   });
 
   it('may have a model that is newer than its lines', async () => {

@@ -6,7 +6,7 @@ import { runInNewContext } from 'node:vm';
 import { beforeAll, expect, it } from 'vitest';
 import { trainingCurve } from '../../../../artifacts/report/training-curve.ts';
 import { readOverview } from '../../../../cli/runs/run-overview.ts';
-import { metricsOf, readRunContents } from '../../../../coordinator/run-directory/run-contents.ts';
+import { metricsNow, readRunContents } from '../../../../coordinator/run-directory/run-contents.ts';
 import { systemProcesses } from '../../../../coordinator/run-directory/processes.ts';
 import { RunFiles } from '../../../../coordinator/run-directory/run-files.ts';
 import { systemDisk, type Disk } from '../../../../shared/disk/disk.ts';
@@ -35,9 +35,9 @@ async function retained(read: () => Promise<unknown>): Promise<number> {
 }
 
 const readers: Readonly<Record<string, (directory: string) => Promise<unknown>>> = {
-  verify: async (directory) => planReplay(await readRunContents(directory), undefined),
+  verify: async (directory) => await planReplay(await readRunContents(directory), undefined),
   show: async (directory) => await RecordedRun.open(await readRunContents(directory), undefined),
-  report: async (directory) => await Promise.resolve(trainingCurve(() => metricsOf(directory))),
+  report: async (directory) => await Promise.resolve(trainingCurve(() => metricsNow(directory))),
   runs: async (directory) => await readOverview(directory, 'long', 0),
 };
 
@@ -63,7 +63,9 @@ it.each(Object.entries(readers))(
 
 it('a long run is read to its end', async () => {
   const directory = short;
-  expect(planReplay(await readRunContents(directory), undefined).recorded.lastStep).toBe(5000);
+  expect((await planReplay(await readRunContents(directory), undefined)).recorded.lastStep).toBe(
+    5000,
+  );
   expect(await readOverview(directory, 'long', 0)).toMatchObject({ step: 5000, workers: 1 });
   const shown = (await RecordedRun.open(await readRunContents(directory), undefined)).view();
   expect(shown?.curve.at(-1)?.[0]).toBe(5000);

@@ -6,18 +6,24 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { chooseModel } from '../../../../cli/runs/choose-model.ts';
 import { chooseRun } from '../../../../cli/runs/choose-run.ts';
 import { listRuns } from '../../../../cli/runs/run-overview.ts';
-import { readRunContents } from '../../../../coordinator/run-directory/run-contents.ts';
+import {
+  linesIfThere,
+  readRunContents,
+} from '../../../../coordinator/run-directory/run-contents.ts';
 import { newestUnfinished } from '../../../../coordinator/run-directory/read-run.ts';
 import { RecordedRun } from '../../../../dashboards/feed/recorded-run.ts';
 import { readInventory } from '../../../../artifacts/store/inventory.ts';
 import { systemRetryPolicy } from '../../../../artifacts/store/retry.ts';
+import { entryPieces } from '../../../../shared/disk/regular-file.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { configuration, makeUp } from '../../../fixtures/recorded-run.ts';
 import { planReplay } from '../../../../coordinator/replay/replay-plan.ts';
@@ -60,7 +66,7 @@ const extended = { ...configuration, steps: 20 };
 const readers: Readonly<Record<string, [read: () => Promise<unknown>, names: readonly string[]]>> =
   {
     verify: [
-      async () => planReplay(await readRunContents(run), undefined),
+      async () => await planReplay(await readRunContents(run), undefined),
       [
         'run.json',
         'metrics.jsonl',
@@ -141,6 +147,32 @@ describe('a file that another user has put into a run directory', () => {
     symlinkSync('/dev/zero', join(run, 'run.json'));
     expect(() => chooseRun(undefined, runs)).toThrow('there is no run');
     await expect(newestUnfinished(runs)).rejects.toThrow('no unfinished run in');
+  });
+});
+
+describe('a sparse file of a tebibyte in a run directory', () => {
+  /** Files that are replaced or hashed without being searched for a line. */
+  const isUnread = (reader: string, name: string): boolean =>
+    reader === 'push' || (reader === '--resume' && /^model|^artifacts/.test(name));
+  const sparse = Object.entries(readers).flatMap(([reader, [read, names]]) =>
+    names.flatMap((name) => (isUnread(reader, name) ? [] : [{ reader, read, name }])),
+  );
+
+  it('is not searched for a line by readers of lines, which let signals through', async () => {
+    const path = join(run, 'events.jsonl');
+    truncateSync(path, 2 ** 40);
+    const lines = Readable.from(linesIfThere(path));
+    await expect(lines.toArray()).rejects.toMatchObject({ code: 'DATA' });
+    let isInterrupted = false;
+    setImmediate(() => (isInterrupted = true));
+    for await (const _ of entryPieces(path)) if (isInterrupted) break;
+    expect(isInterrupted).toBe(true);
+  });
+
+  it.each(sparse)('is not searched for its end: $reader, $name', async ({ read, name }) => {
+    writeFileSync(join(run, name), '', { flag: 'a' });
+    truncateSync(join(run, name), 2 ** 40);
+    await expect(read()).rejects.toThrow(/is damaged|has at least 1099511627776 bytes/);
   });
 });
 

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import type { Status } from '../../../../dashboards/feed/api.ts';
 import { Board } from '../../../../dashboards/feed/board.ts';
@@ -52,9 +53,13 @@ const line = (number: number): MetricsLine => ({
   digest: '0'.repeat(16),
 });
 
-function opened(lines: readonly MetricsLine[] = [], events = ''): Board {
+async function opened(lines: readonly MetricsLine[] = [], events = ''): Promise<Board> {
   const board = new Board(facts, asItIs);
-  board.opened({ ...opening, lines, events: eventsIn([Buffer.from(events)]) });
+  await board.restored({
+    ...opening,
+    lines: Readable.from(lines),
+    events: Readable.from(eventsIn([Buffer.from(events)])),
+  });
   return board;
 }
 
@@ -63,7 +68,7 @@ describe("a run's board", () => {
     expect(new Board(facts, asItIs).view(status)).toBeUndefined();
   });
 
-  it('shows the records from an earlier coordinator, and counts repeated steps once', () => {
+  it('shows the records from an earlier coordinator, and counts repeated steps once', async () => {
     const confusion = [
       [3, 1],
       [0, 4],
@@ -75,7 +80,7 @@ describe("a run's board", () => {
       samples: 8,
       correct: 7,
     };
-    const board = opened(
+    const board = await opened(
       [line(1), line(2), line(3)],
       `${JSON.stringify({ ...event, confusion })}\n{"torn`,
     );
@@ -90,8 +95,8 @@ describe("a run's board", () => {
     expect(board.takeUpdate(status).curve?.map(([last]) => last)).toEqual([4]);
   });
 
-  it('sends everything exactly once', () => {
-    const board = opened();
+  it('sends everything exactly once', async () => {
+    const board = await opened();
     board.step(step(1));
     board.step(step(2));
     board.event('lost', { worker: 'w0', message: 'w0 left: gone' });
@@ -112,11 +117,11 @@ describe("a run's board", () => {
     expect(board.takeUpdate(status)).toEqual({ status });
   });
 
-  it('tracks workers through all events, even from earlier coordinators', () => {
+  it('tracks workers through all events, even from earlier coordinators', async () => {
     const at = (second: number, event: string, fields: object = {}) =>
       JSON.stringify({ time: `2026-01-01T00:00:0${second}.000Z`, event, worker: 'w0', ...fields });
     const past = [at(1, 'hello'), at(2, 'ready'), at(3, 'first_shard')].join('\n');
-    const board = opened([], past);
+    const board = await opened([], past);
     board.event('start', { term: 2, step: 3 });
     for (const event of ['hello', 'ready', 'first_shard']) board.event(event, { worker: 'w0' });
     // The worker is not late: its result was not finite.
@@ -146,8 +151,8 @@ describe("a run's board", () => {
     expect(board.takeUpdate(status).changes?.length).toBe(9);
   });
 
-  it('stays within its limits', () => {
-    const board = opened();
+  it('stays within its limits', async () => {
+    const board = await opened();
     for (let i = 1; i <= 20_000; i++) {
       board.step(step(i));
       board.evaluation({ step: i, loss: 1, correct: 1, samples: 2 });
