@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline';
 import { executable } from '../package.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { CLOSE_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
+import { supervisedEnvironment } from '../processes/signals.ts';
 import {
   replySchema,
   TASK_VARIABLE,
@@ -29,7 +30,7 @@ export class MeasuredProcess {
   constructor(name: string, task: Task, environment: NodeJS.ProcessEnv) {
     this.#name = name;
     this.#process = spawn(process.execPath, [executable, 'bench'], {
-      env: { ...environment, [TASK_VARIABLE]: JSON.stringify(task) },
+      env: supervisedEnvironment({ ...environment, [TASK_VARIABLE]: JSON.stringify(task) }),
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     });
     living.add(this);

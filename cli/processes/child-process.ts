@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline';
 import { errorCodeOfExit, errorTable, type ErrorCode } from '../../shared/errors.ts';
 import { CLOSE_LIMIT_MILLISECONDS, MAX_REMEMBERED_LINES } from '../../shared/limits.ts';
 import { executable } from '../package.ts';
+import { supervisedEnvironment } from './signals.ts';
 import { fromChild, type ToChild } from './supervisor-messages.ts';
 
 /** Descriptor of an inherited listener: the next after stdin, stdout, stderr and the channel. */
@@ -56,7 +57,7 @@ export class Child {
     this.name = name;
     const streams = output === 'inherit' ? 'inherit' : 'pipe';
     this.#process = spawn(process.execPath, [executable, ...args], {
-      env: environment,
+      env: supervisedEnvironment(environment),
       stdio: ['ignore', streams, streams, 'ipc', ...(listener === undefined ? [] : [listener])],
     });
     this.exited = new Promise((resolve) => {

@@ -8,7 +8,7 @@ import { executable } from '../package.ts';
 import { errorTable, type ErrorCode } from '../../shared/errors.ts';
 import { say } from '../terminal/explain.ts';
 import { endStopped, type Ending } from './end-stopped.ts';
-import { onSignal } from './signals.ts';
+import { onSignal, supervisedEnvironment } from './signals.ts';
 
 /** Set for a worker that was started with its engine's environment. */
 const ENGINE_READY = 'MNIST_DIST_INTERNAL_ENGINE_READY';
@@ -45,7 +45,7 @@ export async function enterEnvironment(
     return undefined;
   }
   const child = spawn(process.execPath, [executable, ...argv], {
-    env: { ...process.env, ...environment, ...handedOn },
+    env: supervisedEnvironment({ ...process.env, ...environment, ...handedOn }),
     stdio: ['inherit', 'inherit', 'inherit', 'ipc'],
   });
   let stopped: ErrorCode | undefined;

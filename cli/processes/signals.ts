@@ -8,9 +8,39 @@ export type Ending = (typeof endings)[keyof typeof endings];
 const listeners = new Set<(ending: Ending) => void>();
 let isWatching = false;
 
-/** Whether a supervisor started this process. */
+/** Set for a process that this program supervises: the supervisor's process id. */
+const SUPERVISOR_VARIABLE = 'MNIST_DIST_INTERNAL_SUPERVISOR';
+const hasSupervisor = takeSupervisor();
+
+/**
+ * Whether a supervisor started this process. A channel alone does not mean that: other programs
+ * open one as well, but neither forward signals nor send stop messages.
+ */
 export function isSupervised(): boolean {
-  return process.send !== undefined;
+  return hasSupervisor;
+}
+
+/** The environment for a process that this process supervises over a channel. */
+export function supervisedEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return { ...environment, [SUPERVISOR_VARIABLE]: String(process.pid) };
+}
+
+/** Reads the variable and removes it, so that no program started from here inherits it. */
+function takeSupervisor(): boolean {
+  const supervisor = process.env[SUPERVISOR_VARIABLE];
+  delete process.env[SUPERVISOR_VARIABLE];
+  if (supervisor === undefined || process.send === undefined) return false;
+  // A supervisor that died while this process was starting is no longer its parent.
+  return supervisor === String(process.ppid) || !isRunning(Number(supervisor));
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /**

@@ -89,6 +89,7 @@ function onSupervisor(requests: StopRequests): () => void {
 
 /** Calls `listener` with the number of workers that the supervisor expects to join. */
 export function onExpect(listener: (workers: number) => void): void {
+  if (!isSupervised()) return;
   process.on(
     'message',
     (message) =>
@@ -128,5 +129,5 @@ export class StopRequest {
 /** Sends a message to the supervisor, if there is one. */
 export function tell(message: FromChild): void {
   // The message is lost if the supervisor has ended; `disconnect` then ends this process.
-  if (process.connected) process.send?.(message, () => undefined);
+  if (isSupervised() && process.connected) process.send?.(message, () => undefined);
 }

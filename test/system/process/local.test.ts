@@ -1,5 +1,6 @@
-import { spawn } from 'node:child_process';
+import { fork, spawn } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import assert from 'node:assert';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -239,6 +240,43 @@ describe('workers with different engines', () => {
     expect(await coordinator.exited, coordinator.output()).toBe(130);
     const record: unknown = JSON.parse(readFileSync(join(runs, 'r', 'run.json'), 'utf8'));
     expect(record).toMatchObject({ state: 'interrupted', engine: { reproducible: false } });
+  });
+});
+
+describe('a process that another program started with a channel', () => {
+  /** Starts a command as pm2 does. */
+  function forked(args: readonly string[]) {
+    const child = fork(executable, args, {
+      env: { ...process.env, ...TOKEN, MNIST_DIST_PICTURES: 'no' },
+      silent: true,
+    });
+    const { stdin, stdout, stderr } = child;
+    assert(stdin !== null && stdout !== null && stderr !== null, 'the streams are pipes');
+    return follow(Object.assign(child, { stdin, stdout, stderr }));
+  }
+  const longRun = (runs: string) =>
+    ['--hidden', '4', '--steps', '1000000', ...newRun(runs)] as const;
+
+  it('stops on SIGINT with a checkpoint: local', async () => {
+    const runs = temporaryFolder();
+    const local = forked(['local', '-n', '1', '--engine', 'reference', ...longRun(runs)]);
+    await local.says(/w0 delivered its first shard/);
+    local.process.kill('SIGINT');
+    expect(await local.exited, local.output()).toBe(130);
+    expect(readdirSync(join(runs, 'r', 'checkpoints'))).toHaveLength(1);
+  });
+
+  it('stops on SIGINT with a checkpoint: coordinator and worker', async () => {
+    const runs = temporaryFolder();
+    const coordinator = forked(['coordinator', ...longRun(runs)]);
+    const [, url = ''] = await coordinator.says(/--coordinator (ws:\S+)/);
+    const worker = forked(['worker', '--engine', 'reference', '--coordinator', url]);
+    await coordinator.says(/delivered its first shard/);
+    worker.process.kill('SIGINT');
+    expect(await worker.exited, worker.output()).toBe(130);
+    coordinator.process.kill('SIGINT');
+    expect(await coordinator.exited, coordinator.output()).toBe(130);
+    expect(readdirSync(join(runs, 'r', 'checkpoints'))).toHaveLength(1);
   });
 });
 

@@ -1,6 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { spawnSync } from 'node:child_process';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { StopRequests } from '../../../../cli/processes/supervised.ts';
 import { SAME_INTERRUPT_MILLISECONDS } from '../../../../shared/limits.ts';
+
+const VARIABLE = 'MNIST_DIST_INTERNAL_SUPERVISOR';
 
 function recordedRequests() {
   const told: string[] = [];
@@ -40,5 +43,36 @@ describe('StopRequests', () => {
       requests.signal('HUNG_UP', now);
     }
     expect(told).toEqual(['stop TERMINATED']);
+  });
+});
+
+describe('isSupervised', () => {
+  const load = async () => await import('../../../../cli/processes/signals.ts');
+
+  beforeEach(() => {
+    vi.resetModules();
+    vi.unstubAllEnvs();
+  });
+
+  it('is false for a channel that another program opened', async () => {
+    expect(process.send).toBeDefined();
+    expect((await load()).isSupervised()).toBe(false);
+  });
+
+  it('is true for a process whose supervisor is its parent, or has died', async () => {
+    const { pid } = spawnSync('true');
+    for (const supervisor of [process.ppid, pid]) {
+      vi.resetModules();
+      vi.stubEnv(VARIABLE, String(supervisor));
+      expect((await load()).isSupervised()).toBe(true);
+      expect(process.env[VARIABLE]).toBeUndefined();
+    }
+  });
+
+  it('is false for a process that inherited the variable from another one', async () => {
+    vi.stubEnv(VARIABLE, String(process.pid));
+    expect((await load()).isSupervised()).toBe(false);
+    const { supervisedEnvironment } = await load();
+    expect(supervisedEnvironment({})).toEqual({ [VARIABLE]: String(process.pid) });
   });
 });
