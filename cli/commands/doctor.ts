@@ -19,7 +19,7 @@ import { resourceErrorOf } from '../processes/resource-error.ts';
  * the exit code of NOT_READY if this machine cannot train.
  */
 export async function doctor(options: DoctorOptions): Promise<number> {
-  const plan = await planOf();
+  const plan = await planOf(options);
   const changes = plan === undefined ? [] : repairLines(plan);
   if (options.fix && plan !== undefined && changes.length > 0) await fix(plan, changes);
   const rows = await rowsOf(options);
@@ -35,9 +35,9 @@ export async function doctor(options: DoctorOptions): Promise<number> {
 }
 
 /** Undefined if this user has no cache, which the rows report. */
-async function planOf(): Promise<RepairPlan | undefined> {
+async function planOf({ fix: isThorough }: DoctorOptions): Promise<RepairPlan | undefined> {
   try {
-    return await planRepair();
+    return await planRepair({ isThorough });
   } catch (error) {
     if (error instanceof ClusterError) return undefined;
     throw error;

@@ -18,7 +18,7 @@ import { WorkerGroup } from '../processes/worker-group.ts';
 import { reservePort, type ReservedPort } from '../processes/reserved-port.ts';
 import { createLogger, type Log } from '../terminal/log.ts';
 import { endStopped, type Ending } from '../processes/end-stopped.ts';
-import { exitText, RestartingProcess } from '../processes/restarting-process.ts';
+import { documentedExit, exitText, RestartingProcess } from '../processes/restarting-process.ts';
 import type { CommandLine, LocalOptions, OptionKey } from '../options/options.ts';
 import { stderr } from '../terminal/output.ts';
 import { adoptRun } from '../runs/resume.ts';
@@ -160,7 +160,7 @@ interface Cluster {
 
 /**
  * Resolves with the coordinator's exit code. If the run failed because too few workers were left,
- * resolves with the exit code of the first worker that failed.
+ * resolves with the exit code of the first worker that failed; with ENGINE's if it crashed.
  */
 async function supervise({
   coordinator,
@@ -206,7 +206,8 @@ async function supervise({
   // Workers exit on their own when the run has finished. If the coordinator failed, they would keep
   // retrying.
   await group.end(code !== 0);
-  if (code !== errorTable.RUN_FAILED.exit || failure === undefined) return code;
+  if (code !== errorTable.RUN_FAILED.exit || failure === undefined)
+    return documentedExit(code, 'UNEXPECTED');
   if (existsSync(join(directory, RECORD_FILE))) {
     log.error(
       { minWorkers },
@@ -214,7 +215,7 @@ async function supervise({
         `resume the run with: mnist-dist local --resume ${shellPath(directory)}`,
     );
   }
-  return failure;
+  return documentedExit(failure, 'ENGINE');
 }
 
 /**

@@ -20,7 +20,7 @@ async function engineOf(
   const device = gpu ? 'gpu' : cpu ? 'cpu' : undefined;
   const wanted = { tensorflow, device, offline, isTested: true } as const;
   if (!isRepair) return await ensureTensorFlow(wanted, report);
-  const plan = await planRepair();
+  const plan = await planRepair({ isThorough: true });
   const changes = repairLines(plan);
   const said = changes.length === 0 ? [`nothing to repair in ${plan.cache}`] : changes;
   for (const text of said) report({ text });

@@ -28,6 +28,11 @@ const crashSignals: ReadonlySet<NodeJS.Signals> = new Set([
   'SIGTRAP',
 ]);
 
+/** Whether an exit code is 128 + the number of a signal with which a process crashes. */
+export function isCrashSignal(code: number): boolean {
+  return [...crashSignals].some((signal) => code === 128 + constants.signals[signal]);
+}
+
 /** A child process of this command: `mnist-dist` with different arguments. */
 export class Child {
   readonly name: string;

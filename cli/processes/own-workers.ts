@@ -3,7 +3,7 @@ import { ClusterError, errorCodeOfExit } from '../../shared/errors.ts';
 import { DEFAULT_MAX_RESTARTS } from '../../shared/limits.ts';
 import { WorkerGroup } from './worker-group.ts';
 import type { Log } from '../terminal/log.ts';
-import { exitText, type RestartingProcess } from './restarting-process.ts';
+import { documentedExit, exitText, type RestartingProcess } from './restarting-process.ts';
 import type { EvalOptions, VerifyOptions } from '../options/options.ts';
 import type { StopRequest } from './supervised.ts';
 import { startWorker, type WorkerPlan } from './worker-plan.ts';
@@ -83,7 +83,7 @@ export function workerFailure(worker: RestartingProcess, code: number): ClusterE
   const lines = worker.lastLines();
   const output = lines.length === 0 ? '' : `; its last lines: ${lines.join('\n  ')}`;
   return new ClusterError(
-    errorCodeOfExit(code) ?? 'RUN_FAILED',
+    errorCodeOfExit(documentedExit(code, 'ENGINE')) ?? 'RUN_FAILED',
     `${worker.name} ${exitText(code)}${output}`,
   );
 }

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { errorTable, type ErrorCode } from '../../shared/errors.ts';
+import { errorCodeOfExit, errorTable, type ErrorCode } from '../../shared/errors.ts';
 import {
   FIRST_RESTART_MILLISECONDS,
   MAX_FAILED_STARTS,
   MAX_RESTART_MILLISECONDS,
   STABLE_MILLISECONDS,
 } from '../../shared/limits.ts';
-import { Child } from './child-process.ts';
+import { Child, isCrashSignal } from './child-process.ts';
 import type { Log } from '../terminal/log.ts';
 import type { ToChild } from './supervisor-messages.ts';
 
@@ -29,13 +29,15 @@ export interface RestartingProcessOptions {
   readonly codeAtEnd?: () => Promise<number | undefined>;
   /** Called before each restart. */
   readonly restarting?: () => void;
+  /** What to do about a process that repeatedly crashed. */
+  readonly crashFix?: string | undefined;
   readonly log: Log;
 }
 
 /** A cluster process that is restarted when it crashes. */
 export class RestartingProcess {
   readonly name: string;
-  /** Exit code of the last process, which is not restarted. */
+  /** Exit code of the last process, which is not restarted; 128 + the number if by a signal. */
   readonly ended: Promise<number>;
   readonly #options: RestartingProcessOptions;
   readonly #stopping = new AbortController();
@@ -103,8 +105,8 @@ export class RestartingProcess {
       const started = performance.now();
       const code = await this.#child.exited;
       const { hasCrashed, isOwnFault, isReady } = this.#child;
-      if (this.#stopping.signal.aborted || !hasCrashed || restarts > maxRestarts)
-        return this.#finish(code);
+      if (this.#stopping.signal.aborted || !hasCrashed) return this.#finish(code);
+      if (restarts > maxRestarts) return this.#giveUp(code);
       const codeAtEnd = await this.#options.codeAtEnd?.();
       if (codeAtEnd !== undefined) {
         log.warn({ process: name, code }, `${name} ${exitText(code)} after the run had finished`);
@@ -122,7 +124,7 @@ export class RestartingProcess {
           `${name} ${exitText(code)} ${failedStarts} times in a row ` +
             `${isReady ? 'soon after' : 'before'} it was ready; not restarting it again`,
         );
-        return this.#finish(code);
+        return this.#giveUp(code);
       }
       // A pause helps only against a crash that repeats itself.
       if (isStable || !isOwnFault) pause = FIRST_RESTART_MILLISECONDS;
@@ -143,6 +145,13 @@ export class RestartingProcess {
     }
   }
 
+  #giveUp(code: number): number {
+    const { crashFix, log, name } = this.#options;
+    if (isCrashSignal(code) && crashFix !== undefined)
+      log.error({ process: name, code }, `${name} ${exitText(code)}: ${crashFix}`);
+    return this.#finish(code);
+  }
+
   #finish(code: number): number {
     this.#hasEnded = true;
     return code;
@@ -152,6 +161,12 @@ export class RestartingProcess {
     const { name, args, environment, output, listener } = this.#options;
     return new Child(name, args(isRestart, this.#pagePort), environment, output, listener);
   }
+}
+
+/** The exit code for a command whose process ended with `code`; `crash` if a crash ended it. */
+export function documentedExit(code: number, crash: ErrorCode): number {
+  if (code <= 128 || errorCodeOfExit(code) !== undefined) return code;
+  return errorTable[isCrashSignal(code) ? crash : 'RUN_FAILED'].exit;
 }
 
 /** Describes how a process ended, to follow its name in a sentence. */

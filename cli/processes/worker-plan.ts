@@ -68,6 +68,9 @@ function requireAnyGpu(usable: UsableGpus): void {
   });
 }
 
+const CRASH_FIX =
+  "if files of TensorFlow's library were changed, replace them with: mnist-dist setup --repair";
+
 /** Starts a planned worker on this machine; `common.environment` contains the token. */
 export function startWorker(
   { name, engine, device, threads, environment: own }: WorkerPlan,
@@ -97,5 +100,6 @@ export function startWorker(
     environment,
     output: 'capture',
     args: () => args,
+    crashFix: engine === 'tensorflow' ? CRASH_FIX : undefined,
   });
 }

@@ -29,14 +29,18 @@ export function writeContents(library: string, files: readonly UnpackedFile[]): 
 /**
  * The first difference between a library and the files unpacked from its wheels; undefined if there
  * is no difference or no record of the files. Checksums are compared only if `isThorough`, since
- * reading all of TensorFlow takes a second. A file that this user may not read counts as undamaged.
+ * reading all of TensorFlow takes a second. A file that this user may not read counts as undamaged,
+ * and with `mayLack`, so does a missing file.
  */
-export function damageOfContents(library: string, isThorough: boolean): string | undefined {
+export function damageOfContents(
+  library: string,
+  { isThorough, mayLack = false }: { readonly isThorough: boolean; readonly mayLack?: boolean },
+): string | undefined {
   for (const { path, bytes, crc32: expected } of readContents(library)) {
     const file = join(library, path);
     const stat = entryAt(file);
+    if (stat === 'hidden' || (stat === undefined && mayLack)) continue;
     if (stat === undefined) return `${path} is missing`;
-    if (stat === 'hidden') continue;
     if (!stat.isFile()) return `${path} is not a file`;
     if (stat.size !== bytes) return `${path} has ${stat.size} bytes instead of ${bytes}`;
     if (isThorough && !hasChecksum(file, expected)) return `${path} has a wrong checksum`;

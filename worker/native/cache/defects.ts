@@ -24,17 +24,25 @@ export interface Defect {
   readonly bytes: number;
 }
 
+/** How to examine a cache. */
+export interface Examination {
+  /** The folder with the library of a working engine. */
+  readonly working: string | undefined;
+  /** Whether to compare the checksums of the working library as well. */
+  readonly isThorough: boolean;
+}
+
 type Finding = Omit<Defect, 'bytes'>;
 
 /**
  * Finds everything that can be removed from a cache. Keeps libraries and bindings that another
  * version may use, everything that a link places outside the cache, and everything that does not
  * have the name and the form of something that mnist-dist made, since the cache may be a folder in
- * which the user keeps other files. `working` is the library of a working engine; if it is
- * undefined, the checksums of all libraries are compared.
+ * which the user keeps other files. The checksums of all libraries are compared if no engine works
+ * or if `isThorough`.
  */
-export function findDefects(cache: string, working: string | undefined): readonly Defect[] {
-  const libraries = libraryFindings(cache, working);
+export function findDefects(cache: string, examination: Examination): readonly Defect[] {
+  const libraries = libraryFindings(cache, examination);
   const lost = new Set(libraries.map(({ path }) => path));
   const bindings = bindingFindings(cache, lost);
   return [
@@ -60,12 +68,12 @@ function wheelFindings(cache: string): Finding[] {
   });
 }
 
-function libraryFindings(cache: string, working: string | undefined): Finding[] {
+function libraryFindings(cache: string, { working, isThorough }: Examination): Finding[] {
   const pinned = pinnedSets().map(({ name }) => name);
   const recorded = manifestsIn(cache).flatMap(({ files }) => files);
   return pathsIn(join(cache, 'libraries')).flatMap((path): Finding[] => {
-    // A working library may lack files that only the compiler or a debugger needs.
-    if (working !== undefined && dirname(working) === path) return [];
+    if (working !== undefined && dirname(working) === path)
+      return isThorough ? workingFindings(path) : [];
     if (!isLibraryName(basename(path)) || !consistsOf(path, LIBRARY_ENTRY)) return [];
     const why =
       lackOf(
@@ -73,9 +81,15 @@ function libraryFindings(cache: string, working: string | undefined): Finding[] 
         pinned.some((name) => isNamed(path, name)),
       ) ??
       sizeDamage(path, recorded) ??
-      damageOfContents(path, working === undefined);
+      damageOfContents(path, { isThorough: isThorough || working === undefined });
     return why === undefined ? [] : [{ path, why: `the library is incomplete: ${why}` }];
   });
+}
+
+/** A working library may lack files that only the compiler or a debugger needs. */
+function workingFindings(library: string): Finding[] {
+  const why = damageOfContents(library, { isThorough: true, mayLack: true });
+  return why === undefined ? [] : [{ path: library, why: `the library is damaged: ${why}` }];
 }
 
 /** The first file that a library lacks. A binding needs the headers only while it is compiled. */

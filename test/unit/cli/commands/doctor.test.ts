@@ -13,6 +13,7 @@ const plan = {
   defects: [{ path: '/cache/wheels/half.whl', bytes: 12e6, why: 'it is already unpacked' }],
   setUp: undefined,
   working: '/cache/libraries/a/tensorflow',
+  isThorough: false,
 };
 const native: NativeEngine = {
   moduleDirectory: '/link',
@@ -64,6 +65,7 @@ it.each([
   });
   expect(await run(command, flag)).toBe(0);
   expect(repair).toHaveBeenCalledOnce();
+  expect(repairs.planRepair).toHaveBeenCalledWith({ isThorough: true });
 });
 
 it('doctor shows the checks even if --fix failed', async () => {

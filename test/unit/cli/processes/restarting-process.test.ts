@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, it, vi } from 'vitest';
 import type { Log } from '../../../../cli/terminal/log.ts';
 import { Child } from '../../../../cli/processes/child-process.ts';
-import { RestartingProcess } from '../../../../cli/processes/restarting-process.ts';
+import { documentedExit, RestartingProcess } from '../../../../cli/processes/restarting-process.ts';
 import { errorTable } from '../../../../shared/errors.ts';
 import { MAX_FAILED_STARTS } from '../../../../shared/limits.ts';
 
@@ -32,6 +32,7 @@ async function ended(
     environment: process.env,
     output: 'capture',
     maxRestarts: 10,
+    crashFix: 'repair it',
     log,
   });
   const code = await restarting.ended;
@@ -62,6 +63,25 @@ it('counts an unexpected error as a failed start only before the process is read
   expect(failed).toMatchObject({ code: errorTable.UNEXPECTED.exit, starts: MAX_FAILED_STARTS });
   const ready = Array.from({ length: MAX_FAILED_STARTS }, () => `ready ${UNEXPECTED}`);
   expect(await ended([...ready, '0'])).toMatchObject({ code: 0, starts: MAX_FAILED_STARTS + 1 });
+});
+
+it('advises what to do about a process that a crash signal ends at every start', async () => {
+  expect(await ended(['killed SIGILL'])).toEqual({
+    code: 132,
+    starts: MAX_FAILED_STARTS,
+    errors: [
+      'w0 was ended by signal 4 3 times in a row before it was ready; not restarting it again',
+      'w0 was ended by signal 4: repair it',
+    ],
+  });
+});
+
+it('documents the exit code of a command whose process was ended by a signal', () => {
+  expect([132, 134, 139].map((code) => documentedExit(code, 'ENGINE'))).toEqual([11, 11, 11]);
+  expect(documentedExit(137, 'ENGINE')).toBe(errorTable.RUN_FAILED.exit);
+  expect([0, 12, 130, 143].map((code) => documentedExit(code, 'ENGINE'))).toEqual([
+    0, 12, 130, 143,
+  ]);
 });
 
 it('does not restart after any other error, even if the process was ready', async () => {

@@ -103,12 +103,12 @@ function write(path: string, content: string | Buffer): void {
 }
 
 /** Repairs the cache; returns what was printed before the first change. */
-async function repaired(): Promise<readonly string[]> {
-  const plan = await planRepair(link);
+async function repaired(isThorough = false): Promise<readonly string[]> {
+  const plan = await planRepair({ isThorough, link });
   const lines = repairLines(plan);
   const native = await repair(plan, { link }, () => undefined);
   expect(readyTensorFlow(link)).toEqual(native);
-  expect(repairLines(await planRepair(link))).toEqual([]);
+  expect(repairLines(await planRepair({ isThorough, link }))).toEqual([]);
   return lines;
 }
 
@@ -126,6 +126,34 @@ it('is advised, with the folder, if a binding that was just built does not work'
 it('changes nothing in a cache that works', async () => {
   expect(await repaired()).toEqual([]);
   expect(downloads()).toBe(1);
+});
+
+describe('a library that works, although it is damaged,', () => {
+  it.each([
+    ['libtensorflow_framework.so.2', 'has other bytes', 'the FRAMEWORK', 'has a wrong checksum'],
+    [
+      'include/tensorflow/c/c_api.h',
+      'is longer',
+      '// a header, longer',
+      'has 19 bytes instead of 11',
+    ],
+  ])('is replaced by an explicit repair if %s %s', async (name, _, content, why) => {
+    const file = `tensorflow/${name}`;
+    write(join(library, file), content);
+    expect(await repaired()).toEqual([]);
+    expect(await repaired(true)).toEqual([
+      expect.stringMatching(`^remove ${library} .*the library is damaged: ${file} ${why}`),
+      expect.stringMatching(/^remove .*bindings.*its library is incomplete$/),
+      `set up TensorFlow in ${cache}: its library is damaged`,
+    ]);
+    expect(downloads()).toBe(2);
+  });
+
+  it('is kept if only its headers are missing', async () => {
+    rmSync(join(library, 'tensorflow/include'), { recursive: true });
+    expect(await repaired(true)).toEqual([]);
+    expect(downloads()).toBe(1);
+  });
 });
 
 describe('a cache that is incomplete because a set-up was interrupted', () => {
@@ -237,7 +265,7 @@ it('keeps all files and folders of the user that happen to be in the cache', asy
 it("sets up from another Python's wheel that the user passes, or says what it lacks", async () => {
   const other = join(folder, 'tensorflow-2.21.0-cp312-cp312-linux_x86_64.whl');
   write(other, wheel);
-  const plan = await planRepair(link);
+  const plan = await planRepair({ isThorough: false, link });
   const native = await repair(plan, { link, tensorflow: other }, () => undefined);
   expect(native.library).toMatch(/wheel-[0-9a-f]{16}\/tensorflow$/);
   write(other, zip({ 'tensorflow/libtensorflow_cc.2.dylib': 'for a different system' }));
@@ -310,7 +338,8 @@ describe.skipIf(!asRoot)('in another process', () => {
     const { planRepair, repair } = await import('${dist}/worker/native/cache/repair.js');
     const link = '/nowhere/napi-v8';
     process.env.MNIST_DIST_CACHE = '${path}';
-    await repair(await planRepair(link), { link, device: 'cpu' }, () => undefined).catch(
+    const plan = await planRepair({ isThorough: false, link });
+    await repair(plan, { link, device: 'cpu' }, () => undefined).catch(
       ({ code, message, fix }) => console.log(code, message, fix),
     );`;
 
@@ -347,7 +376,8 @@ describe.skipIf(!asRoot)('in another process', () => {
       const { stdout, stderr } = asOther(`
         const { planRepair, repairLines } = await import('${dist}/worker/native/cache/repair.js');
         process.env.MNIST_DIST_CACHE = '${cache}';
-        console.log(...repairLines(await planRepair('/nowhere/napi-v8')));`);
+        const plan = await planRepair({ isThorough: false, link: '/nowhere/napi-v8' });
+        console.log(...repairLines(plan));`);
       expect({ stdout, stderr }).toEqual({
         stdout: `set up TensorFlow in ${cache}: it is not set up\n`,
         stderr: '',
