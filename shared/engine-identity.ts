@@ -22,6 +22,21 @@ export const engineIdentity = z.strictObject({
 
 export type EngineIdentity = z.infer<typeof engineIdentity>;
 
+/** What can make two engines with the same identity compute different bytes, for messages. */
+export const HIDDEN_DIFFERENCES =
+  "environment variables that the engine's library reads, or features of the processor that its " +
+  'name does not show';
+
+export function isSameEngine(one: EngineIdentity, other: EngineIdentity): boolean {
+  return (
+    one.kind === other.kind &&
+    one.library === other.library &&
+    one.device === other.device &&
+    one.processor === other.processor &&
+    one.threads === other.threads
+  );
+}
+
 /** An engine as messages show it: "wasm (TensorFlow.js 4.22.0, cpu)". */
 export function engineText({ kind, library, device }: EngineIdentity): string {
   return `${kind} (${library}, ${device})`;

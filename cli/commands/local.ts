@@ -208,7 +208,9 @@ async function supervise({
   await group.end(code !== 0);
   if (code !== errorTable.RUN_FAILED.exit || failure === undefined)
     return documentedExit(code, 'UNEXPECTED');
-  if (existsSync(join(directory, RECORD_FILE))) {
+  // Workers whose bytes differ from the run's would be refused again.
+  const isResumable = failure !== errorTable.FINGERPRINT.exit;
+  if (isResumable && existsSync(join(directory, RECORD_FILE))) {
     log.error(
       { minWorkers },
       `too few workers are left (--min-workers ${minWorkers}); ` +

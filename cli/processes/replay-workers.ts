@@ -1,7 +1,9 @@
 import type { RunContents } from '../../coordinator/run-directory/run-contents.ts';
 import { counted } from '../../shared/text/number-format.ts';
 import type { Verified, Verifier } from '../../coordinator/replay/verifier.ts';
+import { HIDDEN_DIFFERENCES, type EngineIdentity } from '../../shared/engine-identity.ts';
 import { ClusterError, errorTable } from '../../shared/errors.ts';
+import { processorName } from '../../worker/engines/engine.ts';
 import { withOwnWorkers, workerFailure, type OwnComputation } from './own-workers.ts';
 
 export interface RunningReplay extends Omit<OwnComputation<Verifier>, 'failureOf'> {
@@ -43,12 +45,22 @@ function otherEngine(verifier: Verifier, { directory, record }: RunContents): Cl
   return new ClusterError(
     'NOT_REPLAYABLE',
     `${directory} was computed by ${theirs}; here ${ours}`,
-    {
-      fix:
-        ran === undefined
-          ? 'run.json does not record the engine; set --engine, --device and --threads'
-          : "leave out --engine, --device and --threads to use the run's own; " +
-            'the bytes also depend on the library and the kind of processor',
-    },
+    { fix: fixFor(ran, ours) },
+  );
+}
+
+/** What to do about a worker here, which `ours` describes, with different bytes from the run. */
+export function fixFor(ran: EngineIdentity | undefined, ours: string): string {
+  if (ran === undefined)
+    return 'run.json does not record the engine; set --engine, --device and --threads';
+  // A repetition with the run's own options would end in the same way.
+  if (ours.includes(`(${ran.library}, ${ran.device})`) && ran.processor === processorName())
+    return (
+      'the two descriptions are equal; what can differ: the number of threads (--threads), ' +
+      HIDDEN_DIFFERENCES
+    );
+  return (
+    "leave out --engine, --device and --threads to use the run's own; " +
+    'the bytes also depend on the library and the kind of processor'
   );
 }

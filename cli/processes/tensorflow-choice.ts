@@ -1,5 +1,7 @@
 import type { EngineKind } from '../../shared/engine-identity.ts';
 import { ClusterError } from '../../shared/errors.ts';
+import { visible } from '../../shared/printable.ts';
+import { removeByteVariables } from '../../worker/native/device-environment.ts';
 import { isFor, readyTensorFlow, type NativeEngine } from '../../worker/native/engine-manifest.ts';
 import { requireLoadable } from '../../worker/native/loadable.ts';
 import { requireGpu } from '../../worker/native/require-gpu.ts';
@@ -23,11 +25,21 @@ export interface EngineChoice {
   readonly gpus: UsableGpus;
 }
 
-/** Chooses TensorFlow, or wasm with `auto` if TensorFlow cannot be set up or loaded. */
+/**
+ * Chooses TensorFlow, or wasm with `auto` if TensorFlow cannot be set up or loaded. Removes the
+ * variables that would change its bytes from this process's environment, which workers inherit.
+ */
 export async function chooseTensorFlow(
   { engine, device }: Pick<WorkerOptions, 'engine' | 'device'>,
   log: Log,
 ): Promise<EngineChoice> {
+  const removed = removeByteVariables(process.env);
+  if (removed.length > 0)
+    log.warn(
+      { removed },
+      `ignoring ${removed.map((each) => visible(each.slice(0, 100))).join(', ')}: ` +
+        'a run does not record these variables, and they change the bytes that are computed',
+    );
   // A process with the engine's environment already has its GPU.
   const isReady = hasEngineEnvironment();
   const gpus = isReady || device === 'cpu' ? noGpus : await findUsableGpus();

@@ -1,3 +1,5 @@
+import { HIDDEN_DIFFERENCES, isSameEngine } from '../../shared/engine-identity.ts';
+import { counted } from '../../shared/text/number-format.ts';
 import { andThen, close, type Effect, log, type Next } from './effects.ts';
 import { withoutTask } from './outcome.ts';
 import { type RunState, withWorker, type WorkerState } from './state.ts';
@@ -108,7 +110,7 @@ export function checkFingerprint(state: RunState, worker: WorkerState): Next {
   const runs = [...state.workers.values()].find(
     ({ fingerprint }) => fingerprint === state.fingerprint,
   );
-  const difference = `this worker computes ${describe(worker)}, the run ${describe(runs ?? state)}`;
+  const difference = differenceOf(worker, runs ?? state);
   if (!state.settings.allowMixedEngines && !state.isProven) {
     if (worker.isMismatched) return { state, effects: [] };
     const waits = `${difference}: it waits until the first step is done`;
@@ -133,9 +135,23 @@ export function checkFingerprint(state: RunState, worker: WorkerState): Next {
   };
 }
 
-function describe({ engine, fingerprint }: Pick<WorkerState, 'engine' | 'fingerprint'>): string {
+type Computing = Pick<WorkerState, 'engine' | 'fingerprint'>;
+
+function differenceOf(worker: Computing, run: Computing): string {
+  const texts = `this worker computes ${describe(worker)}, the run ${describe(run)}`;
+  const isHidden =
+    worker.engine !== undefined &&
+    run.engine !== undefined &&
+    isSameEngine(worker.engine, run.engine);
+  return isHidden
+    ? `${texts}. The two descriptions are equal; what can differ: ${HIDDEN_DIFFERENCES}`
+    : texts;
+}
+
+function describe({ engine, fingerprint }: Computing): string {
   const print = `fingerprint ${fingerprint?.slice(0, 12)}`;
   // This happens if the run was killed before its engine was recorded in run.json.
   if (engine === undefined) return `with an engine that run.json does not record (${print})`;
-  return `with ${engine.library} on ${engine.device}, ${engine.processor} (${print})`;
+  const { library, device, processor, threads } = engine;
+  return `with ${library} on ${device}, ${processor} (${counted(threads, 'thread')}, ${print})`;
 }

@@ -21,6 +21,31 @@ export interface WorkerDevice {
 export const OWN_GPU = 'MNIST_DIST_INTERNAL_GPU';
 
 /**
+ * Variables with which TensorFlow, oneDNN or XLA compute different bytes, or are documented to. A
+ * run does not record them, so they are removed from the environment of engines.
+ */
+const BYTE_VARIABLES: readonly string[] = [
+  'TF_ENABLE_ONEDNN_OPTS',
+  'TF_ONEDNN_ASSUME_FROZEN_WEIGHTS',
+  'TF_SET_ONEDNN_FPMATH_MODE',
+  'TF_XLA_FLAGS',
+  'TF_USE_CUBLASLT',
+  'TF_MATMUL_AUTOTUNE_ENABLE',
+  ...['ONEDNN', 'DNNL'].flatMap((library) =>
+    ['MAX_CPU_ISA', 'CPU_ISA_HINTS', 'DEFAULT_FPMATH_MODE'].map((name) => `${library}_${name}`),
+  ),
+];
+
+/** Removes the variables that change bytes; returns them as "NAME=value". */
+export function removeByteVariables(environment: NodeJS.ProcessEnv): readonly string[] {
+  return BYTE_VARIABLES.flatMap((name) => {
+    const value = environment[name];
+    delete environment[name];
+    return value === undefined || value === '' ? [] : [`${name}=${value}`];
+  });
+}
+
+/**
  * The environment that TensorFlow reads once, while it is loaded. The linker reads LD_LIBRARY_PATH,
  * which only CUDA needs, when the process starts.
  */
