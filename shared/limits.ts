@@ -240,6 +240,8 @@ export const REMEMBERED_STEPS = 64;
 export const MAX_CONTESTED_ANSWERS = 2;
 /** Maximum number of workers with wrong results that run.json lists; the most recent are kept. */
 export const MAX_SUSPECTS = 64;
+/** Maximum time to dial a command's own coordinator before its workers are started. */
+export const OWN_DIAL_MILLISECONDS = 2_000;
 /** Interval between two ticks of the coordinator's clock. */
 export const TICK_MILLISECONDS = 50;
 

@@ -28,6 +28,7 @@ import { trainingCertificate, type OwnCertificate } from '../secrets/tls-files.t
 import { generateToken } from '../secrets/generated-token.ts';
 import { givenToken } from '../secrets/token.ts';
 import { onStop, StopRequest } from '../processes/supervised.ts';
+import { requireReachable } from '../processes/reachable.ts';
 import { planWorkers, startWorker } from '../processes/worker-plan.ts';
 import { RECORD_FILE } from '../../shared/files/run-layout.ts';
 
@@ -56,6 +57,8 @@ export async function local(
   // Reserved for the whole run, so that no other process can take the port while the coordinator
   // restarts.
   const { port, descriptor } = await holdRunPort(options, explicit, log);
+  const url = urlOnThisMachine(certificate, options.host, port);
+  await requireReachable(url);
   // Chosen here, because a restarted coordinator needs the same id.
   const runId = options.resume === undefined ? (options.runId ?? newRunId(new Date())) : undefined;
   const directory = options.resume ?? join(options.runsDir, runId ?? '');
@@ -103,7 +106,6 @@ export async function local(
       return argumentsFor('coordinator', { ...run, ...where, ...(isBegun ? again : { runId }) });
     },
   });
-  const url = urlOnThisMachine(certificate, options.host, port);
   const workers = plans.map((plan) =>
     startWorker(plan, { ...options, sslCaCertfile: options.sslCertfile }, url, {
       ...common,

@@ -3,6 +3,7 @@ import { ClusterError, errorCodeOfExit } from '../../shared/errors.ts';
 import { DEFAULT_MAX_RESTARTS } from '../../shared/limits.ts';
 import { WorkerGroup } from './worker-group.ts';
 import type { Log } from '../terminal/log.ts';
+import { requireReachable } from './reachable.ts';
 import { documentedExit, exitText, type RestartingProcess } from './restarting-process.ts';
 import type { EvalOptions, VerifyOptions } from '../options/options.ts';
 import type { StopRequest } from './supervised.ts';
@@ -31,7 +32,12 @@ export async function withOwnWorkers<R extends RunRecorder>(
   const { serving, stopping, log, failureOf } = computation;
   let failure: ClusterError | undefined;
   let isOver = false;
-  const workers = startAll(computation);
+  const url = `ws://127.0.0.1:${serving.port}`;
+  await requireReachable(url).catch((error: unknown) => {
+    serving.stop('RUN_FAILED');
+    throw error;
+  });
+  const workers = startAll(computation, url);
   stopping.listen((code) => {
     serving.stop(code);
     // A suspended worker would hold up the current step.
@@ -61,20 +67,16 @@ export async function withOwnWorkers<R extends RunRecorder>(
   }
 }
 
-function startAll<R extends RunRecorder>({
-  serving,
-  plans,
-  token,
-  options,
-  log,
-}: OwnComputation<R>) {
+function startAll<R extends RunRecorder>(
+  { serving, plans, token, options, log }: OwnComputation<R>,
+  url: string,
+) {
   // The environment may refer to another run's token or configuration file.
   const cleared = { MNIST_DIST_TOKEN_FILE: '', MNIST_DIST_CONFIG: '' };
   const environment = { ...process.env, ...cleared, MNIST_DIST_TOKEN: token };
   // The others begin without a worker that crashes, which joins them later.
   const restarting = () => serving.expect(1);
   const common = { environment, maxRestarts: DEFAULT_MAX_RESTARTS, restarting, log };
-  const url = `ws://127.0.0.1:${serving.port}`;
   return plans.map((plan) => startWorker(plan, options, url, common));
 }
 
