@@ -189,6 +189,16 @@ export async function lockHolder(directory, time = systemTime) {
 }
 
 /**
+ * The folders of a lock whose owner's process is gone, with what it left in them: the lock itself,
+ * and locks that were being created or removed. Acquiring the lock removes them.
+ * @param {string} directory
+ * @returns {string[]}
+ */
+export function abandonedLocks(directory) {
+  return [directory, ...asides(directory)].filter(isAbandoned);
+}
+
+/**
  * @param {string} directory
  * @param {(line: string) => void} say
  * @param {Time} time
@@ -301,17 +311,35 @@ function removeInPlace(directory, text) {
  * @param {string} directory
  */
 function sweep(directory) {
+  for (const aside of asides(directory).filter(isAbandoned)) {
+    try {
+      rmSync(aside, { recursive: true, force: true });
+    } catch {
+      // This user may not remove it.
+    }
+  }
+}
+
+/**
+ * The names that a lock has while it is being created or removed.
+ * @param {string} directory
+ */
+function asides(directory) {
   const parent = dirname(directory);
   const start = `${basename(directory)}.`;
-  for (const name of readdirSync(parent)) {
-    if (!name.startsWith(start) || !TOKEN.test(name.slice(start.length))) continue;
-    try {
-      const isAbandoned = fate(find(join(parent, name))?.owner) === 'gone';
-      if (isAbandoned && isLock(join(parent, name)))
-        rmSync(join(parent, name), { recursive: true, force: true });
-    } catch {
-      // Another process has just removed it, or this user may not read it.
-    }
+  if (!existsSync(parent)) return [];
+  return readdirSync(parent)
+    .filter((name) => name.startsWith(start) && TOKEN.test(name.slice(start.length)))
+    .map((name) => join(parent, name));
+}
+
+/** @param {string} directory */
+function isAbandoned(directory) {
+  try {
+    return fate(find(directory)?.owner) === 'gone' && isLock(directory);
+  } catch {
+    // Another process has just removed it, or this user may not read it.
+    return false;
   }
 }
 

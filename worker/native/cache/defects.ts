@@ -9,6 +9,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join, sep } from 'node:path';
 import { z } from 'zod';
+import { abandonedLocks } from '../../../bin/lock.mjs';
 import { readEntryNow } from '../../../shared/disk/regular-file.ts';
 import { ABANDONED_FILE_MILLISECONDS } from '../../../shared/limits.ts';
 import { MANIFEST_FILE } from '../engine-manifest.ts';
@@ -51,6 +52,7 @@ export function findDefects(cache: string, examination: Examination): readonly D
     ...bindings,
     ...linkFindings(cache, new Set(bindings.map(({ path }) => path))),
     ...datasetFindings(cache),
+    ...lockFindings(cache),
   ]
     .filter(({ path }) => isInside(cache, path))
     .map((finding) => ({ ...finding, bytes: diskBytes(finding.path) }));
@@ -158,6 +160,14 @@ function datasetFindings(cache: string): Finding[] {
       return Date.now() - stat.mtimeMs > ABANDONED_FILE_MILLISECONDS;
     })
     .map((path) => ({ path, why: 'a worker that was killed left it' }));
+}
+
+/** Files of a set-up that was interrupted. A repair removes them when it takes the lock over. */
+function lockFindings(cache: string): Finding[] {
+  return abandonedLocks(join(cache, 'lock')).map((path) => ({
+    path,
+    why: 'a set-up that was interrupted left it',
+  }));
 }
 
 // --- what mnist-dist itself makes in a cache

@@ -9,6 +9,10 @@ const CACHE_PARTS = ['libraries', 'wheels', 'bindings', 'datasets'] as const;
 /** The disk space used by each part: "CACHE: libraries 816 MB, wheels 0 MB, ...; ROOT: 213 MB". */
 export function diskUse(cache: string, installation: string = packageRoot): string {
   const parts = CACHE_PARTS.map((part) => `${part} ${megabytes(diskBytes(join(cache, part)))}`);
+  // The files of a set-up that is running or was interrupted.
+  const locks = namesIn(cache).filter((name) => /^lock(?:\.|$)/.test(name));
+  const locked = locks.reduce((sum, name) => sum + diskBytes(join(cache, name)), 0);
+  if (locks.length > 0) parts.push(`lock ${megabytes(locked)}`);
   return `${cache}: ${parts.join(', ')}; ${installation}: ${megabytes(diskBytes(installation))}`;
 }
 

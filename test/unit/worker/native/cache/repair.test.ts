@@ -15,7 +15,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { thisProcess } from '../../../../../bin/owner.mjs';
 import { ClusterError } from '../../../../../shared/errors.ts';
+import { diskUse } from '../../../../../worker/native/cache/disk-use.ts';
 import { planRepair, repair, repairLines } from '../../../../../worker/native/cache/repair.ts';
 import { ensureTensorFlow } from '../../../../../worker/native/ensure.ts';
 import { readyTensorFlow } from '../../../../../worker/native/engine-manifest.ts';
@@ -180,6 +182,31 @@ describe('a cache that is incomplete because a set-up was interrupted', () => {
     );
     expect(lines).toContainEqual(expect.stringMatching(/^remove .*its library is incomplete$/));
     expect(downloads()).toBe(2);
+  });
+
+  it('while it unpacked, loses what the set-up left in its lock', async () => {
+    const { pid: gone } = spawnSync('true');
+    const owner = { ...thisProcess(), pid: gone, token: '0123456789ab' };
+    const partial = join('0123456789ab', 'library', 'libtensorflow_cc.so.2');
+    const left = [inCache('lock'), inCache('lock.ba9876543210')];
+    for (const lock of left) {
+      write(join(lock, 'owner.json'), JSON.stringify(owner));
+      write(join(lock, partial), Buffer.alloc(3e6));
+    }
+    expect(diskUse(cache, folder)).toContain(', lock 6 MB; ');
+    expect(await repaired()).toEqual(
+      left.map((lock) => expect.stringMatching(`^remove ${lock} .3 MB.: .*interrupted left it`)),
+    );
+    for (const lock of left) expect(existsSync(lock)).toBe(false);
+    expect(diskUse(cache, folder)).not.toContain('lock');
+    expect(downloads()).toBe(1);
+  });
+
+  it('and a set-up is running, keeps the files of that set-up', async () => {
+    const running = { ...thisProcess(), token: '0123456789ab' };
+    write(inCache('lock', 'owner.json'), JSON.stringify(running));
+    expect(repairLines(await planRepair({ isThorough: false, link }))).toEqual([]);
+    rmSync(inCache('lock'), { recursive: true });
   });
 
   it('and a header is missing, is unpacked again if a binding must be compiled', async () => {
