@@ -245,6 +245,9 @@ function meaningElsewhere(flag: string, command: CommandName | undefined): strin
   const key = keyOf(flag);
   if (key !== undefined && isSwitchOf(flag, command))
     return `it is a switch; --no-${kebab(key)} switches it off. `;
+  // Only a switch can be switched off.
+  if (key !== undefined && command !== undefined && takes(command, key))
+    return `did you mean --${kebab(key)}? `;
   const home = key === undefined ? '' : `${flag} is an option of ${commandsWith(key)}. `;
   const synonym = synonymOf(flag, optionSynonyms);
   const ours = synonym === undefined ? undefined : keyOfFlag(synonym);
@@ -268,7 +271,8 @@ function meaningElsewhere(flag: string, command: CommandName | undefined): strin
  */
 function isSwitchOf(flag: string, command: CommandName | undefined): boolean {
   const key = keyOf(flag);
-  return key !== undefined && command !== undefined && takes(command, key);
+  if (key === undefined || command === undefined || !takes(command, key)) return false;
+  return optionOf(key).type.metavar === undefined;
 }
 
 /** The key of a flag as typed, such as "--no-http" or "-n". */

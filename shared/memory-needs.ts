@@ -8,6 +8,7 @@ import {
   RESULT_FRAMES,
   SHARED_MEMORY_BUFFERS,
 } from './limits.ts';
+import { counted } from './text/number-format.ts';
 import { parameterCount, type ModelShape } from './arithmetic/model-shape.ts';
 
 const FLOAT_BYTES = 4;
@@ -93,8 +94,8 @@ export function checkCoordinatorMemory(of: Pick<Needing, 'model' | 'virtualShard
   if (bytes <= MAX_KERNEL_MEMORY_BYTES) return;
   throw new ClusterError(
     'LIMIT',
-    `${shapeOf(of.model)} with ${of.virtualShards} virtual shards needs ${gibibytes(bytes)} ` +
-      `in the coordinator, more than ${gibibytes(MAX_KERNEL_MEMORY_BYTES)}`,
+    `${shapeOf(of.model)} with ${of.virtualShards} virtual shards needs ${sizeText(bytes)} ` +
+      `in the coordinator, more than ${sizeText(MAX_KERNEL_MEMORY_BYTES)}`,
     { fix: 'use a smaller --hidden or fewer --virtual-shards' },
   );
 }
@@ -114,8 +115,8 @@ export function checkWorkerMemory(
   throw new ClusterError(
     'LIMIT',
     `${shapeOf(model)} with a batch of ${batchSize} in ${virtualShards} shards needs ` +
-      `${gibibytes(bytes)} in a worker with the engine ${engine}, ` +
-      `more than ${gibibytes(maxBytes)} (--max-memory-bytes)`,
+      `${sizeText(bytes)} in a worker with the engine ${engine}, ` +
+      `more than ${sizeText(maxBytes)} (--max-memory-bytes)`,
     {
       fix:
         'raise --max-memory-bytes if this machine has the memory, or use a smaller --batch-size ' +
@@ -128,8 +129,11 @@ function shapeOf({ inputs, hidden, classes }: ModelShape): string {
   return `the model ${[inputs, ...hidden, classes].join('-')}`;
 }
 
-function gibibytes(bytes: number): string {
-  return `${(bytes / 1024 ** 3).toFixed(1)} GiB`;
+/** 1 -> "1 byte", 3_250_586 -> "3.1 MiB" */
+function sizeText(bytes: number): string {
+  const power = Math.min(3, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
+  const unit = ['byte', 'KiB', 'MiB', 'GiB'][power] ?? '';
+  return power === 0 ? counted(bytes, unit) : `${(bytes / 1024 ** power).toFixed(1)} ${unit}`;
 }
 
 function sum(values: readonly number[]): number {

@@ -1,13 +1,20 @@
 import { createPrivateKey, X509Certificate, type KeyObject } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { makeDirectories, writeWhole } from '../../shared/disk/whole-file.ts';
+import { LockError, withLock } from '../../bin/lock.mjs';
+import { systemCode } from '../../shared/disk/system-error.ts';
+import {
+  diskError,
+  makeDirectories,
+  withOutFolder,
+  writeWhole,
+} from '../../shared/disk/whole-file.ts';
 import { isWildcard } from '../../shared/wire/address.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { shellPath } from '../../shared/shell-word.ts';
 import type { CertificatePair } from '../secrets/certificate-authority.ts';
 import { host } from '../options/endpoint.ts';
-import { stdout } from '../terminal/output.ts';
+import { stderr, stdout } from '../terminal/output.ts';
 import type { CertsOptions, CommandLine } from '../options/options.ts';
 import { hideFromGit, readSecretFile, writeSecretFile } from '../secrets/secret-file.ts';
 import { checkValidity, pemFileLimit, readCertificates } from '../secrets/tls-files.ts';
@@ -25,12 +32,43 @@ const LOOPBACK = ['localhost', '127.0.0.1', '::1'];
  * that workers that trust it do not need a new file.
  */
 export async function certs(
-  { out, days }: CertsOptions,
+  { out = 'certs', days }: CertsOptions,
   { operands }: Pick<CommandLine, 'operands'>,
 ): Promise<number> {
   const names = namesOf(operands);
-  const folder = out ?? 'certs';
-  const isNew = await makeDirectories(folder);
+  await withOutFolder(async () => {
+    const isNew = await makeDirectories(out);
+    // Commands that run at the same time must not sign with different authorities.
+    await locked(out, () => create({ folder: out, isNew, names, days }));
+  });
+  return 0;
+}
+
+async function locked(folder: string, action: () => Promise<void>): Promise<void> {
+  const lock = join(folder, '.lock');
+  try {
+    await withLock(lock, action, () =>
+      stderr.write(`waiting for another mnist-dist certs in ${folder}`),
+    );
+  } catch (error) {
+    if (error instanceof LockError)
+      throw new ClusterError('DISK', error.message, {
+        fix: `wait for the other command, or remove ${lock} if none is running`,
+      });
+    if (error instanceof ClusterError || systemCode(error) === undefined) throw error;
+    throw diskError(folder, error);
+  }
+}
+
+interface Creation {
+  readonly folder: string;
+  /** Whether this command created the folder. */
+  readonly isNew: boolean;
+  readonly names: readonly [string, ...string[]];
+  readonly days: number;
+}
+
+async function create({ folder, isNew, names, days }: Creation): Promise<void> {
   const { makeAuthority, makeCertificate } = await import('../secrets/certificate-authority.ts');
   const now = new Date();
   const [caFile, caKeyFile] = [join(folder, 'ca.crt'), join(folder, 'ca.key')];
@@ -59,7 +97,6 @@ export async function certs(
       `--ssl-certfile ${shellPath(file)} --ssl-keyfile ${shellPath(keyFile)}`,
   ];
   stdout.write(...lines);
-  return 0;
 }
 
 function namesOf(given: readonly string[]): [string, ...string[]] {

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { dashboardFiles, isOurs } from '../../dashboards/grafana/dashboard-files.ts';
 import { readNamed, runFileLimit } from '../../shared/disk/regular-file.ts';
 import { systemCode } from '../../shared/disk/system-error.ts';
-import { makeDirectories, writeWhole } from '../../shared/disk/whole-file.ts';
+import { makeDirectories, withOutFolder, writeWhole } from '../../shared/disk/whole-file.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import type { DashboardsOptions } from '../options/options.ts';
 import { stdout } from '../terminal/output.ts';
@@ -22,11 +22,13 @@ export async function dashboards({
 }: DashboardsOptions): Promise<number> {
   const files = dashboardFiles().map((file) => ({ ...file, path: join(out, file.name) }));
   for (const { path, text } of files) await refuseOther(path, text, overwrite);
-  await makeDirectories(out);
-  for (const { path, text, title } of files) {
-    await writeWhole(path, text);
-    stdout.write(`${path}  ${title}`);
-  }
+  await withOutFolder(async () => {
+    await makeDirectories(out);
+    for (const { path, text, title } of files) {
+      await writeWhole(path, text);
+      stdout.write(`${path}  ${title}`);
+    }
+  });
   stdout.write(
     '',
     'To import one in Grafana 11.1 or later: Dashboards > New > Import, upload the file, then',

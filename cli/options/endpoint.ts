@@ -1,4 +1,4 @@
-import { isIP, isIPv6 } from 'node:net';
+import { isIPv6 } from 'node:net';
 import type { ValueType } from './value-types.ts';
 
 /** A coordinator's default port. */
@@ -14,8 +14,11 @@ export const host: ValueType<string> = {
   words: [],
   parse(text) {
     const address = text.replace(/^\[(.*)\]$/, '$1');
-    if (isIP(address) !== 0) return address;
-    return /^[a-z0-9]([a-z0-9._-]{0,252})$/i.test(address) ? address : undefined;
+    // No URL can contain a zone, such as %eth0.
+    if (isIPv6(address)) return address.includes('%') ? undefined : address;
+    if (!/^[a-z0-9]([a-z0-9._-]{0,252})$/i.test(address)) return undefined;
+    // A URL reads "10.5" and "0x0a000005" as numbers, and would dial another address.
+    return urlOf(`ws://${address}`)?.hostname === address.toLowerCase() ? address : undefined;
   },
   format: String,
 };

@@ -103,6 +103,20 @@ export async function writeAll(file: DiskFile, bytes: Uint8Array): Promise<void>
 
 const FOLDER_OPTIONS = 'the folder (--runs-dir, MNIST_DIST_CACHE)';
 
+/** Runs an action that writes to --out, the option that its errors DISK then advise. */
+export async function withOutFolder<T>(action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    if (!(error instanceof ClusterError) || error.code !== 'DISK') throw error;
+    const fix = error.fix?.replace(FOLDER_OPTIONS, 'the folder (--out)');
+    throw new ClusterError('DISK', error.message, {
+      ...(fix === undefined ? {} : { fix }),
+      cause: error.cause,
+    });
+  }
+}
+
 /** The user-facing error for a failed write. */
 export function diskError(path: string, error: unknown): ClusterError {
   return new ClusterError('DISK', `${path} could not be written: ${messageOf(error)}`, {

@@ -66,6 +66,15 @@ describe('the memory that a run needs', () => {
       );
   });
 
+  it('is rejected with sizes in units that show them', () => {
+    const model = { inputs: 784, hidden: [128], classes: 10 };
+    const needing = { model, batchSize: 32, virtualShards: 16, dropout: 0.2 };
+    expect(() => checkWorkerMemory(needing, 'wasm', 1)).toThrow(
+      /needs \d+\.\d MiB in a worker .* more than 1 byte \(--max-memory-bytes\)/,
+    );
+    expect(() => checkWorkerMemory(needing, 'wasm', 2048)).toThrow('more than 2.0 KiB');
+  });
+
   it('is rejected if the coordinator needs too much, stating the need', () => {
     const model = { inputs: 784, hidden: [65_536, 65_536], classes: 10 };
     expect(() => checkCoordinatorMemory({ model, virtualShards: 4 })).toThrow(

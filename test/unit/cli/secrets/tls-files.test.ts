@@ -160,6 +160,32 @@ describe('mnist-dist certs', () => {
   const text = (name: string) => readFileSync(join(folder, name), 'utf8');
   const printed = (): string => vi.mocked(process.stdout.write).mock.calls.flat().join('');
 
+  it('is run by one command at a time: later ones use the authority of the first', async () => {
+    await Promise.all([make('one.example'), make('two.example'), make('three.example')]);
+    expect(printed().match(/created the authority/g)).toHaveLength(1);
+    expect(printed().match(/used the authority/g)).toHaveLength(2);
+    const own = new X509Certificate(text('coordinator.crt'));
+    expect(own.checkPrivateKey(createPrivateKey(text('coordinator.key')))).toBe(true);
+    expect(own.verify(new X509Certificate(text('ca.crt')).publicKey)).toBe(true);
+    expect(readdirSync(folder).filter((name) => name.startsWith('.lock'))).toEqual([]);
+  });
+
+  it('advises --out if its folder cannot be written', async () => {
+    writeFileSync(join(folder, 'file'), '');
+    const options = { config: undefined, out: join(folder, 'file', 'certs'), days: 10 };
+    await expect(certs(options, { operands: ['a.example'] })).rejects.toMatchObject({
+      code: 'DISK',
+      fix: expect.stringMatching(/^check its folder, or change the folder \(--out\)$/),
+    });
+  });
+
+  it.each(['fe80::1%eth0', '10.5', '010.0.0.5', '0x0a000005', '256.0.0.1'])(
+    'refuses %s, which no URL can dial',
+    async (name) => {
+      await expect(make(name)).rejects.toMatchObject({ code: 'USAGE' });
+    },
+  );
+
   it('creates an authority and a certificate for the names and for this machine', async () => {
     expect(await make('10.0.0.5', 'gpu0.example')).toBe(0);
     expect(printed()).toContain('valid for 10 days');
