@@ -1,4 +1,4 @@
-import { fork, spawn } from 'node:child_process';
+import { fork, spawn, spawnSync } from 'node:child_process';
 import { mkdirSync, readFileSync, readdirSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import assert from 'node:assert';
 import { createServer } from 'node:net';
@@ -39,6 +39,17 @@ describe('local', () => {
     expect(code, output).toBe(errorTable.ADDRESS.exit);
     expect(output).toContain(`port ${port} on 127.0.0.1 is in use (--port)`);
   });
+
+  it.skipIf(spawnSync('unshare', ['--user', '--net', 'true']).status !== 0)(
+    'ends at once if the loopback interface is down, and says so',
+    async () => {
+      const command = [process.execPath, executable, 'local', ...TINY];
+      const args = ['--user', '--net', ...command, ...newRun(temporaryFolder())];
+      const local = follow(spawn('unshare', args));
+      expect(await local.exited, local.output()).toBe(errorTable.ADDRESS.exit);
+      expect(local.output()).toContain('ip link set lo up');
+    },
+  );
 
   it.each([
     ['every worker', '', 1, 'w0 ended with exit code 1'],

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, vi } from 'vitest';
 import { chooseEngine } from '../../../../cli/processes/engine-choice.ts';
-import { createLogger } from '../../../../cli/terminal/log.ts';
+import { createLogger, type Log } from '../../../../cli/terminal/log.ts';
 import { Output } from '../../../../cli/terminal/output.ts';
 import { planWorkers } from '../../../../cli/processes/worker-plan.ts';
 import { driverLibrary, missingLibraries } from '../../../../worker/native/cuda.ts';
@@ -18,6 +18,8 @@ const log = createLogger({
   format: 'text',
   destination: new Output({ write: () => undefined }, {}),
 });
+
+const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
 
 /** A machine with a compiler, and with a fake pip that creates a file when it is called. */
 function machine(): { folder: string; cache: string; link: string } {
@@ -81,3 +83,15 @@ it.each(['wasm', 'reference'] as const)(
     });
   },
 );
+
+it('removes variables that change the bytes of TensorFlow, with a warning', async () => {
+  machine();
+  vi.stubEnv('TF_ENABLE_ONEDNN_OPTS', '0');
+  const warnings: string[] = [];
+  const warn = (_: object, message: string) => void warnings.push(message);
+  await chooseEngine({ engine: 'tensorflow', device: 'cpu' }, { ...silent, warn }).catch(() => {});
+  expect(process.env['TF_ENABLE_ONEDNN_OPTS']).toBeUndefined();
+  expect(warnings).toContainEqual(
+    expect.stringMatching(/^ignoring TF_ENABLE_ONEDNN_OPTS=0: .*change the bytes/),
+  );
+});
