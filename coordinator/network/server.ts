@@ -97,7 +97,7 @@ export async function listen(
     if (decision.kind !== 'admitted') return hangUp(socket, decision.status, decision.headers);
     const refusal = refuseUpgrade(options, request);
     if (refusal !== undefined) return hangUp(socket, refusal, decision.headers);
-    if (!rate.admits(networkOf(addressOf(request)), performance.now())) {
+    if (!rate.admits(addressOf(request), performance.now())) {
       access.refuse(addressOf(request), 'upgrades');
       return hangUp(socket, 429, decision.headers);
     }
