@@ -39,6 +39,20 @@ export interface KernelExports {
     epsilon: number,
     rate: number,
   ): bigint;
+  sgd(from: number, to: number, gradient: number, count: number, rate: number): bigint;
+  sgdMomentum(
+    from: number,
+    to: number,
+    gradient: number,
+    velocity: number,
+    count: number,
+    momentum: number,
+    rate: number,
+    nesterov: number,
+  ): bigint;
+  scale(into: number, count: number, factor: number): void;
+  decay(from: number, to: number, count: number, factor: number): void;
+  sumOfSquares(at: number, count: number): number;
   check(at: number, count: number): bigint;
   lastFinite(): number;
   checksum(at: number, byteLength: number): bigint;
@@ -57,7 +71,21 @@ export interface KernelExports {
   pixels(out: number, from: number, count: number): void;
 }
 
-const exportNames = ['add', 'addZero', 'adam', 'check', 'lastFinite', 'checksum', 'mask', 'pixels'];
+const exportNames = [
+  'add',
+  'addZero',
+  'adam',
+  'sgd',
+  'sgdMomentum',
+  'scale',
+  'decay',
+  'sumOfSquares',
+  'check',
+  'lastFinite',
+  'checksum',
+  'mask',
+  'pixels',
+];
 
 interface KernelBinary {
   readonly module: WebAssembly.Module;
@@ -84,7 +112,7 @@ export function instantiate(pages: number): { memory: WebAssembly.Memory; export
 
 /**
  * Reads and compiles the kernels once per process. It does so synchronously, because the file has
- * only 4 KB and nothing can start without it.
+ * only a few KB and nothing can start without it.
  */
 function load(): KernelBinary {
   if (loaded !== undefined) return loaded;

@@ -42,6 +42,22 @@ export interface AdamArguments {
   readonly rate: number;
 }
 
+/** Addresses of float arrays of `count` values, as in AdamArguments. */
+export interface SgdArguments {
+  readonly from: number;
+  readonly to: number;
+  readonly gradient: number;
+  readonly count: number;
+  readonly rate: number;
+}
+
+export interface SgdMomentumArguments extends SgdArguments {
+  /** Updated in place. */
+  readonly velocity: number;
+  readonly momentum: number;
+  readonly nesterov: boolean;
+}
+
 export interface MaskArguments extends MaskKey {
   readonly rows: number;
   readonly units: number;
@@ -58,8 +74,8 @@ export interface CheckResult {
 /**
  * The cluster's arithmetic, on one memory of fixed size. `at` is a byte address, a multiple of 4. A
  * count is any number of float32 values; bytes after the last value are not touched. Results of
- * add, addZero and adam with a magnitude below 2^-126 are flushed to a zero of their sign. The
- * payload of a NaN is unspecified.
+ * all kernels that write floats have a magnitude of at least 2^-126, or are flushed to a zero of
+ * their sign. The payload of a NaN is unspecified.
  */
 export interface Kernels {
   readonly memory: { readonly buffer: ArrayBuffer };
@@ -82,6 +98,22 @@ export interface Kernels {
    * subtracted in float64. Returns the XXH64 of the weights at `to`, computed in the same pass.
    */
   adam(step: AdamArguments): bigint;
+  /** One step of SGD without momentum: w = w - rate*g. Returns the XXH64 of the new weights. */
+  sgd(step: SgdArguments): bigint;
+  /**
+   * One step of SGD with momentum: v = momentum*v - rate*g; then w = w + v, or, with Nesterov's
+   * momentum, w = w + (momentum*v - rate*g) with the new v. Returns the XXH64 of the new weights.
+   */
+  sgdMomentum(step: SgdMomentumArguments): bigint;
+  /** into = factor*into, with the factor rounded to float32. */
+  scale(into: number, count: number, factor: number): void;
+  /** to = from - factor*from, with the factor rounded to float32. `to` may be `from`. */
+  decay(from: number, to: number, count: number, factor: number): void;
+  /**
+   * The sum of squares in float64: square i is added to lane i mod 8 in the order of i; the result
+   * is ((0 + 1) + (2 + 3)) + ((4 + 5) + (6 + 7)) of the lanes.
+   */
+  sumOfSquares(at: number, count: number): number;
   /** Tests whether `count` floats are finite and computes their XXH64, in one pass. */
   check(at: number, count: number): CheckResult;
   /** The XXH64 of `byteLength` bytes, with seed 0. */
@@ -185,6 +217,45 @@ class WasmKernels implements Kernels {
         rate,
       ),
     );
+  }
+
+  sgd({ from, to, gradient, count, rate }: SgdArguments): bigint {
+    for (const at of [from, to, gradient]) this.#inside(at, 4 * count);
+    return BigInt.asUintN(64, this.#exports.sgd(from, to, gradient, count, rate));
+  }
+
+  sgdMomentum(step: SgdMomentumArguments): bigint {
+    const { from, to, gradient, velocity, count, momentum, rate, nesterov } = step;
+    for (const at of [from, to, gradient, velocity]) this.#inside(at, 4 * count);
+    return BigInt.asUintN(
+      64,
+      this.#exports.sgdMomentum(
+        from,
+        to,
+        gradient,
+        velocity,
+        count,
+        momentum,
+        rate,
+        nesterov ? 1 : 0,
+      ),
+    );
+  }
+
+  scale(into: number, count: number, factor: number): void {
+    this.#inside(into, 4 * count);
+    this.#exports.scale(into, count, factor);
+  }
+
+  decay(from: number, to: number, count: number, factor: number): void {
+    this.#inside(from, 4 * count);
+    this.#inside(to, 4 * count);
+    this.#exports.decay(from, to, count, factor);
+  }
+
+  sumOfSquares(at: number, count: number): number {
+    this.#inside(at, 4 * count);
+    return this.#exports.sumOfSquares(at, count);
   }
 
   check(at: number, count: number): CheckResult {

@@ -60,6 +60,64 @@ export function adam(step: ReferenceAdamArguments): void {
   }
 }
 
+export interface ReferenceSgdArguments {
+  readonly weights: Float32Array;
+  readonly gradient: Float32Array;
+  readonly rate: number;
+}
+
+export interface ReferenceSgdMomentumArguments extends ReferenceSgdArguments {
+  readonly velocity: Float32Array;
+  readonly momentum: number;
+  readonly nesterov: boolean;
+}
+
+/** One step of SGD without momentum, in place. */
+export function sgd({ weights, gradient, rate }: ReferenceSgdArguments): void {
+  const r = fround(rate);
+  for (let i = 0; i < weights.length; i++)
+    weights[i] = flush((weights[i] ?? 0) - fround(r * (gradient[i] ?? 0)));
+}
+
+/** One step of SGD with momentum, in place. */
+export function sgdMomentum(step: ReferenceSgdMomentumArguments): void {
+  const { weights, gradient, velocity, nesterov } = step;
+  const momentum = fround(step.momentum);
+  const r = fround(step.rate);
+  for (let i = 0; i < weights.length; i++) {
+    const change = fround(r * (gradient[i] ?? 0));
+    const v = flush(fround(momentum * (velocity[i] ?? 0)) - change);
+    velocity[i] = v;
+    const move = nesterov ? fround(fround(momentum * v) - change) : v;
+    weights[i] = flush((weights[i] ?? 0) + move);
+  }
+}
+
+/** into = factor * into. */
+export function scale(into: Float32Array, factor: number): void {
+  const f = fround(factor);
+  for (let i = 0; i < into.length; i++) into[i] = flush(f * (into[i] ?? 0));
+}
+
+/** weights = weights - factor * weights. */
+export function decay(weights: Float32Array, factor: number): void {
+  const f = fround(factor);
+  for (let i = 0; i < weights.length; i++) {
+    const w = weights[i] ?? 0;
+    weights[i] = flush(w - fround(f * w));
+  }
+}
+
+/** The sum of squares in float64, in eight lanes that are then added in pairs. */
+export function sumOfSquares(values: Float32Array): number {
+  const lanes: [number, number, number, number, number, number, number, number] = [
+    0, 0, 0, 0, 0, 0, 0, 0,
+  ];
+  for (const [i, x] of values.entries()) lanes[i & 7] = (lanes[i & 7] ?? 0) + x * x;
+  const [a, b, c, d, e, f, g, h] = lanes;
+  return a + b + (c + d) + (e + f + (g + h));
+}
+
 /** Whether all values are finite, and the XXH64 of their bytes. */
 export function check(values: Float32Array): { finite: boolean; checksum: bigint } {
   const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
