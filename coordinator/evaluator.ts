@@ -137,8 +137,7 @@ export function startEvaluation(
       configuration: evaluationOf(configuration, dataset),
     },
     (context) => {
-      const zeros = new Float32Array(weights.length);
-      context.tensors.restore({ weights, firstMoment: zeros, secondMoment: zeros });
+      context.tensors.restoreWeights(weights);
       return Promise.resolve(new Evaluator(dataset, context, log));
     },
     log,

@@ -11,7 +11,12 @@ import { ClusterError } from '../shared/errors.ts';
 import type { RunRecord } from '../shared/files/run-schema.ts';
 import { totalSteps } from '../shared/arithmetic/schedule.ts';
 import type { Dataset } from '../shared/dataset/dataset.ts';
-import { isPerhapsMixed, reaches, type RecordedLines } from './run-directory/read-run.ts';
+import {
+  isPerhapsMixed,
+  reaches,
+  refuseOldArithmetic,
+  type RecordedLines,
+} from './run-directory/read-run.ts';
 import { systemProcesses } from './run-directory/processes.ts';
 import { Recorder, type Draw, type ResumedRecord } from './recorder.ts';
 import type { RunContext } from './serve.ts';
@@ -143,6 +148,7 @@ function checkResumable(
   directory: string,
   { record, checkpoint, written }: FoundRun,
 ): void {
+  refuseOldArithmetic(record, directory);
   const differing = differingSettings(configuration, configurationOfRecord(record.configuration));
   if (differing.length > 0) {
     throw new ClusterError(

@@ -12,6 +12,7 @@ import { assert, ClusterError, messageOf } from '../shared/errors.ts';
 import type { GpuReading } from '../shared/gpu-reading.ts';
 import { METRICS_FILE, MISTAKES_FILE } from '../shared/files/run-layout.ts';
 import type { RunRecord } from '../shared/files/run-schema.ts';
+import { learningRateOf } from '../shared/arithmetic/learning-rate.ts';
 import { planStep, totalSteps } from '../shared/arithmetic/schedule.ts';
 import { EventLimit } from './event-limit.ts';
 import type { LeaveReport, ResultReport, StepResult } from './driver.ts';
@@ -38,8 +39,8 @@ export interface RecorderOptions {
   readonly clock: () => number;
   /** The time of day, which may jump. */
   readonly date: () => Date;
-  /** Copies of the current weights and moments. */
-  readonly snapshot: () => Pick<Checkpoint, 'weights' | 'firstMoment' | 'secondMoment'>;
+  /** Copies of the current weights and the optimizer's state. */
+  readonly snapshot: () => Pick<Checkpoint, 'weights' | 'state'>;
   /** Draws a finished run's artifacts. Without it, only the list of mistakes is written. */
   readonly draw?: Draw | undefined;
   /** Called when another coordinator has taken over the run. */
@@ -173,18 +174,20 @@ export class Recorder implements RunRecorder {
     const { files, viewer, configuration, clock } = this.#options;
     const now = clock();
     const { epoch, samples } = planStep(configuration, step);
+    const learningRate = learningRateOf(configuration, step);
+    const line = { step, epoch, samples, loss, correct, milliseconds };
     const chain = this.#chain.add({ step, samples, loss, correct, weights: checksum });
     if (step === this.#firstStep || step === totalSteps(configuration))
       this.#event('step', { step });
     if (step === this.#firstStep) viewer.started();
     const recorded = this.#recorded.get(`step ${step}`);
     if (recorded === undefined)
-      files.step({ step, epoch, samples, loss, correct, milliseconds, weights: checksum, chain });
+      files.step({ ...line, learning_rate: learningRate, weights: checksum, chain });
     else if (recorded.line.kind !== 'step' || recorded.line.chain !== chain)
       throw differs(step, files.path);
     else files.passed(recorded.end);
     const recordMilliseconds = clock() - now;
-    viewer.step({ step, epoch, samples, loss, correct, milliseconds, recordMilliseconds, ...rest });
+    viewer.step({ ...line, learningRate, recordMilliseconds, ...rest });
     this.#speed.step(step);
     this.#lastStepAt = now;
     this.#weights = checksum;

@@ -15,7 +15,10 @@ import { parameterCount } from '../shared/arithmetic/model-shape.ts';
 import type { ChannelPeer } from '../shared/wire/rendezvous.ts';
 import type { SharedMemory } from '../shared/wire/shared-memory.ts';
 import type { Node } from '../shared/arithmetic/tree.ts';
-import { adamRate, createKernels, type Kernels } from '../shared/kernels/kernels.ts';
+import { stateNames } from '../shared/arithmetic/optimizer.ts';
+import { createKernels, type Kernels } from '../shared/kernels/kernels.ts';
+import { createUpdate, type Update } from '../shared/kernels/update.ts';
+import type { Checkpoint } from '../shared/files/checkpoint-file.ts';
 import type { WeightsMessage } from './decisions/effects.ts';
 import type { Verdict } from './decisions/events.ts';
 
@@ -24,6 +27,9 @@ const SLACK_BYTES = 64 * 1024;
 
 /** The result of checking a received body. */
 export type Receipt = Pick<Verdict, 'intact' | 'stale' | 'finite' | 'digest'>;
+
+/** What a checkpoint contains of a run's tensors. */
+type TrainedState = Pick<Checkpoint, 'weights' | 'state'>;
 
 /** The receipt for a body that cannot be used. */
 export function broken(body: Tensor): Receipt {
@@ -64,17 +70,18 @@ export interface OutgoingWeights {
 }
 
 /**
- * A run's tensors, all in one WebAssembly memory: weights inside their frames, Adam's moments, and
- * a pool of gradient buffers (P gradients and the loss). The reducers decide; this file calculates.
+ * A run's tensors, all in one WebAssembly memory: weights inside their frames, the optimizer's
+ * state, and a pool of gradient buffers (P gradients and the loss). The reducers decide; this file
+ * calculates.
  */
 export class Tensors {
   readonly parameters: number;
-  readonly #configuration: Configuration;
   readonly #kernels: Kernels;
+  readonly #update: Update;
   readonly #weights: readonly WeightsBuffer[];
   #current: WeightsBuffer;
-  readonly #firstMoment: number;
-  readonly #secondMoment: number;
+  /** The addresses of the optimizer's vectors, in the order of `stateNames`. */
+  readonly #state: readonly number[];
   readonly #free: number[];
   readonly #sums = new Map<Node, number>();
   #received: number;
@@ -82,21 +89,24 @@ export class Tensors {
   readonly #memory: SharedMemory | undefined;
   /** The address of the last update's gradient; the next result may overwrite it. */
   #gradient: number | undefined;
+  /** The norm of that gradient before it was clipped; undefined without clipping. */
+  #norm: number | undefined;
 
   /** If `memory` is given, workers on this host can read the weights from it. */
   constructor(configuration: Configuration, initial: Float32Array, memory?: SharedMemory) {
-    this.#configuration = configuration;
     this.#memory = memory;
     this.parameters = parameterCount(configuration.model);
     const vectorBytes = (this.parameters + 1) * FLOAT_BYTES;
     const weightsBytes = frameCapacity(this.parameters * FLOAT_BYTES);
     const buffers = configuration.virtualShards + 1;
+    const names = stateNames(configuration.optimizer);
     const kernels = createKernels(
-      (buffers + 2) * (vectorBytes + 64) +
+      (buffers + names.length) * (vectorBytes + 64) +
         SHARED_MEMORY_BUFFERS * (weightsBytes + 64) +
         SLACK_BYTES,
     );
     this.#kernels = kernels;
+    this.#update = createUpdate(kernels, configuration);
     const weights = Array.from({ length: SHARED_MEMORY_BUFFERS }, (_, index) =>
       this.#createBuffer(index, weightsBytes),
     );
@@ -104,8 +114,7 @@ export class Tensors {
     assert(first !== undefined, 'there is a weights frame');
     this.#weights = weights;
     this.#current = first;
-    this.#firstMoment = kernels.allocate(vectorBytes);
-    this.#secondMoment = kernels.allocate(vectorBytes);
+    this.#state = names.map(() => kernels.allocate(vectorBytes));
     this.#free = Array.from({ length: buffers }, () => kernels.allocate(vectorBytes));
     this.#received = this.#take();
     this.#checksum = this.#set(initial);
@@ -116,25 +125,23 @@ export class Tensors {
     return this.#kernels.floats(this.#current.at, this.parameters);
   }
 
-  /** Copies of the current weights and Adam's moments, P floats each. */
-  snapshot(): { weights: Float32Array; firstMoment: Float32Array; secondMoment: Float32Array } {
+  /** Copies of the current weights and the optimizer's state, P floats each. */
+  snapshot(): TrainedState {
     const copy = (at: number) => this.#kernels.floats(at, this.parameters).slice();
-    return {
-      weights: copy(this.#current.at),
-      firstMoment: copy(this.#firstMoment),
-      secondMoment: copy(this.#secondMoment),
-    };
+    return { weights: copy(this.#current.at), state: this.#state.map(copy) };
   }
 
-  /** Sets the weights and the moments. */
-  restore(from: {
-    weights: Float32Array;
-    firstMoment: Float32Array;
-    secondMoment: Float32Array;
-  }): void {
-    this.#kernels.floats(this.#firstMoment, this.parameters).set(from.firstMoment);
-    this.#kernels.floats(this.#secondMoment, this.parameters).set(from.secondMoment);
-    this.#set(from.weights);
+  /** Sets the weights and the optimizer's state. */
+  restore({ weights, state }: TrainedState): void {
+    assert(state.length === this.#state.length, 'the state is that of the optimizer');
+    for (const [i, at] of this.#state.entries())
+      this.#kernels.floats(at, this.parameters).set(state[i] ?? []);
+    this.#set(weights);
+  }
+
+  /** Sets the weights, for an evaluation. */
+  restoreWeights(weights: Float32Array): void {
+    this.#set(weights);
   }
 
   /** XXH64 of the current weights, as sent in their frame. */
@@ -184,30 +191,26 @@ export class Tensors {
   }
 
   /**
-   * Applies Adam with the root's gradient, from the current frame into a free one. Returns the
-   * batch's mean loss, or undefined if no frame is free. In that case, `slowest()` lists the slots
-   * that still need the oldest frame.
+   * Applies the update with the root's gradient, from the current frame into a free one. Returns
+   * the batch's mean loss, or undefined if no frame is free. In that case, `slowest()` lists the
+   * slots that still need the oldest frame.
    */
   update(root: Node, step: number): number | undefined {
     const target = this.#weights.find(
       (buffer) => buffer !== this.#current && buffer.inFlight.size === 0,
     );
     if (target === undefined) return undefined;
-    const { beta1, beta2, epsilon, learningRate } = this.#configuration;
     const gradient = this.#remove(root);
     const loss = this.#kernels.floats(gradient + this.parameters * FLOAT_BYTES, 1)[0] ?? NaN;
-    this.#checksum = this.#kernels.adam({
+    const { checksum, norm } = this.#update({
+      step,
       from: this.#current.at,
       to: target.at,
       gradient,
-      count: this.parameters,
-      firstMoment: this.#firstMoment,
-      secondMoment: this.#secondMoment,
-      beta1,
-      beta2,
-      epsilon,
-      rate: adamRate(learningRate, beta1, beta2, step),
+      state: this.#state,
     });
+    this.#checksum = checksum;
+    this.#norm = norm;
     target.checksum.setBigUint64(0, this.#checksum, true);
     target.isShared = false;
     target.version = this.#current.version + 1;
@@ -217,9 +220,13 @@ export class Tensors {
     return loss;
   }
 
-  /** Euclidean norm of the last update's gradient; NaN once another result has been received. */
+  /**
+   * Euclidean norm of the last update's gradient, before it was clipped; NaN once another result
+   * has been received.
+   */
   gradientNorm(): number {
     if (this.#gradient === undefined) return NaN;
+    if (this.#norm !== undefined) return this.#norm;
     const gradient = this.#kernels.floats(this.#gradient, this.parameters);
     let sum = 0;
     for (let i = 0; i < gradient.length; i++) sum += (gradient[i] ?? 0) ** 2;

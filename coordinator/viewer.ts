@@ -27,6 +27,7 @@ export interface StepReport {
   readonly samples: number;
   readonly loss: number;
   readonly correct: number;
+  readonly learningRate: number;
   readonly workers: number;
   /**
    * The duration of the step (from sending the first weights to the end of the update), of the

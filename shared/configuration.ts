@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { scheduleSchema, type Schedule } from './arithmetic/learning-rate.ts';
+import { optimizerSchema, type Optimizer } from './arithmetic/optimizer.ts';
 import * as limits from './limits.ts';
 import { shortDigest } from './printable.ts';
 
@@ -24,10 +26,15 @@ const fields = {
     .min(1)
     .max(limits.MAX_VIRTUAL_SHARDS)
     .refine((shards) => Number.isInteger(Math.log2(shards)), 'must be a power of two'),
+  optimizer: optimizerSchema,
   learningRate: z.number().gt(0),
-  beta1: z.number().min(0).lt(1),
-  beta2: z.number().min(0).lt(1),
-  epsilon: z.number().gt(0),
+  schedule: scheduleSchema,
+  /** The number of steps in which the rate rises to the learning rate. */
+  warmup: z.int().min(0).max(limits.MAX_STEPS),
+  /** Decoupled weight decay of the kernels; 0 for none. */
+  weightDecay: z.number().min(0).max(limits.MAX_WEIGHT_DECAY),
+  /** Maximum norm of the gradient. */
+  clipNorm: z.number().gt(0).optional(),
   seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER),
   epochs: z.int().min(1).max(limits.MAX_EPOCHS),
   /** Total steps; overrides `epochs`. */
@@ -36,12 +43,32 @@ const fields = {
   testSamples: z.int().min(1).max(limits.MAX_STEPS),
 };
 
+const shardsFit = { message: 'must not exceed the batch size' };
+const decayFits = { message: 'must be 0 with the optimizer adam: use adamw' };
+const warmupFits = { message: 'must be below the horizon of the schedule' };
+
+function isDecayAllowed({ kind }: Optimizer, weightDecay: number): boolean {
+  return weightDecay === 0 || kind !== 'adam';
+}
+
+function isWarmupAllowed(schedule: Schedule, warmup: number): boolean {
+  return schedule.kind !== 'cosine' || warmup < schedule.horizon;
+}
+
 /** The configuration in code and on the wire. */
 export const configurationSchema = z
   .strictObject(fields)
   .refine(({ virtualShards, batchSize }) => virtualShards <= batchSize, {
-    message: 'must not exceed the batch size',
+    ...shardsFit,
     path: ['virtualShards'],
+  })
+  .refine(({ optimizer, weightDecay }) => isDecayAllowed(optimizer, weightDecay), {
+    ...decayFits,
+    path: ['weightDecay'],
+  })
+  .refine(({ schedule, warmup }) => isWarmupAllowed(schedule, warmup), {
+    ...warmupFits,
+    path: ['warmup'],
   });
 
 export type Configuration = z.infer<typeof configurationSchema>;
@@ -54,10 +81,12 @@ export const configurationRecordSchema = z
     dropout: fields.dropout,
     batch_size: fields.batchSize,
     virtual_shards: fields.virtualShards,
+    optimizer: fields.optimizer,
     learning_rate: fields.learningRate,
-    beta1: fields.beta1,
-    beta2: fields.beta2,
-    epsilon: fields.epsilon,
+    schedule: fields.schedule,
+    warmup: fields.warmup,
+    weight_decay: fields.weightDecay,
+    clip_norm: fields.clipNorm,
     seed: fields.seed,
     epochs: fields.epochs,
     steps: fields.steps,
@@ -65,24 +94,35 @@ export const configurationRecordSchema = z
     test_samples: fields.testSamples,
   })
   .refine(({ virtual_shards, batch_size }) => virtual_shards <= batch_size, {
-    message: 'must not exceed the batch size',
+    ...shardsFit,
     path: ['virtual_shards'],
+  })
+  .refine(({ optimizer, weight_decay }) => isDecayAllowed(optimizer, weight_decay), {
+    ...decayFits,
+    path: ['weight_decay'],
+  })
+  .refine(({ schedule, warmup }) => isWarmupAllowed(schedule, warmup), {
+    ...warmupFits,
+    path: ['warmup'],
   });
 
 export type ConfigurationRecord = z.infer<typeof configurationRecordSchema>;
 
 export function configurationRecord(configuration: Configuration): ConfigurationRecord {
-  const { dataset, model, dropout, beta1, beta2, epsilon, seed, epochs, steps } = configuration;
+  const { dataset, model, dropout, optimizer, schedule, warmup } = configuration;
+  const { clipNorm, seed, epochs, steps } = configuration;
   return {
     dataset,
     model,
     dropout,
     batch_size: configuration.batchSize,
     virtual_shards: configuration.virtualShards,
+    optimizer,
     learning_rate: configuration.learningRate,
-    beta1,
-    beta2,
-    epsilon,
+    schedule,
+    warmup,
+    weight_decay: configuration.weightDecay,
+    ...(clipNorm === undefined ? {} : { clip_norm: clipNorm }),
     seed,
     epochs,
     ...(steps === undefined ? {} : { steps }),
@@ -93,29 +133,80 @@ export function configurationRecord(configuration: Configuration): Configuration
 
 /**
  * The settings with their display names. Only one of epochs and steps is included: the one that
- * sets the run's length.
+ * sets the run's length. Settings that change nothing (no warmup, no decay) are left out.
  */
 export function shownSettings(
   record: Omit<ConfigurationRecord, 'dataset' | 'model'>,
 ): (readonly [string, string])[] {
   const { epochs, steps, ...rest } = record;
   const length = steps === undefined ? { epochs } : { steps };
-  return Object.entries({ ...rest, ...length }).map(
-    ([name, value]) => [name.replaceAll('_', ' '), String(value)] as const,
-  );
+  return flatEntries({ ...rest, ...length })
+    .filter(([name, value]) => value !== 0 || !['warmup', 'weight_decay'].includes(name))
+    .map(([name, value]) => [name.replaceAll('_', ' '), String(value)] as const);
+}
+
+type Setting = string | number | boolean | readonly number[];
+
+/**
+ * The settings of a record, with those of the optimizer and of the schedule among them: their kinds
+ * have the names `optimizer` and `schedule`.
+ */
+function flatEntries(
+  record: Partial<Omit<ConfigurationRecord, 'model'>>,
+): (readonly [string, Setting])[] {
+  return Object.entries(record).flatMap(([name, value]): (readonly [string, Setting])[] => {
+    if (value === undefined) return [];
+    if (typeof value !== 'object') return [[name, value]];
+    const { kind, ...settings } = value;
+    return [[name, kind], ...Object.entries<Setting>(settings)];
+  });
 }
 
 export function configurationOfRecord(record: ConfigurationRecord): Configuration {
-  const { batch_size, virtual_shards, learning_rate, train_samples, test_samples, ...same } =
-    record;
+  const {
+    batch_size,
+    virtual_shards,
+    learning_rate,
+    weight_decay,
+    clip_norm,
+    train_samples,
+    test_samples,
+    ...same
+  } = record;
   return configurationSchema.parse({
     ...same,
     batchSize: batch_size,
     virtualShards: virtual_shards,
     learningRate: learning_rate,
+    weightDecay: weight_decay,
+    ...(clip_norm === undefined ? {} : { clipNorm: clip_norm }),
     trainSamples: train_samples,
     testSamples: test_samples,
   });
+}
+
+const firstRecordSchema = z.looseObject({
+  beta1: z.unknown(),
+  beta2: z.unknown(),
+  epsilon: z.unknown(),
+  optimizer: z.undefined().optional(),
+});
+
+/**
+ * The record of a run of arithmetic 1 in today's form. Such a run has Adam with a constant learning
+ * rate, and its parameters stand beside the other settings. Any other value is returned unchanged.
+ */
+export function recordOfFirstArithmetic(record: unknown): unknown {
+  const { data, success } = firstRecordSchema.safeParse(record);
+  if (!success || !('beta1' in data)) return record;
+  const { beta1, beta2, epsilon, ...rest } = data;
+  return {
+    ...rest,
+    optimizer: { kind: 'adam', beta1, beta2, epsilon },
+    schedule: { kind: 'constant' },
+    warmup: 0,
+    weight_decay: 0,
+  };
 }
 
 /**
@@ -143,17 +234,17 @@ function recipeRecord(configuration: Configuration): Omit<ConfigurationRecord, '
 export function differingSettings(actual: Configuration, expected: Configuration): string[] {
   const values = (configuration: Configuration) => {
     const { model, ...settings } = recipeRecord(configuration);
-    const all = Object.entries({ ...settings, ...model });
+    const all = [...flatEntries(settings), ...Object.entries<Setting>(model)];
     return new Map(all.map(([key, value]) => [key, settingText(value)]));
   };
-  const expectedValues = values(expected);
-  return [...values(actual)].flatMap(([key, value]) => {
-    const other = expectedValues.get(key);
-    return value === other ? [] : [`${key} ${value} instead of ${other}`];
+  const [ours, theirs] = [values(actual), values(expected)];
+  return [...new Set([...ours.keys(), ...theirs.keys()])].flatMap((key) => {
+    const [value, other] = [ours.get(key), theirs.get(key)];
+    return value === other ? [] : [`${key} ${value ?? 'unset'} instead of ${other ?? 'unset'}`];
   });
 }
 
-function settingText(value: string | number | readonly number[]): string {
+function settingText(value: Setting): string {
   return typeof value === 'string' ? shortDigest(value) : String(value);
 }
 
@@ -164,10 +255,14 @@ function canonicalJson(record: object): string {
   });
 }
 
-/** Parses a configuration from a file's JSON. Returns undefined if it is invalid. */
+/**
+ * Parses a configuration from a model file, which may be from a run of arithmetic 1. Returns
+ * undefined if it is invalid.
+ */
 export function parseConfiguration(text: string): Configuration | undefined {
   try {
-    return configurationOfRecord(configurationRecordSchema.parse(JSON.parse(text)));
+    const record = recordOfFirstArithmetic(JSON.parse(text));
+    return configurationOfRecord(configurationRecordSchema.parse(record));
   } catch {
     return undefined;
   }

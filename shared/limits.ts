@@ -170,9 +170,10 @@ export const MAX_BATCH_SIZE = 65_536;
 export const MAX_EPOCHS = 1_000_000;
 /** Maximum number of steps in a run. */
 export const MAX_STEPS = 2 ** 31;
-/** Maximum learning rate, and how often a piecewise schedule may change it. */
+/** Maximum learning rate, changes of it in a piecewise schedule, and weight decay. */
 export const MAX_LEARNING_RATE = 1000;
 export const MAX_RATE_CHANGES = 64;
+export const MAX_WEIGHT_DECAY = 100;
 /** Maximum number of hidden layers in a model. */
 export const MAX_HIDDEN_LAYERS = 16;
 /** Maximum number of units in a hidden layer. */

@@ -10,13 +10,18 @@ import {
 } from './limits.ts';
 import { counted } from './text/number-format.ts';
 import { parameterCount, type ModelShape } from './arithmetic/model-shape.ts';
+import { stateNames } from './arithmetic/optimizer.ts';
 
 const FLOAT_BYTES = 4;
 
-/** The settings that determine how much memory is needed. */
+/** The settings that determine how much memory a worker needs. */
 export type Needing = Pick<Configuration, 'virtualShards' | 'batchSize' | 'dropout'> & {
   readonly model: ModelShape;
 };
+
+/** The settings that determine how much memory a coordinator needs. */
+type CoordinatorNeeding = Pick<Needing, 'model' | 'virtualShards'> &
+  Pick<Configuration, 'optimizer'>;
 
 interface Copies {
   /** Copies of the inputs and the dropout masks of all shards that are computed together. */
@@ -52,16 +57,12 @@ const copies: Readonly<Record<EngineKind, Copies>> = {
 };
 
 /**
- * Bytes that a coordinator needs for the frames with weights, Adam's moments, and a gradient per
- * shard.
+ * Bytes that a coordinator needs for the frames with weights, the optimizer's state, and a gradient
+ * per shard.
  */
-export function coordinatorBytes({
-  model,
-  virtualShards,
-}: Pick<Needing, 'model' | 'virtualShards'>): number {
-  return (
-    FLOAT_BYTES * (parameterCount(model) + 1) * (SHARED_MEMORY_BUFFERS + 2 + virtualShards + 1)
-  );
+export function coordinatorBytes({ model, virtualShards, optimizer }: CoordinatorNeeding): number {
+  const vectors = SHARED_MEMORY_BUFFERS + stateNames(optimizer).length + virtualShards + 1;
+  return FLOAT_BYTES * (parameterCount(model) + 1) * vectors;
 }
 
 /** Bytes that a worker needs besides the dataset: batches, frames for results, and the engine. */
@@ -89,7 +90,7 @@ export function workerBytes(configuration: Needing, engine: EngineKind): number 
 }
 
 /** Throws LIMIT, before anything is allocated, if the coordinator would need too much memory. */
-export function checkCoordinatorMemory(of: Pick<Needing, 'model' | 'virtualShards'>): void {
+export function checkCoordinatorMemory(of: CoordinatorNeeding): void {
   const bytes = coordinatorBytes(of);
   if (bytes <= MAX_KERNEL_MEMORY_BYTES) return;
   throw new ClusterError(

@@ -12,6 +12,8 @@ import {
   optionKeys,
   variableOf,
 } from '../cli/options/options.ts';
+import { cosineFall } from '../shared/arithmetic/functions.ts';
+import { learningRateOf } from '../shared/arithmetic/learning-rate.ts';
 import { adamRate } from '../shared/kernels/adam-rate.ts';
 import { xxh64 } from '../shared/kernels/reference-kernels.ts';
 import {
@@ -161,6 +163,13 @@ describe('docs/spec', () => {
     expect(new Set(mask)).toEqual(new Set([0, 1.25]));
     expect(text).toContain(`${adamRate(0.001, 0.9, 0.999, 1)} at step 1`);
     expect(text).toContain(`${adamRate(0.001, 0.9, 0.999, 1000)} at step 1000`);
+    const base = { learningRate: 0.001, warmup: 0 };
+    const exponential = { kind: 'exponential', decay: 0.7, every: 100 } as const;
+    const cosine = { kind: 'cosine', final: 0.1, horizon: 100 } as const;
+    expect(text).toContain(`C(1, 5) is ${cosineFall(1, 5)};`);
+    expect(text).toContain(`${learningRateOf({ ...base, schedule: exponential }, 51)} at step 51`);
+    const warm = { ...base, warmup: 10, schedule: cosine };
+    expect(text).toContain(`${learningRateOf(warm, 40)} at step 40`);
   });
 
   it('lists the current version, protocol and arithmetic', () => {

@@ -5,7 +5,7 @@ import { configurationSchema } from '../../shared/configuration.ts';
 import { EVALUATION_CHUNK_ROWS } from '../../shared/limits.ts';
 import type { Cell } from './cell.ts';
 import { microsecondsPerCall } from './timing.ts';
-import { DROPOUT, MODEL, SEED } from './workload.ts';
+import { DROPOUT, MODEL, SEED, UPDATE } from './workload.ts';
 
 /** Number of workers in the measured cell. */
 export const OBSERVED_WORKERS = 4;
@@ -37,10 +37,7 @@ function observedStep(): () => void {
     batchSize: 32,
     virtualShards: 4,
     seed: SEED,
-    learningRate: 0.001,
-    beta1: 0.9,
-    beta2: 0.999,
-    epsilon: 1e-7,
+    ...UPDATE,
     epochs: 1,
     trainSamples: samples,
     testSamples: samples,
@@ -67,6 +64,7 @@ function observedStep(): () => void {
     samples: 32,
     loss: 0.5,
     correct: 16,
+    learningRate: 0.001,
     workers: OBSERVED_WORKERS,
     // The gradient norm is computed four times a second, regardless of the step rate.
     milliseconds: 1,

@@ -22,7 +22,7 @@ import { initialWeights } from '../../shared/arithmetic/random.ts';
 import type { RunDescription } from '../../shared/wire/run-description.ts';
 import type { BenchCertificate, ExchangeBench, Transport } from './exchange-bench.ts';
 import { MeasuredProcess } from './measured-process.ts';
-import { DROPOUT, MODEL, SEED } from './workload.ts';
+import { DROPOUT, MODEL, SEED, UPDATE } from './workload.ts';
 import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 
 const RUN = 'bench';
@@ -218,7 +218,6 @@ function share(weights: Float32Array, addon: MemoryAddon): Shared {
 
 /** The run description for wire workers, which use only its sizes. */
 function describe(gradientBytes: number): RunDescription {
-  const adam = { learningRate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-7 };
   return {
     protocol: PROTOCOL,
     arithmetic: ARITHMETIC,
@@ -237,7 +236,7 @@ function describe(gradientBytes: number): RunDescription {
       epochs: 1,
       trainSamples: 60_000,
       testSamples: 10_000,
-      ...adam,
+      ...UPDATE,
     },
   };
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { systemCode } from '../../shared/disk/system-error.ts';
 import { readRunRecord } from '../../coordinator/run-directory/read-run.ts';
 import { newRunId } from '../../coordinator/run-directory/run-directory.ts';
-import { configurationOfRecord } from '../../shared/configuration.ts';
+import { configurationOfRecord, type Configuration } from '../../shared/configuration.ts';
 import { ClusterError, errorTable } from '../../shared/errors.ts';
 import {
   checkCoordinatorMemory,
@@ -21,6 +21,7 @@ import { endStopped, type Ending } from '../processes/end-stopped.ts';
 import { documentedExit, exitText, RestartingProcess } from '../processes/restarting-process.ts';
 import type { CommandLine, LocalOptions, OptionKey } from '../options/options.ts';
 import { stderr } from '../terminal/output.ts';
+import { optimizerOf } from '../runs/recipe-options.ts';
 import { adoptRun } from '../runs/resume.ts';
 import { withEngineOfRun } from '../runs/run-engine.ts';
 import { pageCertificate } from '../secrets/page-secrets.ts';
@@ -128,15 +129,11 @@ export async function local(
  * The smallest model that the new run can have, since the size of a dataset other than MNIST is not
  * known yet.
  */
-function leastConfiguration({
-  data,
-  hidden,
-  virtualShards,
-  batchSize,
-  dropout,
-}: LocalOptions): Needing {
+function leastConfiguration(options: LocalOptions): Needing & Pick<Configuration, 'optimizer'> {
+  const { data, hidden, virtualShards, batchSize, dropout } = options;
   const [inputs, classes] = data === undefined ? [784, 10] : [1, 2];
-  return { model: { inputs, hidden, classes }, virtualShards, batchSize, dropout };
+  const model = { inputs, hidden, classes };
+  return { model, virtualShards, batchSize, dropout, optimizer: optimizerOf(options) };
 }
 
 /** The address for workers on this machine; with TLS, its host is a name in the certificate. */

@@ -14,6 +14,7 @@ import type {
 } from './options.ts';
 import type { GivenOf } from './origin.ts';
 import { notAllowed, sources } from './origin.ts';
+import { checkRecipe } from './recipe-checks.ts';
 
 /** Checks that a run's options agree with each other and that the files they refer to exist. */
 export function checkRunOptions(options: LocalOptions | CoordinatorOptions, given: GivenOf): void {
@@ -40,6 +41,7 @@ export function checkRunOptions(options: LocalOptions | CoordinatorOptions, give
     const why = `together with ${given('allowMixedEngines').shown}`;
     throw notAllowed('audit', given('audit'), fix, why);
   }
+  checkRecipe(options, given);
   checkData(options, given);
   checkToken(options, given);
   // Detects an invalid URI before the training rather than after it.

@@ -54,6 +54,21 @@ export function withoutDefault<T, const C extends Commands>(
   };
 }
 
+/** An option that has its default only if `applies`, and is otherwise undefined. */
+export function withDefaultIf<T, const C extends Commands>(
+  applies: (settled: Settled) => boolean,
+  type: ValueType<T & {}>,
+  value: T & {},
+  description: Description<C>,
+): Option<(T & {}) | undefined, C> {
+  return {
+    ...described(description),
+    type,
+    defaultText: type.format(value),
+    defaultValue: (settled) => (applies(settled) ? value : undefined),
+  };
+}
+
 export function described<const C extends Commands>({
   in: commands,
   help,

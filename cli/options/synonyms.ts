@@ -34,8 +34,19 @@ export const optionSynonyms: Synonyms = inverted({
   '--dropout': 'drop drop-rate dropout-rate dropout-p p-dropout',
   '--seed': 'random-seed manual-seed rng-seed random-state',
   '--epsilon': 'eps adam-eps adam-epsilon',
-  '--beta1': 'adam-beta1 beta-1 momentum',
+  '--beta1': 'adam-beta1 beta-1',
   '--beta2': 'adam-beta2 beta-2',
+  '--optimizer': 'optim opt solver algorithm',
+  '--momentum': 'sgd-momentum mu',
+  '--weight-decay': 'wd decay l2 weight-decay-rate',
+  '--clip-norm':
+    'clip grad-clip clip-grad clip-grad-norm max-grad-norm gradient-clip-val global-clipnorm',
+  '--lr-schedule': 'lr-scheduler scheduler lr-scheduler-type schedule sched lr-policy',
+  '--warmup': 'warmup-steps warmup-epochs num-warmup-steps lr-warmup lr-warmup-epochs',
+  '--lr-decay': 'gamma lr-gamma decay-rate lr-decay-rate',
+  '--lr-decay-every': 'lr-step-size decay-steps decay-epochs lr-decay-steps',
+  '--lr-horizon': 't-max lr-decay-iters decay-horizon',
+  '--lr-boundaries': 'milestones lr-milestones boundaries',
   '--data': 'dataset data-dir data-path dataset-path dataset-dir data-root train-data root',
   '--runs-dir': 'output-dir log-dir logdir save-dir work-dir output output-path',
   '--run-id': 'id run-name experiment experiment-name job-id rdzv-id exp-name',
@@ -70,6 +81,25 @@ export const engineSynonyms = {
   tfjs: 'tensorflow',
   native: 'tensorflow',
   webassembly: 'wasm',
+} as const;
+
+export const optimizerSynonyms = {
+  'adam-w': 'adamw',
+  momentum: 'sgd',
+  nesterov: 'sgd',
+  'gradient-descent': 'sgd',
+} as const;
+
+export const scheduleSynonyms = {
+  none: 'constant',
+  fixed: 'constant',
+  staircase: 'step',
+  steplr: 'step',
+  exp: 'exponential',
+  'cosine-annealing': 'cosine',
+  'cosine-decay': 'cosine',
+  multistep: 'piecewise',
+  'piecewise-constant': 'piecewise',
 } as const;
 
 export const logLevelSynonyms = {

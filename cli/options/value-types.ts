@@ -1,6 +1,11 @@
 import { join } from 'node:path';
 import { homeOf } from '../../shared/disk/cache-directory.ts';
-import { BLOCK_MICROSECONDS, MAX_NAME_CHARACTERS } from '../../shared/limits.ts';
+import {
+  BLOCK_MICROSECONDS,
+  MAX_EPOCHS,
+  MAX_NAME_CHARACTERS,
+  MAX_STEPS,
+} from '../../shared/limits.ts';
 import { synonymOf } from './synonyms.ts';
 
 /**
@@ -205,18 +210,49 @@ export const device: ValueType<Device> = {
 };
 
 /** One or more whole numbers, separated by commas. */
-export function integers({ min, max }: Range, maxCount: number): ValueType<readonly number[]> {
-  const item = integer({ min, max });
+export function integers(range: Range, maxCount: number): ValueType<readonly number[]> {
+  const allowed = `whole numbers from ${range.min} to ${range.max}`;
+  return listOf(integer(range), maxCount, 'N,N,...', allowed);
+}
+
+/** One or more values, separated by commas; `allowed` describes them in the plural. */
+export function listOf<T>(
+  item: ValueType<T>,
+  maxCount: number,
+  metavar: string,
+  allowed: string,
+): ValueType<readonly T[]> {
   return {
-    metavar: 'N,N,...',
-    allowed: `1 to ${maxCount} whole numbers from ${min} to ${max}, separated by commas`,
+    metavar,
+    allowed: `1 to ${maxCount} ${allowed}, separated by commas`,
     words: [],
     parse(text) {
       const values = text.split(',').map((part) => item.parse(part.trim()));
       const valid = values.filter((value) => value !== undefined);
       return valid.length === values.length && valid.length <= maxCount ? valid : undefined;
     },
-    format: (values) => values.join(','),
+    format: (values) => values.map((value) => item.format(value)).join(','),
+  };
+}
+
+/** A number of steps, "500", or of epochs, "2epochs", which may have a fraction. */
+export type StepsOrEpochs = { readonly steps: number } | { readonly epochs: number };
+export function stepsOrEpochs(min: 0 | 1): ValueType<StepsOrEpochs> {
+  const steps = integer({ min, max: MAX_STEPS });
+  return {
+    metavar: 'N|Nepochs',
+    allowed: `a whole number of steps from ${min}, such as 500, or of epochs, such as 2epochs`,
+    words: [],
+    parse(text) {
+      const count = steps.parse(text);
+      if (count !== undefined) return { steps: count };
+      const epochs = Number(/^(\d+(?:\.\d+)?) ?epochs?$/i.exec(text)?.[1]);
+      return epochs > 0 && epochs <= MAX_EPOCHS ? { epochs } : undefined;
+    },
+    format(value) {
+      if ('steps' in value) return String(value.steps);
+      return `${value.epochs}${value.epochs === 1 ? 'epoch' : 'epochs'}`;
+    },
   };
 }
 

@@ -1,8 +1,12 @@
-import { newestUnfinished, readRunRecord } from '../../coordinator/run-directory/read-run.ts';
+import {
+  newestUnfinished,
+  readRunRecord,
+  refuseOldArithmetic,
+} from '../../coordinator/run-directory/read-run.ts';
 import { configurationOfRecord, type Configuration } from '../../shared/configuration.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import type { RunRecord } from '../../shared/files/run-schema.ts';
-import { totalSteps } from '../../shared/arithmetic/schedule.ts';
+import { stepsPerEpoch, totalSteps } from '../../shared/arithmetic/schedule.ts';
 import { chooseRun } from './choose-run.ts';
 import {
   flagOf,
@@ -13,7 +17,8 @@ import {
   type OptionKey,
 } from '../options/options.ts';
 import { engineInEvents, engineOfRun, engineToKeep } from './run-engine.ts';
-import { recipeOf } from './run-settings.ts';
+import { withSteps } from './recipe-options.ts';
+import { recipeOptions } from './run-settings.ts';
 
 /**
  * The options for a resumed run. The recipe, the engine and the audit rate come from the run's
@@ -38,9 +43,10 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   const directory =
     resume === 'newest' ? await newestUnfinished(runsDir) : chooseRun(resume, runsDir);
   const record = await readRunRecord(directory);
+  refuseOldArithmetic(record, directory);
   const recorded = configurationOfRecord(record.configuration);
   // The options that the run's record contains, except the run's length.
-  const values = { ...recipeOf(recorded), hidden: recorded.model.hidden };
+  const values = recipeOptions(recorded);
   const trust = trustOf(options, explicit, record.launch);
   // A coordinator has no engine; with --allow-mixed-engines any engine may join.
   const keepsEngine = 'engine' in options && !trust.allowMixedEngines;
@@ -48,7 +54,8 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   const known = keepsEngine ? (ran ?? (await engineInEvents(directory))) : undefined;
   const engine = 'engine' in options ? engineOfRun(known, options, explicit) : {};
   const fixed = ran !== undefined && 'engine' in options ? engineToKeep(ran, options) : {};
-  checkAlike(options, explicit, { ...values, ...fixed }, directory);
+  const comparable = withSteps(options, stepsPerEpoch(recorded));
+  checkAlike(comparable, explicit, { ...values, ...fixed }, directory);
   const isLengthGiven = explicit.has('epochs') || explicit.has('steps');
   if (isLengthGiven)
     checkLonger({ ...recorded, epochs: options.epochs, steps: options.steps }, recorded, directory);
@@ -102,7 +109,8 @@ function checkAlike(
   const differing = Object.entries(recorded).flatMap(([key, value]) => {
     if (!isOptionKey(key) || !explicit.has(key)) return [];
     const { type } = optionOf(key);
-    const [ours, theirs] = [type.format(options[key] ?? ''), type.format(value ?? '')];
+    const textOf = (each: unknown) => (each === undefined ? 'unset' : type.format(each ?? ''));
+    const [ours, theirs] = [textOf(options[key]), textOf(value)];
     return ours === theirs ? [] : [`${flagOf(key)} ${theirs}, not ${ours}`];
   });
   if (differing.length === 0) return;

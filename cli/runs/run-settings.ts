@@ -5,40 +5,47 @@ import type { Audit } from '../../coordinator/decisions/state.ts';
 import { configurationSchema, type Configuration } from '../../shared/configuration.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
 import type { RunRecord } from '../../shared/files/run-schema.ts';
+import { stepsPerEpoch, totalSteps } from '../../shared/arithmetic/schedule.ts';
 import type { CoordinatorOptions } from '../options/options.ts';
+import { updateOf, updateOptions } from './recipe-options.ts';
 
-type Recipe = Pick<
-  Configuration,
-  | 'batchSize'
-  | 'virtualShards'
-  | 'learningRate'
-  | 'beta1'
-  | 'beta2'
-  | 'epsilon'
-  | 'dropout'
-  | 'seed'
->;
+type Recipe = Pick<Configuration, 'batchSize' | 'virtualShards' | 'dropout' | 'seed'>;
 
-/** The settings that the options and the configuration have in common, except a run's length. */
-export function recipeOf(from: Recipe): Recipe {
-  const { batchSize, virtualShards, learningRate, beta1, beta2, epsilon, dropout, seed } = from;
-  return { batchSize, virtualShards, learningRate, beta1, beta2, epsilon, dropout, seed };
+/** The settings that have the same form in the options and in the configuration. */
+function commonRecipe({ batchSize, virtualShards, dropout, seed }: Recipe): Recipe {
+  return { batchSize, virtualShards, dropout, seed };
 }
 
-/** The configuration of a new run, on which its bytes depend. */
+/** The options that give a recorded run's recipe. */
+export function recipeOptions(recorded: Configuration) {
+  return {
+    ...commonRecipe(recorded),
+    ...updateOptions(recorded),
+    hidden: recorded.model.hidden,
+  };
+}
+
+/** The configuration of a new run, on which its bytes depend. Throws USAGE. */
 export function configurationOf(options: CoordinatorOptions, dataset: Dataset): Configuration {
   const { hidden, epochs, steps } = options;
+  const recipe = commonRecipe(options);
+  const length = { epochs, ...(steps === undefined ? {} : { steps }) };
+  const trainSamples = dataset.train.samples;
+  const schedule = { ...recipe, ...length, trainSamples };
   return configurationSchema.parse({
     dataset: dataset.digest,
-    ...recipeOf(options),
-    epochs,
-    ...(steps === undefined ? {} : { steps }),
+    ...recipe,
+    ...updateOf(options, {
+      stepsPerEpoch: stepsPerEpoch(schedule),
+      totalSteps: totalSteps(schedule),
+    }),
+    ...length,
     model: {
       inputs: dataset.rows * dataset.columns,
       hidden: [...hidden],
       classes: dataset.classNames.length,
     },
-    trainSamples: dataset.train.samples,
+    trainSamples,
     testSamples: dataset.test.samples,
   });
 }

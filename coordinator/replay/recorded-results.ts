@@ -14,6 +14,7 @@ import {
   type StepLine,
 } from '../../shared/files/metrics.ts';
 import { decodeTensors } from '../../shared/files/safetensors.ts';
+import { learningRateOf } from '../../shared/arithmetic/learning-rate.ts';
 import { planStep, stepsPerEpoch, totalSteps } from '../../shared/arithmetic/schedule.ts';
 import { metricsOf, type RunContents } from '../run-directory/run-contents.ts';
 import { isPerhapsMixed } from '../run-directory/read-run.ts';
@@ -96,7 +97,8 @@ type Lines = Omit<RecordedResults, 'model'>;
 /**
  * Reads all lines once, and keeps those of steps that other files refer to. Checks that steps
  * follow each other without a gap, that each chain link follows from its line and the previous
- * link, and that each evaluation occurs once, after its step.
+ * link, that learning rates are those of the schedule, and that each evaluation occurs once, after
+ * its step.
  */
 async function readLines({
   directory,
@@ -127,6 +129,7 @@ async function readLines({
       continue;
     }
     checkLink(line, link, path);
+    checkRate(line, configuration, place);
     link = line.chain;
     lastStep = line.step;
     if (wanted.has(line.step))
@@ -150,6 +153,17 @@ function checkPlace(
     throw differs(`${place} is step ${line.step} instead of step ${last + 1}`);
   if (line.kind === 'evaluation' && (line.step > last || evaluations.has(line.step)))
     throw differs(`${place} is a misplaced evaluation after step ${line.step}`);
+}
+
+/** Checks a line's learning rate, which the configuration determines. */
+function checkRate(
+  { step, learning_rate: recorded }: StepLine,
+  configuration: Configuration,
+  place: string,
+): void {
+  const rate = learningRateOf(configuration, step);
+  if (recorded !== rate)
+    throw differs(`${place} has the learning rate ${recorded}; that of step ${step} is ${rate}`);
 }
 
 /** Checks that a line's chain link follows from the line and the previous link. */

@@ -8,7 +8,7 @@ import {
   type RecordedCheckpoints,
 } from './recorded-checkpoints.ts';
 import { recordedResults, differs, type RecordedResults } from './recorded-results.ts';
-import type { RunContents } from '../run-directory/run-contents.ts';
+import { requireOwnArithmetic, type RunContents } from '../run-directory/run-contents.ts';
 
 /** A run to recompute, and where to start. */
 export interface Replay {
@@ -31,6 +31,7 @@ export interface Start {
  * NOT_REPLAYABLE.
  */
 export async function planReplay(contents: RunContents, from: number | undefined): Promise<Replay> {
+  requireOwnArithmetic(contents);
   const recorded = await recordedResults(contents);
   const checkpoints = recordedCheckpoints(contents, recorded);
   const checkpoint =

@@ -17,6 +17,7 @@ import {
   type MetricsLine,
 } from '../../shared/files/metrics.ts';
 import { lineTooLong } from '../../shared/files/line-limit.ts';
+import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 import { parseRunRecord, type RunRecord } from '../../shared/files/run-schema.ts';
 import { EVENTS_FILE, METRICS_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 
@@ -27,6 +28,21 @@ export async function readRunRecord(
 ): Promise<RunRecord> {
   const path = join(directory, RECORD_FILE);
   return parseRunRecord(await readText(path, disk), path);
+}
+
+/** Throws USAGE for a run of an older arithmetic, which this version cannot continue. */
+export function refuseOldArithmetic({ arithmetic, version }: RunRecord, directory: string): void {
+  if (arithmetic === ARITHMETIC) return;
+  throw new ClusterError(
+    'USAGE',
+    `${directory} was computed with arithmetic ${arithmetic}; this mnist-dist uses arithmetic ` +
+      `${ARITHMETIC}, whose steps have different bytes (--resume)`,
+    {
+      fix:
+        `resume it with the mnist-dist that computed it (version ${version}), ` +
+        'or start a new run',
+    },
+  );
 }
 
 /** A line in metrics.jsonl, and the position of its end. */

@@ -53,7 +53,7 @@ export interface RunContents {
 
 /**
  * Reads a run's directory. Rejects with USAGE for a directory without run.json, with NOT_REPLAYABLE
- * for a run with a different arithmetic, and with DATA if a file cannot be read.
+ * for a run with a newer arithmetic, and with DATA if a file cannot be read.
  */
 export async function readRunContents(directory: string): Promise<RunContents> {
   // Read in this order: if a running coordinator adds lines in the meantime, the files read later
@@ -75,14 +75,14 @@ async function readRecord(directory: string): Promise<RunRecord> {
     });
   }
   const text = bytes.toString('utf8');
-  refuseOtherArithmetic(text, path);
+  refuseNewerArithmetic(text, path);
   return parseRunRecord(text, path);
 }
 
 const versionsSchema = z.object({ arithmetic: z.int(), version: z.string() });
 
-/** A run with a different arithmetic may have a different schema, so this check comes first. */
-function refuseOtherArithmetic(text: string, path: string): void {
+/** A run with a newer arithmetic may have a different schema, so this check comes first. */
+function refuseNewerArithmetic(text: string, path: string): void {
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -91,12 +91,25 @@ function refuseOtherArithmetic(text: string, path: string): void {
     return;
   }
   const { data } = versionsSchema.safeParse(json);
-  if (data === undefined || data.arithmetic === ARITHMETIC) return;
-  throw new ClusterError(
+  if (data !== undefined && data.arithmetic > ARITHMETIC) throw otherArithmetic(data, path);
+}
+
+/**
+ * Throws NOT_REPLAYABLE for a run with an older arithmetic, which can be read but not recomputed.
+ */
+export function requireOwnArithmetic({ directory, record }: RunContents): void {
+  if (record.arithmetic !== ARITHMETIC) throw otherArithmetic(record, join(directory, RECORD_FILE));
+}
+
+function otherArithmetic(
+  { arithmetic, version }: Pick<RunRecord, 'arithmetic' | 'version'>,
+  path: string,
+): ClusterError {
+  return new ClusterError(
     'NOT_REPLAYABLE',
-    `${path} was computed with arithmetic ${data.arithmetic}; this mnist-dist uses arithmetic ` +
+    `${path} was computed with arithmetic ${arithmetic}; this mnist-dist uses arithmetic ` +
       `${ARITHMETIC}`,
-    { fix: `verify it with mnist-dist ${data.version.slice(0, 32)}, which computed it` },
+    { fix: `verify it with the mnist-dist that computed it (version ${version.slice(0, 32)})` },
   );
 }
 

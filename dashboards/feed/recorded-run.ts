@@ -10,6 +10,7 @@ import { decodeCheckpoint } from '../../shared/files/checkpoint-file.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
 import { MetricsReader } from '../../shared/files/metrics.ts';
 import { planStep } from '../../shared/arithmetic/schedule.ts';
+import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 import { readModel } from '../../shared/files/model-file.ts';
 import { checkOwnModel } from '../../shared/files/own-model.ts';
 import type { RunView, Status } from './api.ts';
@@ -148,6 +149,8 @@ async function weightsOf({ directory, model, record, checkpoints, configuration 
     checkOwnModel({ name, bytes: model, ...found }, record);
     return { step: found.step, weights: found.weights };
   }
+  // The checkpoints of an older arithmetic have a different format.
+  if (record.arithmetic !== ARITHMETIC) return undefined;
   for (const { path } of checkpoints.toReversed()) {
     // If the run is in progress, its coordinator may have removed a listed checkpoint.
     const bytes = await readIfThere(path, tensorFileLimit);

@@ -40,8 +40,6 @@ export const scheduleSchema = z.discriminatedUnion('kind', [
 ]);
 
 export type Schedule = z.infer<typeof scheduleSchema>;
-export type ScheduleKind = Schedule['kind'];
-export const scheduleKinds = ['constant', 'step', 'exponential', 'cosine', 'piecewise'] as const;
 
 /** What the learning rate of a step depends on. */
 export interface RateRecipe {

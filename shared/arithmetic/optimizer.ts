@@ -17,7 +17,6 @@ export const optimizerSchema = z.discriminatedUnion('kind', [
 ]);
 
 export type Optimizer = z.infer<typeof optimizerSchema>;
-export const optimizerKinds = ['adam', 'adamw', 'sgd'] as const;
 
 /**
  * The names, in checkpoints, of the vectors that an optimizer keeps between steps. Each has as many

@@ -2,4 +2,4 @@
  * The version of the arithmetic. Incremented whenever a change makes the same configuration produce
  * different bytes.
  */
-export const ARITHMETIC = 1;
+export const ARITHMETIC = 2;

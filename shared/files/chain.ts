@@ -6,7 +6,7 @@ import { ARITHMETIC } from '../arithmetic/version.ts';
  * A run's chain: one SHA-256 per step, over that step's results. Two runs with the same last link
  * had the same loss, number of correct predictions and weights at every step.
  *
- *     link 0 = SHA-256(UTF-8 of "arithmetic 1\n" and the canonical recipe)
+ *     link 0 = SHA-256(UTF-8 of "arithmetic 2\n" and the canonical recipe)
  *     link k = SHA-256(link k-1 (32 bytes) | u32 step | u32 samples | float32 loss | u32 correct
  *                      | u64 checksum of the weights)
  *

@@ -1,17 +1,18 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { canonicalRecipe, type Configuration } from '../configuration.ts';
-import { ClusterError, messageOf } from '../errors.ts';
+import { assert, ClusterError, messageOf } from '../errors.ts';
 import { MAX_NAME_CHARACTERS, MAX_STEPS, MAX_WORKERS } from '../limits.ts';
 import type { LinePosition } from './metrics.ts';
 import { namedTensors, parameterCount } from '../arithmetic/model-shape.ts';
+import { stateNames } from '../arithmetic/optimizer.ts';
 import { decodeTensors, encodeTensors, tensorsLike, type Tensor } from './safetensors.ts';
 import { ARITHMETIC } from '../arithmetic/version.ts';
 import { issuesOf } from '../schema.ts';
 
 /**
- * Everything that a run needs to resume: the weights after a step, Adam's moments, and the run's
- * progress.
+ * Everything that a run needs to resume: the weights after a step, the optimizer's state, and the
+ * run's progress.
  */
 export interface Checkpoint {
   readonly configuration: Configuration;
@@ -35,8 +36,8 @@ export interface Checkpoint {
   readonly lines?: LinePosition | undefined;
   /** P floats each, in the layout of shared/arithmetic/model-shape.ts. */
   readonly weights: Float32Array;
-  readonly firstMoment: Float32Array;
-  readonly secondMoment: Float32Array;
+  /** The optimizer's vectors, P floats each, in the order of `stateNames`; SGD may have none. */
+  readonly state: readonly Float32Array[];
 }
 
 /** Number of training samples per worker name, counted over the steps after `from`. */
@@ -77,16 +78,15 @@ const sharesSchema = z.tuple([
 ]);
 
 /**
- * Encodes a checkpoint as a safetensors file: the model's tensors, then adam.m.* and adam.v.*.
- * Equal inputs produce equal bytes.
+ * Encodes a checkpoint as a safetensors file: the model's tensors, then those of the optimizer's
+ * state, such as adam.m.* and adam.v.*. Equal inputs produce equal bytes.
  */
 export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
   const { configuration, step, evaluated, chain, fingerprint, lines } = checkpoint;
-  const tensors = [
-    ...named('', checkpoint.weights, configuration),
-    ...named('adam.m.', checkpoint.firstMoment, configuration),
-    ...named('adam.v.', checkpoint.secondMoment, configuration),
-  ];
+  const vectors = [checkpoint.weights, ...checkpoint.state];
+  const prefixes = prefixesOf(configuration);
+  assert(vectors.length === prefixes.length, 'the state is that of the optimizer');
+  const tensors = vectors.flatMap((vector, i) => named(prefixes[i] ?? '', vector, configuration));
   return encodeTensors({
     metadata: {
       arithmetic: String(ARITHMETIC),
@@ -148,9 +148,10 @@ export function decodeCheckpoint(
       `${file} is a checkpoint of a run with a different configuration`,
     );
   const count = parameterCount(configuration.model);
-  const all = new Float32Array(3 * count);
-  const expected = ['', 'adam.m.', 'adam.v.'].flatMap((prefix, i) =>
-    named(prefix, all.subarray(i * count, (i + 1) * count), configuration),
+  const vectors = prefixesOf(configuration).map(() => new Float32Array(count));
+  const [weights = new Float32Array(count), ...state] = vectors;
+  const expected = prefixesOf(configuration).flatMap((prefix, i) =>
+    named(prefix, vectors[i] ?? weights, configuration),
   );
   const tensors = tensorsLike(expected, decoded);
   if (tensors === undefined)
@@ -158,7 +159,6 @@ export function decodeCheckpoint(
   if (digestOf(tensors) !== parsed.data.tensors)
     throw new ClusterError('DATA', `${file} is damaged: its tensors do not match their digest`);
   expected.forEach((tensor, i) => tensor.data.set(tensors[i]?.data ?? []));
-  const part = (i: number) => all.slice(i * count, (i + 1) * count);
   const { step, evaluated, chain, fingerprint, lines } = parsed.data;
   const shares = decodeShares(parsed.data.shares, file);
   return {
@@ -169,10 +169,14 @@ export function decodeCheckpoint(
     fingerprint,
     lines: positionOf(lines),
     ...(shares === undefined ? {} : { shares }),
-    weights: part(0),
-    firstMoment: part(1),
-    secondMoment: part(2),
+    weights,
+    state,
   };
+}
+
+/** The prefixes of the tensors' names: none for the weights, then the optimizer's. */
+function prefixesOf({ optimizer }: Configuration): string[] {
+  return ['', ...stateNames(optimizer).map((name) => `${name}.`)];
 }
 
 function positionOf(text: string | undefined): LinePosition | undefined {

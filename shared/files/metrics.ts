@@ -24,6 +24,8 @@ export const metricsLineSchema = z.discriminatedUnion('kind', [
     kind: z.literal('step'),
     ...common,
     milliseconds: z.number().min(0),
+    /** The step's learning rate; absent in lines from an older version. */
+    learning_rate: z.number().min(0).optional(),
     /** Checksum of the weights after the step. */
     weights: z.string().regex(/^[0-9a-f]{16}$/),
     /** The step's link (chain.ts). */
@@ -65,11 +67,14 @@ export class MetricsFormatter {
     return this.#digest;
   }
 
-  step({ step, epoch, samples, loss, correct, milliseconds, weights, chain }: StepMetrics): string {
+  step(metrics: StepMetrics): string {
+    const { step, epoch, samples, loss, correct, milliseconds, weights, chain } = metrics;
+    const { learning_rate: rate } = metrics;
     assert(Number.isFinite(loss), `the loss of step ${step} is finite`);
     return this.#seal(
       `{"kind":"step","step":${step},"epoch":${epoch},"samples":${samples},"loss":${loss}` +
         `,"correct":${correct},"milliseconds":${Math.round(milliseconds * 1000) / 1000}` +
+        (rate === undefined ? '' : `,"learning_rate":${rate}`) +
         `,"weights":"${checksumText(weights)}","chain":"${chain}"`,
     );
   }

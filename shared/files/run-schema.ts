@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { configurationRecordSchema } from '../configuration.ts';
+import { configurationRecordSchema, recordOfFirstArithmetic } from '../configuration.ts';
 import { ClusterError, errorCodes, messageOf } from '../errors.ts';
 import {
   MAX_CLASSES,
@@ -26,7 +26,9 @@ const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()]);
 export const runRecordSchema = z.strictObject({
   format: z.literal(RUN_FORMAT),
   arithmetic: z
-    .literal(ARITHMETIC)
+    .int()
+    .min(1)
+    .max(ARITHMETIC)
     .describe('Incremented when the same configuration would produce different bytes.'),
   version: z.string().max(32).describe('The version of mnist-dist.'),
   run: z.string().regex(RUN_ID),
@@ -120,12 +122,24 @@ export function parseRunRecord(text: string, file: string): RunRecord {
   } catch (error) {
     throw new ClusterError('DATA', `${file} is not JSON: ${messageOf(error)}`, { cause: error });
   }
-  const parsed = runRecordSchema.safeParse(json);
+  const parsed = runRecordSchema.safeParse(inTodaysForm(json));
   if (parsed.success) return parsed.data;
   throw new ClusterError(
     'DATA',
     `${file} is not a run of format ${RUN_FORMAT}: ${issuesOf(parsed.error)}`,
   );
+}
+
+const firstArithmeticSchema = z.looseObject({
+  arithmetic: z.literal(1),
+  configuration: z.unknown(),
+});
+
+/** A record of arithmetic 1 with today's form of the configuration; any other value unchanged. */
+function inTodaysForm(json: unknown): unknown {
+  const { data } = firstArithmeticSchema.safeParse(json);
+  if (data === undefined) return json;
+  return { ...data, configuration: recordOfFirstArithmetic(data.configuration) };
 }
 
 /** The JSON Schema (draft 2020-12) of run.json. */

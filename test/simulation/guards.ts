@@ -305,9 +305,9 @@ export const guards: readonly Guard[] = [
     likelySeed: 52,
   },
   {
-    name: 'a coordinator that resumes restores the moments',
+    name: "a coordinator that resumes restores the optimizer's state",
     file: 'coordinator/tensors.ts',
-    line: 'this.#kernels.floats(this.#secondMoment, this.parameters).set(from.secondMoment);',
+    line: 'this.#kernels.floats(at, this.parameters).set(state[i] ?? []);',
     without: '',
   },
   {

@@ -1,10 +1,14 @@
-import { adamRate } from '../../shared/kernels/kernels.ts';
-import { adam, add, addZero, check } from '../../shared/kernels/reference-kernels.ts';
+import { add, addZero, check } from '../../shared/kernels/reference-kernels.ts';
+import { referenceUpdate } from '../../shared/kernels/reference-update.ts';
+import type { UpdateRecipe } from '../../shared/kernels/update.ts';
+import type { Schedule } from '../../shared/arithmetic/learning-rate.ts';
+import { stateNames, type Optimizer } from '../../shared/arithmetic/optimizer.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import { EVALUATION_CHUNK_ROWS } from '../../shared/limits.ts';
 import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import { initialWeights } from '../../shared/arithmetic/random.ts';
 import { planStep, totalSteps } from '../../shared/arithmetic/schedule.ts';
+import { Random } from '../fixtures/seeded-random.ts';
 import { hasReal, isReal, ROOT, type Node } from '../../shared/arithmetic/tree.ts';
 
 /** A subtree's sum: P gradients and the loss, plus the number of correct rows. */
@@ -20,11 +24,58 @@ export interface ExpectedStep {
   readonly checksum: bigint;
 }
 
-/** A model with 23 parameters. An epoch has four steps; the batch of the last one is short. */
+type Update = Omit<UpdateRecipe, 'model'>;
+
+const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-7 };
+const plainUpdate: Update = {
+  optimizer: { kind: 'adam', ...adam },
+  learningRate: 0.001,
+  schedule: { kind: 'constant' },
+  warmup: 0,
+  weightDecay: 0,
+};
+
+/**
+ * An update that the seed alone determines: the default one, or any optimizer with any schedule,
+ * decay and clipping. The choice has random numbers of its own, so that the faults of a seed do not
+ * depend on it.
+ */
+function simulatedUpdate(seed: number): Update {
+  const random = new Random(seed ^ 0x5eed);
+  if (random.chance(0.3)) return plainUpdate;
+  const optimizer = random.pick<Optimizer>([
+    { kind: 'adam', ...adam },
+    { kind: 'adamw', ...adam },
+    { kind: 'sgd', momentum: 0, nesterov: false },
+    { kind: 'sgd', momentum: 0.9, nesterov: false },
+    { kind: 'sgd', momentum: 0.9, nesterov: true },
+  ]);
+  const schedule = random.pick<Schedule>([
+    { kind: 'constant' },
+    { kind: 'step', decay: 0.5, every: 4 },
+    { kind: 'exponential', decay: 0.7, every: 3 },
+    { kind: 'cosine', final: 0.1, horizon: 15 },
+    { kind: 'piecewise', boundaries: [3, 11], rates: [0.01, 0.0005] },
+  ]);
+  return {
+    optimizer,
+    learningRate: random.pick([0.001, 0.1]),
+    schedule,
+    warmup: random.pick([0, 5]),
+    weightDecay: optimizer.kind === 'adam' ? 0 : random.pick([0, 0.1]),
+    ...(random.chance(0.5) ? { clipNorm: random.pick([0.01, 1.5, 100]) } : {}),
+  };
+}
+
+/**
+ * A model with 23 parameters. An epoch has four steps; the batch of the last one is short. The seed
+ * of a simulation chooses the update; without it, the update is the default one.
+ */
 export function simulatedConfiguration(
   virtualShards: number,
   seed: number,
   epochs = 6,
+  simulationSeed?: number,
 ): Configuration {
   return {
     dataset: '0'.repeat(64),
@@ -36,10 +87,7 @@ export function simulatedConfiguration(
     virtualShards,
     seed,
     epochs,
-    learningRate: 0.001,
-    beta1: 0.9,
-    beta2: 0.999,
-    epsilon: 1e-7,
+    ...(simulationSeed === undefined ? plainUpdate : simulatedUpdate(simulationSeed)),
   };
 }
 
@@ -111,14 +159,11 @@ export function undisturbed(configuration: Configuration): {
 } {
   const count = parameterCount(configuration.model);
   const weights = initialWeights(configuration.seed, configuration.model);
-  const [firstMoment, secondMoment] = [new Float32Array(count), new Float32Array(count)];
-  const { beta1, beta2, epsilon, learningRate } = configuration;
+  const state = stateNames(configuration.optimizer).map(() => new Float32Array(count));
   const steps: ExpectedStep[] = [];
   for (let step = 1; step <= totalSteps(configuration); step++) {
     const { values, correct } = sumOf(configuration, weights, step, ROOT);
-    const rate = adamRate(learningRate, beta1, beta2, step);
-    const gradient = values.subarray(0, count);
-    adam({ weights, gradient, firstMoment, secondMoment, beta1, beta2, epsilon, rate });
+    referenceUpdate(configuration, step, weights, values.subarray(0, count), state);
     steps.push({ loss: values[count] ?? NaN, correct, checksum: check(weights).checksum });
   }
   return { steps, weights };

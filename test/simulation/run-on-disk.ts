@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { Chain, firstLink } from '../../shared/files/chain.ts';
-import type { Configuration } from '../../shared/configuration.ts';
+import { canonicalConfiguration, type Configuration } from '../../shared/configuration.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
 import { assert } from '../../shared/errors.ts';
 import { checksumText, readMetrics } from '../../shared/files/metrics.ts';
@@ -162,7 +162,7 @@ const known = new Map<string, ExpectedRun>();
 
 /** The expected outcome of a run with this configuration; computed once per configuration. */
 export function expectedOf(configuration: Configuration): ExpectedRun {
-  const key = `${configuration.virtualShards} ${configuration.seed} ${configuration.epochs}`;
+  const key = canonicalConfiguration(configuration);
   const run = known.get(key);
   if (run !== undefined) return run;
   const { steps, weights } = undisturbed(configuration);

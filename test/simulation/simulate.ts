@@ -99,7 +99,8 @@ class Simulation implements Witness, CoordinatorWorld {
     this.#story = story;
     const isSuspended = story === 'suspended';
     const epochs = isSuspended ? LONG_RUN_EPOCHS : undefined;
-    const configuration = simulatedConfiguration(2 ** random.below(5), 1 + random.below(3), epochs);
+    const [shards, modelSeed] = [2 ** random.below(5), 1 + random.below(3)];
+    const configuration = simulatedConfiguration(shards, modelSeed, epochs, seed);
     this.#expected = expectedOf(configuration);
     this.#world = { time, random, disk: new SimulatedDisk(random), processes: [], boot: 1 };
     this.#wireMilliseconds = isSuspended ? SLOW_WIRE_MILLISECONDS : random.between(0, 5);

@@ -1,15 +1,37 @@
+import { optimizerKinds, scheduleKinds } from '../../../shared/arithmetic/kinds.ts';
 import { defaultVirtualShards } from '../../../shared/arithmetic/virtual-shards.ts';
 import * as limits from '../../../shared/limits.ts';
 import {
   described,
   trainingCommands,
   withDefault,
+  withDefaultIf,
   withoutDefault,
   type Settled,
 } from '../option.ts';
-import { decimal, integer, integers } from '../value-types.ts';
+import { optimizerSynonyms, scheduleSynonyms } from '../synonyms.ts';
+import {
+  choice,
+  decimal,
+  flag,
+  integer,
+  integers,
+  listOf,
+  stepsOrEpochs,
+  type StepsOrEpochs,
+} from '../value-types.ts';
 
 const decay = decimal('a number of at least 0 and below 1', (x) => x >= 0 && x < 1);
+const rate = decimal(
+  `a number above 0, at most ${limits.MAX_LEARNING_RATE}`,
+  (x) => x > 0 && x <= limits.MAX_LEARNING_RATE,
+);
+
+const isSgd = (settled: Settled) => settled['optimizer'] === 'sgd';
+const isAdam = (settled: Settled) => !isSgd(settled);
+const isCosine = (settled: Settled) => settled['lrSchedule'] === 'cosine';
+const isFalling = ({ lrSchedule }: Settled) =>
+  lrSchedule === 'step' || lrSchedule === 'exponential';
 
 export const trainingOptions = {
   epochs: withDefault(integer({ min: 1, max: limits.MAX_EPOCHS }), 5, {
@@ -38,23 +60,116 @@ export const trainingOptions = {
       `with at least ${limits.MIN_DEFAULT_SHARD_ROWS} samples each`,
     defaultValue: (settled: Settled) => defaultVirtualShards(Number(settled['batchSize'])),
   },
-  learningRate: withDefault(
-    decimal('a number above 0, at most 1000', (x) => x > 0 && x <= 1000),
-    0.001,
-    { in: trainingCommands, help: "Adam's learning rate" },
-  ),
-  beta1: withDefault(decay, 0.9, {
+  optimizer: withDefault(choice(optimizerKinds, optimizerSynonyms), 'adam', {
+    in: trainingCommands,
+    help: 'how a step changes the weights',
+  }),
+  learningRate: {
+    ...described({ in: trainingCommands, help: 'learning rate, before --lr-schedule changes it' }),
+    type: rate,
+    defaultText: '0.001, with --optimizer sgd 0.01',
+    defaultValue: (settled: Settled): number => (isSgd(settled) ? 0.01 : 0.001),
+  },
+  beta1: withDefaultIf(isAdam, decay, 0.9, {
     in: trainingCommands,
     help: "decay rate of Adam's first moment",
   }),
-  beta2: withDefault(decay, 0.999, {
+  beta2: withDefaultIf(isAdam, decay, 0.999, {
     in: trainingCommands,
     help: "decay rate of Adam's second moment",
   }),
-  epsilon: withDefault(
+  epsilon: withDefaultIf(
+    isAdam,
     decimal('a number above 0, at most 1', (x) => x > 0 && x <= 1),
     1e-7,
     { in: trainingCommands, help: "Adam's epsilon" },
+  ),
+  momentum: withDefaultIf(isSgd, decay, 0, {
+    in: trainingCommands,
+    help: 'momentum of --optimizer sgd',
+  }),
+  nesterov: withDefault(flag, false, {
+    in: trainingCommands,
+    help: "use Nesterov's momentum (needs --momentum)",
+  }),
+  weightDecay: {
+    ...described({
+      in: trainingCommands,
+      help: "decoupled weight decay of adamw or sgd, for kernels; times the step's learning rate",
+    }),
+    type: decimal(
+      `a number from 0 to ${limits.MAX_WEIGHT_DECAY}`,
+      (x) => x >= 0 && x <= limits.MAX_WEIGHT_DECAY,
+    ),
+    defaultText: '0.004, with --optimizer adam or sgd 0',
+    defaultValue: (settled: Settled): number => (settled['optimizer'] === 'adamw' ? 0.004 : 0),
+  },
+  clipNorm: withoutDefault(
+    decimal('a number above 0, at most 1e6', (x) => x > 0 && x <= 1e6),
+    {
+      in: trainingCommands,
+      help: 'scales a larger gradient down to this norm (default: does not)',
+    },
+  ),
+  lrSchedule: withDefault(choice(scheduleKinds, scheduleSynonyms), 'constant', {
+    in: trainingCommands,
+    help: 'how the learning rate changes after the warmup',
+  }),
+  warmup: withDefault(
+    stepsOrEpochs(0),
+    { steps: 0 },
+    {
+      in: trainingCommands,
+      help: 'the learning rate rises linearly during these first steps or epochs',
+    },
+  ),
+  lrDecay: withDefaultIf(
+    isFalling,
+    decimal('a number above 0, at most 1', (x) => x > 0 && x <= 1),
+    0.7,
+    {
+      in: trainingCommands,
+      help: 'step and exponential: factor of the learning rate',
+    },
+  ),
+  lrDecayEvery: withDefaultIf(
+    isFalling,
+    stepsOrEpochs(1),
+    { epochs: 1 },
+    { in: trainingCommands, help: 'step and exponential: steps or epochs per --lr-decay' },
+  ),
+  lrHorizon: {
+    ...described({
+      in: trainingCommands,
+      help: 'cosine: steps or epochs until the rate is final, even if the run becomes longer',
+    }),
+    type: stepsOrEpochs(1),
+    defaultText: "the run's length when it is created",
+    defaultValue: (): StepsOrEpochs | undefined => undefined,
+  },
+  lrFinal: withDefaultIf(
+    isCosine,
+    decimal('a number from 0 to 1', (x) => x >= 0 && x <= 1),
+    0,
+    { in: trainingCommands, help: 'cosine: final rate, as a fraction of --learning-rate' },
+  ),
+  lrBoundaries: withoutDefault(
+    listOf(
+      stepsOrEpochs(1),
+      limits.MAX_RATE_CHANGES,
+      'N|Nepochs,...',
+      'increasing numbers of steps or epochs, such as 500 or 2epochs',
+    ),
+    { in: trainingCommands, help: 'piecewise: after how many steps or epochs the rate changes' },
+  ),
+  lrRates: withoutDefault(
+    listOf(
+      rate,
+      limits.MAX_RATE_CHANGES,
+      'X,X,...',
+      `numbers above 0, at most ${limits.MAX_LEARNING_RATE}`,
+    ),
+    { in: trainingCommands, help: 'piecewise: the learning rate after each of --lr-boundaries' },
   ),
   hidden: withDefault(
     integers({ min: 1, max: limits.MAX_LAYER_UNITS }, limits.MAX_HIDDEN_LAYERS),

@@ -6,6 +6,9 @@ import {
   configurationRecordSchema,
   configurationSchema,
   differingSettings,
+  parseConfiguration,
+  shownSettings,
+  type Configuration,
 } from '../../../shared/configuration.ts';
 import { defaultVirtualShards } from '../../../shared/arithmetic/virtual-shards.ts';
 import { totalSteps } from '../../../shared/arithmetic/schedule.ts';
@@ -28,10 +31,11 @@ describe('the configuration', () => {
     );
     expect(canonicalConfiguration(reversed)).toBe(canonicalConfiguration(configurationFixture));
     expect(canonicalConfiguration(configurationFixture)).toBe(
-      `{"batch_size":32,"beta1":0.9,"beta2":0.999,"dataset":"${'ab'.repeat(32)}","dropout":0.2,` +
-        '"epochs":5,"epsilon":1e-7,"learning_rate":0.001,' +
-        '"model":{"classes":10,"hidden":[128],"inputs":784},"seed":1,"test_samples":10000,' +
-        '"train_samples":60000,"virtual_shards":4}',
+      `{"batch_size":32,"dataset":"${'ab'.repeat(32)}","dropout":0.2,"epochs":5,` +
+        '"learning_rate":0.001,"model":{"classes":10,"hidden":[128],"inputs":784},' +
+        '"optimizer":{"beta1":0.9,"beta2":0.999,"epsilon":1e-7,"kind":"adam"},' +
+        '"schedule":{"kind":"constant"},"seed":1,"test_samples":10000,"train_samples":60000,' +
+        '"virtual_shards":4,"warmup":0,"weight_decay":0}',
     );
   });
 
@@ -65,9 +69,21 @@ describe('the configuration', () => {
     ['virtualShards', 512],
     ['learningRate', 0],
     ['learningRate', Number.NaN],
-    ['beta1', 1],
-    ['beta2', -1],
-    ['epsilon', 0],
+    ['optimizer', 'adam'],
+    ['optimizer', { kind: 'rmsprop' }],
+    ['optimizer', { ...configurationFixture.optimizer, beta1: 1 }],
+    ['optimizer', { ...configurationFixture.optimizer, beta2: -1 }],
+    ['optimizer', { ...configurationFixture.optimizer, epsilon: 0 }],
+    ['optimizer', { ...configurationFixture.optimizer, momentum: 0.9 }],
+    ['optimizer', { kind: 'sgd', momentum: 1, nesterov: false }],
+    ['optimizer', { kind: 'sgd', momentum: 0, nesterov: true }],
+    ['schedule', { kind: 'cosine', final: 0, horizon: 0 }],
+    ['warmup', -1],
+    ['warmup', 0.5],
+    ['weightDecay', -1],
+    ['weightDecay', Infinity],
+    ['clipNorm', 0],
+    ['clipNorm', Number.NaN],
     ['seed', -1],
     ['seed', 2 ** 53],
     ['epochs', 0],
@@ -80,6 +96,84 @@ describe('the configuration', () => {
     const parsed = configurationSchema.safeParse({ ...configurationFixture, [key]: value });
     expect(parsed.success).toBe(false);
     expect(JSON.stringify(parsed.error?.issues)).toContain(key);
+  });
+
+  it('rejects a weight decay with adam, and a warmup that does not end before the horizon', () => {
+    const schedule = { kind: 'cosine', final: 0, horizon: 100 } as const;
+    for (const [change, path] of [
+      [{ weightDecay: 0.1 }, 'weightDecay'],
+      [{ schedule, warmup: 100 }, 'warmup'],
+    ] as const) {
+      const changed = { ...configurationFixture, ...change };
+      expect(configurationSchema.safeParse(changed).error?.issues).toMatchObject([
+        { path: [path] },
+      ]);
+      const record = configurationRecordSchema.safeParse(configurationRecord(changed));
+      expect(record.success).toBe(false);
+    }
+    const fitting = { ...configurationFixture, schedule, warmup: 99 };
+    expect(configurationSchema.safeParse(fitting).success).toBe(true);
+  });
+
+  it('survives a round trip with every optimizer and schedule', () => {
+    const own = { learningRate: 0.1, warmup: 3, weightDecay: 0.1, clipNorm: 1.5 };
+    for (const configuration of [
+      {
+        ...configurationFixture,
+        ...own,
+        optimizer: { kind: 'sgd', momentum: 0.9, nesterov: true },
+        schedule: { kind: 'cosine', final: 0.1, horizon: 100 },
+      },
+      {
+        ...configurationFixture,
+        ...own,
+        optimizer: { kind: 'adamw', beta1: 0.9, beta2: 0.999, epsilon: 1e-7 },
+        schedule: { kind: 'piecewise', boundaries: [2, 5], rates: [0.1, 0.01] },
+      },
+    ] satisfies Configuration[]) {
+      const text = canonicalConfiguration(configuration);
+      expect(parseConfiguration(text)).toEqual(configuration);
+    }
+  });
+
+  it('lists the settings of optimizers and schedules that differ', () => {
+    const other: Configuration = {
+      ...configurationFixture,
+      optimizer: { kind: 'sgd', momentum: 0.9, nesterov: false },
+      schedule: { kind: 'step', decay: 0.5, every: 100 },
+      clipNorm: 1,
+    };
+    expect(differingSettings(other, configurationFixture)).toEqual([
+      'optimizer sgd instead of adam',
+      'momentum 0.9 instead of unset',
+      'nesterov false instead of unset',
+      'schedule step instead of constant',
+      'decay 0.5 instead of unset',
+      'every 100 instead of unset',
+      'clip_norm 1 instead of unset',
+      'beta1 unset instead of 0.9',
+      'beta2 unset instead of 0.999',
+      'epsilon unset instead of 1e-7',
+    ]);
+  });
+
+  it('shows settings by name, without those that change nothing', () => {
+    const { dataset: _, model: __, ...record } = configurationRecord(configurationFixture);
+    expect(shownSettings(record).map(([name]) => name)).toEqual([
+      'dropout',
+      'batch size',
+      'virtual shards',
+      'optimizer',
+      'beta1',
+      'beta2',
+      'epsilon',
+      'learning rate',
+      'schedule',
+      'seed',
+      'train samples',
+      'test samples',
+      'epochs',
+    ]);
   });
 
   it.each([

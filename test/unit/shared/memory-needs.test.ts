@@ -7,6 +7,7 @@ import {
 } from '../../../shared/memory-needs.ts';
 
 const MEBIBYTE = 1024 ** 2;
+const optimizer = { kind: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-7 } as const;
 const small = { inputs: 784, hidden: [8], classes: 10 };
 const wide = { inputs: 784, hidden: [512, 512], classes: 10 };
 const large = { inputs: 784, hidden: [2048, 2048], classes: 10 };
@@ -48,7 +49,7 @@ describe('the memory that a run needs', () => {
         expect(() =>
           checkWorkerMemory(needing, engine, DEFAULT_MAX_WORKER_MEMORY_BYTES),
         ).not.toThrow();
-        expect(() => checkCoordinatorMemory(needing)).not.toThrow();
+        expect(() => checkCoordinatorMemory({ ...needing, optimizer })).not.toThrow();
       }
   });
 
@@ -77,7 +78,7 @@ describe('the memory that a run needs', () => {
 
   it('is rejected if the coordinator needs too much, stating the need', () => {
     const model = { inputs: 784, hidden: [65_536, 65_536], classes: 10 };
-    expect(() => checkCoordinatorMemory({ model, virtualShards: 4 })).toThrow(
+    expect(() => checkCoordinatorMemory({ model, virtualShards: 4, optimizer })).toThrow(
       expect.objectContaining({
         code: 'LIMIT',
         message: expect.stringMatching(

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { MIN_DEVICES_INTERVAL_MILLISECONDS } from '../../../../shared/limits.ts';
+import { ARITHMETIC } from '../../../../shared/arithmetic/version.ts';
 import { PROTOCOL } from '../../../../shared/wire/messages.ts';
 import { engineFixture } from '../../../fixtures/engine-identity.ts';
 import { Cluster } from '../../../fixtures/reducer-cluster.ts';
@@ -11,7 +12,13 @@ describe("a worker's report about its GPUs", () => {
   it('is passed on at most once a second, once the worker has said hello', () => {
     const cluster = new Cluster();
     cluster.connect(0);
-    cluster.say(0, { kind: 'hello', protocol: PROTOCOL, arithmetic: 1, version: '0', name: 'w0' });
+    cluster.say(0, {
+      kind: 'hello',
+      protocol: PROTOCOL,
+      arithmetic: ARITHMETIC,
+      version: '0',
+      name: 'w0',
+    });
     cluster.say(0, devices);
     expect(cluster.devices).toEqual([{ kind: 'devices', worker: 'w0', gpus }]);
     cluster.say(0, { kind: 'ready', fingerprint: 'f', engine: engineFixture });

@@ -5,10 +5,13 @@ import {
   MAX_PREPARE_LIMIT_MILLISECONDS,
   PREPARING_PLACE_MILLISECONDS,
 } from '../../../../shared/limits.ts';
+import { ARITHMETIC } from '../../../../shared/arithmetic/version.ts';
 import { PROTOCOL } from '../../../../shared/wire/messages.ts';
 import { beat, EXPECTED, fail, FULL, workerIn } from './answers.ts';
 import { Cluster, configuration } from '../../../fixtures/reducer-cluster.ts';
 
+/** The versions in a worker's hello. */
+const versions = { protocol: PROTOCOL, arithmetic: ARITHMETIC, version: '0' };
 describe('an undisturbed run', () => {
   it.each([1, 2, 3, 4, 5, 8, 11])('with %i workers adds in the same tree', (workers) => {
     const cluster = new Cluster({ startWorkers: workers });
@@ -229,10 +232,7 @@ describe('a worker may not', () => {
     ['deliver a part that is leased to another worker', { ...gradient, part: 3 }],
     ['deliver a part that does not exist', { ...gradient, part: 1 }],
     ['claim more correct rows than its shards have', { ...gradient, correct: 17 }],
-    [
-      'say hello twice',
-      { kind: 'hello', protocol: PROTOCOL, arithmetic: 1, version: '0', name: 'x' } as const,
-    ],
+    ['say hello twice', { kind: 'hello', ...versions, name: 'x' } as const],
   ])('%s', (_, message) => {
     const cluster = running();
     cluster.say(0, message);
@@ -263,9 +263,7 @@ describe('a worker may not', () => {
     cluster.connect(1);
     const hello = {
       kind: 'hello',
-      protocol: PROTOCOL,
-      arithmetic: 1,
-      version: '0',
+      ...versions,
       name: 'w1',
     } as const;
     cluster.say(1, hello);
@@ -283,7 +281,7 @@ describe('a worker may not', () => {
   it('announce its preparation time twice', () => {
     const cluster = new Cluster();
     cluster.connect(0);
-    cluster.say(0, { kind: 'hello', protocol: PROTOCOL, arithmetic: 1, version: '0', name: 'w0' });
+    cluster.say(0, { kind: 'hello', ...versions, name: 'w0' });
     cluster.say(0, { kind: 'preparing', limitMilliseconds: 60_000 });
     expect(cluster.closed).toEqual([]);
     cluster.say(0, { kind: 'preparing', limitMilliseconds: 60_000 });
@@ -404,7 +402,7 @@ describe('admission', () => {
     cluster.say(0, {
       kind: 'hello',
       protocol: PROTOCOL + 1,
-      arithmetic: 1,
+      arithmetic: ARITHMETIC,
       version: '9',
       name: 'new',
     });
@@ -418,9 +416,7 @@ describe('admission', () => {
     const cluster = new Cluster({ maxWorkers: 3 });
     const hello = {
       kind: 'hello',
-      protocol: PROTOCOL,
-      arithmetic: 1,
-      version: '0',
+      ...versions,
       name: 'idler',
     } as const;
     cluster.join(0);
@@ -454,9 +450,7 @@ describe('admission', () => {
     cluster.connect(1);
     cluster.say(1, {
       kind: 'hello',
-      protocol: PROTOCOL,
-      arithmetic: 1,
-      version: '0',
+      ...versions,
       name: 'w0',
       session,
     });

@@ -71,6 +71,16 @@ describe('before anything is computed, a replay rejects', () => {
       /puts step 4 into epoch 2/,
     ],
     [
+      'a different learning rate',
+      (line) => [line.step === 4 && line.kind === 'step' ? { ...line, learning_rate: 0.1 } : line],
+      /line 4 of .* has the learning rate 0.1; that of step 4 is 0.01/,
+    ],
+    [
+      'no learning rate',
+      (line) => [line.kind === 'step' ? { ...line, learning_rate: undefined } : line],
+      /line 1 of .* has the learning rate undefined; that of step 1 is 0.01/,
+    ],
+    [
       'no step 4',
       (line) => (line.step === 4 ? [] : [line]),
       /line 4 of .* is step 5 instead of step 4/,
@@ -202,11 +212,11 @@ describe('what a replay reports as not replayable, rather than as different:', (
     await expectNotReplayable(await makeUp({ runs, until: 0 }), /has no step/);
   });
 
-  it('a run with a different arithmetic, even if its run.json has unknown fields', async () => {
+  it('a run with a newer arithmetic, even if its run.json has unknown fields', async () => {
     const directory = join(runs, 'r');
     mkdirSync(directory);
-    writeFileSync(join(directory, 'run.json'), '{"arithmetic":2,"version":"9.9.9","new":1}');
-    await expectNotReplayable(directory, /arithmetic 2; this mnist-dist uses arithmetic 1/);
+    writeFileSync(join(directory, 'run.json'), '{"arithmetic":3,"version":"9.9.9","new":1}');
+    await expectNotReplayable(directory, /arithmetic 3; this mnist-dist uses arithmetic 2/);
   });
 
   it('a different dataset, unless only its sizes in run.json are wrong', async () => {

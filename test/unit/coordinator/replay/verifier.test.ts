@@ -305,14 +305,19 @@ describe('only a replay finds', () => {
     await expect(verifyMadeUp(directory)).resolves.toMatchObject({ model: true });
   });
 
-  it.each(['weights', 'firstMoment', 'secondMoment'] as const)(
-    'changed %s in a checkpoint',
+  it.each(['the weights', 'the first moment', 'the second moment'])(
+    'a checkpoint in which %s changed',
     async (name) => {
       const resume = await makeUp({ runs, until: 7 });
       await makeUp({ runs, resume });
-      changeCheckpoint(checkpointOf(resume, 7), (checkpoint) => ({
-        [name]: oneMore(checkpoint[name]),
-      }));
+      changeCheckpoint(checkpointOf(resume, 7), ({ weights, state: [first, second] }) => {
+        const of = (which: string, vector: Float32Array | undefined) =>
+          which === name ? oneMore(vector ?? weights) : (vector ?? weights);
+        return {
+          weights: of('the weights', weights),
+          state: [of('the first moment', first), of('the second moment', second)],
+        };
+      });
       await expectDifference(
         resume,
         /step-0000000007.safetensors differs from the result of step 7/,

@@ -25,12 +25,26 @@ function checkpointOf(step: number): Checkpoint {
     chain: 'cd'.repeat(32),
     fingerprint: 'ab'.repeat(32),
     weights: values(0.5),
-    firstMoment: values(100),
-    secondMoment: values(1000),
+    state: [values(100), values(1000)],
   };
 }
 
 describe('a checkpoint file', () => {
+  it.each([
+    ['sgd.v.', { kind: 'sgd', momentum: 0.9, nesterov: true }],
+    ['', { kind: 'sgd', momentum: 0, nesterov: false }],
+  ] as const)('stores only the state that the optimizer has (%s)', (prefix, optimizer) => {
+    const own = { ...configuration, optimizer };
+    const all = checkpointOf(7);
+    const checkpoint = { ...all, configuration: own, state: prefix === '' ? [] : [all.weights] };
+    const bytes = encodeCheckpoint(checkpoint);
+    const names = decodeTensors(bytes, 'file').tensors.map(({ name }) => name);
+    expect(names).toHaveLength(prefix === '' ? 4 : 8);
+    expect(names.slice(4).every((name) => name.startsWith(prefix))).toBe(true);
+    expect(decodeCheckpoint(bytes, 'file', own)).toEqual(checkpoint);
+    expect(() => encodeCheckpoint({ ...all, configuration: own })).toThrow('of the optimizer');
+  });
+
   it('stores the model by name, then the moments, and returns both unchanged', () => {
     const bytes = encodeCheckpoint(checkpointOf(7));
     expect(decodeTensors(bytes, 'file').tensors.map(({ name }) => name)).toEqual(

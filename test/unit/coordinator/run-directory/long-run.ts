@@ -2,6 +2,7 @@ import { closeSync, mkdirSync, openSync, writeFileSync, writeSync } from 'node:f
 import { join } from 'node:path';
 import { Chain, firstLink } from '../../../../shared/files/chain.ts';
 import { encodeCheckpoint, type Checkpoint } from '../../../../shared/files/checkpoint-file.ts';
+import { ARITHMETIC } from '../../../../shared/arithmetic/version.ts';
 import { configurationRecord, type Configuration } from '../../../../shared/configuration.ts';
 import { MAX_EPOCHS } from '../../../../shared/limits.ts';
 import { checksumText, MetricsFormatter } from '../../../../shared/files/metrics.ts';
@@ -57,6 +58,7 @@ export function writeLongRun({ directory, steps, beyond = 10, ...own }: LongRun)
     text += formatter.step({
       ...line,
       milliseconds: 4 + (step % 7) / 8,
+      learning_rate: chosen.learningRate,
       weights: checksum,
       chain: link,
     });
@@ -66,7 +68,6 @@ export function writeLongRun({ directory, steps, beyond = 10, ...own }: LongRun)
       evaluated = step;
     }
     if (step === steps - beyond) {
-      const moments = { firstMoment: weights, secondMoment: weights };
       const checkpoint: Checkpoint = {
         lines: { bytes: written + text.length, digest: formatter.digest },
         configuration: chosen,
@@ -75,7 +76,7 @@ export function writeLongRun({ directory, steps, beyond = 10, ...own }: LongRun)
         chain: link,
         fingerprint: FINGERPRINT,
         weights,
-        ...moments,
+        state: [weights, weights],
       };
       const name = `step-${String(step).padStart(10, '0')}.safetensors`;
       writeFileSync(join(directory, 'checkpoints', name), encodeCheckpoint(checkpoint));
@@ -90,7 +91,7 @@ export function writeLongRun({ directory, steps, beyond = 10, ...own }: LongRun)
   closeSync(events);
   const record: RunRecord = {
     format: 1,
-    arithmetic: 1,
+    arithmetic: ARITHMETIC,
     version: '0.1.0',
     run: 'long',
     state: 'running',

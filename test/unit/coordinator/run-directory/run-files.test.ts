@@ -47,7 +47,7 @@ const step = {
   chain: 'cd'.repeat(32),
 };
 const configuration = { ...configurationFixture, model: { inputs: 3, hidden: [2], classes: 2 } };
-const moments = { firstMoment: new Float32Array(14), secondMoment: new Float32Array(14) };
+const state = [new Float32Array(14), new Float32Array(14)];
 const checkpoint = {
   configuration,
   step: 2,
@@ -55,7 +55,7 @@ const checkpoint = {
   chain: 'ef'.repeat(32),
   fingerprint: 'ab'.repeat(32),
   weights: new Float32Array(14),
-  ...moments,
+  state,
 };
 const model = { configuration, step: 2, chain: 'ef'.repeat(32), weights: new Float32Array(14) };
 

@@ -95,6 +95,7 @@ function step(number: number, more: Partial<StepReport> = {}): StepReport {
     samples: 32,
     loss: 0.5,
     correct: 16,
+    learningRate: 0.001,
     workers: 1,
     milliseconds: 4,
     updateMilliseconds: 1,

@@ -13,10 +13,11 @@ function linkOf(previous: string, fields: string): string {
 describe('the chain', () => {
   it('begins with the arithmetic version and the recipe', () => {
     const text =
-      `arithmetic 1\n{"batch_size":32,"beta1":0.9,"beta2":0.999,"dataset":"${'ab'.repeat(32)}",` +
-      '"dropout":0.2,"epsilon":1e-7,"learning_rate":0.001,' +
-      '"model":{"classes":10,"hidden":[128],"inputs":784},"seed":1,"test_samples":10000,' +
-      '"train_samples":60000,"virtual_shards":4}';
+      `arithmetic 2\n{"batch_size":32,"dataset":"${'ab'.repeat(32)}","dropout":0.2,` +
+      '"learning_rate":0.001,"model":{"classes":10,"hidden":[128],"inputs":784},' +
+      '"optimizer":{"beta1":0.9,"beta2":0.999,"epsilon":1e-7,"kind":"adam"},' +
+      '"schedule":{"kind":"constant"},"seed":1,"test_samples":10000,"train_samples":60000,' +
+      '"virtual_shards":4,"warmup":0,"weight_decay":0}';
     expect(firstLink(configurationFixture)).toBe(createHash('sha256').update(text).digest('hex'));
     expect(firstLink({ ...configurationFixture, seed: 2 })).not.toBe(
       firstLink(configurationFixture),
