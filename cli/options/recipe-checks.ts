@@ -1,3 +1,4 @@
+import { counted } from '../../shared/text/number-format.ts';
 import type { CoordinatorOptions, LocalOptions, OptionKey } from './options.ts';
 import { flagOf } from './options.ts';
 import { notAllowed, type GivenOf } from './origin.ts';
@@ -60,6 +61,6 @@ function checkPieces({ lrBoundaries, lrRates }: RecipeOptions, given: GivenOf): 
     throw notAllowed('lrSchedule', given('lrSchedule'), fix, `without ${missing}`);
   }
   if (lrBoundaries.length === lrRates.length) return;
-  const why = `${lrRates.length} rates for ${given('lrBoundaries').shown}`;
+  const why = `${counted(lrRates.length, 'rate')} for ${given('lrBoundaries').shown}`;
   throw notAllowed('lrRates', given('lrRates'), 'set one rate for each boundary', why);
 }

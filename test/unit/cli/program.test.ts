@@ -4,7 +4,13 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { argumentsFor } from '../../../cli/processes/child-arguments.ts';
 import { commandNames } from '../../../cli/command-table.ts';
-import { flagOf, keysOf, optionKeys, optionOf } from '../../../cli/options/options.ts';
+import {
+  flagOf,
+  keysOf,
+  optionKeys,
+  optionOf,
+  type OptionKey,
+} from '../../../cli/options/options.ts';
 import { parseCommand } from '../../../cli/program.ts';
 import { defaultVirtualShards } from '../../../shared/arithmetic/virtual-shards.ts';
 import { ClusterError, errorTable } from '../../../shared/errors.ts';
@@ -95,6 +101,19 @@ describe('defaults', () => {
       beta1: 0.9,
       beta2: 0.999,
       epsilon: 1e-7,
+      optimizer: 'adam',
+      momentum: undefined,
+      nesterov: false,
+      weightDecay: 0,
+      clipNorm: undefined,
+      lrSchedule: 'constant',
+      warmup: { steps: 0 },
+      lrDecay: undefined,
+      lrDecayEvery: undefined,
+      lrHorizon: undefined,
+      lrFinal: undefined,
+      lrBoundaries: undefined,
+      lrRates: undefined,
       hidden: [128],
       dropout: 0.2,
       seed: 1,
@@ -129,10 +148,21 @@ describe('defaults', () => {
     },
   );
   test("are accepted by their option's parser", () => {
+    // Their defaults follow from other options and are described in words.
+    const described = new Set<OptionKey>([
+      'virtualShards',
+      'learningRate',
+      'weightDecay',
+      'lrHorizon',
+    ]);
     for (const key of optionKeys) {
       const { type, defaultText, defaultValue } = optionOf(key);
-      if (defaultText === undefined || key === 'virtualShards') continue;
-      expect(type.parse(defaultText), key).toEqual(defaultValue({}));
+      if (defaultText === undefined || described.has(key)) continue;
+      const settled = [{}, { optimizer: 'sgd' }, { lrSchedule: 'step' }, { lrSchedule: 'cosine' }];
+      expect(
+        settled.map((values) => defaultValue(values)),
+        key,
+      ).toContainEqual(type.parse(defaultText));
     }
   });
 });

@@ -3,10 +3,11 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { parseCommand } from '../../../../cli/program.ts';
 import { adoptRun } from '../../../../cli/runs/resume.ts';
+import { configurationRecord, type Configuration } from '../../../../shared/configuration.ts';
 import type { RunRecord } from '../../../../shared/files/run-schema.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { engineFixture } from '../../../fixtures/engine-identity.ts';
-import { writeRun } from '../../../fixtures/model-file.ts';
+import { configuration, writeRun } from '../../../fixtures/model-file.ts';
 
 let run: string;
 beforeEach(() => {
@@ -97,6 +98,38 @@ describe('a resumed run', () => {
     ).rejects.toMatchObject({
       code: 'USAGE',
       message: `the run ${run} has different settings: --batch-size 32, not 64; --seed 1, not 7`,
+    });
+  });
+
+  test('keeps its optimizer and its schedule, and the horizon if it is extended', async () => {
+    const recipe: Configuration = {
+      ...configuration,
+      optimizer: { kind: 'sgd', momentum: 0.9, nesterov: true },
+      schedule: { kind: 'cosine', final: 0.1, horizon: 9375 },
+      warmup: 1875,
+    };
+    writeRun(run, { configuration: configurationRecord(recipe) });
+    const own = {
+      optimizer: 'sgd',
+      momentum: 0.9,
+      nesterov: true,
+      beta1: undefined,
+      lrSchedule: 'cosine',
+      lrHorizon: { steps: 9375 },
+      warmup: { steps: 1875 },
+    };
+    expect(await resume('--epochs', '9')).toMatchObject({ ...own, epochs: 9 });
+    // An epoch has 1875 steps.
+    expect(await resume('--lr-horizon', '5epochs', '--warmup', '1epoch')).toMatchObject(own);
+    await expect(
+      resume('--lr-horizon', '9epochs', '--momentum', '0.5', '--optimizer', 'sgd'),
+    ).rejects.toMatchObject({
+      message:
+        `the run ${run} has different settings: --momentum 0.9, not 0.5; ` +
+        '--lr-horizon 9375, not 16875',
+    });
+    await expect(resume('--beta1', '0.9')).rejects.toMatchObject({
+      message: `the run ${run} has different settings: --beta1 unset, not 0.9`,
     });
   });
 });
