@@ -1,3 +1,4 @@
+import { shownRateOf } from '../../shared/arithmetic/learning-rate.ts';
 import { shownSettings } from '../../shared/configuration.ts';
 import type { ClassScore } from '../../shared/evaluation/per-class.ts';
 import { confidence, worst } from '../../shared/evaluation/worst.ts';
@@ -184,6 +185,7 @@ function facts(subject: Subject): Markup {
   const rows: (readonly [string, string])[] = [
     ['layers', [shape.inputs, ...shape.hidden, shape.classes].join(' – ')],
     ...shownSettings(settings),
+    ...lastRate(model),
     ['dataset', `${datasetOf(subject)}, SHA-256 ${dataset.sha256}`],
     ...(trainedOn === dataset.sha256 ? [] : [['trained on', `SHA-256 ${trainedOn}`] as const]),
     ['model', `SHA-256 ${model.sha256}, after step ${count(model.step)}`],
@@ -203,6 +205,13 @@ ${rows.map(
 `,
 )}</dl>
 </section>`;
+}
+
+/** The learning rate of the model's last step, if it differs between steps. */
+function lastRate({ configuration, step }: Subject['model']): (readonly [string, string])[] {
+  const { learning_rate: learningRate, schedule, warmup } = configuration;
+  const rate = shownRateOf({ learningRate, schedule, warmup }, step);
+  return rate === undefined ? [] : [['last learning rate', String(rate)]];
 }
 
 function datasetOf({ dataset: { name, split } }: Subject): string {

@@ -22,6 +22,8 @@ import type { CommandLine, CoordinatorOptions } from '../options/options.ts';
 import { stdout } from '../terminal/output.ts';
 import { loadMemoryAddon } from '../../worker/native/addons/memory.ts';
 import { version } from '../package.ts';
+import { shownRateOf } from '../../shared/arithmetic/learning-rate.ts';
+import { configurationOfRecord } from '../../shared/configuration.ts';
 import { checkArtifacts } from '../runs/check-artifacts.ts';
 import { shortcomingOf } from '../../shared/evaluation/shortcoming.ts';
 import {
@@ -297,6 +299,7 @@ async function summarize(
     seconds,
     waited,
     steps: record.step,
+    lastRate: shownRateOf(configurationOfRecord(record.configuration), record.step),
     stepsPerSecond: result.steps_per_second ?? undefined,
     test: { ...result.test, classNames: dataset.class_names },
     modelSha256: model.sha256,

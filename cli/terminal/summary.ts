@@ -24,6 +24,8 @@ export interface Summary {
   /** The highest number of workers that returned results at the same time. */
   readonly workers: number;
   readonly steps: number;
+  /** The learning rate of the last step; undefined if all steps have the same. */
+  readonly lastRate?: number | undefined;
   /**
    * Total time that coordinators ran the run, in seconds, and, if known, how much of it passed with
    * too few workers.
@@ -72,6 +74,7 @@ export function summaryLines(summary: Summary, width: number): Line[] {
     ...pairs([
       ['engine', summary.engine],
       ...timeRows(summary),
+      ...(summary.lastRate === undefined ? [] : [rateRow(summary.lastRate)]),
       ...(summary.hasReport ? [...files, report] : files).map(
         ([what, file]): readonly [string, string] => [what, join(summary.runDirectory, file)],
       ),
@@ -180,6 +183,10 @@ export function shortcomingText(
     default:
       return unreachable(shortcoming);
   }
+}
+
+function rateRow(rate: number): readonly [string, string] {
+  return ['rate', `${Number(rate.toPrecision(4))} in the last step`];
 }
 
 /**

@@ -77,6 +77,8 @@ export interface Status {
   readonly message: string;
   readonly step: number;
   readonly epoch: number;
+  /** The learning rate of the last step; undefined if all steps have the same. */
+  readonly learningRate?: number | undefined;
   /** A current problem, such as a full disk; empty if there is none. */
   readonly problem: string;
   /** When this status was taken, in Unix milliseconds on the coordinator's clock. */

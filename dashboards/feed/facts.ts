@@ -3,6 +3,7 @@ import {
   shownSettings,
   type Configuration,
 } from '../../shared/configuration.ts';
+import { learningRateOf, shownRateOf } from '../../shared/arithmetic/learning-rate.ts';
 import { stepsPerEpoch, totalEpochs, totalSteps } from '../../shared/arithmetic/schedule.ts';
 import type { RunFacts } from './board.ts';
 import type { MetricsSettings } from '../metrics/run-metrics.ts';
@@ -41,9 +42,10 @@ export function metricsSettings(
   { name, classNames }: DatasetFacts,
   version: string,
 ): MetricsSettings {
-  const { learningRate, batchSize, virtualShards, seed, model } = configuration;
+  const { batchSize, virtualShards, seed, model } = configuration;
   return {
-    learningRate,
+    learningRateOf: (step) => learningRateOf(configuration, step),
+    shownRateOf: (step) => shownRateOf(configuration, step),
     epochs: totalEpochs(configuration),
     totalSteps: totalSteps(configuration),
     classNames,

@@ -262,6 +262,7 @@ export class Observation implements RunViewer {
       at: Date.now(),
       step,
       epoch,
+      learningRate: this.#options.metrics.shownRateOf(step),
       seconds: this.#secondsBefore + ((this.#end ?? now) - this.#begun) / 1000,
       secondsLeft: outcome === undefined ? this.#stepRate.secondsFor(left, now) : undefined,
       workers: workerStatuses(

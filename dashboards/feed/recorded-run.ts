@@ -9,6 +9,7 @@ import { tensorFileLimit } from '../../shared/disk/regular-file.ts';
 import { decodeCheckpoint } from '../../shared/files/checkpoint-file.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
 import { MetricsReader } from '../../shared/files/metrics.ts';
+import { shownRateOf } from '../../shared/arithmetic/learning-rate.ts';
 import { planStep } from '../../shared/arithmetic/schedule.ts';
 import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 import { readModel } from '../../shared/files/model-file.ts';
@@ -121,6 +122,7 @@ function statusOf(
     at: Date.parse(record.ended ?? record.started),
     step,
     epoch: step === 0 ? 0 : planStep(configuration, step).epoch,
+    learningRate: shownRateOf(configuration, step),
     seconds: history.seconds(),
     secondsLeft: undefined,
     workers: [...names].map((name) => ({

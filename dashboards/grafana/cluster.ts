@@ -270,7 +270,7 @@ const disk: readonly PanelSource[] = [
   quarter(range('size', value('checkpoint_size_bytes')), palette.sky, {
     title: 'Checkpoint size',
     unit: 'bytes',
-    description: "Size of the last checkpoint: weights and Adam's two moments.",
+    description: "Size of the last checkpoint: the weights and the optimizer's state.",
   }),
   quarter(range('failed', total('checkpoint_failures_total')), palette.vermillion, {
     title: 'Failed checkpoints',

@@ -281,7 +281,7 @@ const steps: readonly PanelSource[] = [
     height: 7,
     unit: 'none',
     field: { min: 0 },
-    description: "Adam's learning rate.",
+    description: "Learning rate of the last step, before Adam's bias correction.",
     queries: [range('rate', value('learning_rate'))],
     overrides: [fixed('rate', palette.sky)],
   }),

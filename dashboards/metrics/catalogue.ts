@@ -114,7 +114,7 @@ export const catalogue = {
     'actual',
     'predicted',
   ),
-  learning_rate: gauge("Adam's learning rate."),
+  learning_rate: gauge("Learning rate of the last step, before Adam's bias correction."),
   gradient_norm: gauge(
     'Euclidean norm of the gradient of a recent step, measured a few times per second.',
   ),

@@ -37,7 +37,10 @@ export interface ScrapeInput {
 }
 
 export interface MetricsSettings {
-  readonly learningRate: number;
+  /** The learning rate of a step. */
+  readonly learningRateOf: (step: number) => number;
+  /** The same for the page: undefined before the first step, and if all steps have the same. */
+  readonly shownRateOf: (step: number) => number | undefined;
   readonly epochs: number;
   readonly totalSteps: number;
   /** The run_info labels that are known from the start. */
@@ -68,7 +71,6 @@ export class RunMetrics {
     this.#update = this.#phase('update', COORDINATOR);
     this.#record = this.#phase('record', COORDINATOR);
     for (const name of unknownAtFirst) this.#registry.hide(name);
-    this.#registry.gauge('learning_rate').set(settings.learningRate);
     this.#registry.gauge('epochs_planned').set(settings.epochs);
     this.#registry.gauge('steps_planned').set(settings.totalSteps);
   }
@@ -77,6 +79,7 @@ export class RunMetrics {
   opened({ run, term, step, epoch }: Pick<OpenReport, 'run' | 'term' | 'step' | 'epoch'>): void {
     this.#registry.setRun(run);
     this.#registry.gauge('train_step').set(step);
+    this.#registry.gauge('learning_rate').set(this.#settings.learningRateOf(Math.max(1, step)));
     this.#registry.gauge('epoch').set(epoch);
     this.#term = term;
   }
@@ -181,6 +184,7 @@ export class RunMetrics {
     registry.gauge('epoch').set(last.epoch);
     registry.gauge('train_step').set(last.step);
     registry.gauge('train_loss').set(last.loss);
+    registry.gauge('learning_rate').set(last.learningRate);
     registry.gauge('train_accuracy_ratio').set(last.correct / last.samples);
   }
 

@@ -56,7 +56,7 @@ export function mountHeadline(): (state: RunState | undefined, link: Link) => vo
     );
     fields.lossAside(isValidated ? `training ${loss(curve.lastSmoothLoss)}` : smoothed(state));
     fields.step(count(status.step));
-    fields.stepAside(`of ${count(view.totalSteps)}`);
+    fields.stepAside(`of ${count(view.totalSteps)}${rateText(status.learningRate)}`);
     fields.epoch(count(status.epoch));
     fields.epochAside(`of ${count(view.epochs)}`);
     fields.timeName(state.isOver || link === 'directory' ? 'Time' : 'Time left');
@@ -75,6 +75,10 @@ function showShare(field: HTMLElement, text: string): void {
   if (field.textContent === text) return;
   const [number = '', sign] = text.split(' ');
   field.replaceChildren(number, ...(sign === undefined ? [] : [make('small', {}, ` ${sign}`)]));
+}
+
+function rateText(rate: number | undefined): string {
+  return rate === undefined ? '' : `, rate ${Number(rate.toPrecision(3))}`;
 }
 
 function smoothed(state: RunState): string {

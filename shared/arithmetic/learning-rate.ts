@@ -53,9 +53,19 @@ export interface RateRecipe {
  * The learning rate of a step (counted from 1), before Adam's bias correction. It depends on the
  * step alone, not on the run's length. float64; docs/spec/arithmetic.md contains the formulas.
  */
-export function learningRateOf({ learningRate, schedule, warmup }: RateRecipe, step: number) {
+export function learningRateOf(recipe: RateRecipe, step: number): number {
+  const { learningRate, schedule, warmup } = recipe;
   if (step <= warmup) return (learningRate * step) / warmup;
   return scheduledRate(learningRate, schedule, warmup, step);
+}
+
+/**
+ * The learning rate of a step, to show it; undefined before the first step, and if all steps have
+ * the same rate.
+ */
+export function shownRateOf(recipe: RateRecipe, step: number): number | undefined {
+  const isChanging = recipe.warmup > 0 || recipe.schedule.kind !== 'constant';
+  return isChanging && step > 0 ? learningRateOf(recipe, step) : undefined;
 }
 
 function scheduledRate(base: number, schedule: Schedule, warmup: number, step: number): number {

@@ -47,6 +47,23 @@ describe('the report', () => {
       expect(html).toContain(fact);
   });
 
+  it('shows the schedule and the last learning rate of a run whose rate changed', async () => {
+    const { evaluation, html } = await reportOf(digitNames, { samples: 20 });
+    expect(html).not.toContain('last learning rate');
+    const { subject } = evaluation;
+    const schedule = { kind: 'step', decay: 0.5, every: 50 } as const;
+    const configuration = { ...subject.model.configuration, schedule };
+    const changed = { ...subject, model: { ...subject.model, configuration } };
+    const files = await artifactsOf({ ...evaluation, subject: changed });
+    const text = textOf(files, 'report.html');
+    for (const fact of [
+      '<dt>schedule</dt><dd>step</dd>',
+      '<dt>every</dt><dd>50</dd>',
+      '<dt>last learning rate</dt><dd>0.0005</dd>',
+    ])
+      expect(text).toContain(fact);
+  });
+
   it('lists the most frequent confusions, in descending order', async () => {
     const { html, evaluation } = await reportOf(digitNames, { samples: 2000 });
     const pairs = evaluation.score.confusion.flatMap((row, actual) =>

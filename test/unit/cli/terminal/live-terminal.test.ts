@@ -201,7 +201,10 @@ describe('the summary', () => {
     expect(lines).toContain('speed     154 steps/s between evaluations');
     const unknown = summaryText({ ...summary, waited: undefined, stepsPerSecond: undefined }, 80);
     expect(unknown).toContain('trained   9,375 steps in 1:31 with 2 workers');
-    expect(unknown).not.toMatch(/waited|speed/);
+    expect(unknown).not.toMatch(/waited|speed|rate /);
+    expect(summaryText({ ...summary, lastRate: 0.000_123_4 }, 80)).toContain(
+      '\nrate      0.0001234 in the last step\n',
+    );
   });
   test('has short class names as column headings', () => {
     const test = { ...summary.test, classNames: ['0', '1'] };

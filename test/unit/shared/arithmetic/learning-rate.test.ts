@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import {
   learningRateOf,
   scheduleSchema,
+  shownRateOf,
   type RateRecipe,
   type Schedule,
 } from '../../../../shared/arithmetic/learning-rate.ts';
@@ -68,6 +69,15 @@ describe('the learning rate', () => {
       0.001, 0.001, 0.1, 0.1, 0.5, 0.5,
     ]);
   });
+});
+
+test('the learning rate is shown only if it differs between steps', () => {
+  const schedule: Schedule = { kind: 'constant' };
+  expect(shownRateOf({ ...base, schedule }, 5)).toBeUndefined();
+  expect(shownRateOf({ ...base, schedule, warmup: 2 }, 1)).toBe(0.0005);
+  expect(shownRateOf({ ...base, schedule, warmup: 2 }, 0)).toBeUndefined();
+  const step: Schedule = { kind: 'step', decay: 0.5, every: 1 };
+  expect(shownRateOf({ ...base, schedule: step }, 2)).toBe(0.0005);
 });
 
 describe('the schema of schedules', () => {
