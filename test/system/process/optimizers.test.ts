@@ -1,0 +1,162 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import type { Schedule } from '../../../shared/arithmetic/learning-rate.ts';
+import { stateNames, type Optimizer } from '../../../shared/arithmetic/optimizer.ts';
+import { createKernels } from '../../../shared/kernels/kernels.ts';
+import { createUpdate, type UpdateRecipe } from '../../../shared/kernels/update.ts';
+
+const file = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
+const peers = file('.mnist-dist/peers');
+const python = join(peers, 'bin', 'python');
+const isThere = existsSync(join(peers, 'complete'));
+const why = isThere ? '' : ' (skipped: `npm run bench:peers` did not install Keras)';
+
+const STEPS = 20;
+const model = { inputs: 3, hidden: [1], classes: 2 };
+/** The first layer: a kernel [3, 1] and a bias [1]; Keras trains only these. */
+const [KERNEL, BIAS] = [3, 1];
+const answerSchema = z.object({
+  version: z.string(),
+  weights: z.array(z.tuple([z.array(z.number()), z.array(z.number())])),
+});
+
+interface Case {
+  readonly ours: Omit<UpdateRecipe, 'model'>;
+  /** The optimizer of Keras and its arguments. */
+  readonly theirs: object;
+}
+
+const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-7 };
+const theirAdam = { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 };
+const sgd = (momentum: number, nesterov: boolean): Optimizer => ({
+  kind: 'sgd',
+  momentum,
+  nesterov,
+});
+
+function caseOf(
+  optimizer: Optimizer,
+  theirs: object,
+  more: Partial<Omit<UpdateRecipe, 'optimizer'>> = {},
+  theirMore: object = {},
+): Case {
+  const plain = { learningRate: 0.01, warmup: 0, weightDecay: 0 };
+  const schedule: Schedule = { kind: 'constant' };
+  return {
+    ours: { optimizer, schedule, ...plain, ...more },
+    theirs: { learning_rate: 0.01, ...theirs, ...theirMore },
+  };
+}
+
+const cosine: Schedule = { kind: 'cosine', final: 0.1, horizon: 15 };
+const cases: readonly Case[] = [
+  caseOf({ kind: 'adam', ...adam }, { class: 'Adam', ...theirAdam }),
+  caseOf(
+    { kind: 'adamw', ...adam },
+    { class: 'AdamW', ...theirAdam, weight_decay: 0.1 },
+    { weightDecay: 0.1 },
+  ),
+  caseOf(sgd(0, false), { class: 'SGD' }),
+  caseOf(sgd(0.9, false), { class: 'SGD', momentum: 0.9 }),
+  caseOf(sgd(0.9, true), { class: 'SGD', momentum: 0.9, nesterov: true }),
+  caseOf(
+    sgd(0.9, false),
+    { class: 'SGD', momentum: 0.9, weight_decay: 0.05, global_clipnorm: 1.5 },
+    { weightDecay: 0.05, clipNorm: 1.5 },
+  ),
+  caseOf(
+    { kind: 'adamw', ...adam },
+    { class: 'AdamW', ...theirAdam, weight_decay: 0.1, global_clipnorm: 1 },
+    { weightDecay: 0.1, clipNorm: 1, schedule: cosine },
+    {
+      learning_rate: {
+        class: 'CosineDecay',
+        initial_learning_rate: 0.01,
+        decay_steps: 15,
+        alpha: 0.1,
+      },
+    },
+  ),
+  ...(['step', 'exponential'] as const).map((kind) =>
+    caseOf(
+      sgd(0, false),
+      { class: 'SGD' },
+      { schedule: { kind, decay: 0.7, every: 4 } },
+      {
+        learning_rate: {
+          class: 'ExponentialDecay',
+          initial_learning_rate: 0.01,
+          decay_steps: 4,
+          decay_rate: 0.7,
+          staircase: kind === 'step',
+        },
+      },
+    ),
+  ),
+  caseOf(
+    sgd(0, false),
+    { class: 'SGD' },
+    { schedule: { kind: 'piecewise', boundaries: [5, 12], rates: [0.1, 0.001] } },
+    {
+      learning_rate: {
+        class: 'PiecewiseConstantDecay',
+        // Keras counts steps from 0, and changes the rate after the step of the boundary.
+        boundaries: [4, 11],
+        values: [0.01, 0.1, 0.001],
+      },
+    },
+  ),
+];
+
+const initial = Float32Array.of(0.5, -0.25, 0.125, 0.75, 0, 0, 0, 0);
+
+/** Gradients of all sizes; those of the second layer, which Keras does not have, are 0. */
+function gradientOf(step: number): Float32Array {
+  return initial.map((_, i) => (i < KERNEL + BIAS ? 2 * Math.sin(1 + 3.1 * step + 1.7 * i) : 0));
+}
+
+/** The first layer after 20 steps. */
+function train(recipe: UpdateRecipe): number[] {
+  const kernels = createKernels(4096);
+  const place = () => kernels.allocate(4 * initial.length);
+  let [from, to] = [place(), place()];
+  const gradient = place();
+  const state = stateNames(recipe.optimizer).map(place);
+  const update = createUpdate(kernels, recipe);
+  kernels.floats(from, initial.length).set(initial);
+  for (let step = 1; step <= STEPS; step++) {
+    kernels.floats(gradient, initial.length).set(gradientOf(step));
+    update({ step, from, to, gradient, state });
+    [from, to] = [to, from];
+  }
+  return [...kernels.floats(from, KERNEL + BIAS)];
+}
+
+describe.skipIf(!isThere)(`20 steps of Keras${why}`, () => {
+  it('give the same weights, with every optimizer and schedule', () => {
+    const split = (values: Float32Array) => [
+      Array.from(values.subarray(0, KERNEL), (value) => [value]),
+      [...values.subarray(KERNEL, KERNEL + BIAS)],
+    ];
+    const [kernel, bias] = split(initial);
+    const gradients = Array.from({ length: STEPS }, (_, i) => split(gradientOf(i + 1)));
+    const input = cases.map(({ theirs }) => ({ optimizer: theirs, gradients, kernel, bias }));
+    const { stdout, stderr } = spawnSync(python, [file('test/system/process/optimizers.py')], {
+      encoding: 'utf8',
+      input: JSON.stringify(input),
+    });
+    const answer = answerSchema.safeParse(stdout === '' ? undefined : JSON.parse(stdout));
+    expect(answer.success, stderr).toBe(true);
+    expect(answer.data?.version).toMatch(/^3\./);
+    cases.forEach(({ ours }, i) => {
+      const theirs = answer.data?.weights[i]?.flat() ?? [];
+      train({ model, ...ours }).forEach((value, at) =>
+        expect(Math.abs(value - (theirs[at] ?? NaN)), JSON.stringify(ours)).toBeLessThan(1e-6),
+      );
+    });
+  });
+});
