@@ -40,14 +40,14 @@ export type Effect =
   | { readonly kind: 'combine'; readonly node: Node; readonly rightIsPadding: boolean }
   /** Drop the sum at this node, whose parts are recomputed. */
   | { readonly kind: 'forget'; readonly node: Node }
-  /** Update the weights with Adam and the root's gradient; `updated` follows. */
+  /** Update the weights with the root's gradient; `updated` follows. */
   | { readonly kind: 'update'; readonly step: number; readonly correct: number }
   /**
    * Record the update just made. The next weights are sent first, so that no worker waits for the
    * recording.
    */
   | { readonly kind: 'record' }
-  /** Write a checkpoint of the weights and the moments while steps continue. */
+  /** Write a checkpoint of the weights and the optimizer's state while steps continue. */
   | { readonly kind: 'checkpoint' }
   /** Score all predictions; `evaluated` follows. */
   | { readonly kind: 'evaluate'; readonly step: number }

@@ -19,8 +19,8 @@ import type { RunState } from './state.ts';
 
 /**
  * The training loop. Each step: plan the shards, send the weights, take the partial sums
- * (results.ts), add them in the fixed tree (reduce.ts), update with Adam. After every epoch and at
- * the end: evaluate the test set. `reduce` is pure: the same state and event give the same next
+ * (results.ts), add them in the fixed tree (reduce.ts), update the weights. After every epoch and
+ * at the end: evaluate the test set. `reduce` is pure: the same state and event give the same next
  * state and effects. The driver performs the effects.
  */
 export function reduce(state: RunState, event: RunEvent): Next {
