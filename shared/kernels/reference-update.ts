@@ -1,7 +1,8 @@
 import { learningRateOf } from '../arithmetic/learning-rate.ts';
+import { namedTensors } from '../arithmetic/model-shape.ts';
 import { adamRate } from './adam-rate.ts';
 import { adam, decay, scale, sgd, sgdMomentum, sumOfSquares } from './reference-kernels.ts';
-import { kernelRanges, type UpdateRecipe } from './update.ts';
+import { isDecayed, type UpdateRecipe } from './update.ts';
 
 /**
  * The update of a step with the kernels in TypeScript, in place: the weights, the gradient (which
@@ -22,7 +23,7 @@ export function referenceUpdate(
     if (norm > clipNorm) scale(gradient, clipNorm / norm);
   }
   if (weightDecay > 0)
-    for (const { offset, length } of kernelRanges(model))
+    for (const { offset, length } of namedTensors(model).filter(isDecayed))
       decay(weights.subarray(offset, offset + length), rate * weightDecay);
   const [first = new Float32Array(0), second = new Float32Array(0)] = state;
   if (optimizer.kind === 'sgd') {

@@ -1,5 +1,5 @@
 import { learningRateOf, type RateRecipe } from '../arithmetic/learning-rate.ts';
-import { namedTensors, type ModelShape } from '../arithmetic/model-shape.ts';
+import { namedTensors, type ModelShape, type NamedTensor } from '../arithmetic/model-shape.ts';
 import type { Optimizer } from '../arithmetic/optimizer.ts';
 import { adamRate } from './adam-rate.ts';
 import type { Kernels } from './kernels.ts';
@@ -38,12 +38,6 @@ export interface Updated {
 /** One step: clips the gradient, decays the weights, and updates them, in this order. */
 export type Update = (step: UpdateArguments) => Updated;
 
-/** Consecutive parameters. */
-interface Range {
-  readonly offset: number;
-  readonly length: number;
-}
-
 /**
  * Creates the update of a recipe. Adam without clipping and decay is a single pass over memory, and
  * so is SGD; decay and clipping have passes of their own.
@@ -52,28 +46,42 @@ export function createUpdate(kernels: Kernels, recipe: UpdateRecipe): Update {
   const { model, clipNorm, weightDecay } = recipe;
   const tensors = namedTensors(model);
   const count = tensors.reduce((sum, { length }) => sum + length, 0);
-  const ranges = kernelRanges(model);
   return ({ step, from, to, gradient, state }) => {
     const rate = learningRateOf(recipe, step);
     const norm = clipNorm === undefined ? undefined : clip(kernels, gradient, count, clipNorm);
-    if (weightDecay > 0) {
-      kernels.bytes(to, FLOAT_BYTES * count).set(kernels.bytes(from, FLOAT_BYTES * count));
-      for (const { offset, length } of ranges)
-        kernels.decay(
-          from + FLOAT_BYTES * offset,
-          to + FLOAT_BYTES * offset,
-          length,
-          rate * weightDecay,
-        );
-    }
-    const moved = { from: weightDecay > 0 ? to : from, to, gradient, count };
-    return { checksum: optimize(kernels, recipe.optimizer, { ...moved, state, rate, step }), norm };
+    if (weightDecay > 0) decay(kernels, tensors, from, to, rate * weightDecay);
+    const start = weightDecay > 0 ? to : from;
+    const checksum = optimize(kernels, recipe.optimizer, rate, {
+      step,
+      from: start,
+      to,
+      gradient,
+      count,
+      state,
+    });
+    return { checksum, norm };
   };
 }
 
-/** The parameters that weight decay applies to: the kernels, not the biases. */
-export function kernelRanges(model: ModelShape): readonly Range[] {
-  return namedTensors(model).filter(({ name }) => name.endsWith('.kernel'));
+/** Whether weight decay applies to a tensor: to kernels, but not to biases. */
+export function isDecayed({ name }: Pick<NamedTensor, 'name'>): boolean {
+  return name.endsWith('.kernel');
+}
+
+/** Writes the decayed kernels and the unchanged biases to `to`. */
+function decay(
+  kernels: Kernels,
+  tensors: readonly NamedTensor[],
+  from: number,
+  to: number,
+  factor: number,
+): void {
+  for (const tensor of tensors) {
+    const { offset, length } = tensor;
+    const [source, target] = [from + FLOAT_BYTES * offset, to + FLOAT_BYTES * offset];
+    if (isDecayed(tensor)) kernels.decay(source, target, length, factor);
+    else kernels.floats(target, length).set(kernels.floats(source, length));
+  }
 }
 
 /** Scales the gradient if its norm is above the limit. Returns its norm before. */
@@ -83,22 +91,35 @@ function clip(kernels: Kernels, gradient: number, count: number, limit: number):
   return norm;
 }
 
-interface OptimizeArguments extends UpdateArguments {
-  readonly count: number;
-  readonly rate: number;
-}
-
-function optimize(kernels: Kernels, optimizer: Optimizer, arguments_: OptimizeArguments): bigint {
-  const { state, rate, step, ...addresses } = arguments_;
+/** Written without rest and spread properties, which made a step of Adam 14 us slower. */
+function optimize(
+  kernels: Kernels,
+  optimizer: Optimizer,
+  rate: number,
+  { step, from, to, gradient, count, state }: UpdateArguments & { readonly count: number },
+): bigint {
   const [first = 0, second = 0] = state;
   if (optimizer.kind === 'sgd') {
     const { momentum, nesterov } = optimizer;
-    if (momentum === 0) return kernels.sgd({ ...addresses, rate });
-    return kernels.sgdMomentum({ ...addresses, rate, velocity: first, momentum, nesterov });
+    if (momentum === 0) return kernels.sgd({ from, to, gradient, count, rate });
+    const velocity = first;
+    return kernels.sgdMomentum({
+      from,
+      to,
+      gradient,
+      count,
+      rate,
+      velocity,
+      momentum,
+      nesterov,
+    });
   }
   const { beta1, beta2, epsilon } = optimizer;
   return kernels.adam({
-    ...addresses,
+    from,
+    to,
+    gradient,
+    count,
     firstMoment: first,
     secondMoment: second,
     beta1,
