@@ -77,6 +77,16 @@ describe('a gradient', () => {
 });
 
 describe("a gradient's norm", () => {
+  it('is that before clipping, and the clipped gradient moves the weights', () => {
+    const sgd = { kind: 'sgd', momentum: 0, nesterov: false } as const;
+    const clipped = { ...configuration, optimizer: sgd, learningRate: 1, clipNorm: 0.5 };
+    const tensors = new Tensors(clipped, initial);
+    step(tensors, 1);
+    expect(tensors.gradientNorm()).toBe(Math.sqrt(parameters));
+    const moved = (initial[0] ?? NaN) - (tensors.weights()[0] ?? NaN);
+    expect(moved).toBeCloseTo(0.5 / Math.sqrt(parameters), 6);
+  });
+
   it('is that of the last update, without the loss, until another result arrives', () => {
     const tensors = new Tensors(configuration, initial);
     expect(tensors.gradientNorm()).toBeNaN();
@@ -86,6 +96,30 @@ describe("a gradient's norm", () => {
     if (tensor === undefined) throw new Error('no gradient');
     tensors.receive(tensor, false);
     expect(tensors.gradientNorm()).toBeNaN();
+  });
+});
+
+describe("the optimizer's state", () => {
+  it('has as many vectors as the optimizer needs, and restores them', () => {
+    const sgd = (momentum: number) => ({ kind: 'sgd', momentum, nesterov: false }) as const;
+    for (const [optimizer, vectors] of [
+      [configuration.optimizer, 2],
+      [sgd(0.9), 1],
+      [sgd(0), 0],
+    ] as const) {
+      const tensors = new Tensors({ ...configuration, optimizer }, initial);
+      step(tensors, 1);
+      const after = tensors.snapshot();
+      expect(after.state).toHaveLength(vectors);
+      step(tensors, 2);
+      const expected = tensors.checksum;
+      const resumed = new Tensors({ ...configuration, optimizer }, initial);
+      resumed.restore(after);
+      step(resumed, 2);
+      expect(resumed.checksum).toBe(expected);
+    }
+    const other = new Tensors({ ...configuration, optimizer: sgd(0) }, initial).snapshot();
+    expect(() => new Tensors(configuration, initial).restore(other)).toThrow('of the optimizer');
   });
 });
 
