@@ -29,13 +29,12 @@ describe('the wasm engine', () => {
   });
 
   it('trains to the same bytes with 1 and 3 workers also with SGD and a schedule', async () => {
-    const recipe = [
-      ...['--optimizer', 'sgd', '--learning-rate', '0.05', '--momentum', '0.9', '--nesterov'],
-      ...['--weight-decay', '0.01', '--clip-norm', '0.5'],
-      ...['--lr-schedule', 'cosine', '--warmup', '10', '--lr-final', '0.1'],
-    ];
-    const one = await train([...WASM_STEPS, ...recipe, '-n', '1']);
-    const three = await train([...WASM_STEPS, ...recipe, '-n', '3']);
+    const recipe =
+      '--optimizer sgd --learning-rate 0.05 --momentum 0.9 --nesterov --weight-decay 0.01 ' +
+      '--clip-norm 0.5 --lr-schedule cosine --warmup 10 --lr-final 0.1';
+    const flags = [...WASM_STEPS, ...recipe.split(' ')];
+    const one = await train([...flags, '-n', '1']);
+    const three = await train([...flags, '-n', '3']);
     expect(three.record.chain).toBe(one.record.chain);
     expect(three.modelSha256).toBe(one.modelSha256);
     expect(one.record.configuration.schedule).toEqual({ kind: 'cosine', final: 0.1, horizon: 50 });
