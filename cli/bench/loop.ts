@@ -5,7 +5,7 @@ import { argumentsFor } from '../processes/child-arguments.ts';
 import { Child } from '../processes/child-process.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { defaultVirtualShards } from '../../shared/arithmetic/virtual-shards.ts';
-import { BENCH_RUN_LIMIT_MILLISECONDS, BENCH_RUN_MILLISECONDS } from '../../shared/limits.ts';
+import { BENCH_RUN_LIMIT_MILLISECONDS, BENCH_RUN_MILLISECONDS } from './bench-limits.ts';
 import { readMetrics } from '../../shared/files/metrics.ts';
 import { parseRunRecord } from '../../shared/files/run-schema.ts';
 import type { EngineKind } from '../../shared/engine-identity.ts';

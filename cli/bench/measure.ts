@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { version } from '../package.ts';
-import { BENCH_PIECE_MILLISECONDS, BENCH_WIRE_MILLISECONDS } from '../../shared/limits.ts';
+import { BENCH_PIECE_MILLISECONDS, BENCH_WIRE_MILLISECONDS } from './bench-limits.ts';
 import { defaultVirtualShards } from '../../shared/arithmetic/virtual-shards.ts';
 import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import type { EngineKind } from '../../shared/engine-identity.ts';
