@@ -53,6 +53,7 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
     printsLog: true,
     checks: [
       checks.checkRunOptions,
+      checks.checkModel,
       checks.checkLocal,
       checks.checkListener,
       checks.checkPageHost,
@@ -72,8 +73,27 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
     ],
     synonyms: 'server serve master leader chief driver head scheduler ps parameter-server',
     printsLog: true,
-    checks: [checks.checkRunOptions, checks.checkListener, checks.checkPageHost, checks.checkPorts],
+    checks: [
+      checks.checkRunOptions,
+      checks.checkModel,
+      checks.checkListener,
+      checks.checkPageHost,
+      checks.checkPorts,
+    ],
     load: async () => (await import('./commands/coordinator.ts')).coordinator,
+  },
+  model: {
+    summary: 'print the layers, shapes and parameters of a model',
+    operands: [
+      { name: 'model', help: 'mlp, convnet or a YAML file with a list of layers (default: mlp)' },
+    ],
+    examples: [
+      ['mnist-dist model convnet', 'the convolutional network'],
+      ['mnist-dist model my-model.yaml', 'a file for --model'],
+    ],
+    synonyms: 'summary layers architecture describe',
+    checks: [checks.checkData],
+    load: async () => (await import('./commands/model.ts')).model,
   },
   worker: {
     summary: 'compute gradients for a coordinator',
@@ -140,6 +160,7 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
     ],
     synonyms: 'infer inference classify recognise recognize',
     checks: [checks.checkData],
+    settle: checks.settlePredict,
     load: async () => (await import('./commands/predict.ts')).predict,
   },
   runs: {

@@ -1,5 +1,6 @@
 import type { Tensor } from '../shared/wire/frame.ts';
-import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
+import { evaluationRows } from '../shared/arithmetic/model-size.ts';
+import type { ModelShape } from '../shared/arithmetic/model-shape.ts';
 import { createKernels, type Kernels } from '../shared/kernels/kernels.ts';
 import { broken, type Receipt } from './tensors.ts';
 
@@ -16,13 +17,19 @@ export class Predictions {
   readonly #scratch: number;
   readonly #chunkFloats: number;
 
-  constructor(samples: number, classes: number) {
+  constructor(samples: number, model: ModelShape) {
+    const rows = evaluationRows(model);
     this.samples = samples;
-    this.width = 2 + classes;
-    this.#chunkFloats = EVALUATION_CHUNK_ROWS * this.width;
-    this.#values = new Float32Array(Math.ceil(samples / EVALUATION_CHUNK_ROWS) * this.#chunkFloats);
+    this.width = 2 + model.classes;
+    this.#chunkFloats = rows * this.width;
+    this.#values = new Float32Array(Math.ceil(samples / rows) * this.#chunkFloats);
     this.#kernels = createKernels(4 * this.#chunkFloats + 1024);
     this.#scratch = this.#kernels.allocate(4 * this.#chunkFloats);
+  }
+
+  /** Floats of a chunk's predictions. */
+  get chunkFloats(): number {
+    return this.#chunkFloats;
   }
 
   /** Copies in and checks a chunk's body, which counts only after `accept`. */

@@ -4,7 +4,7 @@ import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset/dataset.ts';
 import { assert, ClusterError, messageOf, type ErrorCode } from '../shared/errors.ts';
 import { frameCapacity } from '../shared/wire/frame.ts';
-import { EVALUATION_CHUNK_ROWS, MAX_WORKERS } from '../shared/limits.ts';
+import { MAX_WORKERS } from '../shared/limits.ts';
 import { checkCoordinatorMemory } from '../shared/memory-needs.ts';
 import { PROTOCOL } from '../shared/wire/messages.ts';
 import { parameterCount } from '../shared/arithmetic/model-shape.ts';
@@ -131,10 +131,8 @@ export async function serve<R extends RunRecorder>(
   };
   const initial = initialWeights(configuration.seed, configuration.model);
   const tensors = new Tensors(configuration, initial, memory);
-  const predictions = new Predictions(configuration.testSamples, configuration.model.classes);
-  const frameBytes = frameCapacity(
-    4 * Math.max(tensors.parameters + 1, EVALUATION_CHUNK_ROWS * predictions.width),
-  );
+  const predictions = new Predictions(configuration.testSamples, configuration.model);
+  const frameBytes = frameCapacity(4 * Math.max(tensors.parameters + 1, predictions.chunkFloats));
   let running: { readonly driver: Driver; readonly description: RunDescription } | undefined;
   const driverOf = () => {
     assert(running !== undefined, 'no worker connects before the run is described');

@@ -1,7 +1,10 @@
 import { z } from 'zod';
 import { scheduleSchema, type Schedule } from './arithmetic/learning-rate.ts';
+import { excessOf } from './arithmetic/model-size.ts';
+import { layerText } from './arithmetic/model-text.ts';
 import { optimizerSchema, type Optimizer } from './arithmetic/optimizer.ts';
 import * as limits from './limits.ts';
+import { modelSchema, problemOf, withLayers } from './model-schema.ts';
 import { shortDigest } from './printable.ts';
 
 /**
@@ -11,15 +14,7 @@ import { shortDigest } from './printable.ts';
 const fields = {
   /** SHA-256 of the dataset (shared/dataset/dataset.ts). */
   dataset: z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in hexadecimal'),
-  model: z.strictObject({
-    inputs: z.int().min(1).max(limits.MAX_INPUTS),
-    hidden: z
-      .array(z.int().min(1).max(limits.MAX_LAYER_UNITS))
-      .min(1)
-      .max(limits.MAX_HIDDEN_LAYERS),
-    classes: z.int().min(2).max(limits.MAX_CLASSES),
-  }),
-  dropout: z.number().min(0).lt(1),
+  model: modelSchema,
   batchSize: z.int().min(1).max(limits.MAX_BATCH_SIZE),
   virtualShards: z
     .int()
@@ -69,16 +64,20 @@ export const configurationSchema = z
   .refine(({ schedule, warmup }) => isWarmupAllowed(schedule, warmup), {
     ...warmupFits,
     path: ['warmup'],
+  })
+  .superRefine(({ model, batchSize, virtualShards }, context) => {
+    if (problemOf(model) !== undefined) return;
+    const excess = excessOf(model, { batchSize, virtualShards });
+    if (excess !== undefined)
+      context.addIssue({ code: 'custom', message: `the model ${excess}`, path: ['model'] });
   });
 
 export type Configuration = z.infer<typeof configurationSchema>;
 
-/** The configuration in files: the same fields in snake_case. */
-export const configurationRecordSchema = z
+const recordSchema = z
   .strictObject({
     dataset: fields.dataset,
     model: fields.model,
-    dropout: fields.dropout,
     batch_size: fields.batchSize,
     virtual_shards: fields.virtualShards,
     optimizer: fields.optimizer,
@@ -106,15 +105,17 @@ export const configurationRecordSchema = z
     path: ['warmup'],
   });
 
+/** The configuration in files: the same fields in snake_case. Accepts older versions' models. */
+export const configurationRecordSchema = z.preprocess(withLayers, recordSchema);
+
 export type ConfigurationRecord = z.infer<typeof configurationRecordSchema>;
 
 export function configurationRecord(configuration: Configuration): ConfigurationRecord {
-  const { dataset, model, dropout, optimizer, schedule, warmup } = configuration;
+  const { dataset, model, optimizer, schedule, warmup } = configuration;
   const { clipNorm, seed, epochs, steps } = configuration;
   return {
     dataset,
     model,
-    dropout,
     batch_size: configuration.batchSize,
     virtual_shards: configuration.virtualShards,
     optimizer,
@@ -234,8 +235,9 @@ function recipeRecord(configuration: Configuration): Omit<ConfigurationRecord, '
 export function differingSettings(actual: Configuration, expected: Configuration): string[] {
   const values = (configuration: Configuration) => {
     const { model, ...settings } = recipeRecord(configuration);
-    const all = [...flatEntries(settings), ...Object.entries<Setting>(model)];
-    return new Map(all.map(([key, value]) => [key, settingText(value)]));
+    const layers = model.layers.map(layerText).join(' - ');
+    const all = [...flatEntries(settings), ...Object.entries<Setting>({ ...model, layers })];
+    return new Map(all.map(([key, value]) => [key, settingText(value, key)]));
   };
   const [ours, theirs] = [values(actual), values(expected)];
   return [...new Set([...ours.keys(), ...theirs.keys()])].flatMap((key) => {
@@ -244,8 +246,8 @@ export function differingSettings(actual: Configuration, expected: Configuration
   });
 }
 
-function settingText(value: Setting): string {
-  return typeof value === 'string' ? shortDigest(value) : String(value);
+function settingText(value: Setting, key: string): string {
+  return key === 'dataset' ? shortDigest(String(value)) : String(value);
 }
 
 function canonicalJson(record: object): string {

@@ -1,9 +1,9 @@
 /**
  * All of the cluster's limits. The last word of a name is the unit; a name without a unit is a
  * count. Options declare their own ranges (cli/options/option-table.ts), bin/owner.mjs declares the
- * limits of locks (it runs before anything is built), and shared/wire/announcement-limits.ts
- * declares the limits of announcements. An error about a limit contains the limit's name and value,
- * and the flag that changes it, if there is one.
+ * limits of locks (it runs before anything is built), shared/model-limits.ts declares those of
+ * models, and shared/wire/announcement-limits.ts those of announcements. An error about a limit
+ * contains the limit's name and value, and the flag that changes it, if there is one.
  */
 
 // Frames and messages.
@@ -35,8 +35,6 @@ export const MAX_TEXT_CHARACTERS = 1024;
 export const MAX_LEASED_PARTS = 256;
 /** Maximum number of chunks in an evaluation. */
 export const MAX_EVALUATION_CHUNKS = 65_536;
-/** Number of images in one chunk of an evaluation. */
-export const EVALUATION_CHUNK_ROWS = 500;
 /** Requests that a worker makes for a dataset whose download keeps failing. */
 export const MAX_DATA_REQUESTS = 32;
 /**
@@ -174,10 +172,6 @@ export const MAX_STEPS = 2 ** 31;
 export const MAX_LEARNING_RATE = 1000;
 export const MAX_RATE_CHANGES = 64;
 export const MAX_WEIGHT_DECAY = 100;
-/** Maximum number of hidden layers in a model. */
-export const MAX_HIDDEN_LAYERS = 16;
-/** Maximum number of units in a hidden layer. */
-export const MAX_LAYER_UNITS = 65_536;
 /** Maximum number of classes in a dataset. */
 export const MAX_CLASSES = 256;
 /** Maximum number of pixels in a dataset image. */

@@ -2,20 +2,27 @@ import type { Configuration } from './configuration.ts';
 import type { EngineKind } from './engine-identity.ts';
 import { ClusterError } from './errors.ts';
 import {
-  EVALUATION_CHUNK_ROWS,
   MAX_GRAPH_SHARDS,
   MAX_KERNEL_MEMORY_BYTES,
   RESULT_FRAMES,
   SHARED_MEMORY_BUFFERS,
 } from './limits.ts';
 import { counted } from './text/number-format.ts';
-import { parameterCount, type ModelShape } from './arithmetic/model-shape.ts';
+import {
+  inputCount,
+  modelOperations,
+  outputValues,
+  parameterCount,
+  type ModelShape,
+} from './arithmetic/model-shape.ts';
+import { evaluationRows } from './arithmetic/model-size.ts';
+import { modelText } from './arithmetic/model-text.ts';
 import { stateNames } from './arithmetic/optimizer.ts';
 
 const FLOAT_BYTES = 4;
 
 /** The settings that determine how much memory a worker needs. */
-export type Needing = Pick<Configuration, 'virtualShards' | 'batchSize' | 'dropout'> & {
+export type Needing = Pick<Configuration, 'virtualShards' | 'batchSize'> & {
   readonly model: ModelShape;
 };
 
@@ -29,6 +36,8 @@ interface Copies {
   /** Copies of one shard's inputs and of its activations. */
   readonly inputs: number;
   readonly activations: number;
+  /** Copies of the patches of all convolutions, for one shard. */
+  readonly patches: number;
   /** Copies of the parameters, for each of the shards that are computed together. */
   readonly parameters: number;
 }
@@ -51,9 +60,9 @@ interface Copies {
  *     2048,2048 D        1,024                 8            599   388 (before its second batch)
  */
 const copies: Readonly<Record<EngineKind, Copies>> = {
-  tensorflow: { fed: 2.2, inputs: 1, activations: 2.5, parameters: 2.5 },
-  wasm: { fed: 2, inputs: 1, activations: 9, parameters: 6 },
-  reference: { fed: 1, inputs: 1, activations: 9, parameters: 6 },
+  tensorflow: { fed: 2.2, inputs: 1, activations: 2.5, patches: 0, parameters: 2.5 },
+  wasm: { fed: 2, inputs: 1, activations: 9, patches: 4, parameters: 6 },
+  reference: { fed: 1, inputs: 1, activations: 9, patches: 0, parameters: 6 },
 };
 
 /**
@@ -67,23 +76,23 @@ export function coordinatorBytes({ model, virtualShards, optimizer }: Coordinato
 
 /** Bytes that a worker needs besides the dataset: batches, frames for results, and the engine. */
 export function workerBytes(configuration: Needing, engine: EngineKind): number {
-  const { model, virtualShards, batchSize, dropout } = configuration;
+  const { model, virtualShards, batchSize } = configuration;
   const shardRows = Math.ceil(batchSize / virtualShards);
   const shardsAtOnce = engine === 'tensorflow' ? Math.min(virtualShards, MAX_GRAPH_SHARDS) : 1;
-  const units = sum(model.hidden) + model.classes;
-  const masks = dropout > 0 ? sum(model.hidden) : 0;
+  const inputs = inputCount(model);
+  const { activations, masks, patches, widest } = valuesPerRow(model);
   const parameters = parameterCount(model) + 1;
   const factor = copies[engine];
   // The batches of the current step and of the next one.
-  const batches = 2 * virtualShards * shardRows * (model.inputs + masks + 1);
+  const batches = 2 * virtualShards * shardRows * (inputs + masks + 1);
   // Weights, results in transit, and a partial sum for each level of the tree.
   const vectors = parameters * (1 + RESULT_FRAMES + 1 + Math.log2(virtualShards));
-  const row = factor.inputs * model.inputs + factor.activations * units;
+  const row = factor.inputs * inputs + factor.activations * activations + factor.patches * patches;
   // The results of several shards in the widest layer are copied when they are joined.
-  const joined = shardsAtOnce === 1 ? 0 : Math.max(...model.hidden, model.classes);
-  const fed = factor.fed * (model.inputs + masks) + joined;
+  const joined = shardsAtOnce === 1 ? 0 : widest;
+  const fed = factor.fed * (inputs + masks) + joined;
   const training = shardRows * (shardsAtOnce * fed + row);
-  const evaluation = EVALUATION_CHUNK_ROWS * (factor.fed * model.inputs + row);
+  const evaluation = evaluationRows(model) * (factor.fed * inputs + row);
   const engineFloats =
     Math.max(training, evaluation) + shardsAtOnce * factor.parameters * parameters;
   return FLOAT_BYTES * (batches + vectors + engineFloats);
@@ -95,9 +104,9 @@ export function checkCoordinatorMemory(of: CoordinatorNeeding): void {
   if (bytes <= MAX_KERNEL_MEMORY_BYTES) return;
   throw new ClusterError(
     'LIMIT',
-    `${shapeOf(of.model)} with ${of.virtualShards} virtual shards needs ${sizeText(bytes)} ` +
-      `in the coordinator, more than ${sizeText(MAX_KERNEL_MEMORY_BYTES)}`,
-    { fix: 'use a smaller --hidden or fewer --virtual-shards' },
+    `the model ${modelText(of.model)} with ${of.virtualShards} virtual shards needs ` +
+      `${sizeText(bytes)} in the coordinator, more than ${sizeText(MAX_KERNEL_MEMORY_BYTES)}`,
+    { fix: 'use a smaller model or fewer --virtual-shards' },
   );
 }
 
@@ -115,19 +124,37 @@ export function checkWorkerMemory(
   const { model, batchSize, virtualShards } = configuration;
   throw new ClusterError(
     'LIMIT',
-    `${shapeOf(model)} with a batch of ${batchSize} in ${virtualShards} shards needs ` +
+    `the model ${modelText(model)} with a batch of ${batchSize} in ${virtualShards} shards needs ` +
       `${sizeText(bytes)} in a worker with the engine ${engine}, ` +
       `more than ${sizeText(maxBytes)} (--max-memory-bytes)`,
     {
       fix:
         'raise --max-memory-bytes if this machine has the memory, or use a smaller --batch-size ' +
-        'or --hidden, or more --virtual-shards',
+        'or model, or more --virtual-shards',
     },
   );
 }
 
-function shapeOf({ inputs, hidden, classes }: ModelShape): string {
-  return `the model ${[inputs, ...hidden, classes].join('-')}`;
+/** The values that operations compute for one row, and the masks and patches that they read. */
+function valuesPerRow(model: ModelShape): {
+  activations: number;
+  masks: number;
+  patches: number;
+  widest: number;
+} {
+  let [activations, masks, patches, widest] = [0, 0, 0, 0];
+  for (const operation of modelOperations(model)) {
+    if (operation.kind === 'dropout') {
+      masks += operation.units;
+      continue;
+    }
+    activations += outputValues(operation);
+    if (operation.kind === 'dense') widest = Math.max(widest, operation.units);
+    if (operation.kind !== 'conv2d') continue;
+    const { from, to, window } = operation;
+    patches += to.height * to.width * window.size[0] * window.size[1] * from.channels;
+  }
+  return { activations, masks, patches, widest };
 }
 
 /** 1 -> "1 byte", 3_250_586 -> "3.1 MiB" */
@@ -135,8 +162,4 @@ function sizeText(bytes: number): string {
   const power = Math.min(3, Math.floor(Math.log2(Math.max(1, bytes)) / 10));
   const unit = ['byte', 'KiB', 'MiB', 'GiB'][power] ?? '';
   return power === 0 ? counted(bytes, unit) : `${(bytes / 1024 ** power).toFixed(1)} ${unit}`;
-}
-
-function sum(values: readonly number[]): number {
-  return values.reduce((total, value) => total + value, 0);
 }

@@ -31,6 +31,7 @@ import {
 import { ARITHMETIC } from '../shared/arithmetic/version.ts';
 import { referencePages } from './fixtures/reference-pages.ts';
 import { epochOrder, initialWeights, maskRow } from '../shared/arithmetic/random.ts';
+import { denseModel } from '../shared/arithmetic/model-shape.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const documents = execFileSync('git', ['ls-files', '--cached', '*.md'], { cwd: root })
@@ -154,9 +155,7 @@ describe('docs/spec', () => {
     maskRow(mask, { seed: 1, step: 1, position: 0, layer: 0 }, 0.2);
     const dropped = [...mask.keys()].filter((unit) => mask[unit] === 0);
     expect(text).toContain(`begins ${epochOrder(1, 1, 60_000).slice(0, 4).join(' ')};`);
-    expect(text).toContain(
-      `is ${initialWeights(1, { inputs: 784, hidden: [128], classes: 10 })[0]};`,
-    );
+    expect(text).toContain(`is ${initialWeights(1, denseModel([28, 28], [128], 0, 10))[0]};`);
     expect(text).toContain(
       `drops units ${dropped.slice(0, -1).join(', ')} and ${dropped.at(-1)} of`,
     );

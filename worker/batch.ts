@@ -1,6 +1,7 @@
 import type { Kernels } from '../shared/kernels/kernels.ts';
 import { assert } from '../shared/errors.ts';
-import type { ModelShape } from '../shared/arithmetic/model-shape.ts';
+import { dropoutOperations, inputCount } from '../shared/arithmetic/model-shape.ts';
+import type { Dropout, ModelShape } from '../shared/arithmetic/model-shape.ts';
 import type { StepPlan } from '../shared/arithmetic/schedule.ts';
 import { firstShard, isNode, shardCount } from '../shared/arithmetic/tree.ts';
 import type { Node } from '../shared/arithmetic/tree.ts';
@@ -13,8 +14,6 @@ export interface BatchShape {
   readonly virtualShards: number;
   readonly rowsPerShard: number;
   readonly seed: number;
-  /** The fraction of hidden units to drop, in [0, 1). If it is 0, batches have no masks. */
-  readonly dropout: number;
 }
 
 export interface TrainingSet {
@@ -44,7 +43,7 @@ interface GlobalBatch {
   readonly scale: Float32Array;
   readonly masks: readonly {
     readonly at: number;
-    readonly units: number;
+    readonly dropout: Dropout;
     readonly values: Float32Array;
   }[];
   /** The step whose rows each shard holds; 0 if none. */
@@ -59,9 +58,10 @@ interface GlobalBatch {
  */
 export function batchBytes(shape: BatchShape): number {
   const rows = shape.virtualShards * shape.rowsPerShard;
-  const widths = [shape.model.inputs, ...(shape.dropout > 0 ? shape.model.hidden : []), 1];
+  const masks = dropoutOperations(shape.model).map(({ units }) => units);
+  const widths = [inputCount(shape.model), ...masks, 1];
   const batch = widths.reduce((sum, width) => sum + Math.ceil((4 * rows * width) / 64) * 64, 0);
-  return 2 * batch + PixelRows.bytes(shape.model.inputs, shape.rowsPerShard);
+  return 2 * batch + PixelRows.bytes(inputCount(shape.model), shape.rowsPerShard);
 }
 
 export function createBatchBuilder(
@@ -73,7 +73,7 @@ export function createBatchBuilder(
   // still in use.
   const even = allocateBatch(kernels, shape);
   const odd = allocateBatch(kernels, shape);
-  const pixels = new PixelRows(kernels, shape.model.inputs, shape.rowsPerShard);
+  const pixels = new PixelRows(kernels, inputCount(shape.model), shape.rowsPerShard);
   return {
     build(plan, node, order) {
       assert(
@@ -100,14 +100,13 @@ export function createBatchBuilder(
 function allocateBatch(kernels: Kernels, shape: BatchShape): GlobalBatch {
   const rows = shape.virtualShards * shape.rowsPerShard;
   const floats = (count: number) => kernels.floats(kernels.allocate(4 * count), count);
-  const hidden = shape.dropout > 0 ? shape.model.hidden : [];
   return {
-    inputs: floats(rows * shape.model.inputs),
+    inputs: floats(rows * inputCount(shape.model)),
     labels: new Int32Array(rows),
     scale: floats(rows),
-    masks: hidden.map((units) => {
-      const values = floats(rows * units);
-      return { at: values.byteOffset, units, values };
+    masks: dropoutOperations(shape.model).map((dropout) => {
+      const values = floats(rows * dropout.units);
+      return { at: values.byteOffset, dropout, values };
     }),
     stepOf: new Float64Array(shape.virtualShards),
     batches: Array.from<Batch | undefined>({ length: 2 * shape.virtualShards }),
@@ -125,24 +124,26 @@ function fillShard(
   order: Uint32Array,
 ): void {
   const rows = shape.rowsPerShard;
+  const inputs = inputCount(shape.model);
   const first = shard * rows;
   const real = Math.max(0, Math.min(rows, plan.samples - first));
   const scale = Math.fround(1 / plan.samples);
   const sampleOf = (row: number) => order[plan.start + first + row] ?? 0;
-  const to = global.inputs.byteOffset + 4 * first * shape.model.inputs;
+  const to = global.inputs.byteOffset + 4 * first * inputs;
   pixels.write(data.images, sampleOf, real, to);
   for (let row = first; row < first + real; row++) {
     const sample = sampleOf(row - first);
     global.labels[row] = data.labels[sample] ?? 0;
     global.scale[row] = scale;
   }
-  global.inputs.fill(0, (first + real) * shape.model.inputs, (first + rows) * shape.model.inputs);
+  global.inputs.fill(0, (first + real) * inputs, (first + rows) * inputs);
   global.labels.fill(-1, first + real, first + rows);
   global.scale.fill(0, first + real, first + rows);
-  global.masks.forEach(({ at, units }, layer) => {
+  for (const { at, dropout } of global.masks) {
+    const { index: layer, units, rate } = dropout;
     const key = { seed: shape.seed, step: plan.step, position: first, layer };
-    kernels.mask(at + 4 * first * units, { ...key, rows, units, rate: shape.dropout });
-  });
+    kernels.mask(at + 4 * first * units, { ...key, rows, units, rate });
+  }
 }
 
 function viewOf(
@@ -156,9 +157,9 @@ function viewOf(
   return {
     shards: end - first,
     rowsPerShard: shape.rowsPerShard,
-    inputs: inputs.subarray(from * shape.model.inputs, to * shape.model.inputs),
+    inputs: inputs.subarray(from * inputCount(shape.model), to * inputCount(shape.model)),
     labels: labels.subarray(from, to),
-    masks: masks.map(({ units, values }) => values.subarray(from * units, to * units)),
+    masks: masks.map(({ dropout: { units }, values }) => values.subarray(from * units, to * units)),
     scale: scale.subarray(from, to),
   };
 }

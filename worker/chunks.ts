@@ -1,10 +1,11 @@
 import type { Kernels } from '../shared/kernels/kernels.ts';
 import type { Samples } from '../shared/dataset/dataset.ts';
 import { ClusterError } from '../shared/errors.ts';
-import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
+import { evaluationRows } from '../shared/arithmetic/model-size.ts';
+import { inputCount, type ModelShape } from '../shared/arithmetic/model-shape.ts';
 import { PixelRows } from './pixel-rows.ts';
 
-/** One evaluation chunk of EVALUATION_CHUNK_ROWS rows; the last chunk is padded. */
+/** One evaluation chunk; the last chunk is padded. */
 export interface Chunk {
   /** [rows, inputs] float32(pixel / 255); zeros in padding. */
   readonly inputs: Float32Array;
@@ -18,16 +19,19 @@ export interface ChunkBuilder {
 }
 
 /** Kernel memory that a builder uses, in bytes. */
-export function chunkBytes(inputs: number): number {
-  return 4 * EVALUATION_CHUNK_ROWS * inputs + 64 + PixelRows.bytes(inputs, EVALUATION_CHUNK_ROWS);
+export function chunkBytes(model: ModelShape): number {
+  const [rows, inputs] = [evaluationRows(model), inputCount(model)];
+  return 4 * rows * inputs + 64 + PixelRows.bytes(inputs, rows);
 }
 
-export function createChunks(kernels: Kernels, inputsPerRow: number, test: Samples): ChunkBuilder {
-  const floats = EVALUATION_CHUNK_ROWS * inputsPerRow;
+export function createChunks(kernels: Kernels, model: ModelShape, test: Samples): ChunkBuilder {
+  const rows = evaluationRows(model);
+  const inputsPerRow = inputCount(model);
+  const floats = rows * inputsPerRow;
   const inputs = kernels.floats(kernels.allocate(4 * floats), floats);
-  const pixels = new PixelRows(kernels, inputsPerRow, EVALUATION_CHUNK_ROWS);
-  const labels = new Int32Array(EVALUATION_CHUNK_ROWS);
-  const chunks = Math.ceil(test.samples / EVALUATION_CHUNK_ROWS);
+  const pixels = new PixelRows(kernels, inputsPerRow, rows);
+  const labels = new Int32Array(rows);
+  const chunks = Math.ceil(test.samples / rows);
   return {
     build(chunk) {
       if (chunk >= chunks)
@@ -35,8 +39,8 @@ export function createChunks(kernels: Kernels, inputsPerRow: number, test: Sampl
           'PROTOCOL',
           `the coordinator asked for chunk ${chunk}; the test set has ${chunks} chunks`,
         );
-      const first = chunk * EVALUATION_CHUNK_ROWS;
-      const real = Math.min(EVALUATION_CHUNK_ROWS, test.samples - first);
+      const first = chunk * rows;
+      const real = Math.min(rows, test.samples - first);
       pixels.write(test.images, (row) => first + row, real, inputs.byteOffset);
       inputs.fill(0, real * inputsPerRow);
       labels.fill(-1, real);

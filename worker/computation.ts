@@ -4,9 +4,9 @@ import type { Dataset } from '../shared/dataset/dataset.ts';
 import { ClusterError } from '../shared/errors.ts';
 import type { Tensor } from '../shared/wire/frame.ts';
 import { collectGarbage } from '../shared/runtime.ts';
-import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
 import type { EngineIdentity, EngineKind } from '../shared/engine-identity.ts';
-import { parameterCount } from '../shared/arithmetic/model-shape.ts';
+import { accepts, parameterCount } from '../shared/arithmetic/model-shape.ts';
+import { evaluationRows } from '../shared/arithmetic/model-size.ts';
 import { epochOrder, initialWeights } from '../shared/arithmetic/random.ts';
 import { planStep, totalSteps } from '../shared/arithmetic/schedule.ts';
 import { isNode, isReal } from '../shared/arithmetic/tree.ts';
@@ -82,12 +82,12 @@ export class Computation {
       4 * floats +
         frames +
         batchBytes(batchShape) +
-        chunkBytes(configuration.model.inputs) +
+        chunkBytes(configuration.model) +
         engineBytes(shape) +
         SLACK_BYTES,
     );
     const batches = createBatchBuilder(kernels, batchShape, dataset.train);
-    const chunks = createChunks(kernels, configuration.model.inputs, dataset.test);
+    const chunks = createChunks(kernels, configuration.model, dataset.test);
     const engine = await createEngine(choice.kind, shape, kernels, choice);
     const order = epochOrder(configuration.seed, 1, configuration.trainSamples);
     const probed = fingerprint({
@@ -260,11 +260,12 @@ function inTurn<T>(
 /** Throws DATA if the dataset does not have the shape that the coordinator described. */
 function checkDataset({ model, trainSamples, testSamples }: Configuration, dataset: Dataset): void {
   const { rows, columns, classNames, train, test } = dataset;
-  const found = [train.samples, test.samples, rows * columns, classNames.length];
-  const described = [trainSamples, testSamples, model.inputs, model.classes];
-  if (found.every((count, i) => count === described[i])) return;
-  const words = ([a, b, c, d]: readonly number[]) =>
-    `${a} training and ${b} test samples, ${c} pixels, ${d} classes`;
+  const found = [train.samples, test.samples, rows, columns, classNames.length];
+  const described = [trainSamples, testSamples, model.rows, model.columns, model.classes];
+  const isAlike = found.every((count, i) => i === 2 || i === 3 || count === described[i]);
+  if (isAlike && accepts(model, rows, columns)) return;
+  const words = ([a, b, c, d, e]: readonly number[]) =>
+    `${a} training and ${b} test samples, ${c} x ${d} pixels, ${e} classes`;
   throw new ClusterError(
     'DATA',
     `the dataset does not fit the run: it has ${words(found)}; the run's description says ` +
@@ -272,23 +273,11 @@ function checkDataset({ model, trainSamples, testSamples }: Configuration, datas
   );
 }
 
-function batchShapeOf({
-  model,
-  virtualShards,
-  batchSize,
-  seed,
-  dropout,
-}: Configuration): BatchShape {
-  return {
-    model,
-    virtualShards,
-    rowsPerShard: Math.ceil(batchSize / virtualShards),
-    seed,
-    dropout,
-  };
+function batchShapeOf({ model, virtualShards, batchSize, seed }: Configuration): BatchShape {
+  return { model, virtualShards, rowsPerShard: Math.ceil(batchSize / virtualShards), seed };
 }
 
-function engineShapeOf({ model, virtualShards, batchSize, dropout }: Configuration): EngineShape {
+function engineShapeOf({ model, virtualShards, batchSize }: Configuration): EngineShape {
   const shardCounts = Array.from(
     { length: Math.log2(virtualShards) + 1 },
     (_, level) => 2 ** level,
@@ -297,13 +286,12 @@ function engineShapeOf({ model, virtualShards, batchSize, dropout }: Configurati
     model,
     rowsPerShard: Math.ceil(batchSize / virtualShards),
     shardCounts,
-    hasDropout: dropout > 0,
-    evaluationRows: EVALUATION_CHUNK_ROWS,
+    evaluationRows: evaluationRows(model),
   };
 }
 
 function predictionFloats({ model }: Configuration): number {
-  return EVALUATION_CHUNK_ROWS * (2 + model.classes);
+  return evaluationRows(model) * (2 + model.classes);
 }
 
 function microsecondsSince(started: number): number {

@@ -85,7 +85,7 @@ function checkSizes(run: RunDescription, options: RunLimits): void {
       'LIMIT',
       `the run's frames have ${frameBytes} bytes, more than ${maxModelBytes} ` +
         `(--max-model-bytes)`,
-      { fix: 'raise --max-model-bytes, or use a smaller --hidden' },
+      { fix: 'raise --max-model-bytes, or use a smaller model' },
     );
   }
   if (run.data_bytes > maxDataBytes) {

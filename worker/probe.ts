@@ -3,8 +3,8 @@ import type { Hash } from 'node:crypto';
 import { createKernels } from '../shared/kernels/kernels.ts';
 import type { Kernels } from '../shared/kernels/kernels.ts';
 import { ClusterError } from '../shared/errors.ts';
-import { EVALUATION_CHUNK_ROWS } from '../shared/limits.ts';
-import { parameterCount } from '../shared/arithmetic/model-shape.ts';
+import { inputCount, parameterCount } from '../shared/arithmetic/model-shape.ts';
+import { evaluationRows } from '../shared/arithmetic/model-size.ts';
 import type { ModelShape } from '../shared/arithmetic/model-shape.ts';
 import { planStep } from '../shared/arithmetic/schedule.ts';
 import type { ScheduleInput } from '../shared/arithmetic/schedule.ts';
@@ -12,6 +12,7 @@ import { isReal, ROOT, shardCount } from '../shared/arithmetic/tree.ts';
 import type { Node } from '../shared/arithmetic/tree.ts';
 import type { BatchBuilder } from './batch.ts';
 import type { ChunkBuilder } from './chunks.ts';
+import { coarseInputs, coarseWeights } from './coarse-values.ts';
 import { summedByShard } from './engines/create.ts';
 import { type Batch, type Engine, item } from './engines/engine.ts';
 
@@ -48,7 +49,8 @@ class Disagreement extends Error {}
 
 /**
  * Fingerprints an engine on the run's first batch and initial weights: every subtree size, a shard
- * with one real row, gradients near 1e-38, and one evaluation chunk. Everything is computed twice,
+ * with one real row, gradients near 1e-38, and one evaluation chunk; then a shard and the chunk
+ * with coarse weights, non-zero biases and equal maxima in pooling. Everything is computed twice,
  * and each of the engine's sums is compared with the kernel's sum of the shards. If they differ,
  * the engine is probed again with the kernel's sums. Throws ENGINE if that fails as well.
  */
@@ -91,7 +93,11 @@ function probe(input: ProbeInput, engine: Engine): string {
     plan.realShards,
   );
   sums.compare('a shard with one real row', () => oneRow(batchOf(plan.virtualShards)), 1);
-  probePredictions(input, engine, hash);
+  probePredictions(input, engine, input.weights, hash);
+  const coarse = coarseWeights(input.configuration.model, input.weights);
+  sums.setWeights(coarse);
+  sums.compare('coarse values', () => coarseInputs(batchOf(plan.virtualShards)), 1);
+  probePredictions(input, engine, coarse, hash);
   return hash.digest('hex');
 }
 
@@ -115,9 +121,13 @@ class ProbedSums {
     const vectors = Math.log2(this.#virtualShards) + 4;
     this.#kernels = createKernels(vectors * (4 * this.#floats + 64));
     this.#weights = this.#kernels.floats(this.#allocate(), this.#floats - 1);
-    this.#weights.set(weights);
+    this.setWeights(weights);
     this.#direct = this.#allocate();
     this.#levels = Array.from({ length: vectors - 2 }, () => this.#allocate());
+  }
+
+  setWeights(weights: Float32Array): void {
+    this.#weights.set(weights);
   }
 
   /**
@@ -178,13 +188,13 @@ class ProbedSums {
 }
 
 function probePredictions(
-  { configuration, chunks, weights }: ProbeInput,
+  { configuration: { model }, chunks }: ProbeInput,
   engine: Engine,
+  weights: Float32Array,
   hash: Hash,
 ): void {
-  const { classes } = configuration.model;
   const { inputs, labels } = chunks.build(0);
-  const out = new Float32Array(EVALUATION_CHUNK_ROWS * (2 + classes));
+  const out = new Float32Array(labels.length * (2 + model.classes));
   const bytes = Buffer.from(out.buffer);
   engine.predict(weights, inputs, labels, out);
   const first = Buffer.from(bytes);

@@ -1,4 +1,5 @@
 import { shownRateOf } from '../../shared/arithmetic/learning-rate.ts';
+import { modelRows } from '../../shared/arithmetic/model-text.ts';
 import { shownSettings } from '../../shared/configuration.ts';
 import type { ClassScore } from '../../shared/evaluation/per-class.ts';
 import { confidence, worst } from '../../shared/evaluation/worst.ts';
@@ -183,7 +184,7 @@ function facts(subject: Subject): Markup {
   const { version, model, dataset, engine } = subject;
   const { dataset: trainedOn, model: shape, ...settings } = model.configuration;
   const rows: (readonly [string, string])[] = [
-    ['layers', [shape.inputs, ...shape.hidden, shape.classes].join(' – ')],
+    ...modelRows(shape),
     ...shownSettings(settings),
     ...lastRate(model),
     ['dataset', `${datasetOf(subject)}, SHA-256 ${dataset.sha256}`],

@@ -77,7 +77,7 @@ function stepOf(workers: number, batchSize: number): () => void {
       systemClock.now(),
     ),
     tensors,
-    predictions: new Predictions(1, configuration.model.classes),
+    predictions: new Predictions(1, configuration.model),
     observer,
     clock: systemClock,
     newSession: () => '0'.repeat(32),

@@ -1,7 +1,7 @@
 import { createKernels } from '../../shared/kernels/kernels.ts';
 import { loadDataset } from '../../shared/dataset/load-dataset.ts';
 import { defaultVirtualShards } from '../../shared/arithmetic/virtual-shards.ts';
-import { EVALUATION_CHUNK_ROWS } from '../../shared/limits.ts';
+import { evaluationRows } from '../../shared/arithmetic/model-size.ts';
 import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import { epochOrder, initialWeights } from '../../shared/arithmetic/random.ts';
 import { planStep } from '../../shared/arithmetic/schedule.ts';
@@ -10,7 +10,7 @@ import { createEngine, engineBytes } from '../../worker/engines/create.ts';
 import type { EngineKind } from '../../shared/engine-identity.ts';
 import type { Batch, Engine } from '../../worker/engines/engine.ts';
 import { microsecondsPerCall } from './timing.ts';
-import { DROPOUT, MODEL, SEED, shardCounts } from './workload.ts';
+import { MODEL, SEED, shardCounts } from './workload.ts';
 
 /** Warm-up before a cell's first measurement, long enough for the engine's compilers to finish. */
 const FIRST_WARM_UP_MILLISECONDS = 300;
@@ -62,13 +62,12 @@ async function prepare(kind: EngineKind, batchSize: number): Promise<Prepared> {
   const schedule = { trainSamples: train.samples, batchSize, virtualShards, epochs: 1 };
   const plan = planStep(schedule, 1);
   const { rowsPerShard } = plan;
-  const batchShape = { model: MODEL, virtualShards, rowsPerShard, seed: SEED, dropout: DROPOUT };
+  const batchShape = { model: MODEL, virtualShards, rowsPerShard, seed: SEED };
   const shape = {
     model: MODEL,
     rowsPerShard,
     shardCounts: shardCounts(batchSize),
-    hasDropout: true,
-    evaluationRows: EVALUATION_CHUNK_ROWS,
+    evaluationRows: evaluationRows(MODEL),
   };
   const floats = parameterCount(MODEL) + 1;
   const kernels = createKernels(

@@ -1,9 +1,9 @@
 import { adamRate, createKernels } from '../../shared/kernels/kernels.ts';
-import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
+import { dropoutOperations, parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import { initialWeights } from '../../shared/arithmetic/random.ts';
 import type { Cell } from './cell.ts';
 import { microsecondsPerCall } from './timing.ts';
-import { DROPOUT, MODEL, SEED } from './workload.ts';
+import { MODEL, SEED } from './workload.ts';
 
 export const kernelNames = ['mask', 'add', 'adam', 'check', 'checksum'] as const;
 export type KernelName = (typeof kernelNames)[number];
@@ -42,21 +42,23 @@ export function kernelCells(batchSizes: readonly number[], milliseconds: number)
   });
 }
 
-/** Computes the masks of all hidden layers for one batch. */
+/** Computes the masks of all dropout layers for one batch. */
 function maskCall(rows: number): () => void {
+  const dropouts = dropoutOperations(MODEL);
   const kernels = createKernels(
-    MODEL.hidden.reduce((sum, units) => sum + rows * units * FLOAT_BYTES + 64, 0),
+    dropouts.reduce((sum, { units }) => sum + rows * units * FLOAT_BYTES + 64, 0),
   );
-  const masks = MODEL.hidden.map((units) => ({
+  const masks = dropouts.map(({ index: layer, units, rate }) => ({
+    layer,
     units,
+    rate,
     at: kernels.allocate(rows * units * FLOAT_BYTES),
   }));
   let step = 0;
   return () => {
     step += 1;
-    masks.forEach(({ units, at }, layer) =>
-      kernels.mask(at, { seed: SEED, step, position: 0, layer, rows, units, rate: DROPOUT }),
-    );
+    for (const { at, ...mask } of masks)
+      kernels.mask(at, { seed: SEED, step, position: 0, rows, ...mask });
   };
 }
 

@@ -11,7 +11,7 @@ import { parseRunRecord } from '../../shared/files/run-schema.ts';
 import type { EngineKind } from '../../shared/engine-identity.ts';
 import type { Cell } from './cell.ts';
 import { median } from '../../shared/median.ts';
-import { DROPOUT, MODEL, SEED } from './workload.ts';
+import { DROPOUT, HIDDEN, SEED } from './workload.ts';
 import { METRICS_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 
 /** Steps before the measured ones. steps_per_second in run.json excludes them as well. */
@@ -111,7 +111,8 @@ async function run(
     port: 0,
     host: '127.0.0.1',
     seed: SEED,
-    hidden: MODEL.hidden,
+    model: 'mlp',
+    hidden: HIDDEN,
     dropout: DROPOUT,
     logLevel: 'warn',
   });

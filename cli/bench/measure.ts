@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { version } from '../package.ts';
 import { BENCH_PIECE_MILLISECONDS, BENCH_WIRE_MILLISECONDS } from './bench-limits.ts';
 import { defaultVirtualShards } from '../../shared/arithmetic/virtual-shards.ts';
-import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
+import { inputCount, parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import type { EngineKind } from '../../shared/engine-identity.ts';
 import { exchangeCell } from './exchange-bench.ts';
 import type { BenchCertificate, ExchangeBench, ExchangeCell } from './exchange-bench.ts';
@@ -22,7 +22,7 @@ import { BENCH_FORMAT, type BenchReport } from './bench-report.ts';
 import { median } from '../../shared/median.ts';
 import { spreadOf } from './statistics.ts';
 import { WireBench, type Way } from './wire.ts';
-import { MODEL, spreadShards } from './workload.ts';
+import { HIDDEN, MODEL, spreadShards } from './workload.ts';
 import { processorName } from '../../worker/engines/engine.ts';
 import { loadMemoryAddon } from '../../worker/native/addons/memory.ts';
 
@@ -195,7 +195,12 @@ function reportOf(options: MeasureOptions, sections: Sections): BenchReport {
       processor: processorName(),
       cores: availableParallelism(),
     },
-    model: { ...MODEL, hidden: [...MODEL.hidden], parameters: parameterCount(MODEL) },
+    model: {
+      inputs: inputCount(MODEL),
+      hidden: [...HIDDEN],
+      classes: MODEL.classes,
+      parameters: parameterCount(MODEL),
+    },
     kernels: kernels.map(({ kernel, batchSize, microseconds }) => ({
       kernel,
       ...(batchSize === undefined ? {} : { batch_size: batchSize }),

@@ -2,10 +2,11 @@ import type { StepReport } from '../../coordinator/viewer.ts';
 import { runFacts, metricsSettings } from '../../dashboards/feed/facts.ts';
 import { Observation } from '../../dashboards/feed/observation.ts';
 import { configurationSchema } from '../../shared/configuration.ts';
-import { EVALUATION_CHUNK_ROWS } from '../../shared/limits.ts';
+import { inputCount } from '../../shared/arithmetic/model-shape.ts';
+import { EVALUATION_CHUNK_ROWS } from '../../shared/model-limits.ts';
 import type { Cell } from './cell.ts';
 import { microsecondsPerCall } from './timing.ts';
-import { DROPOUT, MODEL, SEED, UPDATE } from './workload.ts';
+import { MODEL, SEED, UPDATE } from './workload.ts';
 
 /** Number of workers in the measured cell. */
 export const OBSERVED_WORKERS = 4;
@@ -33,7 +34,6 @@ function observedStep(): () => void {
   const configuration = configurationSchema.parse({
     dataset: '0'.repeat(64),
     model: MODEL,
-    dropout: DROPOUT,
     batchSize: 32,
     virtualShards: 4,
     seed: SEED,
@@ -43,11 +43,11 @@ function observedStep(): () => void {
     testSamples: samples,
   });
   const classNames = Array.from({ length: MODEL.classes }, (_, i) => String(i));
-  const dataset = { rows: 1, columns: MODEL.inputs, classNames };
+  const dataset = { rows: MODEL.rows, columns: MODEL.columns, classNames };
   const observation = new Observation({
     facts: runFacts(configuration, dataset, '', true),
     metrics: metricsSettings(configuration, dataset, ''),
-    testImages: new Uint8Array(samples * MODEL.inputs),
+    testImages: new Uint8Array(samples * inputCount(MODEL)),
     clock: () => performance.now(),
     notRecalled: (error) => {
       throw error;

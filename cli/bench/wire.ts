@@ -22,7 +22,7 @@ import { initialWeights } from '../../shared/arithmetic/random.ts';
 import type { RunDescription } from '../../shared/wire/run-description.ts';
 import type { BenchCertificate, ExchangeBench, Transport } from './exchange-bench.ts';
 import { MeasuredProcess } from './measured-process.ts';
-import { DROPOUT, MODEL, SEED, UPDATE } from './workload.ts';
+import { MODEL, SEED, UPDATE } from './workload.ts';
 import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 
 const RUN = 'bench';
@@ -228,8 +228,7 @@ function describe(gradientBytes: number): RunDescription {
     class_names: [],
     configuration: {
       dataset: MNIST_DIGEST,
-      model: { ...MODEL, hidden: [...MODEL.hidden] },
-      dropout: DROPOUT,
+      model: MODEL,
       seed: SEED,
       batchSize: 32,
       virtualShards: 4,

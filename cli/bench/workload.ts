@@ -1,12 +1,13 @@
 import { assignStep } from '../../coordinator/decisions/plan.ts';
 import { defaultVirtualShards } from '../../shared/arithmetic/virtual-shards.ts';
-import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
+import { denseModel } from '../../shared/arithmetic/model-shape.ts';
 import type { UpdateRecipe } from '../../shared/kernels/update.ts';
 import { shardCount } from '../../shared/arithmetic/tree.ts';
 
 /** The model and settings that `local` uses by default. */
-export const MODEL: ModelShape = { inputs: 784, hidden: [128], classes: 10 };
+export const HIDDEN: readonly number[] = [128];
 export const DROPOUT = 0.2;
+export const MODEL = denseModel([28, 28], HIDDEN, DROPOUT, 10);
 export const SEED = 1;
 export const UPDATE: Omit<UpdateRecipe, 'model'> = {
   optimizer: { kind: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-7 },

@@ -26,6 +26,7 @@ import { shownRateOf } from '../../shared/arithmetic/learning-rate.ts';
 import { configurationOfRecord } from '../../shared/configuration.ts';
 import { checkArtifacts } from '../runs/check-artifacts.ts';
 import { shortcomingOf } from '../../shared/evaluation/shortcoming.ts';
+import { chooseLayers, modelFor, type ChosenLayers } from '../models/choose-layers.ts';
 import {
   announceJoin,
   openOrStop,
@@ -63,9 +64,14 @@ export async function coordinator(
   try {
     const certificate = trainingCertificate(adopted);
     await checkArtifacts(adopted, terminal.log);
-    const { dataset, data } = await datasetOf(adopted);
+    const { dataset, data, layers } = await datasetOf(adopted);
     const options = { ...adopted, data };
-    const configuration = configurationOf(options, dataset);
+    const model = modelFor(layers, {
+      rows: dataset.rows,
+      columns: dataset.columns,
+      classes: dataset.classNames.length,
+    });
+    const configuration = configurationOf(options, model, dataset);
     const observed = await observe(options, explicit, configuration, dataset, terminal.log);
     if (observed !== undefined) tell({ kind: 'page', port: observed.port });
     const hurry = new AbortController();
@@ -87,14 +93,28 @@ export async function coordinator(
   }
 }
 
-/** The dataset for a new or a resumed run, and the folder to record for it. */
-async function datasetOf({
-  data,
-  resume,
-}: CoordinatorOptions): Promise<{ dataset: Dataset; data: string | undefined }> {
-  if (resume === undefined) return { dataset: await loadDataset(data), data };
-  const own = datasetOfRun(resume, await readRunRecord(resume));
-  return { dataset: await loadOwnDataset(own, data), data: data ?? own.folder };
+interface DataAndLayers {
+  readonly dataset: Dataset;
+  /** The folder to record for the dataset. */
+  readonly data: string | undefined;
+  readonly layers: Pick<ChosenLayers, 'name' | 'layers' | 'lines'>;
+}
+
+/** The dataset and the layers for a new or a resumed run. */
+async function datasetOf(options: CoordinatorOptions): Promise<DataAndLayers> {
+  const { data, resume } = options;
+  if (resume === undefined) {
+    const layers = chooseLayers(options);
+    return { dataset: await loadDataset(data), data, layers };
+  }
+  const record = await readRunRecord(resume);
+  const own = datasetOfRun(resume, record);
+  const { layers } = record.configuration.model;
+  return {
+    dataset: await loadOwnDataset(own, data),
+    data: data ?? own.folder,
+    layers: { name: resume, layers, lines: [] },
+  };
 }
 
 /** In the run directory while the coordinator runs. */

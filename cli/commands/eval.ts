@@ -3,6 +3,7 @@ import { checkEmpty, subjectOf, writeArtifacts } from '../runs/artifact-files.ts
 import { startEvaluation, type Evaluated } from '../../coordinator/evaluator.ts';
 import { errorOf } from '../../coordinator/decisions/outcome.ts';
 import type { Score } from '../../shared/evaluation/score.ts';
+import { accepts } from '../../shared/arithmetic/model-shape.ts';
 import { loadGivenDataset, loadOwnDataset } from '../../shared/dataset/own-dataset.ts';
 import { announceJoin } from '../secrets/join-command.ts';
 import { swappedHalves, type Dataset } from '../../shared/dataset/dataset.ts';
@@ -113,11 +114,11 @@ function checkFit(
   { name, configuration }: ChosenModel,
   { rows, columns, classNames }: Dataset,
 ): void {
-  const { inputs, classes } = configuration.model;
-  if (inputs === rows * columns && classes === classNames.length) return;
+  const { model } = configuration;
+  if (accepts(model, rows, columns) && model.classes === classNames.length) return;
   throw new ClusterError(
     'DATA',
-    `${name} has ${inputs} pixels and ${classes} classes; ` +
+    `${name} has ${model.rows} x ${model.columns} pixels and ${model.classes} classes; ` +
       `the dataset has ${rows} x ${columns} pixels and ${classNames.length} classes`,
     { fix: 'set --data to a dataset like the one that the model was trained with' },
   );

@@ -22,6 +22,13 @@ import { documentedExit, exitText, RestartingProcess } from '../processes/restar
 import type { CommandLine, LocalOptions, OptionKey } from '../options/options.ts';
 import { stderr } from '../terminal/output.ts';
 import { optimizerOf } from '../runs/recipe-options.ts';
+import {
+  checkExcess,
+  chooseLayers,
+  MODEL_TEXT,
+  modelFor,
+  type ChosenLayers,
+} from '../models/choose-layers.ts';
 import { adoptRun } from '../runs/resume.ts';
 import { withEngineOfRun } from '../runs/run-engine.ts';
 import { pageCertificate } from '../secrets/page-secrets.ts';
@@ -50,11 +57,12 @@ export async function local(
   // Read first, so that an error in the run's record is reported before a port is reserved,
   // TensorFlow is set up and processes are started.
   const before = options.resume === undefined ? undefined : await readRunRecord(options.resume);
+  const layers = before === undefined ? chooseLayers(options) : undefined;
   const least =
     before === undefined
-      ? leastConfiguration(options)
+      ? leastConfiguration(options, layers)
       : configurationOfRecord(before.configuration);
-  checkCoordinatorMemory(least);
+  if (least !== undefined) checkCoordinatorMemory(least);
   // Reserved for the whole run, so that no other process can take the port while the coordinator
   // restarts.
   const { port, descriptor } = await holdRunPort(options, explicit, log);
@@ -66,12 +74,16 @@ export async function local(
   const needed = given.engine === 'auto' ? before?.engine?.description : undefined;
   const plans = await withEngineOfRun(directory, needed, () => planWorkers(options, log));
   for (const { engine } of plans.slice(0, 1))
-    checkWorkerMemory(least, engine, options.maxMemoryBytes);
+    if (least !== undefined) checkWorkerMemory(least, engine, options.maxMemoryBytes);
   const token = givenToken(options.tokenFile, process.env) ?? generateToken();
   const environment = { ...process.env, MNIST_DIST_TOKEN: token };
   const termBefore = before?.term ?? 0;
-  const { httpPort: page, ...rest } = options;
+  const { httpPort: page, model, hidden, dropout, ...rest } = options;
   const run = { ...rest, port, tokenFile: undefined, startWorkers: plans.length };
+  const isDense = model === undefined || model === 'mlp';
+  const begin = isDense ? { runId, model, hidden, dropout } : { runId, model };
+  // The coordinator cannot read a pipe again.
+  const text = layers?.text === undefined ? {} : { [MODEL_TEXT]: layers.text };
   const common = { maxRestarts: options.maxRestarts, log };
   // Must come before the first child process starts: Ctrl-C must end all of them.
   const stopping = new StopRequest();
@@ -81,7 +93,7 @@ export async function local(
     name: 'coordinator',
     output: 'inherit',
     listener: descriptor,
-    environment: { ...environment, [LISTENER_VARIABLE]: '1' },
+    environment: { ...environment, [LISTENER_VARIABLE]: '1', ...text },
     codeAtEnd: async () => {
       if (!existsSync(join(directory, RECORD_FILE))) return undefined;
       const { state, term } = await readRunRecord(directory);
@@ -104,7 +116,11 @@ export async function local(
       const isBegun = isRestart && existsSync(join(directory, RECORD_FILE));
       // The restarted coordinator continues with the workers that are connected.
       const again = { runId: undefined, resume: directory, startWorkers: options.minWorkers };
-      return argumentsFor('coordinator', { ...run, ...where, ...(isBegun ? again : { runId }) });
+      return argumentsFor('coordinator', {
+        ...run,
+        ...where,
+        ...(isBegun ? again : options.resume === undefined ? begin : { runId }),
+      });
     },
   });
   const workers = plans.map((plan) =>
@@ -126,14 +142,22 @@ export async function local(
 }
 
 /**
- * The smallest model that the new run can have, since the size of a dataset other than MNIST is not
- * known yet.
+ * What is known of the new run. The size of the images in a dataset other than MNIST is not known
+ * yet: a dense model has at least one pixel and two classes, any other is checked later.
  */
-function leastConfiguration(options: LocalOptions): Needing & Pick<Configuration, 'optimizer'> {
-  const { data, hidden, virtualShards, batchSize, dropout } = options;
-  const [inputs, classes] = data === undefined ? [784, 10] : [1, 2];
-  const model = { inputs, hidden, classes };
-  return { model, virtualShards, batchSize, dropout, optimizer: optimizerOf(options) };
+function leastConfiguration(
+  options: LocalOptions,
+  layers: ChosenLayers | undefined,
+): (Needing & Pick<Configuration, 'optimizer'>) | undefined {
+  const { data, virtualShards, batchSize } = options;
+  if (layers === undefined || (data !== undefined && layers.name !== 'mlp')) return undefined;
+  const image =
+    data === undefined
+      ? { rows: 28, columns: 28, classes: 10 }
+      : { rows: 1, columns: 1, classes: 2 };
+  const model = modelFor(layers, image);
+  checkExcess(model, { virtualShards, batchSize });
+  return { model, virtualShards, batchSize, optimizer: optimizerOf(options) };
 }
 
 /** The address for workers on this machine; with TLS, its host is a name in the certificate. */

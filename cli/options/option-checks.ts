@@ -8,10 +8,12 @@ import type {
   CoordinatorOptions,
   LocalOptions,
   OptionKey,
+  PredictOptions,
   SetupOptions,
   ShowOptions,
   WorkerOptions,
 } from './options.ts';
+import { isDescription } from '../models/model-names.ts';
 import type { GivenOf } from './origin.ts';
 import { notAllowed, sources } from './origin.ts';
 import { checkRecipe } from './recipe-checks.ts';
@@ -141,6 +143,26 @@ export function checkData({ data }: Pick<ShowOptions, 'data'>, given: GivenOf): 
   }
   if (stat?.isDirectory() !== true)
     throw notAllowed('data', given('data'), fix, 'the folder does not exist');
+}
+
+/** Rejects the settings of the model mlp for a different model. */
+export function checkModel({ model }: Pick<CoordinatorOptions, 'model'>, given: GivenOf): void {
+  if (model === undefined || model === 'mlp') return;
+  for (const key of ['hidden', 'dropout'] as const) {
+    if (given(key).source === 'default') continue;
+    const fix = `remove it: ${given('model').shown} describes all of its layers`;
+    throw notAllowed(key, given(key), fix, 'only for the model mlp');
+  }
+}
+
+/**
+ * A model to train, in a file or an environment that other commands use too, is not a model to
+ * predict with.
+ */
+export function settlePredict(options: PredictOptions, given: GivenOf): PredictOptions {
+  const { model } = options;
+  const isMeant = given('model').source === 'flag' || model === undefined || !isDescription(model);
+  return isMeant ? options : { ...options, model: undefined };
 }
 
 export function checkToken({ tokenFile }: Pick<WorkerOptions, 'tokenFile'>, given: GivenOf): void {

@@ -57,7 +57,7 @@ export const optionSynonyms: Synonyms = inverted({
   '--rdzv-timeout': 'start-timeout timeout',
   '--threads': 'num-threads intra-op-threads omp-num-threads',
   '--http-port': 'dashboard-port web-port page-port metrics-port',
-  '--model': 'weights model-path checkpoint-path',
+  '--model': 'weights model-path checkpoint-path arch architecture network net model-name',
   '--out': 'out-dir report-dir',
   '--format': 'output-format',
   '--log-level debug': 'verbose v debug',

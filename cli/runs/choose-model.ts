@@ -4,6 +4,7 @@ import { readIfThere } from '../../coordinator/run-directory/run-contents.ts';
 import { datasetOfRun, loadOwnDataset, type OwnDataset } from '../../shared/dataset/own-dataset.ts';
 import { readEntry, readNamed, tensorFileLimit } from '../../shared/disk/regular-file.ts';
 import { systemCode } from '../../shared/disk/system-error.ts';
+import { accepts } from '../../shared/arithmetic/model-shape.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { MAX_MODEL_FILE_BYTES, MAX_RUN_FILE_BYTES } from '../../shared/limits.ts';
@@ -157,15 +158,15 @@ async function readModelFile(
 
 /**
  * The layout from the dataset in `data`, or else from the model's run, or else from its dataset if
- * the package or the cache has it. Without any of these, pictures are square and classes are
- * numbers. Rejects with DATA if the pictures cannot be square.
+ * the package or the cache has it. Without any of these, the model's own rows and columns count,
+ * and classes are numbers. Rejects with DATA if an older version did not record rows and columns.
  */
 export async function layoutOf(model: ChosenModel, data: string | undefined): Promise<Layout> {
   const { own, record } = model;
   if (data !== undefined) return layoutFrom(await loadOwnDataset(own, data), true);
   if (record !== undefined && own.classNames !== undefined) {
     const { rows, columns } = record.dataset;
-    if (rows * columns === model.configuration.model.inputs)
+    if (accepts(model.configuration.model, rows, columns))
       return { rows, columns, classNames: own.classNames, isNamed: true };
   }
   const dataset = await loadOwnDataset(own, undefined).catch(ignoreData);
@@ -185,12 +186,12 @@ function ignoreData(error: unknown): undefined {
 }
 
 function guessedLayout({ name, configuration }: ChosenModel): Layout {
-  const { inputs, classes } = configuration.model;
-  const side = Math.sqrt(inputs);
-  if (!Number.isInteger(side)) {
+  const { rows, columns, classes } = configuration.model;
+  // Older versions did not record them; see withLayers in shared/model-schema.ts.
+  if (rows === 1) {
     throw new ClusterError(
       'DATA',
-      `${name} has ${inputs} pixels, but the number of rows and columns is unknown`,
+      `${name} has ${columns} pixels, but the number of rows and columns is unknown`,
       {
         fix:
           `put the ${RECORD_FILE} of its run beside it, ` +
@@ -199,5 +200,5 @@ function guessedLayout({ name, configuration }: ChosenModel): Layout {
     );
   }
   const classNames = Array.from({ length: classes }, (_, i) => String(i));
-  return { rows: side, columns: side, classNames, isNamed: false };
+  return { rows, columns, classNames, isNamed: false };
 }

@@ -7,6 +7,7 @@ import { configurationOfRecord, type Configuration } from '../../shared/configur
 import { ClusterError } from '../../shared/errors.ts';
 import type { RunRecord } from '../../shared/files/run-schema.ts';
 import { stepsPerEpoch, totalSteps } from '../../shared/arithmetic/schedule.ts';
+import { differingModel } from '../models/resumed-model.ts';
 import { chooseRun } from './choose-run.ts';
 import {
   flagOf,
@@ -22,8 +23,9 @@ import { recipeOptions } from './run-settings.ts';
 
 /**
  * The options for a resumed run. The recipe, the engine and the audit rate come from the run's
- * record, and so does the length unless one is given. `resume` becomes the run's directory. Rejects
- * with USAGE if the run does not exist or an explicit option differs from the run's.
+ * record, and so does the length unless one is given; the model is read where it is needed.
+ * `resume` becomes the run's directory. Rejects with USAGE if the run does not exist or an explicit
+ * option differs from the run's.
  */
 export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   options: O,
@@ -55,7 +57,8 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   const engine = 'engine' in options ? engineOfRun(known, options, explicit) : {};
   const fixed = ran !== undefined && 'engine' in options ? engineToKeep(ran, options) : {};
   const comparable = withSteps(options, stepsPerEpoch(recorded));
-  checkAlike(comparable, explicit, { ...values, ...fixed }, directory);
+  const differing = differingModel(options, explicit, recorded.model);
+  checkAlike(comparable, explicit, { ...values, ...fixed }, differing, directory);
   const isLengthGiven = explicit.has('epochs') || explicit.has('steps');
   if (isLengthGiven)
     checkLonger({ ...recorded, epochs: options.epochs, steps: options.steps }, recorded, directory);
@@ -104,15 +107,17 @@ function checkAlike(
   options: Readonly<Record<string, unknown>>,
   explicit: ReadonlySet<OptionKey>,
   recorded: Readonly<Record<string, unknown>>,
+  differingLayers: readonly string[],
   directory: string,
 ): void {
-  const differing = Object.entries(recorded).flatMap(([key, value]) => {
+  const others = Object.entries(recorded).flatMap(([key, value]) => {
     if (!isOptionKey(key) || !explicit.has(key)) return [];
     const { type } = optionOf(key);
     const textOf = (each: unknown) => (each === undefined ? 'unset' : type.format(each ?? ''));
     const [ours, theirs] = [textOf(options[key]), textOf(value)];
     return ours === theirs ? [] : [`${flagOf(key)} ${theirs}, not ${ours}`];
   });
+  const differing = [...differingLayers, ...others];
   if (differing.length === 0) return;
   throw new ClusterError(
     'USAGE',

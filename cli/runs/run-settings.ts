@@ -3,31 +3,34 @@ import { resolve } from 'node:path';
 import type { RunSettings } from '../../coordinator/start-coordinator.ts';
 import type { Audit } from '../../coordinator/decisions/state.ts';
 import { configurationSchema, type Configuration } from '../../shared/configuration.ts';
+import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
 import type { RunRecord } from '../../shared/files/run-schema.ts';
 import { stepsPerEpoch, totalSteps } from '../../shared/arithmetic/schedule.ts';
+import { checkExcess } from '../models/choose-layers.ts';
 import type { CoordinatorOptions } from '../options/options.ts';
 import { updateOf, updateOptions } from './recipe-options.ts';
 
-type Recipe = Pick<Configuration, 'batchSize' | 'virtualShards' | 'dropout' | 'seed'>;
+type Recipe = Pick<Configuration, 'batchSize' | 'virtualShards' | 'seed'>;
 
 /** The settings that have the same form in the options and in the configuration. */
-function commonRecipe({ batchSize, virtualShards, dropout, seed }: Recipe): Recipe {
-  return { batchSize, virtualShards, dropout, seed };
+function commonRecipe({ batchSize, virtualShards, seed }: Recipe): Recipe {
+  return { batchSize, virtualShards, seed };
 }
 
-/** The options that give a recorded run's recipe. */
+/** The options that give a recorded run's recipe, except its model. */
 export function recipeOptions(recorded: Configuration) {
-  return {
-    ...commonRecipe(recorded),
-    ...updateOptions(recorded),
-    hidden: recorded.model.hidden,
-  };
+  return { ...commonRecipe(recorded), ...updateOptions(recorded) };
 }
 
-/** The configuration of a new run, on which its bytes depend. Throws USAGE. */
-export function configurationOf(options: CoordinatorOptions, dataset: Dataset): Configuration {
-  const { hidden, epochs, steps } = options;
+/** The configuration of a run with this model, on which its bytes depend. Throws USAGE or LIMIT. */
+export function configurationOf(
+  options: CoordinatorOptions,
+  model: ModelShape,
+  dataset: Dataset,
+): Configuration {
+  const { epochs, steps } = options;
+  checkExcess(model, options);
   const recipe = commonRecipe(options);
   const length = { epochs, ...(steps === undefined ? {} : { steps }) };
   const trainSamples = dataset.train.samples;
@@ -40,11 +43,7 @@ export function configurationOf(options: CoordinatorOptions, dataset: Dataset): 
       totalSteps: totalSteps(schedule),
     }),
     ...length,
-    model: {
-      inputs: dataset.rows * dataset.columns,
-      hidden: [...hidden],
-      classes: dataset.classNames.length,
-    },
+    model,
     trainSamples,
     testSamples: dataset.test.samples,
   });

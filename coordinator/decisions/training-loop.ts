@@ -1,4 +1,4 @@
-import { EVALUATION_CHUNK_ROWS } from '../../shared/limits.ts';
+import { evaluationRows } from '../../shared/arithmetic/model-size.ts';
 import { planStep } from '../../shared/arithmetic/schedule.ts';
 import { beginAudits } from './audit.ts';
 import { beginTask, leaseAgain } from './leases.ts';
@@ -106,7 +106,8 @@ function beginStep(state: RunState, now: number): Next {
 }
 
 function beginEvaluation(state: RunState, now: number): Next {
-  const chunks = Math.ceil(state.settings.configuration.testSamples / EVALUATION_CHUNK_ROWS);
+  const { testSamples, model } = state.settings.configuration;
+  const chunks = Math.ceil(testSamples / evaluationRows(model));
   return beginTask(
     state,
     'evaluation',

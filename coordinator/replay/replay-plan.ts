@@ -1,6 +1,7 @@
 import { firstLink } from '../../shared/files/chain.ts';
 import type { Checkpoint } from '../../shared/files/checkpoint-file.ts';
 import { datasetOfRun, otherDataset } from '../../shared/dataset/own-dataset.ts';
+import { accepts } from '../../shared/arithmetic/model-shape.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
 import {
   recordedCheckpoints,
@@ -52,9 +53,9 @@ export function checkDataset(
   if (dataset.digest !== configuration.dataset)
     throw otherDataset(datasetOfRun(directory, record), dataset.digest, 'NOT_REPLAYABLE');
   const { trainSamples, testSamples, model } = configuration;
-  const recorded = [trainSamples, testSamples, model.inputs, model.classes];
+  const recorded = [trainSamples, testSamples, model.classes];
   const { train, test, rows, columns, classNames } = dataset;
-  const actual = [train.samples, test.samples, rows * columns, classNames.length];
-  if (recorded.some((size, i) => size !== actual[i]))
+  const actual = [train.samples, test.samples, classNames.length];
+  if (recorded.some((size, i) => size !== actual[i]) || !accepts(model, rows, columns))
     throw differs(`the sizes in ${directory}/run.json differ from those of its dataset`);
 }

@@ -1,3 +1,4 @@
+import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
 import type { WorkerStateName } from '../metrics/catalogue.ts';
 
 /**
@@ -6,8 +7,8 @@ import type { WorkerStateName } from '../metrics/catalogue.ts';
  *   GET /api/run      RunView: everything known so far, in bounded size however long the run is
  *   GET /api/stream   server-sent events; each `data:` is one Update, at most five per second
  *   GET /api/weights  the current weights, float32 little-endian, layer by layer: kernel
- *                     [inputs, units] row-major, bias [units]; the header X-Step contains the step
- *                     that produced them. 404 if there are none yet.
+ *                     [inputs, units] or [height, width, in, filters] row-major, then bias; the
+ *                     header X-Step contains the step that produced them. 404 if there are none.
  */
 export interface RunView {
   readonly run: string;
@@ -24,12 +25,8 @@ export interface RunView {
   readonly stepsPerEpoch: number;
   readonly totalSteps: number;
   readonly classNames: readonly string[];
-  readonly model: {
-    readonly inputs: number;
-    readonly hidden: readonly number[];
-    readonly classes: number;
-  };
-  /** Picture size: rows * columns = model.inputs. */
+  readonly model: ModelShape;
+  /** Picture size. */
   readonly rows: number;
   readonly columns: number;
   readonly status: Status;

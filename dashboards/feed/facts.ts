@@ -4,6 +4,7 @@ import {
   type Configuration,
 } from '../../shared/configuration.ts';
 import { learningRateOf, shownRateOf } from '../../shared/arithmetic/learning-rate.ts';
+import { modelRows, modelText } from '../../shared/arithmetic/model-text.ts';
 import { stepsPerEpoch, totalEpochs, totalSteps } from '../../shared/arithmetic/schedule.ts';
 import type { RunFacts } from './board.ts';
 import type { MetricsSettings } from '../metrics/run-metrics.ts';
@@ -52,7 +53,7 @@ export function metricsSettings(
     info: {
       version,
       dataset: name ?? configuration.dataset.slice(0, 12),
-      hidden: model.hidden.join(','),
+      model: modelText(model),
       batch_size: String(batchSize),
       virtual_shards: String(virtualShards),
       seed: String(seed),
@@ -66,10 +67,9 @@ function settingsOf(
   { name }: DatasetFacts,
 ): (readonly [string, string])[] {
   const { dataset, model, ...rest } = configurationRecord(configuration);
-  const layers = [model.inputs, ...model.hidden, model.classes].join(' - ');
   return [
     ['dataset', `${name === undefined ? '' : `${name} `}(${dataset.slice(0, 12)})`],
-    ['layers', layers],
+    ...modelRows(model),
     ...shownSettings(rest),
   ];
 }

@@ -299,7 +299,7 @@ const settings: readonly PanelSource[] = [
     queries: [
       table(
         lastBy(
-          'version, engine, device, dataset, hidden, batch_size, virtual_shards, seed, term',
+          'version, engine, device, dataset, model, batch_size, virtual_shards, seed, term',
           'run_info',
         ),
       ),

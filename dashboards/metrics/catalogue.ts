@@ -91,7 +91,7 @@ export const catalogue = {
     'engine',
     'device',
     'dataset',
-    'hidden',
+    'model',
     'batch_size',
     'virtual_shards',
     'seed',

@@ -2,7 +2,8 @@ import { find, make, paintPicture, setCount, setText } from './dom.ts';
 import type { Link } from './follower.ts';
 import { count, percent } from './format.ts';
 import { INK_CELLS, PEN_CELLS } from './page-limits.ts';
-import { probabilities, weightCount } from '../../shared/digit/network.ts';
+import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
+import { probabilities } from '../../shared/digit/network.ts';
 import { normalise, type Picture } from '../../shared/digit/normalise.ts';
 import { Ink } from './ink.ts';
 import { Pen } from './pen.ts';
@@ -38,7 +39,7 @@ export function mountDrawing(weights: WeightSource): Drawing {
     if (
       picture === undefined ||
       current === undefined ||
-      current.values.length !== weightCount(model)
+      current.values.length !== parameterCount(model)
     ) {
       bars.clear();
       setText(

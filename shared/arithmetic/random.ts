@@ -1,5 +1,5 @@
-import { denseLayers, parameterCount } from './model-shape.ts';
-import type { ModelShape } from './model-shape.ts';
+import { kernelShape, parameterCount, parametricOperations } from './model-shape.ts';
+import type { Convolution, Dense, ModelShape } from './model-shape.ts';
 import { philox4x32 } from './philox.ts';
 
 /**
@@ -21,7 +21,7 @@ export interface MaskKey {
   readonly step: number;
   /** Position of the first row in the global batch of the step. */
   readonly position: number;
-  /** Index of the hidden layer, from 0. */
+  /** Index of the dropout layer, from 0. */
   readonly layer: number;
 }
 
@@ -54,20 +54,30 @@ export function epochOrder(seed: number, epoch: number, samples: number): Uint32
 
 /**
  * The parameters before step 1, in the layout of model-shape.ts. Kernels are uniform in [-limit,
- * limit) with limit = sqrt(6 / (inputs + units)) (Glorot and Bengio 2010; Keras's default). Biases
- * are 0. Weight i of a kernel is float32((2u - 1) * limit) with u = (word i >>> 8) * 2^-24,
+ * limit) with limit = sqrt(6 / (fan in + fan out)) (Glorot and Bengio 2010; Keras's default).
+ * Biases are 0. Weight i of a kernel is float32((2u - 1) * limit) with u = (word i >>> 8) * 2^-24,
  * computed in float64.
  */
 export function initialWeights(seed: number, model: ModelShape): Float32Array {
   const weights = new Float32Array(parameterCount(model));
-  denseLayers(model).forEach(({ inputs, units, kernelOffset, biasOffset }, layer) => {
-    const limit = Math.sqrt(6 / (inputs + units));
+  for (const operation of parametricOperations(model)) {
+    const { layer, kernelOffset, biasOffset } = operation;
+    const limit = Math.sqrt(6 / fans(operation));
     const nextWord = wordStream(seed, 0, purposeWord(PURPOSE_WEIGHTS, layer));
     for (let i = kernelOffset; i < biasOffset; i++) {
       weights[i] = (2 * ((nextWord() >>> 8) * 2 ** -24) - 1) * limit;
     }
-  });
+  }
   return weights;
+}
+
+/**
+ * Fan in + fan out, as in Keras: the weights of one output value and those of one input value, both
+ * with the whole window.
+ */
+function fans(operation: Convolution | Dense): number {
+  const [out = 1, into = 1, ...window] = kernelShape(operation).toReversed();
+  return window.reduce((product, cells) => product * cells, 1) * (into + out);
 }
 
 /**

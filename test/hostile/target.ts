@@ -9,7 +9,7 @@ import { type Configuration } from '../../shared/configuration.ts';
 import { defaultVirtualShards } from '../../shared/arithmetic/virtual-shards.ts';
 import { parseDataset, type Dataset } from '../../shared/dataset/dataset.ts';
 import type { GpuReading } from '../../shared/gpu-reading.ts';
-import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
+import { denseModel, parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import type { RunRecord } from '../../shared/files/run-schema.ts';
 import type { MemoryAddon } from '../../shared/wire/memory-addon.ts';
 import { Computation } from '../../worker/computation.ts';
@@ -40,8 +40,7 @@ export const reference = { kind: 'reference', threads: 1, device: 'cpu' } as con
 export function configurationOf(virtualShards = defaultVirtualShards(16)): Configuration {
   return {
     dataset: dataset.digest,
-    model: { inputs: INPUTS, hidden: [8], classes: 10 },
-    dropout: 0.2,
+    model: denseModel([1, INPUTS], [8], 0, 10),
     batchSize: 16,
     virtualShards,
     optimizer: { kind: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-7 },

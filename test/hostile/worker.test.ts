@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { WebSocket } from 'ws';
 import { CLOSE_FINISHED, type ErrorCode } from '../../shared/errors.ts';
 import { encodeHeader, encodePointer } from '../../shared/wire/frame.ts';
-import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
+import { denseModel, parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import { expectBoundedMemory } from './cost.ts';
 import {
   answer,
@@ -96,7 +96,7 @@ const runs: [string, ErrorCode, (response: ServerResponse) => void][] = [
       withConfiguration({
         batchSize: 65_536,
         virtualShards: 1,
-        model: { inputs: 4, hidden: LAYERS, classes: 10 },
+        model: denseModel([1, 4], LAYERS, 0, 10),
       }),
     ),
   ],
@@ -104,6 +104,16 @@ const runs: [string, ErrorCode, (response: ServerResponse) => void][] = [
     'more layers than are allowed',
     'PROTOCOL',
     answer(withModel(Array.from({ length: 1000 }, () => 1))),
+  ],
+  [
+    'layers that do not fit each other',
+    'PROTOCOL',
+    answer(withConfiguration({ model: { rows: 1, columns: 4, layers: [], classes: 10 } })),
+  ],
+  [
+    'a step with too many multiplications',
+    'PROTOCOL',
+    answer(withModel(Array.from({ length: 16 }, () => 65_536))),
   ],
   [
     'more samples than its dataset has',
@@ -124,7 +134,7 @@ function withConfiguration(changes: object): object {
 }
 
 function withModel(hidden: readonly number[], inputs = 4): object {
-  return withConfiguration({ model: { inputs, hidden, classes: 10 } });
+  return withConfiguration({ model: denseModel([1, inputs], hidden, 0, 10) });
 }
 
 const datasets: [string, ErrorCode, (response: ServerResponse) => void][] = [

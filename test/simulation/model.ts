@@ -4,8 +4,8 @@ import type { UpdateRecipe } from '../../shared/kernels/update.ts';
 import type { Schedule } from '../../shared/arithmetic/learning-rate.ts';
 import { stateNames, type Optimizer } from '../../shared/arithmetic/optimizer.ts';
 import type { Configuration } from '../../shared/configuration.ts';
-import { EVALUATION_CHUNK_ROWS } from '../../shared/limits.ts';
-import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
+import { EVALUATION_CHUNK_ROWS } from '../../shared/model-limits.ts';
+import { denseModel, parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import { initialWeights } from '../../shared/arithmetic/random.ts';
 import { planStep, totalSteps } from '../../shared/arithmetic/schedule.ts';
 import { Random } from '../fixtures/seeded-random.ts';
@@ -81,9 +81,8 @@ export function simulatedConfiguration(
     dataset: '0'.repeat(64),
     trainSamples: 100,
     testSamples: 1200,
-    dropout: 0,
     batchSize: 32,
-    model: { inputs: 4, hidden: [3], classes: 2 },
+    model: denseModel([1, 4], [3], 0, 2),
     virtualShards,
     seed,
     epochs,

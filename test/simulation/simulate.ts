@@ -3,7 +3,7 @@ import type { StepResult } from '../../coordinator/driver.ts';
 import { RunLock } from '../../coordinator/run-directory/run-lock.ts';
 import type { Resumed, Settings } from '../../coordinator/decisions/state.ts';
 import { assert, ClusterError, messageOf } from '../../shared/errors.ts';
-import { EVALUATION_CHUNK_ROWS } from '../../shared/limits.ts';
+import { EVALUATION_CHUNK_ROWS } from '../../shared/model-limits.ts';
 import { totalSteps } from '../../shared/arithmetic/schedule.ts';
 import { checkLeases } from './check-leases.ts';
 import { strikeCoordinator, type CoordinatorWorld } from './coordinator-faults.ts';

@@ -87,7 +87,7 @@ export class SimulatedCoordinator {
     const weights = initialWeights(configuration.seed, configuration.model);
     this.#memory = options.isShared ? new SharedMemory(weights.byteLength) : undefined;
     this.#tensors = new Tensors(configuration, weights, this.#memory);
-    this.#predictions = new Predictions(configuration.testSamples, configuration.model.classes);
+    this.#predictions = new Predictions(configuration.testSamples, configuration.model);
     this.#live().then(
       () => options.witness.ended(this, undefined),
       (error: unknown) => options.witness.ended(this, error),

@@ -11,8 +11,7 @@ export interface Batch {
   /** [rows] class of each row; -1 in padding. */
   readonly labels: Int32Array;
   /**
-   * One [rows, units] mask per hidden layer, each value 0 or float32(1 / (1 - rate)); empty without
-   * dropout.
+   * One [rows, units] mask for each dropout operation, each value 0 or float32(1 / (1 - rate)).
    */
   readonly masks: readonly Float32Array[];
   /**
@@ -28,7 +27,6 @@ export interface EngineShape {
   readonly rowsPerShard: number;
   /** The sizes of subtrees in use, in shards: powers of two. */
   readonly shardCounts: readonly number[];
-  readonly hasDropout: boolean;
   /** Rows in one evaluation chunk. */
   readonly evaluationRows: number;
 }

@@ -1,8 +1,20 @@
-import { denseLayers } from '../../shared/arithmetic/model-shape.ts';
-import type { DenseLayer, ModelShape } from '../../shared/arithmetic/model-shape.ts';
+import {
+  computeLayer,
+  eachTap,
+  eachWindow,
+  firstLargest,
+  type Floats,
+} from '../../shared/arithmetic/float64-layers.ts';
+import { inputCount, modelOperations, outputValues } from '../../shared/arithmetic/model-shape.ts';
+import type {
+  Convolution,
+  Dense,
+  Dropout,
+  ModelShape,
+  Operation,
+  Pooling,
+} from '../../shared/arithmetic/model-shape.ts';
 import { argmax, type Batch, item } from './engine.ts';
-
-type Floats = Float32Array | Float64Array;
 
 interface Float64Result {
   /** Sum of scale * cross-entropy over the rows. */
@@ -13,7 +25,7 @@ interface Float64Result {
 
 /**
  * The model in float64, row by row, as in a textbook: the oracle for every engine. It reuses its
- * workspace, so calls do not allocate memory.
+ * workspace, so calls hardly allocate memory.
  */
 export interface Float64Model {
   /**
@@ -26,14 +38,17 @@ export interface Float64Model {
 }
 
 export function createFloat64Model(model: ModelShape): Float64Model {
-  const layers = denseLayers(model);
-  const widths = [model.inputs, ...model.hidden, model.classes];
-  // values[l] is the input to layer l, and the last entry holds the logits; deltas[l] is the
-  // gradient with respect to values[l].
+  const operations = modelOperations(model);
+  const pixels = inputCount(model);
+  const widths = [pixels, ...operations.map(outputValues)];
+  // values[i] is the input to operation i, and the last entry holds the logits; deltas[i] is the
+  // gradient with respect to values[i].
   const values = widths.map((width) => new Float64Array(width));
   const deltas = widths.map((width) => new Float64Array(width));
-  const logits = item(values, layers.length);
-  const deltaLogits = item(deltas, layers.length);
+  const logits = item(values, operations.length);
+  const deltaLogits = item(deltas, operations.length);
+  // Nothing needs the gradient with respect to the input of the first operation with parameters.
+  const first = operations.findIndex((operation) => 'kernelOffset' in operation);
 
   function forward(
     weights: Floats,
@@ -41,28 +56,27 @@ export function createFloat64Model(model: ModelShape): Float64Model {
     row: number,
     masks: readonly Float32Array[],
   ): void {
-    item(values, 0).set(inputs.subarray(row * model.inputs, (row + 1) * model.inputs));
-    layers.forEach((layer, l) => {
-      const to = item(values, l + 1);
-      dense(layer, weights, item(values, l), to);
-      if (l < layers.length - 1) activate(to, masks[l], row);
+    item(values, 0).set(inputs.subarray(row * pixels, (row + 1) * pixels));
+    let dropouts = 0;
+    operations.forEach((operation, i) => {
+      const to = item(values, i + 1);
+      computeLayer(operation, weights, item(values, i), to);
+      if (operation.kind === 'dropout') applyMask(operation, masks[dropouts++], row, to);
     });
   }
 
   function backward(weights: Floats, batch: Batch, row: number, gradient: Float64Array): void {
-    for (let l = layers.length - 1; l >= 0; l--) {
-      const layer = item(layers, l);
-      addOuter(layer, item(values, l), item(deltas, l + 1), gradient);
-      if (l > 0)
-        pullBack(
-          layer,
-          weights,
-          item(deltas, l + 1),
-          item(values, l),
-          batch.masks[l - 1],
-          row,
-          item(deltas, l),
-        );
+    let dropouts = batch.masks.length;
+    for (let i = operations.length - 1; i >= first; i--) {
+      const operation = item(operations, i);
+      const [from, to] = [item(values, i), item(values, i + 1)];
+      const [behind, delta] = [item(deltas, i), item(deltas, i + 1)];
+      const mask = operation.kind === 'dropout' ? batch.masks[--dropouts] : undefined;
+      if (isParametric(operation)) {
+        throughActivation(operation, to, delta);
+        addGradient(operation, from, delta, gradient);
+      }
+      if (i > first) pullBack({ operation, weights, from, delta, behind, mask, row });
     }
   }
 
@@ -111,70 +125,112 @@ function logSumExp(logits: Float64Array): number {
   return largest + Math.log(sum);
 }
 
-/** to = from * kernel + bias. */
-function dense(
-  { inputs, units, kernelOffset, biasOffset }: DenseLayer,
-  weights: Floats,
-  from: Floats,
-  to: Floats,
+function isParametric(operation: Operation): operation is Convolution | Dense {
+  return 'kernelOffset' in operation;
+}
+
+function applyMask(
+  { units }: Dropout,
+  mask: Float32Array | undefined,
+  row: number,
+  values: Float64Array,
 ): void {
-  for (let j = 0; j < units; j++) to[j] = weights[biasOffset + j] ?? 0;
-  for (let i = 0; i < inputs; i++) {
-    const value = from[i] ?? 0;
-    if (value === 0) continue;
-    const row = kernelOffset + i * units;
-    for (let j = 0; j < units; j++) to[j] = (to[j] ?? 0) + value * (weights[row + j] ?? 0);
-  }
+  if (mask === undefined) return;
+  for (let j = 0; j < units; j++) values[j] = (values[j] ?? 0) * (mask[row * units + j] ?? 0);
 }
 
-/** ReLU, then dropout, in place. */
-function activate(values: Float64Array, mask: Float32Array | undefined, row: number): void {
-  const start = row * values.length;
-  for (let j = 0; j < values.length; j++) {
-    const value = values[j] ?? 0;
-    values[j] = value > 0 ? value * (mask?.[start + j] ?? 1) : 0;
-  }
+/** Clears the gradient of the values that ReLU clipped. */
+function throughActivation(
+  { activation }: Convolution | Dense,
+  to: Float64Array,
+  delta: Float64Array,
+): void {
+  if (activation === 'linear') return;
+  for (let j = 0; j < to.length; j++) if (!((to[j] ?? 0) > 0)) delta[j] = 0;
 }
 
-/** gradient of kernel += outer(from, delta), gradient of bias += delta. */
-function addOuter(
-  layer: DenseLayer,
+/** gradient of kernel += from * delta for all their products, gradient of bias += delta. */
+function addGradient(
+  operation: Convolution | Dense,
   from: Float64Array,
   delta: Float64Array,
   gradient: Float64Array,
 ): void {
-  const { inputs, units, kernelOffset, biasOffset } = layer;
-  for (let i = 0; i < inputs; i++) {
-    const value = from[i] ?? 0;
-    if (value === 0) continue;
-    const row = kernelOffset + i * units;
-    for (let j = 0; j < units; j++)
-      gradient[row + j] = (gradient[row + j] ?? 0) + value * (delta[j] ?? 0);
+  const { biasOffset } = operation;
+  const width = operation.kind === 'dense' ? operation.units : operation.to.channels;
+  const add = (input: number, weight: number, output: number) => {
+    const value = from[input] ?? 0;
+    if (value === 0) return;
+    for (let j = 0; j < width; j++)
+      gradient[weight + j] = (gradient[weight + j] ?? 0) + value * (delta[output + j] ?? 0);
+  };
+  products(operation, add);
+  for (let j = 0; j < delta.length; j++) {
+    const at = biasOffset + (j % width);
+    gradient[at] = (gradient[at] ?? 0) + (delta[j] ?? 0);
   }
-  for (let j = 0; j < units; j++)
-    gradient[biasOffset + j] = (gradient[biasOffset + j] ?? 0) + (delta[j] ?? 0);
 }
 
-/**
- * The gradient with respect to the layer's input, through dropout and ReLU. A value above 0 has
- * passed both; any other value has gradient 0.
- */
-function pullBack(
-  { inputs, units, kernelOffset }: DenseLayer,
-  weights: Floats,
-  delta: Float64Array,
-  values: Float64Array,
-  mask: Float32Array | undefined,
-  row: number,
-  out: Float64Array,
+/** Calls `visit` for each input value with a row of weights, as `eachTap` does. */
+function products(
+  operation: Convolution | Dense,
+  visit: (input: number, weight: number, output: number) => void,
 ): void {
-  for (let i = 0; i < inputs; i++) {
-    let sum = 0;
-    if ((values[i] ?? 0) > 0) {
-      const start = kernelOffset + i * units;
-      for (let j = 0; j < units; j++) sum += (weights[start + j] ?? 0) * (delta[j] ?? 0);
-      sum *= mask?.[row * inputs + i] ?? 1;
-    }
-    out[i] = sum;
+  if (operation.kind === 'conv2d') {
+    eachTap(operation, visit);
+    return;
   }
+  const { inputs, units, kernelOffset } = operation;
+  for (let i = 0; i < inputs; i++) visit(i, kernelOffset + i * units, 0);
+}
+
+interface PullBack {
+  readonly operation: Operation;
+  readonly weights: Floats;
+  readonly from: Float64Array;
+  readonly delta: Float64Array;
+  /** Receives the gradient with respect to `from`. */
+  readonly behind: Float64Array;
+  readonly mask: Float32Array | undefined;
+  readonly row: number;
+}
+
+function pullBack({ operation, weights, from, delta, behind, mask, row }: PullBack): void {
+  switch (operation.kind) {
+    case 'dropout':
+      behind.set(delta);
+      applyMask(operation, mask, row, behind);
+      return;
+    case 'max_pooling2d':
+    case 'average_pooling2d':
+      pullBackPooling(operation, from, delta, behind);
+      return;
+    case 'conv2d':
+    case 'dense': {
+      behind.fill(0);
+      const width = operation.kind === 'dense' ? operation.units : operation.to.channels;
+      products(operation, (input, weight, output) => {
+        let sum = 0;
+        for (let j = 0; j < width; j++)
+          sum += (weights[weight + j] ?? 0) * (delta[output + j] ?? 0);
+        behind[input] = (behind[input] ?? 0) + sum;
+      });
+    }
+  }
+}
+
+/** The first of equal values in a window gets the gradient of its maximum. */
+function pullBackPooling(
+  operation: Pooling,
+  from: Float64Array,
+  delta: Float64Array,
+  behind: Float64Array,
+): void {
+  behind.fill(0);
+  const isMax = operation.kind === 'max_pooling2d';
+  eachWindow(operation, (output, cells) => {
+    const share = (delta[output] ?? 0) / (isMax ? 1 : cells.length);
+    for (const cell of isMax ? [firstLargest(from, cells)] : cells)
+      behind[cell] = (behind[cell] ?? 0) + share;
+  });
 }

@@ -1,47 +1,52 @@
 import { assert } from '../../shared/errors.ts';
-import { denseLayers } from '../../shared/arithmetic/model-shape.ts';
-import type { DenseLayer, ModelShape } from '../../shared/arithmetic/model-shape.ts';
+import {
+  dropoutOperations,
+  inputCount,
+  modelOperations,
+  parameterCount,
+  parametricOperations,
+} from '../../shared/arithmetic/model-shape.ts';
+import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
 import { GraphBuilder } from './graph.ts';
 import type { Graph, Value } from './graph.ts';
 import { item } from './engine.ts';
+import {
+  addBackward,
+  addForward,
+  addKernelGradient,
+  addLayers,
+  eachShard,
+  type GraphLayer,
+  type LayerGradient,
+  type Rows,
+} from './layer-graph.ts';
 
 export interface GradientShape {
   readonly model: ModelShape;
   /** Number of shards in the subtree: a power of two. */
   readonly shards: number;
   readonly rowsPerShard: number;
-  readonly hasDropout: boolean;
 }
 
-/** The graph's inputs. Those that contain samples have the rows of all shards. */
+/** The graph's inputs. Those that contain samples have the rows of one or more shards. */
 interface Feeds {
-  readonly kernels: readonly Value[];
-  readonly biases: readonly Value[];
   readonly inputs: Value;
   /** Negative one-hot rows. */
   readonly labels: Value;
   readonly scale: Value;
-  /** One per hidden layer; empty without dropout. */
+  /** One per dropout operation. */
   readonly masks: readonly Value[];
 }
 
-/** What the backward pass needs, for all rows. */
-interface Forward {
-  /** The inputs of the layers. */
-  readonly inputs: readonly Value[];
-  /** The outputs of the layers' ReLUs. */
-  readonly activations: readonly Value[];
-  readonly logits: Value;
-}
-
-/** What a shard's gradient is computed from: one shard's rows of each value. */
-interface ShardRows {
-  /** By layer. */
-  readonly inputs: readonly Value[];
-  /** The gradients of the layers' outputs, by layer. */
-  readonly deltas: readonly Value[];
+/** What a shard's gradient is computed from. */
+interface ShardParts {
+  /** By layer with parameters. */
+  readonly layers: readonly LayerGradient[];
   readonly losses: Value;
 }
+
+/** The part of a tree's leaf, which is computed after the value `after`. */
+type Leaf = (after: Value | undefined) => Value;
 
 /**
  * Forward pass, backward pass and tree sum of a subtree as one graph, so that a training step is
@@ -51,100 +56,100 @@ interface ShardRows {
  * of elements can matter has only one shard's rows: a matrix product, a sum over rows, and
  * functions that are computed differently for the last few elements of an array (LogSoftmax, Exp).
  * The others (sums, products and ReLUs of single elements, each rounded on its own) have all rows,
- * which takes fewer operations.
+ * which takes fewer operations. In a model with images, all operations have one shard's rows:
+ * joining and splitting images takes longer than more operations do.
  *
  * Inputs, in this order: weights [P], inputs [rows, inputs], labels int32 [rows], scale [rows, 1],
- * then one mask [rows, units] per hidden layer. Outputs: the flattened gradient of the first
- * kernel; the gradient of all other parameters, followed by the loss; the logits [rows, classes].
- * The first kernel makes up nearly all of the gradient, so joining it to the rest would only cost
- * another copy.
+ * then one mask [rows, units] per dropout operation. Outputs: the parts of the gradient, which
+ * begin at `gradientOffsets`; the last part ends with the loss. Then the logits [rows, classes].
  */
 export function gradientGraph(shape: GradientShape): Graph {
-  const { shards } = shape;
+  const { model, shards } = shape;
   const graph = new GraphBuilder();
-  const layers = denseLayers(shape.model);
+  const layers = addLayers(graph, model);
   const feeds = addFeeds(graph, shape);
-  const forward = addForward(graph, shards, layers, feeds);
-  const rows = addBackward(graph, shards, layers, feeds, forward);
-  const firstKernel = addTree(
-    graph,
-    rows.map(({ inputs, deltas }) => (after) => {
-      const [input, delta] = [item(inputs, 0), item(deltas, 0)];
-      return graph.matMul(input, delta, { transposeX: true, after });
-    }),
+  return graph.build(
+    hasImages(model)
+      ? addShardsInTurn(graph, shape, layers, feeds)
+      : addShardsTogether(graph, shape, layers, feeds, shards),
   );
-  const rest = addTree(
-    graph,
-    rows.map((shard) => () => addRest(graph, layers, shard)),
-  );
-  return graph.build([firstKernel, rest, forward.logits]);
 }
 
-function addFeeds(graph: GraphBuilder, shape: GradientShape): Feeds {
-  const { model, shards, rowsPerShard, hasDropout } = shape;
+/**
+ * Where the graph's parts of the gradient begin. A first dense kernel that makes up most of the
+ * gradient is a part of its own, because joining it to the rest would only cost another copy.
+ */
+export function gradientOffsets(model: ModelShape): number[] {
+  const { biasOffset } = item(parametricOperations(model), 0);
+  const isApart = !hasImages(model) && 2 * biasOffset > parameterCount(model);
+  return isApart ? [0, biasOffset] : [0];
+}
+
+function hasImages(model: ModelShape): boolean {
+  return modelOperations(model).some((operation) => 'window' in operation);
+}
+
+function addFeeds(graph: GraphBuilder, { model, shards, rowsPerShard }: GradientShape): Feeds {
   const rows = shards * rowsPerShard;
-  const { kernels, biases } = addWeights(graph, denseLayers(model));
   return {
-    kernels,
-    biases,
-    inputs: graph.placeholder('inputs', 'float32', [rows, model.inputs]),
+    inputs: graph.placeholder('inputs', 'float32', [rows, inputCount(model)]),
     labels: graph.negativeOneHot(graph.placeholder('labels', 'int32', [rows]), model.classes),
     scale: graph.placeholder('scale', 'float32', [rows, 1]),
-    masks: hasDropout
-      ? model.hidden.map((units, layer) =>
-          graph.placeholder(`mask${layer}`, 'float32', [rows, units]),
-        )
-      : [],
+    masks: dropoutOperations(model).map(({ units }, index) =>
+      graph.placeholder(`mask${index}`, 'float32', [rows, units]),
+    ),
   };
 }
 
-/** Adds the placeholder for the parameter vector, and splits it into kernels and biases. */
-export function addWeights(
+/** The outputs for a dense model, whose elementwise operations have the rows of all shards. */
+function addShardsTogether(
   graph: GraphBuilder,
-  layers: readonly DenseLayer[],
-): { kernels: Value[]; biases: Value[] } {
-  const { biasOffset, units } = item(layers, layers.length - 1);
-  const weights = graph.placeholder('weights', 'float32', [biasOffset + units]);
-  return {
-    kernels: layers.map((layer) => {
-      const flat = graph.slice(weights, layer.kernelOffset, layer.inputs * layer.units);
-      return graph.reshape(flat, layer.inputs, layer.units);
-    }),
-    biases: layers.map((layer) => graph.slice(weights, layer.biasOffset, layer.units)),
-  };
+  { model, rowsPerShard }: GradientShape,
+  layers: readonly GraphLayer[],
+  feeds: Feeds,
+  shards: number,
+): Value[] {
+  const { parts, logits } = addPasses(graph, layers, feeds, { shards, rowsPerShard });
+  const apart = gradientOffsets(model).length - 1;
+  const kernels: (readonly Leaf[])[] = apart === 0 ? [] : [parts.map(kernelLeaf(graph))];
+  const rest = parts.map(
+    (shard): Leaf =>
+      () =>
+        addRest(graph, shard, apart),
+  );
+  return [...kernels, rest].map((leaves) => addTree(graph, leaves)).concat(logits);
 }
 
-/** Applies an operation to each shard's rows on their own. */
-function eachShard(
-  graph: GraphBuilder,
-  shards: number,
-  rows: Value,
-  operation: (shard: Value) => Value,
-): Value {
-  const results = graph.split(rows, shards).map(operation);
-  return shards === 1 ? item(results, 0) : graph.concat(0, ...results);
+function kernelLeaf(graph: GraphBuilder): (shard: ShardParts) => Leaf {
+  return ({ layers }) =>
+    (after) =>
+      addKernelGradient(graph, item(layers, 0), after);
 }
 
-function addForward(
+/** The outputs for a model with images, one shard after the other. */
+function addShardsInTurn(
   graph: GraphBuilder,
-  shards: number,
-  layers: readonly DenseLayer[],
-  { inputs: first, kernels, biases, masks }: Feeds,
-): Forward {
-  const inputs: Value[] = [first];
-  const activations: Value[] = [];
-  let value = first;
-  layers.forEach((_, l) => {
-    const product = eachShard(graph, shards, value, (rows) => graph.matMul(rows, item(kernels, l)));
-    value = graph.binary('BiasAdd', product, item(biases, l));
-    if (l === layers.length - 1) return;
-    value = graph.unary('Relu', value);
-    activations.push(value);
-    const mask = masks[l];
-    if (mask !== undefined) value = graph.binary('Mul', value, mask);
-    inputs.push(value);
+  { shards, rowsPerShard }: GradientShape,
+  layers: readonly GraphLayer[],
+  feeds: Feeds,
+): Value[] {
+  const split = (value: Value) => graph.split(value, shards);
+  const [inputs, labels, scale] = [split(feeds.inputs), split(feeds.labels), split(feeds.scale)];
+  const masks = feeds.masks.map(split);
+  const logits: Value[] = [];
+  const leaves = inputs.map((_, shard): Leaf => (after) => {
+    const own = {
+      inputs: graph.identity(item(inputs, shard), after),
+      labels: item(labels, shard),
+      scale: item(scale, shard),
+      masks: masks.map((mask) => item(mask, shard)),
+    };
+    const passes = addPasses(graph, layers, own, { shards: 1, rowsPerShard });
+    logits[shard] = passes.logits;
+    return addRest(graph, item(passes.parts, 0), 0);
   });
-  return { inputs, activations, logits: value };
+  const sum = addTree(graph, leaves);
+  return [sum, shards === 1 ? item(logits, 0) : graph.concat(0, ...logits)];
 }
 
 /**
@@ -152,48 +157,46 @@ function addForward(
  * They use separate operations, because TensorFlow's combined operation refuses to run on a GPU
  * with TF_DETERMINISTIC_OPS. The labels and the scale are 0 in padding.
  */
-function addBackward(
+function addPasses(
   graph: GraphBuilder,
-  shards: number,
-  layers: readonly DenseLayer[],
-  { kernels, labels, scale, masks }: Feeds,
-  { inputs, activations, logits }: Forward,
-): ShardRows[] {
-  const logSoftmaxOf = (rows: Value) => graph.unary('LogSoftmax', rows);
+  layers: readonly GraphLayer[],
+  { inputs, labels, scale, masks }: Feeds,
+  rows: Rows,
+): { parts: ShardParts[]; logits: Value } {
+  const { shards } = rows;
+  const computed = addForward(graph, layers, inputs, rows, masks);
+  const logits = item(computed, computed.length - 1).to;
+  const logSoftmaxOf = (value: Value) => graph.unary('LogSoftmax', value);
   const logSoftmax = eachShard(graph, shards, logits, logSoftmaxOf);
-  const softmax = eachShard(graph, shards, logSoftmax, (rows) => graph.unary('Exp', rows));
+  const softmax = eachShard(graph, shards, logSoftmax, (value) => graph.unary('Exp', value));
   const losses = graph.binary('Mul', graph.binary('Mul', labels, scale), logSoftmax);
-  let delta = graph.binary('Mul', graph.binary('AddV2', softmax, labels), scale);
-  const deltas = [delta];
-  for (let l = layers.length - 1; l > 0; l--) {
-    const behind = eachShard(graph, shards, delta, (rows) =>
-      graph.matMul(rows, item(kernels, l), { transposeY: true }),
-    );
-    const mask = masks[l - 1];
-    const masked = mask === undefined ? behind : graph.binary('Mul', behind, mask);
-    delta = graph.binary('ReluGrad', masked, item(activations, l - 1));
-    deltas.unshift(delta);
-  }
-  const split = (values: readonly Value[]) => values.map((value) => graph.split(value, shards));
-  const parts = { inputs: split(inputs), deltas: split(deltas), losses: split([losses]) };
-  return Array.from({ length: shards }, (_, shard) => ({
-    inputs: parts.inputs.map((value) => item(value, shard)),
-    deltas: parts.deltas.map((value) => item(value, shard)),
-    losses: item(item(parts.losses, 0), shard),
+  const delta = graph.binary('Mul', graph.binary('AddV2', softmax, labels), scale);
+  const gradients = addBackward(graph, computed, delta, rows).map(({ operation, from, delta }) => ({
+    operation,
+    from: graph.split(from, shards),
+    delta: graph.split(delta, shards),
   }));
+  const shardLosses = graph.split(losses, shards);
+  const parts = shardLosses.map((own, shard) => ({
+    layers: gradients.map(({ operation, from, delta }) => ({
+      operation,
+      from: item(from, shard),
+      delta: item(delta, shard),
+    })),
+    losses: own,
+  }));
+  return { parts, logits };
 }
 
-/** The gradient of all parameters except the first kernel, then the loss. */
-function addRest(
-  graph: GraphBuilder,
-  layers: readonly DenseLayer[],
-  { inputs, deltas, losses }: ShardRows,
-): Value {
-  const gradients = layers.flatMap(({ inputs: width, units }, l) => {
-    const bias = graph.sum(item(deltas, l), 0);
-    if (l === 0) return [bias];
-    const kernel = graph.matMul(item(inputs, l), item(deltas, l), { transposeX: true });
-    return [graph.reshape(kernel, width * units), bias];
+/** The gradient of all parameters except the first `apart` kernels, then the loss. */
+function addRest(graph: GraphBuilder, { layers, losses }: ShardParts, apart: number): Value {
+  const gradients = layers.flatMap((layer, index) => {
+    const axes = layer.operation.kind === 'dense' ? [0] : [0, 1, 2];
+    const bias = graph.sum(layer.delta, ...axes);
+    if (index < apart) return [bias];
+    const { kernelOffset, biasOffset } = layer.operation;
+    const kernel = addKernelGradient(graph, layer);
+    return [graph.reshape(kernel, biasOffset - kernelOffset), bias];
   });
   return graph.concat(0, ...gradients, graph.reshape(graph.sum(losses, 0, 1), 1));
 }
@@ -202,11 +205,7 @@ function addRest(
  * The fixed tree: left + right in float32, level by level. Each leaf is computed only once the sum
  * before it is complete, so that few of them exist at a time: their memory stays in the cache.
  */
-function addTree(
-  graph: GraphBuilder,
-  leaves: readonly ((after: Value | undefined) => Value)[],
-  after?: Value,
-): Value {
+function addTree(graph: GraphBuilder, leaves: readonly Leaf[], after?: Value): Value {
   if (leaves.length === 1) return item(leaves, 0)(after);
   assert(leaves.length % 2 === 0, `a tree has an even number of shards, not ${leaves.length}`);
   const half = leaves.length / 2;

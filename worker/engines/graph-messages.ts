@@ -51,7 +51,11 @@ function writeAttribute(writer: MessageWriter, attribute: Attribute): void {
   if ('type' in attribute) writer.integer(6, typeNumber(attribute.type));
   else if ('boolean' in attribute) writer.integer(5, attribute.boolean ? 1 : 0);
   else if ('integer' in attribute) writer.integer(3, attribute.integer);
-  else if ('shape' in attribute) writeShape(writer, 7, attribute.shape);
+  else if ('text' in attribute) writer.text(2, attribute.text);
+  else if ('integers' in attribute) {
+    const { integers } = attribute;
+    writer.nested(1, () => writer.integers(3, integers));
+  } else if ('shape' in attribute) writeShape(writer, 7, attribute.shape);
   else writer.nested(8, () => writeTensor(writer, attribute.tensor));
 }
 

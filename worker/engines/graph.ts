@@ -1,3 +1,5 @@
+import type { Window } from '../../shared/arithmetic/model-shape.ts';
+
 /** A TensorFlow graph as plain data, which saved-model.ts writes and TensorFlow runs. */
 export type ElementType = 'float32' | 'int32';
 
@@ -5,6 +7,8 @@ export type Attribute =
   | { readonly type: ElementType }
   | { readonly boolean: boolean }
   | { readonly integer: number }
+  | { readonly integers: readonly number[] }
+  | { readonly text: string }
   | { readonly shape: readonly number[] }
   | { readonly tensor: ConstantTensor };
 
@@ -37,6 +41,15 @@ export interface MatMulOptions {
   readonly transposeY?: boolean;
   readonly after?: Value | undefined;
 }
+
+type WindowedOperation =
+  | 'Conv2D'
+  | 'Conv2DBackpropInput'
+  | 'Conv2DBackpropFilter'
+  | 'MaxPool'
+  | 'MaxPoolGrad'
+  | 'AvgPool'
+  | 'AvgPoolGrad';
 
 const FLOAT: Attribute = { type: 'float32' };
 const INT: Attribute = { type: 'int32' };
@@ -77,12 +90,28 @@ export class GraphBuilder {
     return this.constant({ type, shape: [], values: [value] });
   }
 
+  /** An operation that moves a window over images [rows, height, width, channels]. */
+  windowed(operation: WindowedOperation, inputs: readonly Value[], window: Window): Value {
+    const { size, strides, padding } = window;
+    return this.add(operation, inputs, {
+      T: FLOAT,
+      strides: { integers: [1, ...strides, 1] },
+      padding: { text: padding.toUpperCase() },
+      ...(operation.startsWith('Conv') ? {} : { ksize: { integers: [1, ...size, 1] } }),
+    });
+  }
+
   unary(operation: 'Relu' | 'Softmax' | 'LogSoftmax' | 'Exp', x: Value): Value {
     return this.add(operation, [x], { T: FLOAT });
   }
 
   binary(operation: 'AddV2' | 'Mul' | 'BiasAdd' | 'ReluGrad', x: Value, y: Value): Value {
     return this.add(operation, [x, y], { T: FLOAT });
+  }
+
+  /** The value itself, but not before `after` has been computed. */
+  identity(x: Value, after: Value | undefined): Value {
+    return after === undefined ? x : this.add('Identity', [x, ...control(after)], { T: FLOAT });
   }
 
   /** `after` is a value that must have been computed first. */
@@ -96,8 +125,7 @@ export class GraphBuilder {
       transpose_a: { boolean: transposeX },
       transpose_b: { boolean: transposeY },
     };
-    const controls = after === undefined ? [] : [`^${after.split(':')[0] ?? ''}`];
-    return this.add('MatMul', [x, y, ...controls], attributes);
+    return this.add('MatMul', [x, y, ...control(after)], attributes);
   }
 
   sum(x: Value, ...axes: readonly number[]): Value {
@@ -110,6 +138,12 @@ export class GraphBuilder {
 
   reshape(x: Value, ...shape: readonly number[]): Value {
     return this.add('Reshape', [x, this.integers(...shape)], { T: FLOAT, Tshape: INT });
+  }
+
+  zeros(...shape: readonly number[]): Value {
+    const length = shape.reduce((product, size) => product * size, 1);
+    const values = Array.from({ length }, () => 0);
+    return this.constant({ type: 'float32', shape, values });
   }
 
   slice(x: Value, begin: number, size: number): Value {
@@ -149,4 +183,9 @@ export class GraphBuilder {
   build(outputs: readonly Value[]): Graph {
     return { nodes: this.#nodes, inputs: this.#placeholders, outputs };
   }
+}
+
+/** The input that makes an operation wait for a value. */
+function control(after: Value | undefined): string[] {
+  return after === undefined ? [] : [`^${after.split(':')[0] ?? ''}`];
 }

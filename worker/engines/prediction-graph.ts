@@ -1,6 +1,6 @@
-import { denseLayers } from '../../shared/arithmetic/model-shape.ts';
+import { inputCount } from '../../shared/arithmetic/model-shape.ts';
 import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
-import { addWeights } from './gradient-graph.ts';
+import { addForward, addLayers } from './layer-graph.ts';
 import { GraphBuilder } from './graph.ts';
 import type { Graph } from './graph.ts';
 import { item } from './engine.ts';
@@ -12,14 +12,11 @@ import { item } from './engine.ts';
  */
 export function predictionGraph(model: ModelShape, rows: number): Graph {
   const graph = new GraphBuilder();
-  const layers = denseLayers(model);
-  const { kernels, biases } = addWeights(graph, layers);
-  let value = graph.placeholder('inputs', 'float32', [rows, model.inputs]);
+  const layers = addLayers(graph, model);
+  const inputs = graph.placeholder('inputs', 'float32', [rows, inputCount(model)]);
   const labels = graph.negativeOneHot(graph.placeholder('labels', 'int32', [rows]), model.classes);
-  layers.forEach((_, l) => {
-    value = graph.binary('BiasAdd', graph.matMul(value, item(kernels, l)), item(biases, l));
-    if (l < layers.length - 1) value = graph.unary('Relu', value);
-  });
-  const loss = graph.sum(graph.binary('Mul', labels, graph.unary('LogSoftmax', value)), 1);
-  return graph.build([value, loss, graph.unary('Softmax', value)]);
+  const computed = addForward(graph, layers, inputs, { shards: 1, rowsPerShard: rows });
+  const logits = item(computed, computed.length - 1).to;
+  const loss = graph.sum(graph.binary('Mul', labels, graph.unary('LogSoftmax', logits)), 1);
+  return graph.build([logits, loss, graph.unary('Softmax', logits)]);
 }

@@ -1,5 +1,9 @@
 import { ClusterError, messageOf } from '../../shared/errors.ts';
-import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
+import {
+  dropoutOperations,
+  inputCount,
+  parameterCount,
+} from '../../shared/arithmetic/model-shape.ts';
 import { loadTensorFlow } from '../native/load.ts';
 import { loadSupport, type Support } from '../native/addons/support.ts';
 import { loadGraphAddon, type GraphAddon } from '../native/addons/graphs.ts';
@@ -14,7 +18,7 @@ import {
   type EngineShape,
   processorName,
 } from './engine.ts';
-import { gradientGraph } from './gradient-graph.ts';
+import { gradientGraph, gradientOffsets } from './gradient-graph.ts';
 import { predictionGraph } from './prediction-graph.ts';
 import { loadGraph } from './graph-session.ts';
 import type { GraphSession } from './graph-session.ts';
@@ -59,25 +63,27 @@ export function createTensorFlowEngine(shape: EngineShape, options: EngineOption
 /** The partial sums of subtrees of one size. */
 class Gradient {
   readonly session: GraphSession;
-  readonly #firstBias: number;
+  /** Where the parts of the gradient begin and end in the result. */
+  readonly #parts: readonly (readonly [begin: number, end: number])[];
   readonly #classes: number;
   readonly #logits: Float32Array;
 
   constructor(addon: GraphAddon, support: Support, shape: EngineShape, shards: number) {
-    const { model, rowsPerShard, hasDropout } = shape;
+    const { model, rowsPerShard } = shape;
     const rows = shards * rowsPerShard;
     this.#classes = model.classes;
-    this.#firstBias = model.inputs * (model.hidden[0] ?? model.classes);
     this.#logits = new Float32Array(rows * model.classes);
-    const graph = gradientGraph({ model, shards, rowsPerShard, hasDropout });
+    const graph = gradientGraph({ model, shards, rowsPerShard });
     this.session = loadGraph(addon, support, graph);
     const parameters = parameterCount(model);
+    const offsets = gradientOffsets(model);
+    this.#parts = offsets.map((begin, i) => [begin, offsets[i + 1] ?? parameters + 1]);
     const batch = {
       shards,
       rowsPerShard,
-      inputs: new Float32Array(rows * model.inputs),
+      inputs: new Float32Array(rows * inputCount(model)),
       labels: new Int32Array(rows),
-      masks: (hasDropout ? model.hidden : []).map((units) => new Float32Array(rows * units)),
+      masks: dropoutOperations(model).map(({ units }) => new Float32Array(rows * units)),
       scale: new Float32Array(rows),
     };
     warmUp(() => {
@@ -88,7 +94,7 @@ class Gradient {
   compute(weights: Float32Array, batch: Batch, out: Float32Array): number {
     this.session.run(
       [weights, batch.inputs, batch.labels, batch.scale, ...batch.masks],
-      [out.subarray(0, this.#firstBias), out.subarray(this.#firstBias), this.#logits],
+      [...this.#parts.map(([begin, end]) => out.subarray(begin, end)), this.#logits],
     );
     return countCorrect(this.#logits, batch.labels, this.#classes);
   }
@@ -104,7 +110,7 @@ class Predictions {
   readonly #probabilities: Float32Array;
 
   constructor(addon: GraphAddon, support: Support, { model, evaluationRows }: EngineShape) {
-    const { inputs, classes } = model;
+    const { classes } = model;
     this.#rows = evaluationRows;
     this.#classes = classes;
     this.#logits = new Float32Array(evaluationRows * classes);
@@ -114,7 +120,7 @@ class Predictions {
     warmUp(() => {
       this.compute(
         new Float32Array(parameterCount(model)),
-        new Float32Array(evaluationRows * inputs),
+        new Float32Array(evaluationRows * inputCount(model)),
         new Int32Array(evaluationRows),
         new Float32Array(evaluationRows * (2 + classes)),
       );
@@ -150,7 +156,7 @@ function warmUp(call: () => void): void {
     throw new ClusterError('ENGINE', `TensorFlow cannot run the model: ${messageOf(error)}`, {
       fix:
         'run `npx mnist-dist doctor`; if memory is short, use a smaller --batch-size or ' +
-        '--hidden',
+        '--model',
       cause: error,
     });
   }

@@ -2,9 +2,17 @@ import { createRequire } from 'node:module';
 import { dirname } from 'node:path';
 import { BackendWasm, setWasmPaths, version_wasm } from '@tensorflow/tfjs-backend-wasm';
 import * as tf from '@tensorflow/tfjs-core';
-import { ClusterError } from '../../shared/errors.ts';
-import { denseLayers, parameterCount } from '../../shared/arithmetic/model-shape.ts';
-import type { DenseLayer } from '../../shared/arithmetic/model-shape.ts';
+import { assert, ClusterError } from '../../shared/errors.ts';
+import {
+  biasLength,
+  denseModel,
+  inputCount,
+  modelOperations,
+  parameterCount,
+  parametricOperations,
+  valuesOf,
+} from '../../shared/arithmetic/model-shape.ts';
+import type { Convolution, Operation } from '../../shared/arithmetic/model-shape.ts';
 import {
   argmax,
   type Batch,
@@ -14,11 +22,30 @@ import {
   item,
   processorName,
 } from './engine.ts';
+import {
+  averages,
+  averagesGradient,
+  maximumPositions,
+  patchesOf,
+  sumOfPatches,
+} from './wasm-windows.ts';
 
-interface LayerTensors {
-  readonly layer: DenseLayer;
+/** The parameters of a convolution (as a matrix) or a dense layer. */
+interface Parameters {
   readonly kernel: tf.Tensor2D;
   readonly bias: tf.Tensor1D;
+}
+
+/** An operation's output, and what its backward pass needs. All tensors are matrices. */
+interface Step {
+  readonly operation: Operation;
+  /** The input, or the patches of a convolution's input. */
+  readonly from: tf.Tensor2D;
+  readonly to: tf.Tensor2D;
+  readonly parameters: Parameters | undefined;
+  readonly mask: tf.Tensor2D | undefined;
+  /** The positions of the maxima in max pooling. */
+  readonly chosen: Int32Array | undefined;
 }
 
 /**
@@ -30,64 +57,147 @@ interface LayerTensors {
 export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
   const backend = await startBackend();
   const { model, evaluationRows } = shape;
-  const layers = denseLayers(model);
+  const operations = modelOperations(model);
+  const pixels = inputCount(model);
   const parameters = parameterCount(model);
 
   // A matrix product packs its right operand once per tensor, which takes longer than the product
   // itself. The weights therefore stay uploaded until they change: all shards of a step, and
   // all chunks of an evaluation, share them.
-  const known = { weights: new Float32Array(parameters), tensors: [] as readonly LayerTensors[] };
+  const known = {
+    weights: new Float32Array(parameters),
+    tensors: new Map<Operation, Parameters>(),
+  };
 
-  function upload(weights: Float32Array): readonly LayerTensors[] {
-    if (known.tensors.length > 0 && bytesOf(weights).equals(bytesOf(known.weights)))
+  function upload(weights: Float32Array): ReadonlyMap<Operation, Parameters> {
+    if (known.tensors.size > 0 && bytesOf(weights).equals(bytesOf(known.weights)))
       return known.tensors;
     disposeWeights();
     known.weights.set(weights);
-    known.tensors = layers.map((layer) => {
-      const { inputs, units, kernelOffset, biasOffset } = layer;
-      const kernel = tf.tensor2d(weights.subarray(kernelOffset, biasOffset), [inputs, units]);
+    for (const operation of parametricOperations(model)) {
+      const { kernelOffset, biasOffset } = operation;
+      const units = biasLength(operation);
+      const values = weights.subarray(kernelOffset, biasOffset);
+      const kernel = tf.tensor2d(values, [values.length / units, units]);
       const bias = tf.tensor1d(weights.subarray(biasOffset, biasOffset + units));
-      return { layer, kernel: tf.keep(kernel), bias: tf.keep(bias) };
-    });
+      known.tensors.set(operation, { kernel: tf.keep(kernel), bias: tf.keep(bias) });
+    }
     return known.tensors;
   }
 
   function disposeWeights(): void {
-    for (const { kernel, bias } of known.tensors) tf.dispose([kernel, bias]);
-    known.tensors = [];
+    for (const { kernel, bias } of known.tensors.values()) tf.dispose([kernel, bias]);
+    known.tensors.clear();
   }
 
   /** A view of the backend's memory, valid until the next operation; dataSync would copy it. */
-  function read(tensor: tf.Tensor): tf.backend_util.TypedArray {
-    return backend.typedArrayFromHeap(tensor);
+  function read(tensor: tf.Tensor): Float32Array {
+    const view = backend.typedArrayFromHeap(tensor);
+    assert(view instanceof Float32Array, 'the tensors contain floats');
+    return view;
+  }
+
+  /** The outputs of all operations for [rows, inputs] inputs; the last one has the logits. */
+  function forward(
+    weights: Float32Array,
+    inputs: Float32Array,
+    rows: number,
+    masks: readonly Float32Array[],
+  ): Step[] {
+    const tensors = upload(weights);
+    let value = tf.tensor2d(inputs, [rows, pixels]);
+    let dropouts = 0;
+    return operations.map((operation): Step => {
+      const step = { operation, from: value, parameters: undefined, mask: undefined };
+      switch (operation.kind) {
+        case 'dropout': {
+          const mask = masks[dropouts++];
+          const drop = mask === undefined ? undefined : tf.tensor2d(mask, [rows, operation.units]);
+          if (drop !== undefined) value = tf.mul(value, drop);
+          return { ...step, to: value, mask: drop, chosen: undefined };
+        }
+        case 'average_pooling2d':
+          value = tf.tensor2d(averages(operation, read(value), rows), [
+            rows,
+            valuesOf(operation.to),
+          ]);
+          return { ...step, to: value, chosen: undefined };
+        case 'max_pooling2d': {
+          const images = read(value);
+          const chosen = maximumPositions(operation, images, rows);
+          const maxima = Float32Array.from(chosen, (at) => images[at] ?? 0);
+          value = tf.tensor2d(maxima, [rows, valuesOf(operation.to)]);
+          return { ...step, to: value, chosen };
+        }
+        case 'conv2d':
+        case 'dense': {
+          const own = tensors.get(operation);
+          assert(own !== undefined, 'every parametric operation has tensors');
+          const from =
+            operation.kind === 'dense' ? value : patchesTensor(operation, read(value), rows);
+          const sum = tf.add(tf.matMul(from, own.kernel), own.bias);
+          const to: tf.Tensor = operation.activation === 'relu' ? tf.relu(sum) : sum;
+          value = tf.reshape(to, [rows, to.size / rows]);
+          return { ...step, from, to: value, parameters: own, chosen: undefined };
+        }
+      }
+    });
   }
 
   function shardGradient(weights: Float32Array, batch: Batch, out: Float32Array): number {
     const rows = batch.labels.length;
-    const tensors = upload(weights);
-    const x = tf.tensor2d(batch.inputs, [rows, model.inputs]);
-    const masks = batch.masks.map((mask) => tf.tensor2d(mask, [rows, mask.length / rows]));
+    const steps = forward(weights, batch.inputs, rows, batch.masks);
+    const logits = item(steps, steps.length - 1).to;
     const scale = tf.tensor2d(batch.scale, [rows, 1]);
     // A label of -1 gives a row of zeros. The cast is needed because this backend's oneHot always
     // writes integers.
     const labels = tf.cast(tf.oneHot(tf.tensor1d(batch.labels, 'int32'), model.classes), 'float32');
-    const { inputsOf, logits } = forward(tensors, x, masks);
 
     const losses = tf.mul(tf.sum(tf.mul(labels, tf.logSoftmax(logits)), 1, true), scale);
     out[parameters] = -(read(tf.sum(losses))[0] ?? 0);
-    let delta: tf.Tensor = tf.mul(tf.sub(tf.softmax(logits), labels), scale);
-    for (let l = layers.length - 1; l >= 0; l--) {
-      const { layer, kernel } = item(tensors, l);
-      const input = item(inputsOf, l);
-      out.set(read(tf.matMul(tf.transpose(input), delta)), layer.kernelOffset);
-      out.set(read(tf.sum(delta, 0)), layer.biasOffset);
-      if (l === 0) break;
-      const mask = masks[l - 1];
-      const behind = tf.matMul(delta, tf.transpose(kernel));
-      // An input is above 0 only if it passed both ReLU and dropout.
-      delta = tf.mul(mask === undefined ? behind : tf.mul(behind, mask), tf.step(input));
+    let delta: tf.Tensor2D = tf.mul(tf.sub(tf.softmax(logits), labels), scale);
+    const first = steps.findIndex((step) => step.parameters !== undefined);
+    for (let i = steps.length - 1; i >= first; i--) {
+      const step = item(steps, i);
+      const { operation, to } = step;
+      if ('kernelOffset' in operation) {
+        if (operation.activation === 'relu') delta = tf.mul(delta, tf.step(to));
+        const matrix: tf.Tensor2D = tf.reshape(delta, [-1, biasLength(operation)]);
+        out.set(read(tf.matMul(tf.transpose(step.from), matrix)), operation.kernelOffset);
+        out.set(read(tf.sum(matrix, 0)), operation.biasOffset);
+      }
+      if (i > first) delta = inputGradient(step, delta, rows);
     }
     return countCorrect(read(logits), batch.labels, model.classes);
+  }
+
+  /** The gradient of a step's input, from that of its output before the activation. */
+  function inputGradient(step: Step, delta: tf.Tensor2D, rows: number): tf.Tensor2D {
+    const { operation, parameters: own, mask, chosen } = step;
+    switch (operation.kind) {
+      case 'dropout':
+        return mask === undefined ? delta : tf.mul(delta, mask);
+      case 'average_pooling2d':
+        return tf.tensor2d(averagesGradient(operation, read(delta), rows), [
+          rows,
+          valuesOf(operation.from),
+        ]);
+      case 'max_pooling2d': {
+        const images = new Float32Array(rows * valuesOf(operation.from));
+        const values = read(delta);
+        chosen?.forEach((at, i) => (images[at] = (images[at] ?? 0) + (values[i] ?? 0)));
+        return tf.tensor2d(images, [rows, valuesOf(operation.from)]);
+      }
+      case 'conv2d':
+      case 'dense': {
+        assert(own !== undefined, 'every parametric operation has tensors');
+        const matrix: tf.Tensor2D = tf.reshape(delta, [-1, biasLength(operation)]);
+        const behind: tf.Tensor2D = tf.matMul(matrix, tf.transpose(own.kernel));
+        if (operation.kind === 'dense') return behind;
+        const images = sumOfPatches(operation, read(behind), rows);
+        return tf.tensor2d(images, [rows, valuesOf(operation.from)]);
+      }
+    }
   }
 
   function predict(
@@ -96,8 +206,8 @@ export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
     labels: Int32Array,
     out: Float32Array,
   ): void {
-    const x = tf.tensor2d(inputs, [evaluationRows, model.inputs]);
-    const logits = forward(upload(weights), x, []).logits;
+    const steps = forward(weights, inputs, evaluationRows, []);
+    const logits = item(steps, steps.length - 1).to;
     const logSoftmax = tf.logSoftmax(logits);
     const softmax = tf.softmax(logits);
     const values = read(logits);
@@ -136,22 +246,11 @@ export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
   };
 }
 
-/** The logits, and the inputs of all layers. */
-function forward(
-  tensors: readonly LayerTensors[],
-  x: tf.Tensor2D,
-  masks: readonly tf.Tensor2D[],
-): { inputsOf: tf.Tensor[]; logits: tf.Tensor } {
-  const inputsOf: tf.Tensor[] = [x];
-  let value: tf.Tensor = x;
-  tensors.forEach(({ kernel, bias }, l) => {
-    value = tf.add(tf.matMul(value, kernel), bias);
-    if (l === tensors.length - 1) return;
-    const mask = masks[l];
-    value = mask === undefined ? tf.relu(value) : tf.mul(tf.relu(value), mask);
-    inputsOf.push(value);
-  });
-  return { inputsOf, logits: value };
+/** The patches of a convolution's input, one per row of the matrix. */
+function patchesTensor(operation: Convolution, images: Float32Array, rows: number): tf.Tensor2D {
+  const patches = patchesOf(operation, images, rows);
+  const places = rows * operation.to.height * operation.to.width;
+  return tf.tensor2d(patches, [places, patches.length / places]);
 }
 
 function bytesOf(values: Float32Array): Buffer {
@@ -193,8 +292,8 @@ async function startBackend(): Promise<BackendWasm> {
  * engine does not work.
  */
 export async function tryWasm(): Promise<string> {
-  const model = { inputs: 4, hidden: [2], classes: 2 };
-  const shape = { model, rowsPerShard: 1, shardCounts: [1], hasDropout: false, evaluationRows: 1 };
+  const model = denseModel([2, 2], [2], 0, 2);
+  const shape = { model, rowsPerShard: 1, shardCounts: [1], evaluationRows: 1 };
   const engine = await createWasmEngine(shape);
   const out = new Float32Array(4);
   engine.predict(new Float32Array(16), new Float32Array(4), new Int32Array(1), out);

@@ -42,19 +42,22 @@ export const runOptions = {
     help: 'resume a run even if a coordinator on another host holds its lock',
   }),
   data: withoutDefault(path('DIR', 'an existing folder with the four MNIST files, idx or idx.gz'), {
-    in: ['local', 'coordinator', 'show', 'verify', 'eval', 'predict', 'doctor'],
+    in: ['local', 'coordinator', 'model', 'show', 'verify', 'eval', 'predict', 'doctor'],
     help:
       "folder with a different idx dataset (default: the run's dataset; " +
       'for a new run, the MNIST package)',
   }),
   model: withoutDefault(
     path(
-      'RUN|FILE|URI',
-      'a run directory, a model.safetensors file, or the URI of a run in a store',
+      'NAME|FILE|RUN|URI',
+      'mlp, convnet or a YAML file with a list of layers; predict: a run directory, a ' +
+        'model.safetensors file, or the URI of a run in a store',
     ),
     {
-      in: ['predict'],
-      help: 'model to predict with (default: the newest finished run in --runs-dir)',
+      in: ['local', 'coordinator', 'predict'],
+      help:
+        'layers to train: mlp, convnet or a YAML file (default: mlp); predict: model to predict ' +
+        'with (default: the newest finished run in --runs-dir)',
     },
   ),
   from: withoutDefault(integer({ min: 1, max: limits.MAX_STEPS }, 'STEP'), {

@@ -1,6 +1,7 @@
 import { optimizerKinds, scheduleKinds } from '../../../shared/arithmetic/kinds.ts';
 import { defaultVirtualShards } from '../../../shared/arithmetic/virtual-shards.ts';
 import * as limits from '../../../shared/limits.ts';
+import { MAX_HIDDEN_LAYERS, MAX_LAYER_UNITS } from '../../../shared/model-limits.ts';
 import {
   described,
   trainingCommands,
@@ -171,13 +172,12 @@ export const trainingOptions = {
     ),
     { in: trainingCommands, help: 'piecewise: the learning rate after each of --lr-boundaries' },
   ),
-  hidden: withDefault(
-    integers({ min: 1, max: limits.MAX_LAYER_UNITS }, limits.MAX_HIDDEN_LAYERS),
-    [128],
-    { in: trainingCommands, help: 'units in each hidden layer, such as 128 or 256,128' },
-  ),
+  hidden: withDefault(integers({ min: 1, max: MAX_LAYER_UNITS }, MAX_HIDDEN_LAYERS), [128], {
+    in: ['local', 'coordinator', 'model'],
+    help: 'units in each hidden layer of --model mlp, such as 128 or 256,128',
+  }),
   dropout: withDefault(decay, 0.2, {
-    in: trainingCommands,
-    help: 'fraction of the hidden units that a training step drops',
+    in: ['local', 'coordinator', 'model'],
+    help: 'fraction of the hidden units of --model mlp that a training step drops',
   }),
 };

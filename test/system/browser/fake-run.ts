@@ -9,6 +9,7 @@ import type {
   Status,
   WorkerStatus,
 } from '../../../dashboards/feed/api.ts';
+import { denseModel } from '../../../shared/arithmetic/model-shape.ts';
 
 export const STEPS_PER_EPOCH = 1875;
 const STARTED = Date.UTC(2026, 2, 14, 9, 26, 53);
@@ -110,7 +111,7 @@ export function view(step: number, change: Partial<RunView> = {}): RunView {
       ['data', 'MNIST (60,000 + 10,000 pictures of 28 x 28)'],
     ],
     classNames: Array.from({ length: 10 }, (_, index) => String(index)),
-    model: { inputs: 784, hidden: [], classes: 10 },
+    model: denseModel([28, 28], [], 0, 10),
     rows: 28,
     columns: 28,
     status: status({ step, epoch, seconds, secondsLeft: (5 * STEPS_PER_EPOCH - step) / 660 }),

@@ -8,6 +8,7 @@ import type { Schedule } from '../../../shared/arithmetic/learning-rate.ts';
 import { stateNames, type Optimizer } from '../../../shared/arithmetic/optimizer.ts';
 import { createKernels } from '../../../shared/kernels/kernels.ts';
 import { createUpdate, type UpdateRecipe } from '../../../shared/kernels/update.ts';
+import { denseModel } from '../../../shared/arithmetic/model-shape.ts';
 
 const file = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 const peers = file('.mnist-dist/peers');
@@ -16,7 +17,7 @@ const isThere = existsSync(join(peers, 'complete'));
 const why = isThere ? '' : ' (skipped: `npm run bench:peers` did not install Keras)';
 
 const STEPS = 20;
-const model = { inputs: 3, hidden: [1], classes: 2 };
+const model = denseModel([1, 3], [1], 0, 2);
 /** The first layer: a kernel [3, 1] and a bias [1]; Keras trains only these. */
 const [KERNEL, BIAS] = [3, 1];
 const answerSchema = z.object({

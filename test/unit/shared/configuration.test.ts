@@ -11,6 +11,7 @@ import {
   type Configuration,
 } from '../../../shared/configuration.ts';
 import { defaultVirtualShards } from '../../../shared/arithmetic/virtual-shards.ts';
+import { denseModel } from '../../../shared/arithmetic/model-shape.ts';
 import { totalSteps } from '../../../shared/arithmetic/schedule.ts';
 import { configurationFixture } from '../../fixtures/configuration.ts';
 
@@ -31,8 +32,10 @@ describe('the configuration', () => {
     );
     expect(canonicalConfiguration(reversed)).toBe(canonicalConfiguration(configurationFixture));
     expect(canonicalConfiguration(configurationFixture)).toBe(
-      `{"batch_size":32,"dataset":"${'ab'.repeat(32)}","dropout":0.2,"epochs":5,` +
-        '"learning_rate":0.001,"model":{"classes":10,"hidden":[128],"inputs":784},' +
+      `{"batch_size":32,"dataset":"${'ab'.repeat(32)}","epochs":5,` +
+        '"learning_rate":0.001,"model":{"classes":10,"columns":28,"layers":[{"kind":"flatten"},' +
+        '{"activation":"relu","kind":"dense","units":128},{"kind":"dropout","rate":0.2}],' +
+        '"rows":28},' +
         '"optimizer":{"beta1":0.9,"beta2":0.999,"epsilon":1e-7,"kind":"adam"},' +
         '"schedule":{"kind":"constant"},"seed":1,"test_samples":10000,"train_samples":60000,' +
         '"virtual_shards":4,"warmup":0,"weight_decay":0}',
@@ -46,12 +49,13 @@ describe('the configuration', () => {
       seed: 2,
       epochs: 9,
       steps: 7,
-      model: { inputs: 784, hidden: [64, 32], classes: 10 },
+      model: denseModel([28, 28], [64, 32], 0, 10),
     };
     expect(differingSettings(other, configurationFixture)).toEqual([
       `dataset ${'cd'.repeat(8)} instead of ${'ab'.repeat(8)}`,
       'seed 2 instead of 1',
-      'hidden 64,32 instead of 128',
+      'layers flatten - dense 64 relu - dense 32 relu instead of flatten - dense 128 relu - ' +
+        'dropout 0.2',
     ]);
     expect(differingSettings({ ...configurationFixture, epochs: 1 }, configurationFixture)).toEqual(
       [],
@@ -60,8 +64,6 @@ describe('the configuration', () => {
 
   it.each([
     ['dataset', 'xyz'],
-    ['dropout', 1],
-    ['dropout', -0.1],
     ['batchSize', 0],
     ['batchSize', 1.5],
     ['virtualShards', 3],
@@ -88,9 +90,14 @@ describe('the configuration', () => {
     ['seed', 2 ** 53],
     ['epochs', 0],
     ['steps', 0],
-    ['model', { inputs: 784, hidden: [], classes: 10 }],
-    ['model', { inputs: 784, hidden: [128, 0], classes: 10 }],
-    ['model', { inputs: 784, hidden: [128], classes: 1 }],
+    ['model', denseModel([28, 28], [128, 0], 0, 10)],
+    ['model', denseModel([28, 28], [128], 1, 10)],
+    ['model', denseModel([28, 28], [128], -0.1, 10)],
+    ['model', denseModel([28, 28], [128], 0, 1)],
+    ['model', denseModel([0, 28], [128], 0, 10)],
+    ['model', denseModel([257, 256], [128], 0, 10)],
+    ['model', denseModel([28, 28], Array(64).fill(8), 0, 10)],
+    ['model', { ...denseModel([28, 28], [128], 0, 10), inputs: 784 }],
     ['surprise', 1],
   ])('rejects %s = %j', (key, value) => {
     const parsed = configurationSchema.safeParse({ ...configurationFixture, [key]: value });

@@ -5,29 +5,36 @@ import {
   checkWorkerMemory,
   workerBytes,
 } from '../../../shared/memory-needs.ts';
+import { denseModel } from '../../../shared/arithmetic/model-shape.ts';
 
 const MEBIBYTE = 1024 ** 2;
 const optimizer = { kind: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-7 } as const;
-const small = { inputs: 784, hidden: [8], classes: 10 };
-const wide = { inputs: 784, hidden: [512, 512], classes: 10 };
-const large = { inputs: 784, hidden: [2048, 2048], classes: 10 };
-const deep = { inputs: 784, hidden: Array.from({ length: 8 }, () => 256), classes: 10 };
+const small = (dropout: number) => denseModel([28, 28], [8], dropout, 10);
+const wide = (dropout: number) => denseModel([28, 28], [512, 512], dropout, 10);
+const large = (dropout: number) => denseModel([28, 28], [2048, 2048], dropout, 10);
+const deep = (dropout: number) =>
+  denseModel(
+    [28, 28],
+    Array.from({ length: 8 }, () => 256),
+    dropout,
+    10,
+  );
 
 describe('the memory that a run needs', () => {
   // Measured in MiB: how much a worker's peak memory exceeds its peak with a batch of 32 and 8
   // hidden units.
   it.each([
-    ['wasm', { model: small, batchSize: 16_384, virtualShards: 1, dropout: 0 }, 249],
-    ['wasm', { model: deep, batchSize: 4096, virtualShards: 1, dropout: 0 }, 336],
-    ['tensorflow', { model: deep, batchSize: 4096, virtualShards: 1, dropout: 0 }, 135],
-    ['tensorflow', { model: small, batchSize: 65_536, virtualShards: 1, dropout: 0 }, 1003],
-    ['tensorflow', { model: wide, batchSize: 65_536, virtualShards: 8, dropout: 0.2 }, 2259],
-    ['tensorflow', { model: wide, batchSize: 65_536, virtualShards: 64, dropout: 0.2 }, 1284],
-    ['tensorflow', { model: wide, batchSize: 32_768, virtualShards: 8, dropout: 0.2 }, 1133],
-    ['tensorflow', { model: wide, batchSize: 16_384, virtualShards: 1, dropout: 0.2 }, 576],
-    ['tensorflow', { model: large, batchSize: 1024, virtualShards: 8, dropout: 0.2 }, 599],
-    ['wasm', { model: wide, batchSize: 16_384, virtualShards: 1, dropout: 0.2 }, 1010],
-    ['wasm', { model: large, batchSize: 1024, virtualShards: 8, dropout: 0.2 }, 388],
+    ['wasm', { model: small(0), batchSize: 16_384, virtualShards: 1 }, 249],
+    ['wasm', { model: deep(0), batchSize: 4096, virtualShards: 1 }, 336],
+    ['tensorflow', { model: deep(0), batchSize: 4096, virtualShards: 1 }, 135],
+    ['tensorflow', { model: small(0), batchSize: 65_536, virtualShards: 1 }, 1003],
+    ['tensorflow', { model: wide(0.2), batchSize: 65_536, virtualShards: 8 }, 2259],
+    ['tensorflow', { model: wide(0.2), batchSize: 65_536, virtualShards: 64 }, 1284],
+    ['tensorflow', { model: wide(0.2), batchSize: 32_768, virtualShards: 8 }, 1133],
+    ['tensorflow', { model: wide(0.2), batchSize: 16_384, virtualShards: 1 }, 576],
+    ['tensorflow', { model: large(0.2), batchSize: 1024, virtualShards: 8 }, 599],
+    ['wasm', { model: wide(0.2), batchSize: 16_384, virtualShards: 1 }, 1010],
+    ['wasm', { model: large(0.2), batchSize: 1024, virtualShards: 8 }, 388],
   ] as const)(
     'with %s is at least about the measured need, and at most a quarter more',
     (engine, configuration, measuredMebibytes) => {
@@ -38,14 +45,14 @@ describe('the memory that a run needs', () => {
   );
 
   it('is within the limit for common models', () => {
-    const model = { inputs: 784, hidden: [128], classes: 10 };
+    const model = denseModel([28, 28], [128], 0.2, 10);
     for (const engine of ['tensorflow', 'wasm', 'reference'] as const)
       for (const [batchSize, virtualShards] of [
         [32, 4],
         [8192, 8],
         [65_536, 64],
       ] as const) {
-        const needing = { model, batchSize, virtualShards, dropout: 0.2 };
+        const needing = { model, batchSize, virtualShards };
         expect(() =>
           checkWorkerMemory(needing, engine, DEFAULT_MAX_WORKER_MEMORY_BYTES),
         ).not.toThrow();
@@ -54,8 +61,13 @@ describe('the memory that a run needs', () => {
   });
 
   it('is rejected if a worker needs too much, stating the need, the limit and the option', () => {
-    const model = { inputs: 784, hidden: Array.from({ length: 16 }, () => 512), classes: 10 };
-    const needing = { model, batchSize: 65_536, virtualShards: 1, dropout: 0.2 };
+    const model = denseModel(
+      [28, 28],
+      Array.from({ length: 16 }, () => 512),
+      0.2,
+      10,
+    );
+    const needing = { model, batchSize: 65_536, virtualShards: 1 };
     for (const engine of ['tensorflow', 'wasm', 'reference'] as const)
       expect(() => checkWorkerMemory(needing, engine, DEFAULT_MAX_WORKER_MEMORY_BYTES)).toThrow(
         expect.objectContaining({
@@ -68,8 +80,8 @@ describe('the memory that a run needs', () => {
   });
 
   it('is rejected with sizes in units that show them', () => {
-    const model = { inputs: 784, hidden: [128], classes: 10 };
-    const needing = { model, batchSize: 32, virtualShards: 16, dropout: 0.2 };
+    const model = denseModel([28, 28], [128], 0.2, 10);
+    const needing = { model, batchSize: 32, virtualShards: 16 };
     expect(() => checkWorkerMemory(needing, 'wasm', 1)).toThrow(
       /needs \d+\.\d MiB in a worker .* more than 1 byte \(--max-memory-bytes\)/,
     );
@@ -77,12 +89,12 @@ describe('the memory that a run needs', () => {
   });
 
   it('is rejected if the coordinator needs too much, stating the need', () => {
-    const model = { inputs: 784, hidden: [65_536, 65_536], classes: 10 };
+    const model = denseModel([28, 28], [65_536, 65_536], 0, 10);
     expect(() => checkCoordinatorMemory({ model, virtualShards: 4, optimizer })).toThrow(
       expect.objectContaining({
         code: 'LIMIT',
         message: expect.stringMatching(
-          /784-65536-65536-10 with 4 virtual shards needs \d+\.\d GiB/,
+          /784 - 65536 - 65536 - 10 with 4 virtual shards needs \d+\.\d GiB/,
         ),
       }),
     );

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createKernels } from '../../../shared/kernels/kernels.ts';
+import { denseModel } from '../../../shared/arithmetic/model-shape.ts';
 import { maskRow } from '../../../shared/arithmetic/random.ts';
 import { planStep } from '../../../shared/arithmetic/schedule.ts';
 import type { StepPlan } from '../../../shared/arithmetic/schedule.ts';
@@ -8,12 +9,12 @@ import type { BatchBuilder, BatchShape } from '../../../worker/batch.ts';
 
 const SAMPLES = 50;
 const INPUTS = 6;
+const HIDDEN = [5, 3];
 const shape: BatchShape = {
-  model: { inputs: INPUTS, hidden: [5, 3], classes: 10 },
+  model: denseModel([2, 3], HIDDEN, 0.25, 10),
   virtualShards: 4,
   rowsPerShard: 3,
   seed: 2 ** 40 + 9,
-  dropout: 0.25,
 };
 // Sample s has the pixels 5s, 5s + 1, ... (modulo 256), and its class is s % 10.
 const images = Uint8Array.from(
@@ -57,7 +58,7 @@ describe('a batch', () => {
       [5, 3, 3],
     ] as const) {
       const batch = builder().build(plan, node, order);
-      shape.model.hidden.forEach((units, layer) => {
+      HIDDEN.forEach((units, layer) => {
         for (let row = 0; row < rows; row++) {
           const expected = new Float32Array(units);
           maskRow(expected, { seed: shape.seed, step: 2, position: first + row, layer }, 0.25);
@@ -105,7 +106,7 @@ describe('a batch', () => {
   });
 
   it('has no masks without dropout', () => {
-    const without = { ...shape, dropout: 0 };
+    const without = { ...shape, model: denseModel([2, 3], HIDDEN, 0, 10) };
     const made = createBatchBuilder(createKernels(batchBytes(without)), without, {
       images,
       labels,

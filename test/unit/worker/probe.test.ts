@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { ClusterError } from '../../../shared/errors.ts';
-import { EVALUATION_CHUNK_ROWS } from '../../../shared/limits.ts';
+import { EVALUATION_CHUNK_ROWS } from '../../../shared/model-limits.ts';
 import { epochOrder } from '../../../shared/arithmetic/random.ts';
 import { createKernels } from '../../../shared/kernels/kernels.ts';
 import { chunkBytes, createChunks } from '../../../worker/chunks.ts';
@@ -9,8 +9,10 @@ import type { Batch, Engine } from '../../../worker/engines/engine.ts';
 import { fingerprint } from '../../../worker/probe.ts';
 import type { ProbeInput } from '../../../worker/probe.ts';
 import { summedByKernel } from '../../../worker/engines/summed-by-kernel.ts';
+import type { ModelShape } from '../../../shared/arithmetic/model-shape.ts';
+import { conv2d, pooling } from '../../fixtures/engine/models.ts';
 import { createFixture } from '../../fixtures/engine/engine-cases.ts';
-import type { Fixture } from '../../fixtures/engine/engine-cases.ts';
+import type { Fixture, FixtureOptions } from '../../fixtures/engine/engine-cases.ts';
 
 const fixtureOptions = {
   hidden: [6],
@@ -19,17 +21,20 @@ const fixtureOptions = {
   evaluationRows: EVALUATION_CHUNK_ROWS,
 };
 
-function inputWith(engine: (fixture: Fixture) => Engine, trainSamples = 300): ProbeInput {
-  const fixture = createFixture(fixtureOptions);
+function inputWith(
+  engine: (fixture: Fixture) => Engine,
+  trainSamples = 300,
+  options: FixtureOptions = fixtureOptions,
+): ProbeInput {
+  const fixture = createFixture(options);
   const { kernels, weights, builder, data, shape } = fixture;
-  const { inputs } = shape.model;
   const test = { ...data, samples: data.labels.length };
   return {
     engine: engine(fixture),
     kernels,
     weights,
     batches: builder,
-    chunks: createChunks(createKernels(chunkBytes(inputs)), inputs, test),
+    chunks: createChunks(createKernels(chunkBytes(shape.model)), shape.model, test),
     order: epochOrder(1, 1, 300),
     configuration: { trainSamples, batchSize: 16, virtualShards: 4, epochs: 1, model: shape.model },
   };
@@ -68,6 +73,52 @@ function nudge(out: Float32Array, index: number): void {
   bits[index] = (bits[index] ?? 0) + 1;
 }
 
+const [SIDE, FILTERS] = [6, 4];
+
+/** A model that can be computed on mirrored images. */
+function mirrorable(kind: 'max_pooling2d' | 'average_pooling2d'): ModelShape {
+  const layers = [conv2d(FILTERS, [3, 3]), pooling(kind, [2, 2]), { kind: 'flatten' }] as const;
+  return { rows: SIDE, columns: SIDE, layers, classes: 3 };
+}
+
+/**
+ * The honest engine on images turned by 180 degrees, with weights turned likewise. It computes the
+ * same, except that the last of equal values gets the gradient of a maximum.
+ */
+function mirrored(fixture: Fixture): Engine {
+  const { shape, floats } = fixture;
+  const engine = honest(fixture);
+  // The 3 x 3 window, and the 2 x 2 places of the pooled image, each with their values.
+  const windows = [
+    { offset: 0, places: 9, values: FILTERS },
+    { offset: 10 * FILTERS, places: 4, values: FILTERS * shape.model.classes },
+  ];
+  const turned = (vector: Float32Array) => {
+    const result = vector.slice();
+    for (const { offset, places, values } of windows)
+      for (let place = 0; place < places; place++) {
+        const from = offset + (places - 1 - place) * values;
+        result.set(vector.subarray(from, from + values), offset + place * values);
+      }
+    return result;
+  };
+  const pixels = SIDE * SIDE;
+  const turnedImages = (images: Float32Array) =>
+    images.map((_, i) => images[i - (i % pixels) + pixels - 1 - (i % pixels)] ?? NaN);
+  return {
+    ...engine,
+    partialSum(weights, batch, out) {
+      const own = new Float32Array(floats);
+      const inputs = turnedImages(batch.inputs);
+      const correct = engine.partialSum(turned(weights), { ...batch, inputs }, own);
+      out.set(turned(own));
+      return correct;
+    },
+    predict: (weights, inputs, labels, out) =>
+      engine.predict(turned(weights), turnedImages(inputs), labels, out),
+  };
+}
+
 function errorOf(act: () => unknown): ClusterError {
   try {
     act();
@@ -95,6 +146,19 @@ describe('the fingerprint', () => {
     );
     expect(other.fingerprint).not.toBe(same.fingerprint);
   });
+
+  it.each(['max_pooling2d', 'average_pooling2d'] as const)(
+    'differs when another of equal values gets the gradient, but not otherwise: %s',
+    (kind) => {
+      const model = mirrorable(kind);
+      const inputOf = (engine: (fixture: Fixture) => Engine) =>
+        inputWith(engine, 300, { ...fixtureOptions, model });
+      const [same, other] = [honest, mirrored].map(
+        (engine) => fingerprint(inputOf(engine)).fingerprint,
+      );
+      expect(other === same).toBe(kind === 'average_pooling2d');
+    },
+  );
 
   it("falls back to single shards when the engine's sums differ in one bit", () => {
     const input = inputWith(altered((out, batch) => batch.shards === 4 && nudge(out, 17)));

@@ -38,7 +38,7 @@ describe('the report', () => {
     );
     expect(shown).toHaveLength(MAX_SHOWN_MISTAKES);
     for (const fact of [
-      '784 – 128 – 10',
+      '784 - 128 - 10',
       'ef'.repeat(32),
       'cd'.repeat(32),
       'learning rate',

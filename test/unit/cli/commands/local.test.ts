@@ -7,11 +7,12 @@ import { configurationRecord } from '../../../../shared/configuration.ts';
 import { rawCertificate, unusualKeys } from '../../../fixtures/certificates.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { configuration, writeRun } from '../../../fixtures/model-file.ts';
+import { denseModel } from '../../../../shared/arithmetic/model-shape.ts';
 
 /** Runs `local` on a run whose model needs too much memory. */
 async function localWith(...flags: string[]): Promise<number> {
   const run = temporaryFolder();
-  const model = { inputs: 60_000, hidden: [4096], classes: 2 };
+  const model = denseModel([1, 60_000], [4096], 0, 2);
   writeRun(run, {
     configuration: configurationRecord({ ...configuration, model, virtualShards: 8 }),
   });
@@ -23,7 +24,7 @@ async function localWith(...flags: string[]): Promise<number> {
 it('rejects a resumed run whose model needs too much memory', async () => {
   await expect(localWith()).rejects.toMatchObject({
     code: 'LIMIT',
-    message: expect.stringContaining('the model 60000-4096-2 with 8 virtual shards needs'),
+    message: expect.stringContaining('the model 60000 - 4096 - 2 with 8 virtual shards needs'),
   });
 });
 

@@ -12,6 +12,7 @@ import { pngFile } from '../../../fixtures/png-file.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { captured } from '../../../fixtures/captured-output.ts';
 import { configuration, modelBytes, writeRun } from '../../../fixtures/model-file.ts';
+import { inputCount } from '../../../../shared/arithmetic/model-shape.ts';
 
 let folder: string;
 let runsDir: string;
@@ -150,7 +151,8 @@ describe('predict', () => {
 
 test.each([NaN, Infinity])('predict rejects a model whose weights are %d', async (weight) => {
   const path = join(folder, 'diverged.safetensors');
-  const { inputs, classes } = configuration.model;
+  const { classes } = configuration.model;
+  const inputs = inputCount(configuration.model);
   const weights = new Float32Array(inputs * 2 + 2 + 2 * classes + classes).fill(weight);
   writeFileSync(path, modelBytes(configuration, weights));
   const printed = captured();

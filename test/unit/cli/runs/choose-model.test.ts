@@ -14,6 +14,7 @@ import { pushRun } from '../../../../artifacts/store/push.ts';
 import { tinyBytes, tinyFiles } from '../../../fixtures/dataset/tiny-dataset.ts';
 import { immediateRetries } from '../../../fixtures/store/retry-policy.ts';
 import { configuration, modelBytes, writeRun } from '../../../fixtures/model-file.ts';
+import { denseModel } from '../../../../shared/arithmetic/model-shape.ts';
 
 /** The image layout and class names in the run.json that `writeRun` writes. */
 const layout = { rows: 7, columns: 7, classNames: ['lying', 'standing'], isNamed: true };
@@ -96,7 +97,7 @@ describe('the chosen model', () => {
   });
 
   test('has square pictures when its run is not available', async () => {
-    const square = { ...configuration, model: { inputs: 9, hidden: [2], classes: 3 } };
+    const square = { ...configuration, model: denseModel([3, 3], [2], 0, 3) };
     const alone = join(runs, 'alone.safetensors');
     writeFileSync(alone, modelBytes(square));
     const expected = { rows: 3, columns: 3, classNames: ['0', '1', '2'], isNamed: false };
@@ -112,7 +113,7 @@ describe('the chosen model', () => {
     );
     expect(beside).toMatchObject({ record: undefined, directory: undefined });
     expect(await layoutOf(beside, undefined)).toEqual(expected);
-    writeFileSync(alone, modelBytes({ ...square, model: { ...square.model, inputs: 8 } }));
+    writeFileSync(alone, modelBytes({ ...square, model: denseModel([1, 8], [2], 0, 3) }));
     await expect(
       layoutOf(await chooseModel(alone, runs, immediateRetries()), undefined),
     ).rejects.toMatchObject({
@@ -131,7 +132,7 @@ describe('the chosen model', () => {
     const tiny = {
       ...configuration,
       dataset: datasetDigest(tinyBytes),
-      model: { inputs: 6, hidden: [2], classes: 10 },
+      model: denseModel([2, 3], [2], 0, 10),
     };
     const alone = join(runs, 'alone.safetensors');
     writeFileSync(alone, modelBytes(tiny));
@@ -225,7 +226,7 @@ describe('rejects, with the name of the file,', () => {
     // This model has more weights than fit in memory.
     const huge = {
       ...configuration,
-      model: { inputs: 65_536, hidden: [65_536, 65_536], classes: 2 },
+      model: denseModel([1, 65_536], [65_536, 65_536], 0, 2),
     };
     const hugeText = canonicalConfiguration(huge);
     for (const [bytes, what] of [

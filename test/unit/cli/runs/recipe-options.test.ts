@@ -5,6 +5,9 @@ import { updateOf, updateOptions } from '../../../../cli/runs/recipe-options.ts'
 import { configurationOf } from '../../../../cli/runs/run-settings.ts';
 import { configurationSchema } from '../../../../shared/configuration.ts';
 import { dataset } from '../../../fixtures/recorded-run.ts';
+import { denseModel } from '../../../../shared/arithmetic/model-shape.ts';
+
+const model = denseModel([1, 6], [2], 0, 10);
 
 const length = { stepsPerEpoch: 100, totalSteps: 500 };
 
@@ -52,7 +55,7 @@ describe('the update of a recipe', () => {
   test.each(recipes)('survives the way through options and a child process: %s', (line) => {
     const update = updateOf(optionsOf(line), length);
     const configuration = configurationSchema.parse({
-      ...configurationOf(optionsOf('--batch-size 8'), dataset),
+      ...configurationOf(optionsOf('--batch-size 8'), model, dataset),
       ...update,
     });
     const options = { ...optionsOf('--seed 1'), ...updateOptions(configuration) };
@@ -63,7 +66,8 @@ describe('the update of a recipe', () => {
 
   test('takes the length of the run as its horizon', () => {
     const horizonOf = (line: string) =>
-      configurationOf(optionsOf(`--batch-size 8 --lr-schedule cosine ${line}`), dataset).schedule;
+      configurationOf(optionsOf(`--batch-size 8 --lr-schedule cosine ${line}`), model, dataset)
+        .schedule;
     // The dataset has 40 samples: 5 steps per epoch.
     expect(horizonOf('--epochs 3')).toMatchObject({ horizon: 15 });
     expect(horizonOf('--steps 7')).toMatchObject({ horizon: 7 });

@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import {
-  EVALUATION_CHUNK_ROWS,
   FIRST_LEASE_MILLISECONDS,
   HEARTBEAT_INTERVAL_MILLISECONDS,
   IDLE_LIMIT_MILLISECONDS,
   MAX_SMALL_MESSAGES,
   SMALL_MESSAGES_PER_SECOND,
 } from '../../../../shared/limits.ts';
+import { EVALUATION_CHUNK_ROWS } from '../../../../shared/model-limits.ts';
 import type { WorkerMessage } from '../../../../shared/wire/messages.ts';
 import { beat, clusterOf, fail, long } from './answers.ts';
 import { configuration, type Cluster } from '../../../fixtures/reducer-cluster.ts';

@@ -13,8 +13,9 @@ import { MAX_WORKERS } from '../../../../shared/limits.ts';
 import { decodeTensors, encodeTensors } from '../../../../shared/files/safetensors.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { configurationFixture } from '../../../fixtures/configuration.ts';
+import { denseModel } from '../../../../shared/arithmetic/model-shape.ts';
 
-const configuration = { ...configurationFixture, model: { inputs: 3, hidden: [2], classes: 2 } };
+const configuration = { ...configurationFixture, model: denseModel([1, 3], [2], 0, 2) };
 
 function checkpointOf(step: number): Checkpoint {
   const values = (from: number) => Float32Array.from({ length: 14 }, (_, i) => from + i + step);

@@ -13,6 +13,7 @@ import { parseRunRecord } from '../../../../shared/files/run-schema.ts';
 import { decodeTensors } from '../../../../shared/files/safetensors.ts';
 import { configurationFixture } from '../../../fixtures/configuration.ts';
 import { sampleRun } from '../../../fixtures/run-record.ts';
+import { denseModel } from '../../../../shared/arithmetic/model-shape.ts';
 
 let runs: string;
 let errors: ClusterError[];
@@ -46,7 +47,7 @@ const step = {
   weights: 1n,
   chain: 'cd'.repeat(32),
 };
-const configuration = { ...configurationFixture, model: { inputs: 3, hidden: [2], classes: 2 } };
+const configuration = { ...configurationFixture, model: denseModel([1, 3], [2], 0, 2) };
 const state = [new Float32Array(14), new Float32Array(14)];
 const checkpoint = {
   configuration,

@@ -1,4 +1,5 @@
 import type { RunView } from '../../../../dashboards/feed/api.ts';
+import { denseModel } from '../../../../shared/arithmetic/model-shape.ts';
 
 export const sampleView: RunView = {
   run: 'r',
@@ -13,7 +14,7 @@ export const sampleView: RunView = {
   classNames: ['a', 'b'],
   rows: 2,
   columns: 2,
-  model: { inputs: 4, hidden: [3], classes: 2 },
+  model: denseModel([1, 4], [3], 0, 2),
   status: {
     state: 'running',
     message: '',

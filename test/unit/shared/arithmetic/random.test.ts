@@ -1,6 +1,12 @@
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { denseLayers, parameterCount } from '../../../../shared/arithmetic/model-shape.ts';
+import type { ModelShape } from '../../../../shared/arithmetic/model-shape.ts';
+import {
+  denseModel,
+  kernelShape,
+  parameterCount,
+  parametricOperations,
+} from '../../../../shared/arithmetic/model-shape.ts';
 import { philox4x32 } from '../../../../shared/arithmetic/philox.ts';
 import {
   dropThreshold,
@@ -83,14 +89,43 @@ describe('epochOrder', () => {
   });
 });
 
+const imageModel: ModelShape = {
+  rows: 7,
+  columns: 5,
+  classes: 2,
+  layers: [
+    {
+      kind: 'conv2d',
+      filters: 4,
+      kernel: [3, 2],
+      strides: [1, 1],
+      padding: 'same',
+      activation: 'relu',
+    },
+    { kind: 'dropout', rate: 0.5 },
+    {
+      kind: 'conv2d',
+      filters: 5,
+      kernel: [3, 2],
+      strides: [2, 1],
+      padding: 'valid',
+      activation: 'relu',
+    },
+    { kind: 'max_pooling2d', pool: [1, 2], strides: [1, 1], padding: 'valid' },
+    { kind: 'flatten' },
+  ],
+};
+
 describe('initialWeights', () => {
-  const model = { inputs: 20, hidden: [16, 8], classes: 3 };
+  const model = denseModel([1, 20], [16, 8], 0, 3);
 
   test('makes kernels uniform within the Glorot limit, and sets biases to 0', () => {
-    const wide = { inputs: 784, hidden: [128], classes: 10 };
+    const wide = denseModel([28, 28], [128], 0, 10);
     const weights = initialWeights(1, wide);
     expect(weights.length).toBe(parameterCount(wide));
-    for (const { inputs, units, kernelOffset, biasOffset } of denseLayers(wide)) {
+    for (const operation of parametricOperations(wide)) {
+      const { kernelOffset, biasOffset } = operation;
+      const [inputs = 0, units = 0] = kernelShape(operation);
       const limit = Math.sqrt(6 / (inputs + units));
       const kernel = [...weights.subarray(kernelOffset, biasOffset)];
       expect(kernel.every((weight) => Math.abs(weight) <= Math.fround(limit))).toBe(true);
@@ -104,7 +139,9 @@ describe('initialWeights', () => {
   test("takes a layer's weight i from word i of the layer's stream", () => {
     const weights = initialWeights(7, model);
     const block = new Uint32Array(4);
-    denseLayers(model).forEach(({ inputs, units, kernelOffset }, layer) => {
+    parametricOperations(model).forEach((operation, layer) => {
+      const { kernelOffset } = operation;
+      const [inputs = 0, units = 0] = kernelShape(operation);
       for (const i of [0, 1, 3, 4, inputs * units - 1]) {
         philox4x32(block, i >> 2, 0, 0, 0x30000 + layer, 7, 0);
         const uniform = Math.floor((block[i & 3] ?? 0) / 256) / 2 ** 24;
@@ -112,6 +149,27 @@ describe('initialWeights', () => {
         expect(weights[kernelOffset + i]).toBe(expected);
       }
     });
+  });
+
+  test("uses Keras' fans for a convolution: the window times the channels", () => {
+    const { rows, columns, layers, classes } = imageModel;
+    const weights = initialWeights(7, { rows, columns, layers, classes });
+    const block = new Uint32Array(4);
+    // Kernels of 3 x 2 windows, 1 -> 4 and 4 -> 5 channels; then 3 * 3 * 5 -> 2.
+    const kernels = [
+      [0, 24, 6 * (1 + 4)],
+      [28, 120, 6 * (4 + 5)],
+      [153, 90, 45 + 2],
+    ] as const;
+    kernels.forEach(([offset, length, fans], layer) => {
+      for (const i of [0, length - 1]) {
+        philox4x32(block, i >> 2, 0, 0, 0x30000 + layer, 7, 0);
+        const uniform = Math.floor((block[i & 3] ?? 0) / 256) / 2 ** 24;
+        const expected = Math.fround((2 * uniform - 1) * Math.sqrt(6 / fans));
+        expect(weights[offset + i]).toBe(expected);
+      }
+    });
+    expect(weights).toHaveLength(153 + 90 + 2);
   });
 });
 

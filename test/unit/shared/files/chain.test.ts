@@ -13,8 +13,10 @@ function linkOf(previous: string, fields: string): string {
 describe('the chain', () => {
   it('begins with the arithmetic version and the recipe', () => {
     const text =
-      `arithmetic 2\n{"batch_size":32,"dataset":"${'ab'.repeat(32)}","dropout":0.2,` +
-      '"learning_rate":0.001,"model":{"classes":10,"hidden":[128],"inputs":784},' +
+      `arithmetic 2\n{"batch_size":32,"dataset":"${'ab'.repeat(32)}",` +
+      '"learning_rate":0.001,"model":{"classes":10,"columns":28,"layers":[{"kind":"flatten"},' +
+      '{"activation":"relu","kind":"dense","units":128},{"kind":"dropout","rate":0.2}],' +
+      '"rows":28},' +
       '"optimizer":{"beta1":0.9,"beta2":0.999,"epsilon":1e-7,"kind":"adam"},' +
       '"schedule":{"kind":"constant"},"seed":1,"test_samples":10000,"train_samples":60000,' +
       '"virtual_shards":4,"warmup":0,"weight_decay":0}';

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { encodeModel } from '../../../../shared/files/model-file.ts';
 import { decodeTensors, encodeTensors } from '../../../../shared/files/safetensors.ts';
 import { configurationFixture } from '../../../fixtures/configuration.ts';
+import { denseModel } from '../../../../shared/arithmetic/model-shape.ts';
 
 /** A file with the given header and body, which our writer might never write. */
 function file(header: string, body: number[] = []): Uint8Array {
@@ -124,7 +125,7 @@ describe('model.safetensors', () => {
   it('contains the layers by name, and the configuration, the step and the chain', () => {
     const configuration = {
       ...configurationFixture,
-      model: { inputs: 3, hidden: [2], classes: 2 },
+      model: denseModel([1, 3], [2], 0, 2),
     };
     const weights = Float32Array.from({ length: 14 }, (_, i) => i);
     const model = { configuration, step: 7, chain: 'ef'.repeat(32), weights };

@@ -2,7 +2,11 @@ import { createHash } from 'node:crypto';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { learningRateOf, type Schedule } from '../../../../shared/arithmetic/learning-rate.ts';
-import { namedTensors, parameterCount } from '../../../../shared/arithmetic/model-shape.ts';
+import {
+  denseModel,
+  namedTensors,
+  parameterCount,
+} from '../../../../shared/arithmetic/model-shape.ts';
 import { stateNames, type Optimizer } from '../../../../shared/arithmetic/optimizer.ts';
 import { createKernels } from '../../../../shared/kernels/kernels.ts';
 import { check } from '../../../../shared/kernels/reference-kernels.ts';
@@ -10,7 +14,7 @@ import { referenceUpdate } from '../../../../shared/kernels/reference-update.ts'
 import { createUpdate, type UpdateRecipe } from '../../../../shared/kernels/update.ts';
 import { expectSameBits } from './values.ts';
 
-const model = { inputs: 5, hidden: [4], classes: 3 };
+const model = denseModel([1, 5], [4], 0, 3);
 const count = parameterCount(model);
 const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-7 };
 const plain: UpdateRecipe = {

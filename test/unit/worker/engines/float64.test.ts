@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createFloat64Model } from '../../../../worker/engines/float64.ts';
+import { everyLayerModel, unusualModels } from '../../../fixtures/engine/models.ts';
 import { createFixture } from '../../../fixtures/engine/engine-cases.ts';
 
 describe('the float64 model', () => {
@@ -23,6 +24,28 @@ describe('the float64 model', () => {
       for (let i = 0; i < weights.length; i++) {
         const slope = (lossAt(i, step) - lossAt(i, -step)) / (2 * step);
         expect(Math.abs((gradient[i] ?? NaN) - slope)).toBeLessThan(1e-8);
+      }
+    });
+  }
+
+  for (const [label, shape] of Object.entries({ ...unusualModels, everyLayerModel })) {
+    it(`computes a gradient that matches finite differences, ${label}`, () => {
+      const fixture = createFixture({ model: shape, batchSize: 4, virtualShards: 1 });
+      const model = createFloat64Model(shape);
+      const weights = Float64Array.from(fixture.weights, (w, i) => w + 0.01 * Math.sin(i));
+      const batch = fixture.batch(1, 3);
+      const gradient = new Float64Array(weights.length);
+      const unused = new Float64Array(weights.length);
+      model.gradient(weights, batch, gradient);
+      const lossAt = (i: number, change: number) => {
+        const moved = weights.slice();
+        moved[i] = (moved[i] ?? 0) + change;
+        return model.gradient(moved, batch, unused).loss;
+      };
+      const step = 1e-6;
+      for (let i = 0; i < weights.length; i++) {
+        const slope = (lossAt(i, step) - lossAt(i, -step)) / (2 * step);
+        expect(Math.abs((gradient[i] ?? NaN) - slope)).toBeLessThan(1e-7);
       }
     });
   }

@@ -1,11 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { gradientGraph } from '../../../../worker/engines/gradient-graph.ts';
+import { denseModel } from '../../../../shared/arithmetic/model-shape.ts';
 import type { Graph } from '../../../../worker/engines/graph.ts';
 
-const model = { inputs: 784, hidden: [128, 64], classes: 10 };
+const model = denseModel([28, 28], [128, 64], 0.2, 10);
 
 function graphOf(shards: number): Graph {
-  return gradientGraph({ model, shards, rowsPerShard: 8, hasDropout: true });
+  return gradientGraph({ model, shards, rowsPerShard: 8 });
 }
 
 function countOf({ nodes }: Graph, operation: string): number {

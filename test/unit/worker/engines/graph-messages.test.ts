@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { describe, expect, it } from 'vitest';
 import { graphDefinition, sessionOptions } from '../../../../worker/engines/graph-messages.ts';
+import { everyLayerModel } from '../../../fixtures/engine/models.ts';
 import { gradientGraph } from '../../../../worker/engines/gradient-graph.ts';
 import { GraphBuilder } from '../../../../worker/engines/graph.ts';
 import type { Graph } from '../../../../worker/engines/graph.ts';
@@ -37,8 +38,8 @@ function attributesOf(definition: Definition, name: string): Map<string, Record<
 
 describe("a graph's definition", () => {
   it('has all nodes with their names, operations and inputs, in order', () => {
-    const model = { inputs: 784, hidden: [128], classes: 10 };
-    const graph = gradientGraph({ model, shards: 4, rowsPerShard: 8, hasDropout: true });
+    const model = everyLayerModel;
+    const graph = gradientGraph({ model, shards: 4, rowsPerShard: 8 });
     const { nodeList, versions } = decoded(graph);
     const found = nodeList.map(({ name, op, inputList, attrMap }) => [
       name,

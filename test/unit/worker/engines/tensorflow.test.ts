@@ -6,7 +6,8 @@ import { graphDefinition, sessionOptions } from '../../../../worker/engines/grap
 import { loadGraphAddon } from '../../../../worker/native/addons/graphs.ts';
 import { loadTensorFlow } from '../../../../worker/native/load.ts';
 import { engineContract } from '../../../fixtures/engine/engine-contract.ts';
-import { createFixture } from '../../../fixtures/engine/engine-cases.ts';
+import { createFixture, type Fixture } from '../../../fixtures/engine/engine-cases.ts';
+import { modelContract } from '../../../fixtures/engine/model-contract.ts';
 
 // A worker's environment has these variables; the library reads them when it is loaded.
 process.env['TF_NUM_INTRAOP_THREADS'] = '1';
@@ -16,11 +17,11 @@ process.env['CUDA_VISIBLE_DEVICES'] = '-1';
 
 const missing = whyMissing();
 
-engineContract(
-  'tensorflow',
-  ({ shape, kernels }) => createEngine('tensorflow', shape, kernels, { threads: 1, device: 'cpu' }),
-  missing,
-);
+const create = ({ shape, kernels }: Fixture) =>
+  createEngine('tensorflow', shape, kernels, { threads: 1, device: 'cpu' });
+
+engineContract('tensorflow', create, missing);
+modelContract('tensorflow', create, missing);
 
 describe.skipIf(missing !== undefined)("TensorFlow's device", () => {
   it('is rejected before any graph is built if it is not registered', async () => {

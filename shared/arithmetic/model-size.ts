@@ -1,0 +1,74 @@
+import {
+  EVALUATION_CHUNK_ROWS,
+  MAX_CHUNK_VALUES,
+  MAX_SHARD_VALUES,
+  MAX_STEP_MULTIPLICATIONS,
+} from '../model-limits.ts';
+import {
+  inputCount,
+  modelOperations,
+  outputValues,
+  valuesOf,
+  type ModelShape,
+  type Operation,
+} from './model-shape.ts';
+
+/** The numbers of rows that an evaluation chunk can have: divisors of EVALUATION_CHUNK_ROWS. */
+const chunkRows = [EVALUATION_CHUNK_ROWS, 250, 100, 50, 25, 10] as const;
+
+/** The number of values that all operations compute for one row, with the row's inputs. */
+export function rowValues(model: ModelShape): number {
+  return sum(modelOperations(model).map(outputValues)) + inputCount(model);
+}
+
+/** Multiplications of one row's forward pass; a training step has three times as many. */
+export function rowMultiplications(model: ModelShape): number {
+  return sum(
+    modelOperations(model).map((operation) => {
+      if (operation.kind === 'dense') return operation.inputs * operation.units;
+      if (operation.kind !== 'conv2d') return 0;
+      const [height, width] = operation.window.size;
+      return valuesOf(operation.to) * height * width * operation.from.channels;
+    }),
+  );
+}
+
+/** Whether an operation works on an image. */
+export function hasWindow(operation: Operation): boolean {
+  return 'window' in operation;
+}
+
+/**
+ * The number of rows in one chunk of an evaluation. It is part of the arithmetic. Chunks of a model
+ * without convolutions and pooling always have EVALUATION_CHUNK_ROWS rows.
+ */
+export function evaluationRows(model: ModelShape): number {
+  if (!modelOperations(model).some(hasWindow)) return EVALUATION_CHUNK_ROWS;
+  const values = rowValues(model);
+  return chunkRows.find((rows) => rows * values <= MAX_CHUNK_VALUES) ?? 10;
+}
+
+/** Why a step of this model and batch is too large, or undefined; it completes "the model ...". */
+export function excessOf(
+  model: ModelShape,
+  { batchSize, virtualShards }: { readonly batchSize: number; readonly virtualShards: number },
+): string | undefined {
+  const shardRows = Math.ceil(batchSize / virtualShards);
+  const values = shardRows * rowValues(model);
+  if (values > MAX_SHARD_VALUES)
+    return (
+      `computes ${values} values for a shard of ${shardRows} rows, more than ` +
+      `${MAX_SHARD_VALUES} (MAX_SHARD_VALUES)`
+    );
+  const multiplications = 3 * batchSize * rowMultiplications(model);
+  if (multiplications > MAX_STEP_MULTIPLICATIONS)
+    return (
+      `needs ${multiplications} multiplications for a batch of ${batchSize} rows, more than ` +
+      `${MAX_STEP_MULTIPLICATIONS} (MAX_STEP_MULTIPLICATIONS)`
+    );
+  return undefined;
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}
