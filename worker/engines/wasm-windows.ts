@@ -117,22 +117,47 @@ export function averagesGradient(
   return out;
 }
 
-/** The position of the maximum of every window; the first one, row by row, if there are several. */
-export function maximumPositions(pooling: Pooling, images: Float32Array, rows: number): Int32Array {
+/** The maxima of all windows of a layer, and where they are. */
+interface Maxima {
+  readonly values: Float32Array;
+  /** The first position, row by row, if there are several. */
+  readonly positions: Int32Array;
+}
+
+export function maximaOf(pooling: Pooling, images: Float32Array, rows: number): Maxima {
   const { from, to, window } = pooling;
-  const out = new Int32Array(rows * valuesOf(to));
+  const values = new Float32Array(rows * valuesOf(to));
+  const positions = new Int32Array(rows * valuesOf(to));
   for (let row = 0; row < rows; row++) {
     eachOutput(from, to, window, row, (input, output, { height, width }) => {
       for (let c = 0; c < from.channels; c++) {
         let best = input + c;
+        let largest = images[best] ?? 0;
         for (let y = 0; y < height; y++)
           for (let x = 0; x < width; x++) {
             const at = input + (y * from.width + x) * from.channels + c;
-            if ((images[at] ?? 0) > (images[best] ?? 0)) best = at;
+            const value = images[at] ?? 0;
+            if (value > largest) [best, largest] = [at, value];
           }
-        out[output + c] = best;
+        positions[output + c] = best;
+        values[output + c] = largest;
       }
     });
+  }
+  return { values, positions };
+}
+
+/** The gradient of the inputs of max pooling. */
+export function maximaGradient(
+  pooling: Pooling,
+  positions: Int32Array,
+  delta: Float32Array,
+  rows: number,
+): Float32Array {
+  const out = new Float32Array(rows * valuesOf(pooling.from));
+  for (let i = 0; i < positions.length; i++) {
+    const at = positions[i] ?? 0;
+    out[at] = (out[at] ?? 0) + (delta[i] ?? 0);
   }
   return out;
 }

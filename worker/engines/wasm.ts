@@ -25,7 +25,8 @@ import {
 import {
   averages,
   averagesGradient,
-  maximumPositions,
+  maximaGradient,
+  maximaOf,
   patchesOf,
   sumOfPatches,
 } from './wasm-windows.ts';
@@ -123,11 +124,9 @@ export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
           ]);
           return { ...step, to: value, chosen: undefined };
         case 'max_pooling2d': {
-          const images = read(value);
-          const chosen = maximumPositions(operation, images, rows);
-          const maxima = Float32Array.from(chosen, (at) => images[at] ?? 0);
-          value = tf.tensor2d(maxima, [rows, valuesOf(operation.to)]);
-          return { ...step, to: value, chosen };
+          const { values, positions } = maximaOf(operation, read(value), rows);
+          value = tf.tensor2d(values, [rows, valuesOf(operation.to)]);
+          return { ...step, to: value, chosen: positions };
         }
         case 'conv2d':
         case 'dense': {
@@ -183,9 +182,8 @@ export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
           valuesOf(operation.from),
         ]);
       case 'max_pooling2d': {
-        const images = new Float32Array(rows * valuesOf(operation.from));
-        const values = read(delta);
-        chosen?.forEach((at, i) => (images[at] = (images[at] ?? 0) + (values[i] ?? 0)));
+        assert(chosen !== undefined, 'max pooling keeps the positions of its maxima');
+        const images = maximaGradient(operation, chosen, read(delta), rows);
         return tf.tensor2d(images, [rows, valuesOf(operation.from)]);
       }
       case 'conv2d':
