@@ -36,6 +36,8 @@ interface Copies {
   /** Copies of one shard's inputs and of its activations. */
   readonly inputs: number;
   readonly activations: number;
+  /** Copies of what convolutions and pooling compute for one shard. */
+  readonly images: number;
   /** Copies of the patches of all convolutions, for one shard. */
   readonly patches: number;
   /** Copies of the parameters, for each of the shards that are computed together. */
@@ -58,11 +60,35 @@ interface Copies {
  *     512,512 D         32,768                 8           1133
  *     512,512 D         16,384                 1            576  1010 (before its second batch)
  *     2048,2048 D        1,024                 8            599   388 (before its second batch)
+ *     convnet            1,024                 1            322  1656
+ *     convnet            2,048                 1            628  3206
+ *     convnet            4,096                 8            915   897
  */
 const copies: Readonly<Record<EngineKind, Copies>> = {
-  tensorflow: { fed: 2.2, inputs: 1, activations: 2.5, patches: 0, parameters: 2.5 },
-  wasm: { fed: 2, inputs: 1, activations: 9, patches: 4, parameters: 6 },
-  reference: { fed: 1, inputs: 1, activations: 9, patches: 0, parameters: 6 },
+  tensorflow: {
+    fed: 2.2,
+    inputs: 1,
+    activations: 2.5,
+    images: 2.3,
+    patches: 0,
+    parameters: 2.5,
+  },
+  wasm: {
+    fed: 2,
+    inputs: 1,
+    activations: 9,
+    images: 9,
+    patches: 2.5,
+    parameters: 6,
+  },
+  reference: {
+    fed: 1,
+    inputs: 1,
+    activations: 9,
+    images: 9,
+    patches: 0,
+    parameters: 6,
+  },
 };
 
 /**
@@ -80,19 +106,19 @@ export function workerBytes(configuration: Needing, engine: EngineKind): number 
   const shardRows = Math.ceil(batchSize / virtualShards);
   const shardsAtOnce = engine === 'tensorflow' ? Math.min(virtualShards, MAX_GRAPH_SHARDS) : 1;
   const inputs = inputCount(model);
-  const { activations, masks, patches, widest } = valuesPerRow(model);
+  const { vectors: units, images, masks, patches, widest } = valuesPerRow(model);
   const parameters = parameterCount(model) + 1;
   const factor = copies[engine];
   // The batches of the current step and of the next one.
   const batches = 2 * virtualShards * shardRows * (inputs + masks + 1);
   // Weights, results in transit, and a partial sum for each level of the tree.
   const vectors = parameters * (1 + RESULT_FRAMES + 1 + Math.log2(virtualShards));
-  const row = factor.inputs * inputs + factor.activations * activations + factor.patches * patches;
+  const row = factor.inputs * inputs + factor.activations * units + factor.patches * patches;
   // The results of several shards in the widest layer are copied when they are joined.
-  const joined = shardsAtOnce === 1 ? 0 : widest;
+  const joined = shardsAtOnce === 1 || images > 0 ? 0 : widest;
   const fed = factor.fed * (inputs + masks) + joined;
-  const training = shardRows * (shardsAtOnce * fed + row);
-  const evaluation = evaluationRows(model) * (factor.fed * inputs + row);
+  const training = shardRows * (shardsAtOnce * fed + row + factor.images * images);
+  const evaluation = evaluationRows(model) * (factor.fed * inputs + row + factor.images * images);
   const engineFloats =
     Math.max(training, evaluation) + shardsAtOnce * factor.parameters * parameters;
   return FLOAT_BYTES * (batches + vectors + engineFloats);
@@ -135,26 +161,34 @@ export function checkWorkerMemory(
   );
 }
 
-/** The values that operations compute for one row, and the masks and patches that they read. */
-function valuesPerRow(model: ModelShape): {
-  activations: number;
-  masks: number;
-  patches: number;
-  widest: number;
-} {
-  let [activations, masks, patches, widest] = [0, 0, 0, 0];
+interface RowValues {
+  /** Values that dense layers compute. */
+  readonly vectors: number;
+  /** Values that convolutions and pooling compute. */
+  readonly images: number;
+  readonly masks: number;
+  /** Values of the windows of all convolutions. */
+  readonly patches: number;
+  /** Values of the widest dense layer. */
+  readonly widest: number;
+}
+
+function valuesPerRow(model: ModelShape): RowValues {
+  let [vectors, images, masks, patches, widest] = [0, 0, 0, 0, 0];
   for (const operation of modelOperations(model)) {
     if (operation.kind === 'dropout') {
       masks += operation.units;
       continue;
     }
-    activations += outputValues(operation);
-    if (operation.kind === 'dense') widest = Math.max(widest, operation.units);
+    if (operation.kind === 'dense') {
+      vectors += operation.units;
+      widest = Math.max(widest, operation.units);
+    } else images += outputValues(operation);
     if (operation.kind !== 'conv2d') continue;
     const { from, to, window } = operation;
     patches += to.height * to.width * window.size[0] * window.size[1] * from.channels;
   }
-  return { activations, masks, patches, widest };
+  return { vectors, images, masks, patches, widest };
 }
 
 /** 1 -> "1 byte", 3_250_586 -> "3.1 MiB" */

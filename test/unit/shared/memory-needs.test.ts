@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { DEFAULT_MAX_WORKER_MEMORY_BYTES } from '../../../shared/limits.ts';
+import { convnetModel } from '../../fixtures/engine/models.ts';
 import {
   checkCoordinatorMemory,
   checkWorkerMemory,
@@ -35,6 +36,12 @@ describe('the memory that a run needs', () => {
     ['tensorflow', { model: large(0.2), batchSize: 1024, virtualShards: 8 }, 599],
     ['wasm', { model: wide(0.2), batchSize: 16_384, virtualShards: 1 }, 1010],
     ['wasm', { model: large(0.2), batchSize: 1024, virtualShards: 8 }, 388],
+    ['tensorflow', { model: convnetModel, batchSize: 1024, virtualShards: 1 }, 322],
+    ['tensorflow', { model: convnetModel, batchSize: 2048, virtualShards: 1 }, 628],
+    ['tensorflow', { model: convnetModel, batchSize: 4096, virtualShards: 8 }, 915],
+    ['wasm', { model: convnetModel, batchSize: 1024, virtualShards: 1 }, 1656],
+    ['wasm', { model: convnetModel, batchSize: 2048, virtualShards: 1 }, 3206],
+    ['wasm', { model: convnetModel, batchSize: 4096, virtualShards: 8 }, 897],
   ] as const)(
     'with %s is at least about the measured need, and at most a quarter more',
     (engine, configuration, measuredMebibytes) => {
