@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import type { WebSocket } from 'ws';
 import { CLOSE_FINISHED, type ErrorCode } from '../../shared/errors.ts';
 import { encodeHeader, encodePointer } from '../../shared/wire/frame.ts';
+import { conv2d } from '../fixtures/engine/models.ts';
 import { denseModel, parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import { expectBoundedMemory } from './cost.ts';
 import {
@@ -111,9 +112,20 @@ const runs: [string, ErrorCode, (response: ServerResponse) => void][] = [
     answer(withConfiguration({ model: { rows: 1, columns: 4, layers: [], classes: 10 } })),
   ],
   [
-    'a step with too many multiplications',
+    'a shard with too many values',
     'PROTOCOL',
-    answer(withModel(Array.from({ length: 16 }, () => 65_536))),
+    answer(
+      withConfiguration({
+        batchSize: 65_536,
+        virtualShards: 1,
+        model: {
+          rows: 1,
+          columns: 4,
+          layers: [conv2d(4096, [1, 1]), { kind: 'flatten' }],
+          classes: 10,
+        },
+      }),
+    ),
   ],
   [
     'more samples than its dataset has',

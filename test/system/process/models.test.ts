@@ -1,0 +1,73 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, it } from 'vitest';
+import { readyTensorFlow } from '../../../worker/native/engine-manifest.ts';
+import { train } from '../../fixtures/processes/cluster.ts';
+import { newRun } from '../../fixtures/processes/options.ts';
+import { run } from '../../fixtures/processes/program.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
+
+const EVERY_LAYER = `- conv2d: {filters: 6, kernel_size: 3, padding: same, activation: relu}
+- max_pooling2d: {pool_size: [3, 2], strides: 2, padding: same}
+- dropout: {rate: 0.25}
+- conv2d: {filters: 8, kernel_size: [3, 2], strides: [2, 1]}
+- average_pooling2d: {pool_size: 3, strides: 1, padding: same}
+- flatten
+- dense: {units: 24, activation: relu}
+- dropout: {rate: 0.5}
+- dense: {units: 12}
+`;
+
+function modelFile(): string {
+  const file = join(temporaryFolder(), 'every-layer.yaml');
+  writeFileSync(file, EVERY_LAYER);
+  return file;
+}
+
+// The last shard of a batch of 36 rows has one real row.
+const SHORT = ['--steps', '4', '--batch-size', '36', '--virtual-shards', '8'];
+
+it.each([
+  ['tensorflow', 'convnet', [1, 2, 3, 5]],
+  ['tensorflow', 'a file', [1, 2, 3, 5]],
+  ['wasm', 'a file', [1, 3]],
+] as const)(
+  '%s gives the same bytes for any number of workers: %s',
+  async (engine, name, counts) => {
+    if (engine === 'tensorflow' && readyTensorFlow() === undefined) return;
+    const model = name === 'a file' ? modelFile() : name;
+    const bytes = new Set<string>();
+    for (const workers of counts) {
+      const options = ['--model', model, '--engine', engine, '-n', String(workers), ...SHORT];
+      bytes.add((await train(options)).modelSha256);
+    }
+    expect(bytes.size).toBe(1);
+  },
+);
+
+it('a run keeps its model when it is resumed, and its file evaluates and verifies', async () => {
+  const runs = temporaryFolder();
+  const file = modelFile();
+  const first = ['local', ...newRun(runs), '--model', file, '--engine', 'wasm', ...SHORT];
+  expect((await run(first)).code).toBe(0);
+  writeFileSync(file, '- flatten\n');
+  const directory = join(runs, 'r');
+  const resume = ['local', '--resume', directory, '--no-http', '--no-pictures', '--steps', '6'];
+  const refused = await run([...resume, '--model', file]);
+  expect(refused.code).toBe(2);
+  expect(refused.output).toContain('layer 1 of --model is conv2d 6 3x3 same relu, not flatten');
+  const resumed = await run(resume);
+  expect(resumed.code, resumed.output).toBe(0);
+  const verified = await run(['verify', directory, '-n', '2']);
+  expect(verified.output).toContain('verified 6 steps');
+  const evaluated = await run(['eval', join(directory, 'model.safetensors'), '--no-pictures']);
+  expect(evaluated.output).toMatch(/Accuracy \d/);
+});
+
+it('a model that does not fit is rejected with its line, before any process starts', async () => {
+  const file = join(temporaryFolder(), 'wrong.yaml');
+  writeFileSync(file, '- conv2d: {filters: 3, kernel_size: 3}\n- dense: {units: 3}\n');
+  const { code, output } = await run(['local', '--model', file]);
+  expect(code).toBe(2);
+  expect(output).toContain('wrong.yaml:2: layer 2 (dense) needs a vector');
+});
