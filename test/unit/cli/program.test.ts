@@ -354,6 +354,9 @@ describe('an error states the value, what is allowed and the nearest name', () =
     ['local --dropout 1', '--dropout 1', 'below 1'],
     ['local --dropout NaN', '--dropout NaN', 'below 1'],
     ['local --hidden 128,', '--hidden 128,', 'separated by commas'],
+    ['local --model convnet --hidden 8', '--hidden 8', 'only for the model mlp'],
+    ['coordinator --dropout 0.5 --model a.yaml', '--dropout 0.5', '--model a.yaml'],
+    ['verify --model convnet', '--model for verify', 'option of local, coordinator and predict'],
     ['local --seed 9007199254740992', '--seed 9007199254740992', '9007199254740991'],
     ['local --rdzv-timeout 5weeks', '--rdzv-timeout 5weeks', '5m'],
     ['local --run-id ../x', '--run-id ../x', 'letters, digits'],
@@ -413,6 +416,11 @@ test('predict takes one or more images', () => {
     options: { model: 'runs/a', format: 'json' },
   };
   expect(parse('predict a.png --model runs/a --format json b.png')).toMatchObject(files);
+  // In a file or an environment that serves all commands, --model may be a model to train.
+  const environment = { MNIST_DIST_MODEL: 'convnet' };
+  expect(parse('local', environment)).toMatchObject({ options: { model: 'convnet' } });
+  expect(parse('predict a.png', environment)).toMatchObject({ options: { model: undefined } });
+  expect(parse('predict a.png --model convnet')).toMatchObject({ options: { model: 'convnet' } });
   expect(refusal('predict')).toContain("missing required argument 'image'");
   expect(refusal('predict a.png --format yaml')).toContain('text, json');
 });

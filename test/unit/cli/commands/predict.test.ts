@@ -7,6 +7,7 @@ import { colouredText, plainText } from '../../../../cli/terminal/styled-line.ts
 import { pictureLines } from '../../../../cli/terminal/terminal-picture.ts';
 import { probabilities } from '../../../../shared/digit/network.ts';
 import { createReferenceEngine } from '../../../../worker/engines/reference.ts';
+import { everyLayerModel } from '../../../fixtures/engine/models.ts';
 import { createFixture } from '../../../fixtures/engine/engine-cases.ts';
 import { pngFile } from '../../../fixtures/png-file.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
@@ -46,9 +47,10 @@ const ask = (files: readonly string[], format: 'text' | 'json' | 'csv', model?: 
 
 describe('the forward pass', () => {
   test("matches the reference engine's", () => {
-    for (const hidden of [[16], [12, 7]]) {
-      const { shape, weights, data } = createFixture({ hidden, evaluationRows: 50 });
-      const inputs = Float32Array.from(data.images.subarray(0, 50 * 784), (byte) => byte / 255);
+    for (const options of [{ hidden: [16] }, { hidden: [12, 7] }, { model: everyLayerModel }]) {
+      const { shape, weights, data } = createFixture({ ...options, evaluationRows: 50 });
+      const pixels = inputCount(shape.model);
+      const inputs = Float32Array.from(data.images.subarray(0, 50 * pixels), (byte) => byte / 255);
       const width = 2 + shape.model.classes;
       const expected = new Float32Array(50 * width);
       createReferenceEngine(shape).predict(weights, inputs, new Int32Array(50), expected);
@@ -56,7 +58,7 @@ describe('the forward pass', () => {
         const found = probabilities(
           shape.model,
           weights,
-          inputs.subarray(row * 784, (row + 1) * 784),
+          inputs.subarray(row * pixels, (row + 1) * pixels),
         );
         expect(found.indexOf(Math.max(...found))).toBe(expected[row * width]);
         // The engine rounds to float32.
