@@ -60,9 +60,9 @@ interface Copies {
  *     512,512 D         32,768                 8           1133
  *     512,512 D         16,384                 1            576  1010 (before its second batch)
  *     2048,2048 D        1,024                 8            599   388 (before its second batch)
- *     convnet            1,024                 1            322  1656
- *     convnet            2,048                 1            628  3206
- *     convnet            4,096                 8            915   897
+ *     convnet            1,024                 1            384  1656
+ *     convnet            2,048                 1            705  3206
+ *     convnet            4,096                 8            264   897
  */
 const copies: Readonly<Record<EngineKind, Copies>> = {
   tensorflow: {

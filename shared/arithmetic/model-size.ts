@@ -10,7 +10,6 @@ import {
   outputValues,
   valuesOf,
   type ModelShape,
-  type Operation,
 } from './model-shape.ts';
 
 /** The numbers of rows that an evaluation chunk can have: divisors of EVALUATION_CHUNK_ROWS. */
@@ -33,9 +32,9 @@ export function rowMultiplications(model: ModelShape): number {
   );
 }
 
-/** Whether an operation works on an image. */
-export function hasWindow(operation: Operation): boolean {
-  return 'window' in operation;
+/** Whether a model has convolutions or pooling. */
+export function hasImages(model: ModelShape): boolean {
+  return modelOperations(model).some((operation) => 'window' in operation);
 }
 
 /**
@@ -43,7 +42,7 @@ export function hasWindow(operation: Operation): boolean {
  * without convolutions and pooling always have EVALUATION_CHUNK_ROWS rows.
  */
 export function evaluationRows(model: ModelShape): number {
-  if (!modelOperations(model).some(hasWindow)) return EVALUATION_CHUNK_ROWS;
+  if (!hasImages(model)) return EVALUATION_CHUNK_ROWS;
   const values = rowValues(model);
   return chunkRows.find((rows) => rows * values <= MAX_CHUNK_VALUES) ?? 10;
 }

@@ -2,11 +2,11 @@ import { assert } from '../../shared/errors.ts';
 import {
   dropoutOperations,
   inputCount,
-  modelOperations,
   parameterCount,
   parametricOperations,
 } from '../../shared/arithmetic/model-shape.ts';
 import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
+import { hasImages } from '../../shared/arithmetic/model-size.ts';
 import { GraphBuilder } from './graph.ts';
 import type { Graph, Value } from './graph.ts';
 import { item } from './engine.ts';
@@ -83,10 +83,6 @@ export function gradientOffsets(model: ModelShape): number[] {
   const { biasOffset } = item(parametricOperations(model), 0);
   const isApart = !hasImages(model) && 2 * biasOffset > parameterCount(model);
   return isApart ? [0, biasOffset] : [0];
-}
-
-function hasImages(model: ModelShape): boolean {
-  return modelOperations(model).some((operation) => 'window' in operation);
 }
 
 function addFeeds(graph: GraphBuilder, { model, shards, rowsPerShard }: GradientShape): Feeds {

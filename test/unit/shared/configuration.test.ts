@@ -167,7 +167,6 @@ describe('the configuration', () => {
   it('shows settings by name, without those that change nothing', () => {
     const { dataset: _, model: __, ...record } = configurationRecord(configurationFixture);
     expect(shownSettings(record).map(([name]) => name)).toEqual([
-      'dropout',
       'batch size',
       'virtual shards',
       'optimizer',

@@ -25,7 +25,8 @@ describe("an older version's model", () => {
   const model = denseModel([28, 28], [4, 3], 0.25, 10);
 
   it('is read from a run.json, with the dropout that stood beside it', () => {
-    const text = JSON.stringify({ ...sampleRun, configuration: JSON.parse(oldConfiguration) });
+    const configured = { ...sampleRun, configuration: JSON.parse(oldConfiguration) };
+    const text = JSON.stringify({ ...configured, arithmetic: 1 });
     const { configuration } = parseRunRecord(text, 'run.json');
     expect(configuration.model).toEqual(model);
     expect(configuration).not.toHaveProperty('dropout');
