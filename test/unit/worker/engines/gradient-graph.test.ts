@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { gradientGraph } from '../../../../worker/engines/gradient-graph.ts';
+import { convnetModel } from '../../../fixtures/engine/models.ts';
 import { denseModel } from '../../../../shared/arithmetic/model-shape.ts';
 import type { Graph } from '../../../../worker/engines/graph.ts';
 
@@ -12,6 +13,31 @@ function graphOf(shards: number): Graph {
 function countOf({ nodes }: Graph, operation: string): number {
   return nodes.filter((node) => node.operation === operation).length;
 }
+
+describe('the graph of a subtree with images', () => {
+  const imageGraph = (shards: number) =>
+    gradientGraph({ model: convnetModel, shards, rowsPerShard: 8 });
+
+  it('has operations of their own for each shard', () => {
+    for (const [operation, count] of [
+      ['Conv2D', 2],
+      ['Conv2DBackpropFilter', 2],
+      // Nothing needs the gradient of the images.
+      ['Conv2DBackpropInput', 1],
+      ['MaxPool', 2],
+      ['MaxPoolGrad', 2],
+      ['ReluGrad', 2],
+      ['BiasAdd', 3],
+    ] as const)
+      for (const shards of [1, 2, 8])
+        expect(countOf(imageGraph(shards), operation)).toBe(count * shards);
+  });
+
+  it('begins each shard when the sum before it is complete', () => {
+    const waiting = imageGraph(4).nodes.filter(({ operation }) => operation === 'Identity');
+    expect(waiting.map(({ inputs }) => inputs[1]?.[0])).toEqual(['^', '^', '^']);
+  });
+});
 
 describe('the graph of a subtree', () => {
   it.each([1, 2, 4, 8])(
