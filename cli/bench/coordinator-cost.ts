@@ -5,10 +5,11 @@ import { Predictions } from '../../coordinator/predictions.ts';
 import { readOnlyPolicy } from '../../coordinator/serve.ts';
 import { Tensors, type OutgoingWeights } from '../../coordinator/tensors.ts';
 import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
+import { denseModel } from '../../shared/arithmetic/model-shape.ts';
 import { initialWeights } from '../../shared/arithmetic/random.ts';
 import { defaultVirtualShards } from '../../shared/arithmetic/virtual-shards.ts';
 import { systemClock } from '../../shared/clock.ts';
-import { configurationSchema } from '../../shared/configuration.ts';
+import type { Configuration } from '../../shared/configuration.ts';
 import { assert } from '../../shared/errors.ts';
 import { createKernels } from '../../shared/kernels/kernels.ts';
 import { MAX_STEPS } from '../../shared/limits.ts';
@@ -17,7 +18,7 @@ import { PROTOCOL, workerMessage } from '../../shared/wire/messages.ts';
 import { receive } from '../../shared/wire/receive.ts';
 import type { Cell } from './cell.ts';
 import { microsecondsPerCall } from './timing.ts';
-import { SEED } from './workload.ts';
+import { SEED, UPDATE } from './workload.ts';
 
 /** The worker counts of the cells, each with a batch that is large enough for them. */
 const COUNTS = [
@@ -123,23 +124,19 @@ function join(driver: Driver, peer: Peer): void {
   driver.message(peer, workerMessage.parse(ready), undefined);
 }
 
-function configurationOf(batchSize: number) {
-  return configurationSchema.parse({
+function configurationOf(batchSize: number): Configuration {
+  return {
     dataset: '0'.repeat(64),
-    model: { inputs: 1, hidden: [1], classes: 2 },
-    dropout: 0,
+    model: denseModel([1, 1], [1], 0, 2),
     batchSize,
     virtualShards: defaultVirtualShards(batchSize),
     seed: SEED,
-    learningRate: 0.001,
-    beta1: 0.9,
-    beta2: 0.999,
-    epsilon: 1e-7,
+    ...UPDATE,
     epochs: 1,
     steps: MAX_STEPS,
     trainSamples: 60_000,
     testSamples: 1,
-  });
+  };
 }
 
 /** A gradient of zeros. */

@@ -1,7 +1,7 @@
 import type { StepReport } from '../../coordinator/viewer.ts';
 import { runFacts, metricsSettings } from '../../dashboards/feed/facts.ts';
 import { Observation } from '../../dashboards/feed/observation.ts';
-import { configurationSchema } from '../../shared/configuration.ts';
+import type { Configuration } from '../../shared/configuration.ts';
 import { inputCount } from '../../shared/arithmetic/model-shape.ts';
 import { EVALUATION_CHUNK_ROWS } from '../../shared/model-limits.ts';
 import type { Cell } from './cell.ts';
@@ -31,7 +31,7 @@ export function observationCell(milliseconds: number): ObservationCell {
 
 function observedStep(): () => void {
   const samples = EVALUATION_CHUNK_ROWS;
-  const configuration = configurationSchema.parse({
+  const configuration: Configuration = {
     dataset: '0'.repeat(64),
     model: MODEL,
     batchSize: 32,
@@ -41,7 +41,7 @@ function observedStep(): () => void {
     epochs: 1,
     trainSamples: samples,
     testSamples: samples,
-  });
+  };
   const classNames = Array.from({ length: MODEL.classes }, (_, i) => String(i));
   const dataset = { rows: MODEL.rows, columns: MODEL.columns, classNames };
   const observation = new Observation({
