@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import type { WebSocket } from 'ws';
+import { supervisedEnvironment } from '../../../cli/processes/signals.ts';
 import { decodeFrame, encodeHeader } from '../../../shared/wire/frame.ts';
 import { readMetrics } from '../../../shared/files/metrics.ts';
 import { PROTOCOL } from '../../../shared/wire/messages.ts';
@@ -197,7 +198,7 @@ describe('a supervised worker', () => {
       `ws://127.0.0.1:${await freePort()}`,
     ];
     const worker = spawn(process.execPath, [executable, ...args], {
-      env: { ...process.env, MNIST_DIST_TOKEN: TOKEN },
+      env: supervisedEnvironment({ ...process.env, MNIST_DIST_TOKEN: TOKEN }),
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     });
     onTestFinished(() => void worker.kill('SIGKILL'));

@@ -235,6 +235,6 @@ describe('eval', () => {
     for (const [name, bytes] of Object.entries(tinyFiles)) writeFileSync(join(data, name), bytes);
     const { code, output } = await evaluate(directory, ...REFERENCE, '--data', data);
     expect(code).toBe(errorTable.DATA.exit);
-    expect(output).toMatch(/has 784 pixels and 10 classes; the dataset has \d+ x \d+ pixels/);
+    expect(output).toMatch(/has 28 x 28 pixels and 10 classes; the dataset has \d+ x \d+ pixels/);
   });
 });
