@@ -1,17 +1,25 @@
 #!/bin/sh
-# Installs numpy and safetensors for test/system/process into .mnist-dist/python, with pip, unless
-# they are already installed. If that fails, it prints the reason and exits with 0, and the test is
-# skipped with a message.
+# Installs Python packages for test/system/process with pip, unless they are already installed:
+# numpy and safetensors into .mnist-dist/python, Keras with JAX into .mnist-dist/keras. If that
+# fails, it prints the reason and exits with 0, and the tests are skipped with a message.
 set -eu
 cd "$(dirname "$0")/.."
-folder=.mnist-dist/python
-[ ! -d "$folder/safetensors" ] || exit 0
-echo "installing numpy and safetensors"
-rm -rf "$folder.new"
-if python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
-  --target "$folder.new" numpy==2.4.6 safetensors==0.8.0; then
-  rm -rf "$folder"
-  mv "$folder.new" "$folder"
-else
-  echo "not installed: numpy and safetensors (pip install failed)"
-fi
+
+# install FOLDER PACKAGE...
+install() {
+  folder=$1
+  shift
+  [ ! -e "$folder/complete" ] || return 0
+  echo "installing $*"
+  rm -rf "$folder" "$folder.new"
+  if python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
+    --target "$folder.new" "$@"; then
+    touch "$folder.new/complete"
+    mv "$folder.new" "$folder"
+  else
+    echo "not installed: $* (pip install failed)"
+  fi
+}
+
+install .mnist-dist/python numpy==2.4.6 safetensors==0.8.0
+install .mnist-dist/keras keras==3.15.1 jax==0.10.2 numpy==2.4.6

@@ -6,10 +6,8 @@ keras.optimizers.schedules and its arguments. The gradients of a step are [kerne
 """
 
 import json
-import os
 import sys
 
-os.environ.setdefault("KERAS_BACKEND", "torch")
 import keras
 import numpy as np
 

@@ -11,10 +11,9 @@ import { createUpdate, type UpdateRecipe } from '../../../shared/kernels/update.
 import { denseModel } from '../../../shared/arithmetic/model-shape.ts';
 
 const file = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
-const peers = file('.mnist-dist/peers');
-const python = join(peers, 'bin', 'python');
-const isThere = existsSync(join(peers, 'complete'));
-const why = isThere ? '' : ' (skipped: `npm run bench:peers` did not install Keras)';
+const packages = file('.mnist-dist/keras');
+const isThere = existsSync(join(packages, 'complete'));
+const why = isThere ? '' : ' (skipped: test/install-python.sh was not run)';
 
 const STEPS = 20;
 const model = denseModel([1, 3], [1], 0, 2);
@@ -146,9 +145,10 @@ describe.skipIf(!isThere)(`20 steps of Keras${why}`, () => {
     const [kernel, bias] = split(initial);
     const gradients = Array.from({ length: STEPS }, (_, i) => split(gradientOf(i + 1)));
     const input = cases.map(({ theirs }) => ({ optimizer: theirs, gradients, kernel, bias }));
-    const { stdout, stderr } = spawnSync(python, [file('test/system/process/optimizers.py')], {
+    const { stdout, stderr } = spawnSync('python3', [file('test/system/process/optimizers.py')], {
       encoding: 'utf8',
       input: JSON.stringify(input),
+      env: { ...process.env, PYTHONPATH: packages, KERAS_BACKEND: 'jax', JAX_PLATFORMS: 'cpu' },
     });
     const answer = answerSchema.safeParse(stdout === '' ? undefined : JSON.parse(stdout));
     expect(answer.success, stderr).toBe(true);

