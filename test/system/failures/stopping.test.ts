@@ -48,6 +48,17 @@ function checkFiles(directory: string): string {
   return parseRunRecord(readFileSync(join(directory, 'run.json'), 'utf8'), 'run.json').state;
 }
 
+/**
+ * Sends SIGINT until the process has ended, and resolves with its exit code as a shell reports it.
+ * The kernel merges signals in quick succession, so the second signal may need several attempts.
+ */
+async function interrupted({ process: child, exited }: Started): Promise<number | undefined> {
+  const again = setInterval(() => child.kill('SIGINT'), 20);
+  const code = await exited.finally(() => clearInterval(again));
+  // A signal after Node has begun to exit ends the process itself.
+  return child.signalCode === 'SIGINT' ? 130 : code;
+}
+
 /** Connects a fake worker that never answers. Resolves once the worker has been assigned work. */
 async function silentWorker(url: string): Promise<WebSocket> {
   const socket = await workerSocket(url, TOKEN);
@@ -89,11 +100,7 @@ async function coordinatorWithSilentWorker(): Promise<{
 describe('a coordinator with an open step', () => {
   it('ends immediately when it is stopped twice', async () => {
     const { coordinator, directory } = await coordinatorWithSilentWorker();
-    // The kernel merges signals in quick succession, so the second signal may need several
-    // attempts.
-    const again = setInterval(() => coordinator.process.kill('SIGINT'), 50);
-    const code = await coordinator.exited.finally(() => clearInterval(again));
-    expect(code, coordinator.output()).toBe(130);
+    expect(await interrupted(coordinator), coordinator.output()).toBe(130);
     checkFiles(directory);
   });
 
@@ -148,13 +155,7 @@ describe('local', () => {
 
   it('ends its children when it is stopped twice', async () => {
     const { local, children, directory } = await endlessLocal();
-    // The kernel merges signals in quick succession, so the second signal may need several
-    // attempts.
-    const again = setInterval(() => local.process.kill('SIGINT'), 20);
-    const code = await local.exited.finally(() => clearInterval(again));
-    // A signal after Node has begun to exit ends the process itself, which a shell reports as 130.
-    const isSignal = local.process.signalCode === 'SIGINT';
-    expect(isSignal ? 130 : code, local.output()).toBe(130);
+    expect(await interrupted(local), local.output()).toBe(130);
     await gone(children);
     checkFiles(directory);
   });
