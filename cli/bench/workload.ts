@@ -1,5 +1,6 @@
 import { assignStep } from '../../coordinator/decisions/plan.ts';
 import { defaultVirtualShards } from '../../shared/arithmetic/virtual-shards.ts';
+import { MNIST_SHAPE } from '../../shared/dataset/dataset.ts';
 import { denseModel } from '../../shared/arithmetic/model-shape.ts';
 import type { UpdateRecipe } from '../../shared/kernels/update.ts';
 import { shardCount } from '../../shared/arithmetic/tree.ts';
@@ -7,7 +8,8 @@ import { shardCount } from '../../shared/arithmetic/tree.ts';
 /** The model and settings that `local` uses by default. */
 export const HIDDEN: readonly number[] = [128];
 export const DROPOUT = 0.2;
-export const MODEL = denseModel([28, 28], HIDDEN, DROPOUT, 10);
+const { rows, columns, classes } = MNIST_SHAPE;
+export const MODEL = denseModel([rows, columns], HIDDEN, DROPOUT, classes);
 export const SEED = 1;
 export const UPDATE: Omit<UpdateRecipe, 'model'> = {
   optimizer: { kind: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-7 },

@@ -19,6 +19,7 @@ import type { RunRecord } from '../../shared/files/run-schema.ts';
 import { totalEpochs, totalSteps } from '../../shared/arithmetic/schedule.ts';
 import type { Log } from '../terminal/log.ts';
 import type { CommandLine, CoordinatorOptions } from '../options/options.ts';
+import { JOIN_FILE } from '../../shared/files/run-layout.ts';
 import { stdout } from '../terminal/output.ts';
 import { loadMemoryAddon } from '../../worker/native/addons/memory.ts';
 import { version } from '../package.ts';
@@ -116,9 +117,6 @@ async function datasetOf(options: CoordinatorOptions): Promise<DataAndLayers> {
     layers: { name: resume, layers, lines: [] },
   };
 }
-
-/** In the run directory while the coordinator runs. */
-const JOIN_FILE = 'join';
 
 interface Training {
   readonly options: CoordinatorOptions;

@@ -4,6 +4,7 @@ import { systemCode } from '../../shared/disk/system-error.ts';
 import { readRunRecord } from '../../coordinator/run-directory/read-run.ts';
 import { newRunId } from '../../coordinator/run-directory/run-directory.ts';
 import { configurationOfRecord, type Configuration } from '../../shared/configuration.ts';
+import { MNIST_SHAPE } from '../../shared/dataset/dataset.ts';
 import { ClusterError, errorTable } from '../../shared/errors.ts';
 import {
   checkCoordinatorMemory,
@@ -151,10 +152,7 @@ function leastConfiguration(
 ): (Needing & Pick<Configuration, 'optimizer'>) | undefined {
   const { data, virtualShards, batchSize } = options;
   if (layers === undefined || (data !== undefined && layers.name !== 'mlp')) return undefined;
-  const image =
-    data === undefined
-      ? { rows: 28, columns: 28, classes: 10 }
-      : { rows: 1, columns: 1, classes: 2 };
+  const image = data === undefined ? MNIST_SHAPE : { rows: 1, columns: 1, classes: 2 };
   const model = modelFor(layers, image);
   checkExcess(model, { virtualShards, batchSize });
   return { model, virtualShards, batchSize, optimizer: optimizerOf(options) };

@@ -1,3 +1,4 @@
+import { MNIST_SHAPE } from '../../shared/dataset/dataset.ts';
 import { loadDataset } from '../../shared/dataset/load-dataset.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { convert, namedTensors, parameterCount } from '../../shared/arithmetic/model-shape.ts';
@@ -19,8 +20,8 @@ export async function model(
     });
   const chosen = chooseLayers({ model: name, hidden, dropout });
   const image = data === undefined ? undefined : await loadDataset(data);
-  const { rows, columns } = image ?? { rows: 28, columns: 28 };
-  const classes = image?.classNames.length ?? 10;
+  const { rows, columns } = image ?? MNIST_SHAPE;
+  const classes = image?.classNames.length ?? MNIST_SHAPE.classes;
   stdout.write(...summaryLines(chosen.name, modelFor(chosen, { rows, columns, classes })));
   return 0;
 }

@@ -302,7 +302,7 @@ export function either<A extends string | number, B extends string | number>(
   };
 }
 
-/** How long waits may spin: `auto`, or microseconds, of which `off` is none. */
+/** How long a process may spin while it waits: `auto`, or microseconds; `off` stands for 0. */
 export const spin: ValueType<'auto' | number> = {
   metavar: 'auto|off|MICROSECONDS',
   allowed: `auto, off, or a whole number from 0 to ${BLOCK_MICROSECONDS}`,

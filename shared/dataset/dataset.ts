@@ -40,6 +40,9 @@ export const datasetFiles = [
 /** The digest of MNIST, the installed dataset. */
 export const MNIST_DIGEST = 'b2d8f5bf39174ee5ffeefa97e42d673c35432b411bb5d1f74fbbeddae7f1690a';
 
+/** The size of MNIST's images, and its number of classes. */
+export const MNIST_SHAPE = { rows: 28, columns: 28, classes: 10 } as const;
+
 export function datasetDigest(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }

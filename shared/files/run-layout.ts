@@ -6,6 +6,8 @@ export const MODEL_FILE = 'model.safetensors';
 export const CHECKPOINTS_FOLDER = 'checkpoints';
 /** Identifies the run's owner to older versions. */
 export const LOCK_FILE = 'lock.json';
+/** The join string, while a coordinator runs. */
+export const JOIN_FILE = 'join';
 export const ARTIFACTS_FOLDER = 'artifacts';
 /** In artifacts/, written last: if it exists, all artifacts exist. */
 export const ARTIFACTS_MANIFEST = 'manifest.json';

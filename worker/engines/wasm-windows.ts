@@ -1,96 +1,82 @@
-import {
-  valuesOf,
-  type Convolution,
-  type Pooling,
-  type Volume,
-  type Window,
-} from '../../shared/arithmetic/model-shape.ts';
+import { valuesOf, type Convolution, type Pooling } from '../../shared/arithmetic/model-shape.ts';
 
 // The parts of convolutions and pooling that are not matrix products, in float32. The WebAssembly
 // backend has no gradient of a convolution's kernel, and does not say which of equal values gets
 // the gradient of a maximum.
 
-/** Calls `visit` for each row of a window, or its part inside the image. */
-function eachRow(
-  from: Volume,
-  to: Volume,
-  { size, strides, before }: Window,
-  visit: (input: number, output: number, tap: number, taps: number) => void,
+/**
+ * Calls `visit` for each row of each window, or its part inside the image: the positions of its
+ * first value in the images and in the patches, and its number of values.
+ */
+function eachPatchRow(
+  { from, to, window: { size, strides, before } }: Convolution,
+  rows: number,
+  visit: (input: number, patch: number, values: number) => void,
 ): void {
-  for (let y = 0; y < to.height; y++)
-    for (let x = 0; x < to.width; x++) {
-      const left = x * strides[1] - before[1];
-      const skipped = Math.max(0, -left);
-      const taps = Math.min(size[1], from.width - left) - skipped;
-      if (taps <= 0) continue;
-      for (let ky = 0; ky < size[0]; ky++) {
-        const row = y * strides[0] - before[0] + ky;
-        if (row < 0 || row >= from.height) continue;
-        const input = (row * from.width + left + skipped) * from.channels;
-        visit(input, y * to.width + x, ky * size[1] + skipped, taps);
+  const length = size[0] * size[1] * from.channels;
+  for (let row = 0; row < rows; row++)
+    for (let y = 0; y < to.height; y++)
+      for (let x = 0; x < to.width; x++) {
+        const left = x * strides[1] - before[1];
+        const skipped = Math.max(0, -left);
+        const taps = Math.min(size[1], from.width - left) - skipped;
+        if (taps <= 0) continue;
+        const patch = ((row * to.height + y) * to.width + x) * length;
+        for (let ky = 0; ky < size[0]; ky++) {
+          const line = y * strides[0] - before[0] + ky;
+          if (line < 0 || line >= from.height) continue;
+          const pixel = (row * from.height + line) * from.width + left + skipped;
+          const tap = ky * size[1] + skipped;
+          visit(pixel * from.channels, patch + tap * from.channels, taps * from.channels);
+        }
       }
-    }
+}
+
+/** Number of values in all patches. */
+function patchValues({ from, to, window }: Convolution, rows: number): number {
+  return rows * to.height * to.width * window.size[0] * window.size[1] * from.channels;
 }
 
 /** The inputs of every window, [rows * height * width, window * channels]; zeros in padding. */
 export function patchesOf(
-  { from, to, window }: Convolution,
+  convolution: Convolution,
   images: Float32Array,
   rows: number,
 ): Float32Array {
-  const length = window.size[0] * window.size[1] * from.channels;
-  const patches = new Float32Array(rows * to.height * to.width * length);
-  for (let row = 0; row < rows; row++) {
-    const image = row * valuesOf(from);
-    const first = row * to.height * to.width;
-    eachRow(from, to, window, (input, output, tap, taps) => {
-      const begin = image + input;
-      patches.set(
-        images.subarray(begin, begin + taps * from.channels),
-        (first + output) * length + tap * from.channels,
-      );
-    });
-  }
+  const patches = new Float32Array(patchValues(convolution, rows));
+  eachPatchRow(convolution, rows, (input, patch, values) =>
+    patches.set(images.subarray(input, input + values), patch),
+  );
   return patches;
 }
 
 /** The sum, for every input, of the gradients of its places in the patches. */
 export function sumOfPatches(
-  { from, to, window }: Convolution,
+  convolution: Convolution,
   patches: Float32Array,
   rows: number,
 ): Float32Array {
-  const length = window.size[0] * window.size[1] * from.channels;
-  const images = new Float32Array(rows * valuesOf(from));
-  for (let row = 0; row < rows; row++) {
-    const image = row * valuesOf(from);
-    const first = row * to.height * to.width;
-    eachRow(from, to, window, (input, output, tap, taps) => {
-      const source = (first + output) * length + tap * from.channels;
-      for (let i = 0; i < taps * from.channels; i++) {
-        const at = image + input + i;
-        images[at] = (images[at] ?? 0) + (patches[source + i] ?? 0);
-      }
-    });
-  }
+  const images = new Float32Array(rows * valuesOf(convolution.from));
+  eachPatchRow(convolution, rows, (input, patch, values) => {
+    for (let i = 0; i < values; i++)
+      images[input + i] = (images[input + i] ?? 0) + (patches[patch + i] ?? 0);
+  });
   return images;
 }
 
 /** The average of every window, without padding; [rows, outputs]. */
 export function averages(pooling: Pooling, images: Float32Array, rows: number): Float32Array {
-  const { from, to, window } = pooling;
+  const { from, to } = pooling;
   const out = new Float32Array(rows * valuesOf(to));
-  for (let row = 0; row < rows; row++) {
-    eachOutput(from, to, window, row, (input, output, { height, width }) => {
-      for (let c = 0; c < from.channels; c++) {
-        let sum = 0;
-        for (let y = 0; y < height; y++)
-          for (let x = 0; x < width; x++)
-            sum += images[input + (y * from.width + x) * from.channels + c] ?? 0;
-        out[output + c] = sum / (height * width);
-      }
-    });
-  }
+  eachOutput(pooling, rows, (input, output, { height, width }) => {
+    for (let c = 0; c < from.channels; c++) {
+      let sum = 0;
+      for (let y = 0; y < height; y++)
+        for (let x = 0; x < width; x++)
+          sum += images[input + (y * from.width + x) * from.channels + c] ?? 0;
+      out[output + c] = sum / (height * width);
+    }
+  });
   return out;
 }
 
@@ -100,20 +86,18 @@ export function averagesGradient(
   delta: Float32Array,
   rows: number,
 ): Float32Array {
-  const { from, to, window } = pooling;
+  const { from } = pooling;
   const out = new Float32Array(rows * valuesOf(from));
-  for (let row = 0; row < rows; row++) {
-    eachOutput(from, to, window, row, (input, output, { height, width }) => {
-      for (let c = 0; c < from.channels; c++) {
-        const share = (delta[output + c] ?? 0) / (height * width);
-        for (let y = 0; y < height; y++)
-          for (let x = 0; x < width; x++) {
-            const at = input + (y * from.width + x) * from.channels + c;
-            out[at] = (out[at] ?? 0) + share;
-          }
-      }
-    });
-  }
+  eachOutput(pooling, rows, (input, output, { height, width }) => {
+    for (let c = 0; c < from.channels; c++) {
+      const share = (delta[output + c] ?? 0) / (height * width);
+      for (let y = 0; y < height; y++)
+        for (let x = 0; x < width; x++) {
+          const at = input + (y * from.width + x) * from.channels + c;
+          out[at] = (out[at] ?? 0) + share;
+        }
+    }
+  });
   return out;
 }
 
@@ -125,25 +109,23 @@ interface Maxima {
 }
 
 export function maximaOf(pooling: Pooling, images: Float32Array, rows: number): Maxima {
-  const { from, to, window } = pooling;
+  const { from, to } = pooling;
   const values = new Float32Array(rows * valuesOf(to));
   const positions = new Int32Array(rows * valuesOf(to));
-  for (let row = 0; row < rows; row++) {
-    eachOutput(from, to, window, row, (input, output, { height, width }) => {
-      for (let c = 0; c < from.channels; c++) {
-        let best = input + c;
-        let largest = images[best] ?? 0;
-        for (let y = 0; y < height; y++)
-          for (let x = 0; x < width; x++) {
-            const at = input + (y * from.width + x) * from.channels + c;
-            const value = images[at] ?? 0;
-            if (value > largest) [best, largest] = [at, value];
-          }
-        positions[output + c] = best;
-        values[output + c] = largest;
-      }
-    });
-  }
+  eachOutput(pooling, rows, (input, output, { height, width }) => {
+    for (let c = 0; c < from.channels; c++) {
+      let best = input + c;
+      let largest = images[best] ?? 0;
+      for (let y = 0; y < height; y++)
+        for (let x = 0; x < width; x++) {
+          const at = input + (y * from.width + x) * from.channels + c;
+          const value = images[at] ?? 0;
+          if (value > largest) [best, largest] = [at, value];
+        }
+      positions[output + c] = best;
+      values[output + c] = largest;
+    }
+  });
   return { values, positions };
 }
 
@@ -163,27 +145,26 @@ export function maximaGradient(
 }
 
 /**
- * Calls `visit` for every window of a row: the positions of the first value in the part of the
+ * Calls `visit` for every window of every row: the positions of the first value in the part of the
  * window that lies in the image, and of the first value of the output; and the size of that part.
  */
 function eachOutput(
-  from: Volume,
-  to: Volume,
-  { size, strides, before }: Window,
-  row: number,
+  { from, to, window: { size, strides, before } }: Pooling,
+  rows: number,
   visit: (input: number, output: number, part: { height: number; width: number }) => void,
 ): void {
-  for (let y = 0; y < to.height; y++) {
-    const top = Math.max(0, y * strides[0] - before[0]);
-    const height = Math.min(from.height, y * strides[0] - before[0] + size[0]) - top;
-    for (let x = 0; x < to.width; x++) {
-      const left = Math.max(0, x * strides[1] - before[1]);
-      const width = Math.min(from.width, x * strides[1] - before[1] + size[1]) - left;
-      visit(
-        row * valuesOf(from) + (top * from.width + left) * from.channels,
-        row * valuesOf(to) + (y * to.width + x) * to.channels,
-        { height, width },
-      );
+  for (let row = 0; row < rows; row++)
+    for (let y = 0; y < to.height; y++) {
+      const top = Math.max(0, y * strides[0] - before[0]);
+      const height = Math.min(from.height, y * strides[0] - before[0] + size[0]) - top;
+      for (let x = 0; x < to.width; x++) {
+        const left = Math.max(0, x * strides[1] - before[1]);
+        const width = Math.min(from.width, x * strides[1] - before[1] + size[1]) - left;
+        visit(
+          row * valuesOf(from) + (top * from.width + left) * from.channels,
+          row * valuesOf(to) + (y * to.width + x) * to.channels,
+          { height, width },
+        );
+      }
     }
-  }
 }

@@ -1,6 +1,7 @@
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { ClusterError, messageOf } from '../../../shared/errors.ts';
+import { hasFunctions } from './has-functions.ts';
 import { readyTensorFlow } from '../engine-manifest.ts';
 import { GRAPHS_FILE } from '../places.ts';
 
@@ -50,9 +51,5 @@ export function loadGraphAddon(): GraphAddon {
 }
 
 function isGraphAddon(addon: unknown): addon is GraphAddon {
-  return (
-    typeof addon === 'object' &&
-    addon !== null &&
-    functions.every((name) => typeof Reflect.get(addon, name) === 'function')
-  );
+  return hasFunctions(addon, functions);
 }

@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { MemoryAddon } from '../../../shared/wire/memory-addon.ts';
+import { hasFunctions } from './has-functions.ts';
 import { readyTensorFlow } from '../engine-manifest.ts';
 import { MEMORY_FILE } from '../places.ts';
 
@@ -36,11 +37,7 @@ export function loadMemoryAddon(): MemoryAddon | undefined {
 }
 
 function isMemoryAddon(addon: unknown): addon is MemoryAddon {
-  return (
-    typeof addon === 'object' &&
-    addon !== null &&
-    functions.every((name) => typeof Reflect.get(addon, name) === 'function')
-  );
+  return hasFunctions(addon, functions);
 }
 
 function canWait(addon: MemoryAddon): boolean {

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { hasFunctions } from './has-functions.ts';
 import { readyTensorFlow } from '../engine-manifest.ts';
 import { SUPPORT_FILE, tfjsPackage } from '../places.ts';
 
@@ -47,9 +48,5 @@ export function loadSupport(): Support {
 }
 
 function isSupport(loaded: unknown): loaded is Support {
-  return (
-    typeof loaded === 'object' &&
-    loaded !== null &&
-    Object.keys(none).every((name) => Object.hasOwn(loaded, name))
-  );
+  return hasFunctions(loaded, Object.keys(none));
 }
