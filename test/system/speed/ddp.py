@@ -5,6 +5,7 @@ rate 0.001 (fused, the fastest variant). The whole training set lies in memory a
 """
 
 import os
+import sys
 import time
 
 import torch
@@ -61,7 +62,10 @@ def main():
     if rank == 0:
         report(options.steps, time.perf_counter() - began, torch.__version__)
     if processes > 1:
-        distributed.destroy_process_group()
+        # gloo aborts a process whose peer has ended first, or that ends while its threads run.
+        distributed.barrier()
+        sys.stdout.flush()
+        os._exit(0)
 
 
 main()
