@@ -42,13 +42,21 @@ export class EchoBench implements ExchangeBench {
     await this.#until(() => this.#sockets.length >= workers);
   }
 
-  async exchange(workers: number): Promise<void> {
+  async exchange(workers: number, isLast: () => boolean): Promise<void> {
     const some = this.#sockets.slice(0, workers);
-    for (const each of some) {
-      each.missing = this.#bytes.length;
-      each.socket.write(this.#bytes);
-    }
-    await this.#until(() => some.every(({ missing }) => missing === 0));
+    const send = () => {
+      for (const each of some) {
+        each.missing = this.#bytes.length;
+        each.socket.write(this.#bytes);
+      }
+    };
+    send();
+    await this.#until(() => {
+      if (some.some(({ missing }) => missing > 0)) return false;
+      const isEnd = isLast();
+      if (!isEnd) send();
+      return isEnd;
+    });
   }
 
   fail(error: unknown): void {

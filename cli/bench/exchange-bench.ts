@@ -18,8 +18,12 @@ export interface ExchangeBench {
   readonly transport: Transport;
   /** Starts processes until there are `workers` of them, and waits until all are connected. */
   connect(workers: number): Promise<void>;
-  /** Sends a frame to each of `workers` processes; resolves when each has answered. */
-  exchange(workers: number): Promise<void>;
+  /**
+   * Sends a frame to each of `workers` processes, and again once each has answered, until `isLast`
+   * returns true after an exchange. An exchange begins as soon as the one before has ended, as in a
+   * run, and not in a later turn of the event loop.
+   */
+  exchange(workers: number, isLast: () => boolean): Promise<void>;
   /** Makes the exchange in progress reject with this error. */
   fail(error: unknown): void;
   end(): Promise<void>;
@@ -52,15 +56,16 @@ export function exchangeCell(
     measure: async () => {
       await bench.connect(workers);
       const warmUp = stepsPerSecond.length === 0 ? FIRST_WARM_UP_STEPS : WARM_UP_STEPS;
-      for (let i = 0; i < warmUp; i++) await bench.exchange(workers);
+      let left = warmUp;
+      await bench.exchange(workers, () => --left === 0);
+      let [steps, elapsed] = [0, 0];
       const started = performance.now();
-      for (let steps = 1; ; steps++) {
-        await bench.exchange(workers);
-        const elapsed = performance.now() - started;
-        if (elapsed < milliseconds) continue;
-        stepsPerSecond.push((1000 * steps) / elapsed);
-        return;
-      }
+      await bench.exchange(workers, () => {
+        steps += 1;
+        elapsed = performance.now() - started;
+        return elapsed >= milliseconds;
+      });
+      stepsPerSecond.push((1000 * steps) / elapsed);
     },
   };
 }

@@ -26,9 +26,12 @@ import { MODEL, SEED, UPDATE } from './workload.ts';
 import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 
 const RUN = 'bench';
-/** The exchange in progress. */
-interface Exchange {
+/** What this process waits for. */
+interface Wait {
+  /** Workers that have not connected or answered yet. */
   missing: number;
+  readonly workers: number;
+  readonly isLast: () => boolean;
   readonly done: () => void;
   readonly failed: (error: unknown) => void;
 }
@@ -70,7 +73,7 @@ export class WireBench implements ExchangeBench {
   readonly #buffers: readonly Uint8Array[];
   readonly #gradient: Uint8Array;
   #server: CoordinatorServer | undefined;
-  #exchange: Exchange | undefined;
+  #wait: Wait | undefined;
   #step = 0;
 
   constructor(way: Way, environment: NodeJS.ProcessEnv, signal: AbortSignal) {
@@ -95,7 +98,7 @@ export class WireBench implements ExchangeBench {
   }
 
   fail(error: unknown): void {
-    this.#exchange?.failed(error);
+    this.#wait?.failed(error);
   }
 
   async end(): Promise<void> {
@@ -113,13 +116,19 @@ export class WireBench implements ExchangeBench {
       const task = { kind: 'wire', port, token: this.#token, ca } as const;
       const started = new MeasuredProcess('a wire worker', task, this.#environment);
       this.#processes.push(started);
-      started.failed.catch((error: unknown) => this.#exchange?.failed(error));
+      started.failed.catch((error: unknown) => this.#wait?.failed(error));
     }
     const missing = workers - this.#connections.length;
-    if (missing > 0) await this.#waitFor(missing);
+    if (missing > 0) await this.#waitFor(missing, () => true);
   }
 
-  async exchange(workers: number): Promise<void> {
+  async exchange(workers: number, isLast: () => boolean): Promise<void> {
+    const ended = this.#waitFor(workers, isLast);
+    this.#send(workers);
+    await ended;
+  }
+
+  #send(workers: number): void {
     this.#step += 1;
     const index = this.#step % this.#buffers.length;
     const buffer = this.#buffers[index];
@@ -133,7 +142,6 @@ export class WireBench implements ExchangeBench {
       step: this.#step,
       assignment,
     };
-    const answered = this.#waitFor(workers);
     let frame: TensorFrame | undefined;
     const peers: ChannelPeer[] = [];
     const body = buffer.subarray(MAX_FRAME_HEAD_BYTES, -CHECKSUM_BYTES);
@@ -149,23 +157,27 @@ export class WireBench implements ExchangeBench {
       });
     this.#shared?.channels.expect();
     if (peers.length > 0) this.#shared?.channels.publish(pointer, peers);
-    await answered;
   }
 
   /**
-   * Resolves after `missing` more connections or gradients; rejects if a worker is lost, and on
-   * Ctrl-C.
+   * Waits for `workers` connections or gradients, then exchanges frames with as many workers until
+   * `isLast`. Rejects if a worker is lost, and on Ctrl-C.
    */
-  async #waitFor(missing: number): Promise<void> {
+  async #waitFor(workers: number, isLast: () => boolean): Promise<void> {
     this.#signal.throwIfAborted();
-    await new Promise<void>((done, failed) => (this.#exchange = { missing, done, failed }));
+    await new Promise<void>((done, failed) => {
+      this.#wait = { missing: workers, workers, isLast, done, failed };
+    });
   }
 
   #arrived(): void {
-    const exchange = this.#exchange;
-    if (exchange === undefined) return;
-    exchange.missing -= 1;
-    if (exchange.missing === 0) exchange.done();
+    const wait = this.#wait;
+    if (wait === undefined) return;
+    wait.missing -= 1;
+    if (wait.missing > 0) return;
+    if (wait.isLast()) return wait.done();
+    wait.missing = wait.workers;
+    this.#send(wait.workers);
   }
 
   async #listen(): Promise<CoordinatorServer> {
@@ -201,9 +213,7 @@ export class WireBench implements ExchangeBench {
         },
         control: () => undefined,
         disconnected: (_connection, reason) => {
-          this.#exchange?.failed(
-            new ClusterError('RUN_FAILED', `a wire worker was lost: ${reason}`),
-          );
+          this.#wait?.failed(new ClusterError('RUN_FAILED', `a wire worker was lost: ${reason}`));
         },
       },
     );

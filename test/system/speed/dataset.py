@@ -8,12 +8,18 @@ import numpy
 
 
 def arguments():
-    """--data, --batch (over all processes), --hidden (widths) and --steps (measured steps)."""
+    """--data, --batch (over all processes), --steps (measured steps), and the model.
+
+    --hidden WIDTHS is a network of dense layers, --convnet Keras' example for MNIST.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--steps", type=int, required=True)
-    parser.add_argument("--hidden", type=lambda text: [int(width) for width in text.split(",")])
+    model = parser.add_mutually_exclusive_group(required=True)
+    model.add_argument("--hidden", type=lambda text: [int(width) for width in text.split(",")])
+    model.add_argument("--convnet", action="store_true")
+    parser.add_argument("--channels-last", action="store_true")
     return parser.parse_args()
 
 

@@ -2,6 +2,7 @@
 // pairs of runs that alternate, and prints the medians and their ratio. It checks the earlier
 // commit out into a temporary folder and installs it there. Options, with their defaults:
 //   --against HEAD~1   --batch 32,256   --processes 1,2   --pairs 7   --steps 2000
+// --option=--no-shared-memory passes an option to all runs; it can be given several times.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -20,6 +21,7 @@ async function compareCommits() {
       processes: { type: 'string', default: '1,2' },
       pairs: { type: 'string', default: '7' },
       steps: { type: 'string', default: '2000' },
+      option: { type: 'string', multiple: true, default: [] },
     },
   });
   await prepare();
@@ -35,7 +37,7 @@ async function compareCommits() {
     process.stdout.write('|---|---|---|---|---|---|\n');
     for (const batch of numbers(values.batch))
       for (const processes of numbers(values.processes)) {
-        const cell = { batch, processes, steps: Number(values.steps) };
+        const cell = { batch, processes, steps: Number(values.steps), options: values.option };
         const pairs = await measure([earlier, root], scratch, cell, Number(values.pairs));
         process.stdout.write(rowOf(cell, pairs));
       }

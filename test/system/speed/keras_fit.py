@@ -1,6 +1,6 @@
 """Keras' model.fit in one process, or MultiWorkerMirroredStrategy if TF_CONFIG names several.
 
-The model of mnist-dist, as in ddp.py. One thread per operation, like the other programs.
+The models of mnist-dist, as in ddp.py. One thread per operation, like the other programs.
 """
 
 import json
@@ -18,6 +18,29 @@ from dataset import arguments, report, training_set  # noqa: E402
 WARM_UP_STEPS = 200
 
 
+layers = tf.keras.layers
+
+
+def dense(widths):
+    hidden = [
+        layer
+        for units in widths
+        for layer in (layers.Dense(units, "relu"), layers.Dropout(0.2))
+    ]
+    return tf.keras.Sequential([layers.Input((784,)), *hidden, layers.Dense(10)])
+
+
+def convnet():
+    return tf.keras.Sequential(
+        [
+            *(layers.Input((784,)), layers.Reshape((28, 28, 1))),
+            *(layers.Conv2D(32, 3, activation="relu"), layers.MaxPooling2D()),
+            *(layers.Conv2D(64, 3, activation="relu"), layers.MaxPooling2D()),
+            *(layers.Flatten(), layers.Dropout(0.5), layers.Dense(10)),
+        ]
+    )
+
+
 def main():
     options = arguments()
     tf.config.threading.set_intra_op_parallelism_threads(1)
@@ -27,14 +50,8 @@ def main():
     if "TF_CONFIG" in os.environ:
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
     images, labels = training_set(options.data)
-    layers = tf.keras.layers
     with strategy.scope():
-        hidden = [
-            layer
-            for units in options.hidden
-            for layer in (layers.Dense(units, "relu"), layers.Dropout(0.2))
-        ]
-        model = tf.keras.Sequential([layers.Input((784,)), *hidden, layers.Dense(10)])
+        model = convnet() if options.convnet else dense(options.hidden)
         loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile("adam", loss)
     source = tf.data.Dataset.from_tensor_slices((images, labels))

@@ -2,6 +2,7 @@
 // the other, and prints steps per second as a table. It installs the frameworks into
 // .mnist-dist/peers. Each process computes on one thread. Options, with their defaults:
 //   --batch 32,64,256,1024   --processes 1,2,4   --hidden 128   --rounds 5   --seconds 4
+// --convnet measures that model instead of dense layers of the widths in --hidden.
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -25,6 +26,7 @@ async function comparePeers() {
       batch: { type: 'string', default: '32,64,256,1024' },
       processes: { type: 'string', default: '1,2,4' },
       hidden: { type: 'string', default: '128' },
+      convnet: { type: 'boolean', default: false },
       rounds: { type: 'string', default: '5' },
       seconds: { type: 'string', default: '4' },
     },
@@ -35,9 +37,10 @@ async function comparePeers() {
   try {
     const data = await writeDataset(scratch);
     const cells = cellsOf(numbers(values.batch), numbers(values.processes));
+    const { hidden, convnet } = values;
     const results = [];
     for (const cell of cells)
-      results.push(await measureCell({ ...cell, hidden: values.hidden, data, scratch }, values));
+      results.push(await measureCell({ ...cell, hidden, convnet, data, scratch }, values));
     process.stdout.write(tableOf(results, values));
     return 0;
   } finally {
@@ -50,10 +53,13 @@ function cellsOf(batches, counts) {
 }
 
 /** The programs to compare in a cell, by the name in the table. */
-function programsOf({ processes }) {
+function programsOf({ processes, convnet }) {
   const torch = processes === 1 ? 'PyTorch' : 'PyTorch DDP';
   const keras = processes === 1 ? 'Keras fit' : 'MultiWorkerMirrored';
-  return { [torch]: runTorch, [keras]: runKeras, 'mnist-dist': runOurs };
+  const programs = { [torch]: runTorch, [keras]: runKeras, 'mnist-dist': runOurs };
+  if (!convnet) return programs;
+  const layout = 'channels_last';
+  return { [`${torch}, ${layout}`]: (cell) => runTorch(cell, ['--channels-last']), ...programs };
 }
 
 async function measureCell(cell, { rounds, seconds }) {
@@ -79,12 +85,17 @@ async function measureCell(cell, { rounds, seconds }) {
   return { ...cell, measured };
 }
 
-async function runTorch(cell) {
+async function runTorch(cell, options = []) {
   const launcher =
     cell.processes === 1
       ? []
       : ['-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', `${cell.processes}`];
-  const output = await run(python, [...launcher, join(here, 'ddp.py'), ...argumentsOf(cell)]);
+  const output = await run(python, [
+    ...launcher,
+    join(here, 'ddp.py'),
+    ...argumentsOf(cell),
+    ...options,
+  ]);
   return resultOf(output);
 }
 
@@ -103,12 +114,14 @@ async function runKeras(cell) {
   return resultOf(outputs[0] ?? '');
 }
 
-async function runOurs({ hidden, scratch, ...cell }) {
-  return await trainWith(root, scratch, { ...cell, options: [`--hidden=${hidden}`] });
+async function runOurs({ hidden, convnet, scratch, ...cell }) {
+  const options = [convnet ? '--model=convnet' : `--hidden=${hidden}`];
+  return await trainWith(root, scratch, { ...cell, options });
 }
 
-function argumentsOf({ batch, hidden, steps, data }) {
-  return ['--data', data, '--batch', `${batch}`, '--steps', `${steps}`, '--hidden', hidden];
+function argumentsOf({ batch, hidden, convnet, steps, data }) {
+  const model = convnet ? ['--convnet'] : ['--hidden', hidden];
+  return ['--data', data, '--batch', `${batch}`, '--steps', `${steps}`, ...model];
 }
 
 function resultOf(output) {
@@ -142,7 +155,7 @@ async function freePort() {
 }
 
 /** A table in Markdown: medians with the least and the greatest value, and ratios of medians. */
-function tableOf(results, { hidden, rounds }) {
+function tableOf(results, { hidden, convnet, rounds }) {
   const versions = new Map();
   const rows = results.flatMap(({ batch, processes, measured }) => {
     const ours = median(measured['mnist-dist'].map(({ stepsPerSecond }) => stepsPerSecond));
@@ -155,9 +168,10 @@ function tableOf(results, { hidden, rounds }) {
       return `| ${cells.join(' | ')} |`;
     });
   });
+  const model = convnet ? 'convnet' : `784-${hidden.replaceAll(',', '-')}-10`;
   const listed = [...versions].map(([name, version]) => `${name} ${version}`).join(', ');
   return [
-    `Model 784-${hidden.replaceAll(',', '-')}-10, ${cpus()[0]?.model.trim()}, ` +
+    `Model ${model}, ${cpus()[0]?.model.trim()}, ` +
       `${cpus().length} cores, Node ${process.version}; ${listed}.`,
     `Medians of ${rounds} interleaved runs, one thread a process.`,
     '',
