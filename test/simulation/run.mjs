@@ -2,14 +2,21 @@
 // `--seeds`, only that seed is simulated.
 import { spawnSync } from 'node:child_process';
 import { parseArgs } from 'node:util';
+import { explain, prepare } from '../../bin/bootstrap.mjs';
 
-const { values } = parseArgs({ options: { seed: { type: 'string' }, seeds: { type: 'string' } } });
-const first = Number(values.seed ?? 1);
-const seeds = Number(values.seeds ?? (values.seed === undefined ? 500 : 1));
-if (!Number.isInteger(first) || !Number.isInteger(seeds) || first < 0 || seeds < 1) {
-  process.stderr.write('sim: --seed and --seeds take integers\n');
-  process.exitCode = 2;
-} else {
+process.exitCode = await simulate().catch((error) => explain(error));
+
+async function simulate() {
+  const { values } = parseArgs({
+    options: { seed: { type: 'string' }, seeds: { type: 'string' } },
+  });
+  const first = Number(values.seed ?? 1);
+  const seeds = Number(values.seeds ?? (values.seed === undefined ? 500 : 1));
+  if (!Number.isInteger(first) || !Number.isInteger(seeds) || first < 0 || seeds < 1) {
+    process.stderr.write('sim: --seed and --seeds take integers\n');
+    return 2;
+  }
+  await prepare();
   const { status } = spawnSync(
     'node_modules/.bin/vitest',
     ['run', '--project', 'slow', 'test/simulation/'],
@@ -22,5 +29,5 @@ if (!Number.isInteger(first) || !Number.isInteger(seeds) || first < 0 || seeds <
       },
     },
   );
-  process.exitCode = status ?? 1;
+  return status ?? 1;
 }
