@@ -1,3 +1,4 @@
+import { completionTargets } from './completion/completion-targets.ts';
 import * as checks from './options/option-checks.ts';
 import type { GivenOf } from './options/origin.ts';
 import type { CommandLine, CommandName, OptionsOf } from './options/options.ts';
@@ -10,6 +11,8 @@ interface Operand {
   readonly isRequired?: boolean;
   /** Whether the operand may be repeated. */
   readonly isRepeated?: boolean;
+  /** What a shell offers: words, or the names of files by default. */
+  readonly completes?: readonly string[] | 'text';
 }
 
 type Example = readonly [line: string, explanation: string];
@@ -176,6 +179,7 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
       {
         name: 'uri',
         help: 'store: file:DIR or s3://BUCKET/PREFIX; the run gets a folder named after its id',
+        completes: 'text',
         isRequired: true,
       },
     ],
@@ -195,6 +199,7 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
       {
         name: 'uri',
         help: 'the run in its store: file:DIR/ID or s3://BUCKET/PREFIX/ID',
+        completes: 'text',
         isRequired: true,
       },
       { name: 'dir', help: 'run directory to create (default: the run id, in --runs-dir)' },
@@ -217,6 +222,7 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
       {
         name: 'name',
         help: 'DNS name or IP address at which workers reach the coordinator',
+        completes: 'text',
         isRequired: true,
         isRepeated: true,
       },
@@ -240,6 +246,27 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
     examples: [['mnist-dist doctor', 'a table of checks']],
     synonyms: 'check diagnose diagnostics info env health',
     load: async () => (await import('./commands/doctor.ts')).doctor,
+  },
+  completion: {
+    summary: 'print a script that completes commands and options in a shell',
+    operands: [
+      {
+        name: 'shell',
+        help: "bash, zsh or fish; config: a JSON Schema of --config's file, for editors",
+        isRequired: true,
+        completes: completionTargets,
+      },
+    ],
+    examples: [
+      ['source <(mnist-dist completion bash)', 'in ~/.bashrc'],
+      ['mnist-dist completion fish | source', 'in ~/.config/fish/config.fish'],
+    ],
+    synonyms: 'completions complete autocomplete shell schema',
+    load: async () => {
+      const { completion } = await import('./commands/completion.ts');
+      const commands = commandNames.map((name) => ({ ...commandTable[name], name }));
+      return async (_options, commandLine) => await completion(commandLine, commands);
+    },
   },
   bench: {
     summary: 'measure the engines, the wire, the kernels and the training loop',

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs Debian packages that tests need, unless they are already installed. The tests in
 # test/system/prometheus, browser, swift, slurm, hosts and process need prometheus,
-# chromium-headless-shell, Swift (an S3 server), Slurm, network tools and Fashion-MNIST.
+# chromium-headless-shell, Swift (an S3 server), Slurm, network tools, shells and Fashion-MNIST.
 # test/unit/coordinator/run-directory/file-systems.test.ts needs FUSE file systems. If the
 # installation fails, it prints the reason and exits with 0, and the tests are skipped with a
 # message.
@@ -20,6 +20,8 @@ command -v sbatch > /dev/null || missing="$missing slurm-client"
 command -v munged > /dev/null || missing="$missing munge"
 command -v memcached > /dev/null || missing="$missing memcached"
 { command -v ip && command -v tc; } > /dev/null || missing="$missing iproute2"
+command -v zsh > /dev/null || missing="$missing zsh"
+command -v fish > /dev/null || missing="$missing fish"
 command -v nft > /dev/null || missing="$missing nftables"
 command -v systemd-analyze > /dev/null || missing="$missing systemd"
 command -v tcpdump > /dev/null || missing="$missing tcpdump"

@@ -58,6 +58,11 @@ export class Output {
     this.#put(lines.map((line) => `${this.#rendered(typableLine(line))}\n`).join(''));
   }
 
+  /** Writes a program's text as it is; it must contain only words of our own. */
+  program(text: string): void {
+    this.#put(text);
+  }
+
   /** Writes rows of CSV. */
   csv(...rows: readonly CsvRow[]): void {
     const shown = (cell: string | number) => (typeof cell === 'string' ? printable(cell) : cell);

@@ -1,41 +1,19 @@
-import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { errorTable } from '../../../shared/errors.ts';
 import { parseRunRecord } from '../../../shared/files/run-schema.ts';
 import { freePort } from '../../fixtures/processes/free-ports.ts';
 import { newRun } from '../../fixtures/processes/options.ts';
-import { executable, follow, until, type Started } from '../../fixtures/processes/program.ts';
+import { onTerminal } from '../../fixtures/processes/on-terminal.ts';
+import { executable, until } from '../../fixtures/processes/program.ts';
 import { stepsWritten } from '../../fixtures/processes/steps-written.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const LINE_BREAK = '\r';
 const CTRL_Z = '\u001a';
 const ENDLESS = ['--engine', 'reference', '--hidden', '8', '--steps', '1000000', '--no-http'];
-
-interface OnTerminal extends Started {
-  type(text: string): void;
-  close(): void;
-}
-
-/** A command on a terminal that is closed when the test ends. */
-function onTerminal(command: readonly string[]): OnTerminal {
-  const script = fileURLToPath(new URL('terminal.py', import.meta.url));
-  const child = spawn('python3', [script, ...command], {
-    cwd: fileURLToPath(new URL('../../..', import.meta.url)),
-    env: { ...process.env, MNIST_DIST_PICTURES: 'no', PS1: '' },
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
-  const started = follow(child, null);
-  return {
-    ...started,
-    type: (text) => void child.stdin.write(text),
-    close: () => void child.stdin.end(),
-  };
-}
 
 function record(directory: string) {
   const path = join(directory, 'run.json');

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
 import { commandNames } from '../../../cli/command-table.ts';
 import { helpTexts } from '../../../cli/help-texts.ts';
 import { parseCommand } from '../../../cli/program.ts';
@@ -38,6 +38,9 @@ function start(argv: readonly string[], stdout: 'pipe' | number = 'pipe') {
   const isParsed = readFileSync(`${probe}.txt`, 'utf8').includes('commander');
   return { status, ...output, isParsed };
 }
+
+// The first command after a change builds, and says so.
+beforeAll(() => void spawnSync(process.execPath, [executable, '--version']), 120_000);
 
 it('has the texts in the build that the program would print', () => {
   const built = readFileSync(new URL('../../../dist/cli/help.json', import.meta.url), 'utf8');
