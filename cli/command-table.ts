@@ -125,7 +125,7 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
       ['mnist-dist verify', 'the newest run, with two workers'],
       ['mnist-dist verify runs/ID -n 4 --from 5000', 'start at a checkpoint, with four workers'],
     ],
-    synonyms: 'replay reproduce validate audit compare',
+    synonyms: 'replay reproduce validate audit',
     checks: [checks.checkData],
     load: async () => (await import('./commands/verify.ts')).verify,
   },
@@ -171,6 +171,16 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
     examples: [['mnist-dist runs', 'state, steps, accuracy and duration of each run']],
     synonyms: 'ls list history status ps-runs',
     load: async () => (await import('./commands/runs.ts')).runs,
+  },
+  compare: {
+    summary: 'print several runs next to each other, and where equal recipes part',
+    operands: [{ name: 'run', help: 'run directory', isRequired: true, isRepeated: true }],
+    examples: [
+      ['mnist-dist compare runs/ID runs/OTHER', 'results, and the settings that differ'],
+      ['mnist-dist compare runs/* --format csv', 'for a spreadsheet'],
+    ],
+    synonyms: 'diff versus vs',
+    load: async () => (await import('./commands/compare.ts')).compare,
   },
   push: {
     summary: "upload a run's results to an artifacts store",

@@ -231,15 +231,17 @@ function recipeRecord(configuration: Configuration): Omit<ConfigurationRecord, '
   return recipe;
 }
 
+/** The settings of a recipe, by their names in run.json; layers are one text. */
+export function recipeSettings(configuration: Configuration): Map<string, string> {
+  const { model, ...settings } = recipeRecord(configuration);
+  const layers = model.layers.map(layerText).join(' - ');
+  const all = [...flatEntries(settings), ...Object.entries<Setting>({ ...model, layers })];
+  return new Map(all.map(([key, value]) => [key, settingText(value, key)]));
+}
+
 /** The differences between two recipes, one string per setting: "seed 2 instead of 1". */
 export function differingSettings(actual: Configuration, expected: Configuration): string[] {
-  const values = (configuration: Configuration) => {
-    const { model, ...settings } = recipeRecord(configuration);
-    const layers = model.layers.map(layerText).join(' - ');
-    const all = [...flatEntries(settings), ...Object.entries<Setting>({ ...model, layers })];
-    return new Map(all.map(([key, value]) => [key, settingText(value, key)]));
-  };
-  const [ours, theirs] = [values(actual), values(expected)];
+  const [ours, theirs] = [recipeSettings(actual), recipeSettings(expected)];
   return [...new Set([...ours.keys(), ...theirs.keys()])].flatMap((key) => {
     const [value, other] = [ours.get(key), theirs.get(key)];
     return value === other ? [] : [`${key} ${value ?? 'unset'} instead of ${other ?? 'unset'}`];

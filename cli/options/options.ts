@@ -27,6 +27,7 @@ export type EvalOptions = OptionsOf<'eval'>;
 export type PredictOptions = OptionsOf<'predict'>;
 export type ModelOptions = OptionsOf<'model'>;
 export type RunsOptions = OptionsOf<'runs'>;
+export type CompareOptions = OptionsOf<'compare'>;
 export type DashboardsOptions = OptionsOf<'dashboards'>;
 export type CertsOptions = OptionsOf<'certs'>;
 export type SetupOptions = OptionsOf<'setup'>;

@@ -144,7 +144,7 @@ export async function readIfThere(path: string, limit = runFileLimit): Promise<B
 export function metricsOf(
   directory: string,
   reader = new MetricsReader(),
-): AsyncGenerator<MetricsLine> {
+): AsyncGenerator<MetricsLine, void> {
   const path = join(directory, METRICS_FILE);
   return metricsLinesFrom(ifThere(path, entryPieces(path, reader.position.bytes)), reader);
 }
@@ -170,7 +170,7 @@ export function linesIfThere(path: string): AsyncGenerator<Uint8Array> {
   return ifThere(path, linesWithin(entryPieces(path), path));
 }
 
-async function* ifThere<T>(path: string, pieces: AsyncIterable<T>): AsyncGenerator<T> {
+async function* ifThere<T>(path: string, pieces: AsyncIterable<T>): AsyncGenerator<T, void> {
   try {
     yield* pieces;
   } catch (error) {

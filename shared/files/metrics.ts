@@ -224,7 +224,7 @@ export function* metricsLines(
 export async function* metricsLinesFrom(
   pieces: AsyncIterable<Uint8Array>,
   reader = new MetricsReader(),
-): AsyncGenerator<MetricsLine> {
+): AsyncGenerator<MetricsLine, void> {
   for await (const piece of pieces) {
     yield* reader.read(piece);
     if (reader.bad !== undefined) return;

@@ -41,7 +41,7 @@ export const outputOptions = {
       '(show: pictures of the mistakes)',
   }),
   format: withDefault(choice(['text', 'json', 'csv']), 'text', {
-    in: ['eval', 'predict', 'runs'],
+    in: ['eval', 'predict', 'runs', 'compare'],
     help: 'output for people, programs or spreadsheets',
   }),
   failUnder: withoutDefault(

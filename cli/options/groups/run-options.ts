@@ -8,7 +8,18 @@ export const runOptions = {
     help: 'YAML file with options, one "name: value" per line; one file can serve all commands',
   }),
   runsDir: withDefault(path('DIR', 'a folder'), 'runs', {
-    in: ['local', 'coordinator', 'show', 'verify', 'eval', 'predict', 'runs', 'pull', 'doctor'],
+    in: [
+      'local',
+      'coordinator',
+      'show',
+      'verify',
+      'eval',
+      'predict',
+      'runs',
+      'compare',
+      'pull',
+      'doctor',
+    ],
     help: 'folder for run directories; created if missing',
   }),
   runId: withoutDefault(name('a folder name'), {

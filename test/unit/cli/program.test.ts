@@ -129,6 +129,7 @@ describe('defaults', () => {
   test('cover exactly the options of each command', () => {
     const needed: Readonly<Record<string, string>> = {
       certs: 'gpu0',
+      compare: 'runs/r runs/s',
       completion: 'bash',
       predict: 'seven.png',
       push: 'runs/r file:store',
