@@ -134,10 +134,10 @@ async function train(training: Training): Promise<number> {
   const { options, certificate, dataset, configuration, observed, hurry, progress, log } = training;
   const ownToken = givenToken(options.tokenFile, process.env);
   const { resume } = options;
-  const token =
-    ownToken ??
-    (resume === undefined ? undefined : tokenOfJoinFile(join(resume, JOIN_FILE))) ??
-    generateToken();
+  const keptToken = resume === undefined ? undefined : tokenOfJoinFile(join(resume, JOIN_FILE));
+  const token = ownToken ?? keptToken ?? generateToken();
+  if (ownToken === undefined && keptToken !== undefined)
+    log.info({}, 'workers may still use the join string from before the crash');
   const terminal = viewerOf(configuration, progress, log);
   const draw = options.pictures ? drawingOf(dataset) : undefined;
   const run = await startCoordinator(

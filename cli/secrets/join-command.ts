@@ -9,6 +9,7 @@ import { MAX_JOIN_CHARACTERS } from '../../shared/limits.ts';
 import { joinText, parseJoin } from './join.ts';
 import type { Log } from '../terminal/log.ts';
 import { hideFromGit, writeSecretFile } from './secret-file.ts';
+import { isOwnJoinFile, recordJoinFile } from './own-join-files.ts';
 import type { OwnCertificate } from './tls-files.ts';
 
 const JOIN_LIMIT = { name: 'MAX_JOIN_CHARACTERS', bytes: MAX_JOIN_CHARACTERS };
@@ -72,22 +73,26 @@ export async function openOrStop<T>(
  */
 export function writeJoinFile(file: string, endpoint: JoinEndpoint): () => void {
   const showToGit = hideFromGit(dirname(file), [`/${basename(file)}`, '/.gitignore']);
-  writeSecretFile(file, `${joinTextOf(endpoint)}\n`);
+  const text = `${joinTextOf(endpoint)}\n`;
+  writeSecretFile(file, text);
+  const dropRecord = recordJoinFile(file, text);
   return () => {
     rmSync(file, { force: true });
+    dropRecord();
     showToGit();
   };
 }
 
 /**
  * The token in the join file of a coordinator that crashed, so that workers with that join string
- * can return; undefined unless this user wrote the file and only they can read it.
+ * can return; undefined unless this user's coordinator wrote the file and only they can read it.
  */
 export function tokenOfJoinFile(file: string): string | undefined {
   try {
     const { uid, mode } = lstatSync(file);
     if (uid !== process.geteuid?.() || (mode & 0o077) !== 0) return undefined;
-    return parseJoin(readEntryNow(file, JOIN_LIMIT).toString('utf8')).token;
+    const text = readEntryNow(file, JOIN_LIMIT).toString('utf8');
+    return isOwnJoinFile(file, text) ? parseJoin(text).token : undefined;
   } catch {
     return undefined;
   }

@@ -1,9 +1,25 @@
-import { chmodSync, chownSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
-import { dialName, joinTextOf, tokenOfJoinFile } from '../../../../cli/secrets/join-command.ts';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
+import {
+  dialName,
+  joinTextOf,
+  tokenOfJoinFile,
+  writeJoinFile,
+} from '../../../../cli/secrets/join-command.ts';
 import { hasBegun, isWhole, joinText, parseJoin } from '../../../../cli/secrets/join.ts';
 import type { OwnCertificate } from '../../../../cli/secrets/tls-files.ts';
+import { cacheDirectory } from '../../../../shared/disk/cache-directory.ts';
 import { ClusterError } from '../../../../shared/errors.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 
@@ -98,28 +114,67 @@ describe('a join string', () => {
 });
 
 describe('the join file of a coordinator that crashed', () => {
-  const text = joinText({ coordinator: 'wss://10.0.0.5:29400', token, ca });
+  const endpoint = {
+    host: '10.0.0.5',
+    port: 29_400,
+    advertise: undefined,
+    certificate: undefined,
+    token,
+  };
 
-  it('yields the token of the next coordinator', () => {
-    const file = join(temporaryFolder(), 'join');
-    writeFileSync(file, `${text}\n`, { mode: 0o600 });
-    expect(tokenOfJoinFile(file)).toBe(token);
+  beforeEach(() => {
+    vi.stubEnv('MNIST_DIST_CACHE', join(temporaryFolder(), 'cache'));
+    return () => vi.unstubAllEnvs();
+  });
+
+  it('yields the token of the next coordinator, by any path to the run', () => {
+    const folder = temporaryFolder();
+    writeJoinFile(join(folder, 'join'), endpoint);
+    expect(tokenOfJoinFile(join(folder, 'join'))).toBe(token);
+    const link = join(temporaryFolder(), 'link');
+    symlinkSync(folder, link);
+    expect(tokenOfJoinFile(join(link, 'join'))).toBe(token);
+  });
+
+  it('yields none if it came with the run directory', () => {
+    const folder = temporaryFolder();
+    const remove = writeJoinFile(join(folder, 'join'), endpoint);
+    const copy = temporaryFolder();
+    cpSync(join(folder, 'join'), join(copy, 'join'));
+    expect(tokenOfJoinFile(join(copy, 'join'))).toBeUndefined();
+    const other = joinTextOf({ ...endpoint, token: 'x'.repeat(32) });
+    writeFileSync(join(folder, 'join'), `${other}\n`, { mode: 0o600 });
+    expect(tokenOfJoinFile(join(folder, 'join'))).toBeUndefined();
+    remove();
+    expect(readdirSync(join(cacheDirectory(), 'joins'))).toEqual([]);
+  });
+
+  it('is forgotten once it is gone', () => {
+    const gone = temporaryFolder();
+    writeJoinFile(join(gone, 'join'), endpoint);
+    rmSync(join(gone, 'join'));
+    writeJoinFile(join(temporaryFolder(), 'join'), endpoint);
+    expect(readdirSync(join(cacheDirectory(), 'joins'))).toHaveLength(1);
   });
 
   it('yields none if it is missing, damaged, a link, or readable by others', () => {
     const folder = temporaryFolder();
     const file = join(folder, 'join');
     expect(tokenOfJoinFile(file)).toBeUndefined();
-    writeFileSync(file, text.slice(0, 30), { mode: 0o600 });
+    writeJoinFile(file, endpoint);
+    const text = readFileSync(file, 'utf8');
+    writeFileSync(file, text.slice(0, 30));
     expect(tokenOfJoinFile(file)).toBeUndefined();
     writeFileSync(file, text);
     chmodSync(file, 0o640);
     expect(tokenOfJoinFile(file)).toBeUndefined();
     chmodSync(file, 0o600);
-    const link = join(folder, 'link');
-    symlinkSync(file, link);
-    expect(tokenOfJoinFile(link)).toBeUndefined();
+    renameSync(file, join(folder, 'aside'));
+    symlinkSync(join(folder, 'aside'), file);
+    expect(tokenOfJoinFile(file)).toBeUndefined();
     if (process.getuid?.() !== 0) return;
+    renameSync(join(folder, 'aside'), file);
+    expect(tokenOfJoinFile(file)).toBe(token);
     chownSync(file, 12_345, 12_345);
     expect(tokenOfJoinFile(file)).toBeUndefined();
   });
