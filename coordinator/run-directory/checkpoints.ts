@@ -26,6 +26,8 @@ export class Checkpoints {
   readonly #staging: string;
   readonly #count: number;
   readonly #disk: Disk;
+  /** Names of files that `newest` found damaged. */
+  readonly #damaged = new Set<string>();
   #isMade = false;
 
   constructor(runDirectory: string, staging: string, count: number, disk: Disk) {
@@ -36,8 +38,8 @@ export class Checkpoints {
   }
 
   /**
-   * Writes a checkpoint, then removes the oldest ones in excess of the number to keep. Resolves
-   * with its size in bytes; rejects with DISK.
+   * Writes a checkpoint, then removes damaged ones, and the oldest ones in excess of the number to
+   * keep. Resolves with its size in bytes; rejects with DISK.
    */
   async write(checkpoint: Checkpoint): Promise<number> {
     const name = `step-${String(checkpoint.step).padStart(10, '0')}.safetensors`;
@@ -46,6 +48,9 @@ export class Checkpoints {
     const bytes = encodeCheckpoint(checkpoint);
     await writeWhole(join(this.#directory, name), bytes, this.#disk, this.#staging);
     try {
+      this.#damaged.delete(name);
+      for (const damaged of this.#damaged) await this.#remove(damaged);
+      this.#damaged.clear();
       // A newer checkpoint must be damaged (the run resumed from an earlier one), so it does not
       // count.
       const names = (await this.#names()).filter((other) => other <= name);
@@ -73,6 +78,7 @@ export class Checkpoints {
         return decodeCheckpoint(await this.#disk.read(path, tensorFileLimit), path, configuration);
       } catch (error) {
         if (!(error instanceof ClusterError)) throw error;
+        this.#damaged.add(name);
         damaged(error);
       }
     }

@@ -158,6 +158,23 @@ describe("a run's checkpoints", () => {
     expect(left).toEqual(['step-0000000040.safetensors']);
   });
 
+  it('are removed if they are damaged, instead of intact ones', async () => {
+    const folder = temporaryFolder();
+    const directory = join(folder, 'checkpoints');
+    const before = new Checkpoints(folder, folder, 2, systemDisk);
+    for (const step of [12, 15]) await before.write(checkpointOf(step));
+    await writeFile(join(directory, 'step-0000000015.safetensors'), 'damaged');
+    const after = new Checkpoints(folder, folder, 2, systemDisk);
+    expect((await after.newest(configuration, () => undefined))?.step).toBe(12);
+    await after.write(checkpointOf(20));
+    expect((await readdir(directory)).toSorted()).toEqual([
+      'step-0000000012.safetensors',
+      'step-0000000020.safetensors',
+    ]);
+    await after.write(checkpointOf(25));
+    expect(await readdir(directory)).toHaveLength(2);
+  });
+
   it('are not removed by a coordinator that was taken over after it wrote one', async () => {
     const folder = temporaryFolder();
     const staging = join(folder, 'staging');
