@@ -12,9 +12,11 @@ import {
   optionKeys,
   variableOf,
 } from '../cli/options/options.ts';
+import { augmentBounds } from '../shared/arithmetic/augment.ts';
 import { cosineFall } from '../shared/arithmetic/functions.ts';
 import { learningRateOf } from '../shared/arithmetic/learning-rate.ts';
 import { adamRate } from '../shared/kernels/adam-rate.ts';
+import { drawMotion, inverseMap, moved, sine } from '../shared/kernels/reference-augment.ts';
 import { xxh64 } from '../shared/kernels/reference-kernels.ts';
 import {
   encodeBefore,
@@ -169,6 +171,29 @@ describe('docs/spec', () => {
     expect(text).toContain(`${learningRateOf({ ...base, schedule: exponential }, 51)} at step 51`);
     const warm = { ...base, warmup: 10, schedule: cosine };
     expect(text).toContain(`${learningRateOf(warm, 40)} at step 40`);
+  });
+
+  it('augments an image as it says', () => {
+    const text = read('docs/spec/arithmetic.md').replaceAll('\n', ' ');
+    const bounds = augmentBounds({ shift: 2, rotate: 10, zoom: 0.1 });
+    const key = { seed: 1, epoch: 1, sample: 10 };
+    const motion = drawMotion(key, bounds);
+    const image = {
+      rows: 3,
+      columns: 4,
+      pixels: Uint8Array.from({ length: 12 }, (_, i) => 20 * i),
+    };
+    const { a, b, x0, y0 } = inverseMap(image, motion);
+    const { dx, dy, angle, scale } = motion;
+    for (const sentence of [
+      `S = ${bounds.shift}, R = ${bounds.turn} and Z = ${bounds.zoom};`,
+      `dx = ${dx}, dy = ${dy}, t = ${angle} and k = ${scale};`,
+      `sin(t) = ${sine(angle)} and cos(t) = ${sine(angle + 2 ** 14)};`,
+      `a = ${a} and b = ${b}.`,
+      `3 rows and 4 columns, x0 = ${x0} and y0 = ${y0}; the pixels ${[...image.pixels].join(' ')} `,
+      `become ${[...moved(image, motion)].join(' ')}.`,
+    ])
+      expect(text).toContain(sentence);
   });
 
   it('lists the current version, protocol and arithmetic', () => {

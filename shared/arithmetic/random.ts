@@ -6,13 +6,14 @@ import { philox4x32 } from './philox.ts';
  * Every random number of a run is a word of Philox4x32-10. The key is the seed (low word, high
  * word). The words of the counter are
  *
- *     block | position in the global batch | step or epoch | purpose << 16 | layer
+ *     block | position in the global batch or sample | step or epoch | purpose << 16 | layer
  *
  * Words that a purpose does not use are 0. Word i of a stream is word i & 3 of block i >> 2.
  */
 export const PURPOSE_ORDER = 1;
 export const PURPOSE_MASK = 2;
 export const PURPOSE_WEIGHTS = 3;
+export const PURPOSE_AUGMENT = 4;
 
 const WORDS = 2 ** 32;
 
@@ -23,6 +24,13 @@ export interface MaskKey {
   readonly position: number;
   /** Index of the dropout layer, from 0. */
   readonly layer: number;
+}
+
+export interface AugmentKey {
+  readonly seed: number;
+  readonly epoch: number;
+  /** Index of the training sample in its dataset. */
+  readonly sample: number;
 }
 
 /** Splits a seed, 0 .. 2^53 - 1, into the two words of Philox's key. */

@@ -69,6 +69,21 @@ export interface KernelExports {
     keep: number,
   ): void;
   pixels(out: number, from: number, count: number): void;
+  augment(
+    to: number,
+    from: number,
+    surrounded: number,
+    rows: number,
+    columns: number,
+    seedLow: number,
+    seedHigh: number,
+    epoch: number,
+    sample: number,
+    purposeAndLayer: number,
+    shift: number,
+    turn: number,
+    zoom: number,
+  ): void;
 }
 
 const exportNames = [
@@ -85,6 +100,7 @@ const exportNames = [
   'checksum',
   'mask',
   'pixels',
+  'augment',
 ];
 
 interface KernelBinary {

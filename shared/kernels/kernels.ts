@@ -1,13 +1,15 @@
 import { ClusterError } from '../errors.ts';
 import { MAX_KERNEL_MEMORY_BYTES } from '../limits.ts';
+import type { AugmentBounds } from '../arithmetic/augment.ts';
 import {
   dropThreshold,
   keepScale,
+  PURPOSE_AUGMENT,
   PURPOSE_MASK,
   purposeWord,
   seedWords,
 } from '../arithmetic/random.ts';
-import type { MaskKey } from '../arithmetic/random.ts';
+import type { AugmentKey, MaskKey } from '../arithmetic/random.ts';
 import { instantiate, PAGE_BYTES } from './binary.ts';
 import type { KernelExports } from './binary.ts';
 
@@ -63,6 +65,16 @@ export interface MaskArguments extends MaskKey {
   readonly units: number;
   /** The fraction of units to drop, in [0, 1). */
   readonly rate: number;
+}
+
+export interface AugmentArguments extends AugmentKey {
+  readonly rows: number;
+  readonly columns: number;
+  readonly bounds: AugmentBounds;
+  /**
+   * Address of `surroundedBytes` zeroed bytes, which the kernel uses for images of this size only.
+   */
+  readonly surrounded: number;
 }
 
 export interface CheckResult {
@@ -125,6 +137,16 @@ export interface Kernels {
   mask(out: number, mask: MaskArguments): void;
   /** Writes `count` floats, float32(byte / 255) for each of the bytes at `from`. */
   pixels(out: number, from: number, count: number): void;
+  /**
+   * Shifts, rotates and zooms the image at `at` in place, one byte per pixel, by amounts that are
+   * drawn for the key (shared/kernels/reference-augment.ts).
+   */
+  augment(at: number, augment: AugmentArguments): void;
+}
+
+/** The memory that `augment` needs for an image with its border, in bytes. */
+export function surroundedBytes(rows: number, columns: number): number {
+  return (rows + 4) * (columns + 2) + 2;
 }
 
 /**
@@ -293,6 +315,28 @@ class WasmKernels implements Kernels {
     this.#inside(out, 4 * count);
     this.#inside(from, count);
     this.#exports.pixels(out, from, count);
+  }
+
+  augment(at: number, augment: AugmentArguments): void {
+    const { rows, columns, surrounded, epoch, sample, bounds } = augment;
+    this.#inside(at, rows * columns);
+    this.#inside(surrounded, surroundedBytes(rows, columns));
+    const { low, high } = seedWords(augment.seed);
+    this.#exports.augment(
+      at,
+      at,
+      surrounded,
+      rows,
+      columns,
+      low,
+      high,
+      epoch,
+      sample,
+      purposeWord(PURPOSE_AUGMENT, 0),
+      bounds.shift,
+      bounds.turn,
+      bounds.zoom,
+    );
   }
 
   /**

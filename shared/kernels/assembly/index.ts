@@ -1,6 +1,8 @@
-// The functions that kernels.ts binds; reference-kernels.ts defines them in plain TypeScript.
+// The functions that kernels.ts binds; reference-kernels.ts and reference-augment.ts define them in
+// plain TypeScript.
 // Addresses are in bytes, counts are in floats.
 export { adam } from './adam';
+export { augment } from './augment';
 export { check, lastFinite } from './check';
 export { mask } from './mask';
 export { pixels } from './pixels';
