@@ -1,8 +1,11 @@
 import { z } from 'zod';
+import { augmentText, isAugmentable, type Augment } from './arithmetic/augment.ts';
 import { scheduleSchema, type Schedule } from './arithmetic/learning-rate.ts';
 import { excessOf } from './arithmetic/model-size.ts';
 import { layerText } from './arithmetic/model-text.ts';
 import { optimizerSchema, type Optimizer } from './arithmetic/optimizer.ts';
+import { MAX_AUGMENTED_PIXELS } from './augment-limits.ts';
+import { augmentSchema } from './augment-schema.ts';
 import * as limits from './limits.ts';
 import { modelSchema, problemOf, withLayers } from './model-schema.ts';
 import { shortDigest } from './printable.ts';
@@ -30,6 +33,8 @@ const fields = {
   weightDecay: z.number().min(0).max(limits.MAX_WEIGHT_DECAY),
   /** Maximum norm of the gradient. */
   clipNorm: z.number().gt(0).optional(),
+  /** How the training images are moved at random; absent if they are not. */
+  augment: augmentSchema.optional(),
   seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER),
   epochs: z.int().min(1).max(limits.MAX_EPOCHS),
   /** Total steps; overrides `epochs`. */
@@ -41,6 +46,10 @@ const fields = {
 const shardsFit = { message: 'must not exceed the batch size' };
 const decayFits = { message: 'must be 0 with the optimizer adam: use adamw' };
 const warmupFits = { message: 'must be below the horizon of the schedule' };
+const augmentFits = {
+  message: `needs images of at most ${MAX_AUGMENTED_PIXELS} rows and columns`,
+  path: ['augment'],
+};
 
 function isDecayAllowed({ kind }: Optimizer, weightDecay: number): boolean {
   return weightDecay === 0 || kind !== 'adam';
@@ -48,6 +57,10 @@ function isDecayAllowed({ kind }: Optimizer, weightDecay: number): boolean {
 
 function isWarmupAllowed(schedule: Schedule, warmup: number): boolean {
   return schedule.kind !== 'cosine' || warmup < schedule.horizon;
+}
+
+function isAugmentAllowed(model: Parameters<typeof isAugmentable>[0], augment?: Augment): boolean {
+  return augment === undefined || isAugmentable(model);
 }
 
 /** The configuration in code and on the wire. */
@@ -65,6 +78,7 @@ export const configurationSchema = z
     ...warmupFits,
     path: ['warmup'],
   })
+  .refine(({ model, augment }) => isAugmentAllowed(model, augment), augmentFits)
   .superRefine(({ model, batchSize, virtualShards }, context) => {
     if (problemOf(model) !== undefined) return;
     const excess = excessOf(model, { batchSize, virtualShards });
@@ -86,6 +100,7 @@ const recordSchema = z
     warmup: fields.warmup,
     weight_decay: fields.weightDecay,
     clip_norm: fields.clipNorm,
+    augment: fields.augment,
     seed: fields.seed,
     epochs: fields.epochs,
     steps: fields.steps,
@@ -103,7 +118,8 @@ const recordSchema = z
   .refine(({ schedule, warmup }) => isWarmupAllowed(schedule, warmup), {
     ...warmupFits,
     path: ['warmup'],
-  });
+  })
+  .refine(({ model, augment }) => isAugmentAllowed(model, augment), augmentFits);
 
 /** The configuration in files: the same fields in snake_case. Accepts older versions' models. */
 export const configurationRecordSchema = z.preprocess(withLayers, recordSchema);
@@ -112,7 +128,7 @@ export type ConfigurationRecord = z.infer<typeof configurationRecordSchema>;
 
 export function configurationRecord(configuration: Configuration): ConfigurationRecord {
   const { dataset, model, optimizer, schedule, warmup } = configuration;
-  const { clipNorm, seed, epochs, steps } = configuration;
+  const { clipNorm, augment, seed, epochs, steps } = configuration;
   return {
     dataset,
     model,
@@ -124,6 +140,7 @@ export function configurationRecord(configuration: Configuration): Configuration
     warmup,
     weight_decay: configuration.weightDecay,
     ...(clipNorm === undefined ? {} : { clip_norm: clipNorm }),
+    ...(augment === undefined ? {} : { augment }),
     seed,
     epochs,
     ...(steps === undefined ? {} : { steps }),
@@ -150,7 +167,7 @@ type Setting = string | number | boolean | readonly number[];
 
 /**
  * The settings of a record, with those of the optimizer and of the schedule among them: their kinds
- * have the names `optimizer` and `schedule`.
+ * have the names `optimizer` and `schedule`. The augmentation is one setting.
  */
 function flatEntries(
   record: Partial<Omit<ConfigurationRecord, 'model'>>,
@@ -158,6 +175,7 @@ function flatEntries(
   return Object.entries(record).flatMap(([name, value]): (readonly [string, Setting])[] => {
     if (value === undefined) return [];
     if (typeof value !== 'object') return [[name, value]];
+    if ('rotate' in value) return [[name, augmentText(value)]];
     const { kind, ...settings } = value;
     return [[name, kind], ...Object.entries<Setting>(settings)];
   });

@@ -1,11 +1,13 @@
 import type { Kernels } from '../shared/kernels/kernels.ts';
 import { assert } from '../shared/errors.ts';
+import type { Augment } from '../shared/arithmetic/augment.ts';
 import { dropoutOperations, inputCount } from '../shared/arithmetic/model-shape.ts';
 import type { Dropout, ModelShape } from '../shared/arithmetic/model-shape.ts';
 import type { StepPlan } from '../shared/arithmetic/schedule.ts';
 import { firstShard, isNode, shardCount } from '../shared/arithmetic/tree.ts';
 import type { Node } from '../shared/arithmetic/tree.ts';
 import type { Batch } from './engines/engine.ts';
+import { AugmentedRows } from './augmented-rows.ts';
 import { PixelRows } from './pixel-rows.ts';
 
 /** The parameters that all batches of a run share. */
@@ -14,6 +16,7 @@ export interface BatchShape {
   readonly virtualShards: number;
   readonly rowsPerShard: number;
   readonly seed: number;
+  readonly augment?: Augment | undefined;
 }
 
 export interface TrainingSet {
@@ -31,6 +34,8 @@ export interface BatchBuilder {
    * built again.
    */
   build(plan: StepPlan, node: Node, order: Uint32Array): Batch;
+  /** The same batch without augmentation, in the same memory, for the fingerprint. */
+  buildPlain(plan: StepPlan, node: Node, order: Uint32Array): Batch;
 }
 
 /**
@@ -46,7 +51,7 @@ interface GlobalBatch {
     readonly dropout: Dropout;
     readonly values: Float32Array;
   }[];
-  /** The step whose rows each shard holds; 0 if none. */
+  /** The step whose rows each shard holds; 0 if none, negative if they lack the augmentation. */
   readonly stepOf: Float64Array;
   /** Views of the subtrees, by node, created on first use. */
   readonly batches: (Batch | undefined)[];
@@ -61,7 +66,8 @@ export function batchBytes(shape: BatchShape): number {
   const masks = dropoutOperations(shape.model).map(({ units }) => units);
   const widths = [inputCount(shape.model), ...masks, 1];
   const batch = widths.reduce((sum, width) => sum + Math.ceil((4 * rows * width) / 64) * 64, 0);
-  return 2 * batch + PixelRows.bytes(inputCount(shape.model), shape.rowsPerShard);
+  const augmented = shape.augment === undefined ? 0 : AugmentedRows.bytes(shape.model);
+  return 2 * batch + PixelRows.bytes(inputCount(shape.model), shape.rowsPerShard) + augmented;
 }
 
 export function createBatchBuilder(
@@ -74,26 +80,36 @@ export function createBatchBuilder(
   const even = allocateBatch(kernels, shape);
   const odd = allocateBatch(kernels, shape);
   const pixels = new PixelRows(kernels, inputCount(shape.model), shape.rowsPerShard);
+  const { augment } = shape;
+  const moves = augment && new AugmentedRows(kernels, shape.model, shape.seed, augment);
+  const build = (
+    plan: StepPlan,
+    node: Node,
+    order: Uint32Array,
+    augmented: AugmentedRows | undefined,
+  ): Batch => {
+    assert(
+      isNode(node, shape.virtualShards),
+      `node ${node} is in the tree over ${shape.virtualShards} shards`,
+    );
+    assert(
+      plan.rowsPerShard === shape.rowsPerShard,
+      `a plan has ${shape.rowsPerShard} rows per shard, not ${plan.rowsPerShard}`,
+    );
+    const global = plan.step % 2 === 0 ? even : odd;
+    const built = augmented === moves ? plan.step : -plan.step;
+    const first = firstShard(node, shape.virtualShards);
+    const end = first + shardCount(node, shape.virtualShards);
+    for (let shard = first; shard < end; shard++) {
+      if (global.stepOf[shard] === built) continue;
+      fillShard(kernels, pixels, shape, data, global, plan, shard, order, augmented);
+      global.stepOf[shard] = built;
+    }
+    return (global.batches[node] ??= viewOf(global, shape, first, end));
+  };
   return {
-    build(plan, node, order) {
-      assert(
-        isNode(node, shape.virtualShards),
-        `node ${node} is in the tree over ${shape.virtualShards} shards`,
-      );
-      assert(
-        plan.rowsPerShard === shape.rowsPerShard,
-        `a plan has ${shape.rowsPerShard} rows per shard, not ${plan.rowsPerShard}`,
-      );
-      const global = plan.step % 2 === 0 ? even : odd;
-      const first = firstShard(node, shape.virtualShards);
-      const end = first + shardCount(node, shape.virtualShards);
-      for (let shard = first; shard < end; shard++) {
-        if (global.stepOf[shard] === plan.step) continue;
-        fillShard(kernels, pixels, shape, data, global, plan, shard, order);
-        global.stepOf[shard] = plan.step;
-      }
-      return (global.batches[node] ??= viewOf(global, shape, first, end));
-    },
+    build: (plan, node, order) => build(plan, node, order, moves),
+    buildPlain: (plan, node, order) => build(plan, node, order, undefined),
   };
 }
 
@@ -122,6 +138,7 @@ function fillShard(
   plan: StepPlan,
   shard: number,
   order: Uint32Array,
+  augmented: AugmentedRows | undefined,
 ): void {
   const rows = shape.rowsPerShard;
   const inputs = inputCount(shape.model);
@@ -130,7 +147,8 @@ function fillShard(
   const scale = Math.fround(1 / plan.samples);
   const sampleOf = (row: number) => order[plan.start + first + row] ?? 0;
   const to = global.inputs.byteOffset + 4 * first * inputs;
-  pixels.write(data.images, sampleOf, real, to);
+  const moves = augmented && { rows: augmented, epoch: plan.epoch };
+  pixels.write(data.images, sampleOf, real, to, moves);
   for (let row = first; row < first + real; row++) {
     const sample = sampleOf(row - first);
     global.labels[row] = data.labels[sample] ?? 0;

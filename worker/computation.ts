@@ -273,8 +273,10 @@ function checkDataset({ model, trainSamples, testSamples }: Configuration, datas
   );
 }
 
-function batchShapeOf({ model, virtualShards, batchSize, seed }: Configuration): BatchShape {
-  return { model, virtualShards, rowsPerShard: Math.ceil(batchSize / virtualShards), seed };
+function batchShapeOf(configuration: Configuration): BatchShape {
+  const { model, virtualShards, batchSize, seed, augment } = configuration;
+  const rowsPerShard = Math.ceil(batchSize / virtualShards);
+  return { model, virtualShards, rowsPerShard, seed, augment };
 }
 
 function engineShapeOf({ model, virtualShards, batchSize }: Configuration): EngineShape {

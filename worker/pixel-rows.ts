@@ -1,4 +1,5 @@
 import type { Kernels } from '../shared/kernels/kernels.ts';
+import type { AugmentedRows } from './augmented-rows.ts';
 
 /** At most this many bytes are converted in one call, unless a single row has more. */
 const STAGE_BYTES = 32_768;
@@ -26,8 +27,17 @@ export class PixelRows {
     return Math.ceil((stagedRows(inputs, maxRows) * inputs) / 64) * 64;
   }
 
-  /** Writes the rows of `count` samples, `sampleOf(0)` and so on, to address `to`. */
-  write(images: Uint8Array, sampleOf: (row: number) => number, count: number, to: number): void {
+  /**
+   * Writes the rows of `count` samples, `sampleOf(0)` and so on, to address `to`, as they are or as
+   * `augmented` moves them in this epoch.
+   */
+  write(
+    images: Uint8Array,
+    sampleOf: (row: number) => number,
+    count: number,
+    to: number,
+    augmented?: { readonly rows: AugmentedRows; readonly epoch: number },
+  ): void {
     const inputs = this.#inputs;
     for (let first = 0; first < count; first += this.#rows) {
       const rows = Math.min(this.#rows, count - first);
@@ -35,6 +45,11 @@ export class PixelRows {
         const from = sampleOf(first + row) * inputs;
         this.#stage.set(images.subarray(from, from + inputs), row * inputs);
       }
+      if (augmented !== undefined)
+        for (let row = 0; row < rows; row++) {
+          const at = this.#stage.byteOffset + row * inputs;
+          augmented.rows.move(at, sampleOf(first + row), augmented.epoch);
+        }
       this.#kernels.pixels(to + 4 * first * inputs, this.#stage.byteOffset, rows * inputs);
     }
   }

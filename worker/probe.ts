@@ -4,9 +4,9 @@ import { createKernels } from '../shared/kernels/kernels.ts';
 import type { Kernels } from '../shared/kernels/kernels.ts';
 import { ClusterError } from '../shared/errors.ts';
 import { parameterCount } from '../shared/arithmetic/model-shape.ts';
-import type { ModelShape } from '../shared/arithmetic/model-shape.ts';
+import type { Configuration } from '../shared/configuration.ts';
 import { planStep } from '../shared/arithmetic/schedule.ts';
-import type { ScheduleInput } from '../shared/arithmetic/schedule.ts';
+import type { ScheduleInput, StepPlan } from '../shared/arithmetic/schedule.ts';
 import { isReal, ROOT, shardCount } from '../shared/arithmetic/tree.ts';
 import type { Node } from '../shared/arithmetic/tree.ts';
 import type { BatchBuilder } from './batch.ts';
@@ -19,7 +19,7 @@ export interface ProbeInput {
   readonly engine: Engine;
   /** Memory for an engine whose shards must be summed one by one (engineBytes). */
   readonly kernels: Kernels;
-  readonly configuration: ScheduleInput & { readonly model: ModelShape };
+  readonly configuration: ScheduleInput & Pick<Configuration, 'model' | 'augment'>;
   readonly batches: BatchBuilder;
   readonly chunks: ChunkBuilder;
   /** The sample order of the first epoch. */
@@ -50,8 +50,10 @@ class Disagreement extends Error {}
  * Fingerprints an engine on the run's first batch and initial weights: every subtree size, a shard
  * with one real row, gradients near 1e-38, and one evaluation chunk; then a shard and the chunk
  * with coarse weights, non-zero biases and equal maxima in pooling. Everything is computed twice,
- * and each of the engine's sums is compared with the kernel's sum of the shards. If they differ,
- * the engine is probed again with the kernel's sums. Throws ENGINE if that fails as well.
+ * and each of the engine's sums is compared with the kernel's sum of the shards. All of this is
+ * without augmentation; if the run has one, the first batch's augmented images are fingerprinted as
+ * well. If the sums differ, the engine is probed again with the kernel's sums. Throws ENGINE if
+ * that fails as well.
  */
 export function fingerprint(input: ProbeInput): Probed {
   try {
@@ -83,7 +85,7 @@ function refusal({ description }: Engine, { message }: Disagreement): ClusterErr
 function probe(input: ProbeInput, engine: Engine): string {
   const hash = createHash('sha256').update(engine.description.kind);
   const plan = planStep(input.configuration, 1);
-  const batchOf = (node: Node) => input.batches.build(plan, node, input.order);
+  const batchOf = (node: Node) => input.batches.buildPlain(plan, node, input.order);
   const sums = new ProbedSums(engine, input, hash);
   sums.compare('the first batch', batchOf, plan.realShards);
   sums.compare(
@@ -97,7 +99,16 @@ function probe(input: ProbeInput, engine: Engine): string {
   sums.setWeights(coarse);
   sums.compare('coarse values', () => coarseInputs(batchOf(plan.virtualShards)), 1);
   probePredictions(input, engine, coarse, hash);
+  if (input.configuration.augment !== undefined) hashAugmented(input, plan, hash);
   return hash.digest('hex');
+}
+
+/** Hashes the augmented images of the first batch, which do not depend on the engine. */
+function hashAugmented({ batches, order }: ProbeInput, plan: StepPlan, hash: Hash): void {
+  for (let shard = 0; shard < plan.realShards; shard++) {
+    const { inputs } = batches.build(plan, plan.virtualShards + shard, order);
+    hash.update(new Uint8Array(inputs.buffer, inputs.byteOffset, inputs.byteLength));
+  }
 }
 
 /** Computes subtrees with the engine and with the kernel, and hashes the results. */

@@ -39,6 +39,9 @@ export const optionSynonyms: Synonyms = inverted({
   '--optimizer': 'optim opt solver algorithm',
   '--momentum': 'sgd-momentum mu',
   '--weight-decay': 'wd decay l2 weight-decay-rate',
+  '--augment':
+    'augmentation data-augmentation aug random-affine random-rotation random-translation ' +
+    'random-zoom rotation-range width-shift-range height-shift-range zoom-range',
   '--clip-norm':
     'clip grad-clip clip-grad clip-grad-norm max-grad-norm gradient-clip-val global-clipnorm',
   '--lr-schedule': 'lr-scheduler scheduler lr-scheduler-type schedule sched lr-policy',

@@ -1,3 +1,4 @@
+import { isAugmenting, NO_AUGMENT } from '../../shared/arithmetic/augment.ts';
 import type { Schedule } from '../../shared/arithmetic/learning-rate.ts';
 import type { Optimizer } from '../../shared/arithmetic/optimizer.ts';
 import type { Configuration } from '../../shared/configuration.ts';
@@ -23,7 +24,7 @@ type ScheduleOptions = Pick<
 >;
 type RecipeOptions = OptimizerOptions &
   ScheduleOptions &
-  Pick<CoordinatorOptions, 'learningRate' | 'weightDecay' | 'clipNorm'>;
+  Pick<CoordinatorOptions, 'learningRate' | 'weightDecay' | 'clipNorm' | 'augment'>;
 
 /** A run's length when it is created. */
 interface Length {
@@ -31,21 +32,25 @@ interface Length {
   readonly totalSteps: number;
 }
 
-/** The options of the update, as a run's configuration contains them. Throws USAGE. */
+/**
+ * The options of the update and the augmentation, as a run's configuration contains them. Throws
+ * USAGE.
+ */
 export function updateOf(
   options: RecipeOptions,
   length: Length,
 ): Pick<
   Configuration,
-  'optimizer' | 'learningRate' | 'schedule' | 'warmup' | 'weightDecay' | 'clipNorm'
+  'optimizer' | 'learningRate' | 'schedule' | 'warmup' | 'weightDecay' | 'clipNorm' | 'augment'
 > {
-  const { learningRate, weightDecay, clipNorm } = options;
+  const { learningRate, weightDecay, clipNorm, augment } = options;
   return {
     optimizer: optimizerOf(options),
     learningRate,
     ...scheduleOf(options, length),
     weightDecay,
     ...(clipNorm === undefined ? {} : { clipNorm }),
+    ...(isAugmenting(augment) ? { augment } : {}),
   };
 }
 
@@ -140,6 +145,7 @@ export function withSteps<O extends ScheduleOptions>(options: O, stepsPerEpoch: 
 /** The options that give a recorded run's update. The horizon is the recorded one. */
 export function updateOptions(recorded: Configuration): RecipeOptions {
   const { optimizer, schedule, learningRate, weightDecay, clipNorm, warmup } = recorded;
+  const { augment = NO_AUGMENT } = recorded;
   const isSgd = optimizer.kind === 'sgd';
   const falling = 'decay' in schedule ? schedule : undefined;
   const cosine = schedule.kind === 'cosine' ? schedule : undefined;
@@ -154,6 +160,7 @@ export function updateOptions(recorded: Configuration): RecipeOptions {
     nesterov: isSgd && optimizer.nesterov,
     weightDecay,
     clipNorm,
+    augment,
     lrSchedule: schedule.kind,
     warmup: { steps: warmup },
     lrDecay: falling?.decay,

@@ -3,6 +3,9 @@ import { resolve } from 'node:path';
 import type { RunSettings } from '../../coordinator/start-coordinator.ts';
 import type { Audit } from '../../coordinator/decisions/state.ts';
 import { configurationSchema, type Configuration } from '../../shared/configuration.ts';
+import { augmentText, isAugmentable, isAugmenting } from '../../shared/arithmetic/augment.ts';
+import { MAX_AUGMENTED_PIXELS } from '../../shared/augment-limits.ts';
+import { ClusterError } from '../../shared/errors.ts';
 import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
 import type { RunRecord } from '../../shared/files/run-schema.ts';
@@ -31,6 +34,7 @@ export function configurationOf(
 ): Configuration {
   const { epochs, steps } = options;
   checkExcess(model, options);
+  checkAugment(options, model);
   const recipe = commonRecipe(options);
   const length = { epochs, ...(steps === undefined ? {} : { steps }) };
   const trainSamples = dataset.train.samples;
@@ -47,6 +51,18 @@ export function configurationOf(
     trainSamples,
     testSamples: dataset.test.samples,
   });
+}
+
+/** Throws LIMIT if the images are too large to be augmented. */
+function checkAugment({ augment }: Pick<CoordinatorOptions, 'augment'>, model: ModelShape): void {
+  if (!isAugmenting(augment) || isAugmentable(model)) return;
+  throw new ClusterError(
+    'LIMIT',
+    `--augment ${augmentText(augment)} does not work for images of ${model.rows} x ` +
+      `${model.columns} pixels, more than ${MAX_AUGMENTED_PIXELS} in a row or a column ` +
+      '(MAX_AUGMENTED_PIXELS)',
+    { fix: 'leave out --augment, or use smaller images' },
+  );
 }
 
 /** The settings of a run that are not part of its configuration. */

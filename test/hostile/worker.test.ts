@@ -128,6 +128,16 @@ const runs: [string, ErrorCode, (response: ServerResponse) => void][] = [
     ),
   ],
   [
+    'an augmentation beyond the limits',
+    'PROTOCOL',
+    answer(withConfiguration({ augment: { shift: 1e9, rotate: 0, zoom: 0 } })),
+  ],
+  [
+    'an augmentation with a part that is not a number',
+    'PROTOCOL',
+    answer(withConfiguration({ augment: { shift: 1, rotate: '10', zoom: null } })),
+  ],
+  [
     'more samples than its dataset has',
     'DATA',
     answer(withConfiguration({ trainSamples: 2 ** 31 })),

@@ -24,7 +24,7 @@ export interface ExpectedStep {
   readonly checksum: bigint;
 }
 
-type Update = Omit<UpdateRecipe, 'model'>;
+type Update = Omit<UpdateRecipe, 'model'> & Pick<Configuration, 'augment'>;
 
 const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-7 };
 const plainUpdate: Update = {
@@ -37,8 +37,8 @@ const plainUpdate: Update = {
 
 /**
  * An update that the seed alone determines: the default one, or any optimizer with any schedule,
- * decay and clipping. The choice has random numbers of its own, so that the faults of a seed do not
- * depend on it.
+ * decay and clipping, and perhaps an augmentation, which the fake engine ignores. The choice has
+ * random numbers of its own, so that the faults of a seed do not depend on it.
  */
 function simulatedUpdate(seed: number): Update {
   const random = new Random(seed ^ 0x5eed);
@@ -64,6 +64,7 @@ function simulatedUpdate(seed: number): Update {
     warmup: random.pick([0, 5]),
     weightDecay: optimizer.kind === 'adam' ? 0 : random.pick([0, 0.1]),
     ...(random.chance(0.5) ? { clipNorm: random.pick([0.01, 1.5, 100]) } : {}),
+    ...(random.chance(0.3) ? { augment: { shift: 1, rotate: 0, zoom: 0.25 } } : {}),
   };
 }
 

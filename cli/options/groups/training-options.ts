@@ -1,7 +1,9 @@
+import { NO_AUGMENT } from '../../../shared/arithmetic/augment.ts';
 import { optimizerKinds, scheduleKinds } from '../../../shared/arithmetic/kinds.ts';
 import { defaultVirtualShards } from '../../../shared/arithmetic/virtual-shards.ts';
 import * as limits from '../../../shared/limits.ts';
 import { MAX_HIDDEN_LAYERS, MAX_LAYER_UNITS } from '../../../shared/model-limits.ts';
+import { augmentType } from '../augment-type.ts';
 import {
   described,
   trainingCommands,
@@ -112,6 +114,10 @@ export const trainingOptions = {
       help: 'scales a larger gradient down to this norm (default: does not)',
     },
   ),
+  augment: withDefault(augmentType, NO_AUGMENT, {
+    in: trainingCommands,
+    help: 'moves each training image at random: pixels, degrees, fraction of its size',
+  }),
   lrSchedule: withDefault(choice(scheduleKinds, scheduleSynonyms), 'constant', {
     in: trainingCommands,
     help: 'how the learning rate changes after the warmup',

@@ -40,6 +40,29 @@ describe('the wasm engine', () => {
     expect(one.record.configuration.schedule).toEqual({ kind: 'cosine', final: 0.1, horizon: 50 });
   });
 
+  it('trains to the same bytes with augmentation: 1 worker, 3 workers, resumed', async () => {
+    const recipe = ['--engine', 'wasm', '--seed', '7', '--augment', 'shift=2,rotate=10,zoom=0.1'];
+    const plain = await train([...WASM_STEPS, '-n', '1']);
+    const one = await train([...recipe, '--steps', '50', '-n', '1']);
+    const runs = temporaryFolder();
+    const begin = ['local', ...newRun(runs), ...recipe, '--steps', '30', '-n', '3'];
+    expect((await run(begin)).code).toBe(0);
+    const directory = join(runs, 'r');
+    const resume = ['local', '--resume', directory, '--no-http', '--no-pictures', '-n', '2'];
+    const { code, output } = await run([...resume, '--steps', '50']);
+    expect(code, output).toBe(0);
+    const resumed = readRun(directory);
+    expect(resumed.record.chain).toBe(one.record.chain);
+    expect(resumed.modelSha256).toBe(one.modelSha256);
+    expect(resumed.modelSha256).not.toBe(plain.modelSha256);
+    const augment = { shift: 2, rotate: 10, zoom: 0.1 };
+    expect(resumed.record.configuration.augment).toEqual(augment);
+    const verified = await run(['verify', directory, '-n', '2']);
+    expect(verified.code, verified.output).toBe(0);
+    expect(verified.output).toContain('verified 50 steps');
+    expect(verified.output).toContain(`same chain ${one.record.chain}`);
+  });
+
   it('gives the same bytes whether tensors travel through shared memory or in frames', async () => {
     const both = await Promise.all(
       [[], ['--no-shared-memory']].map(async (flags) => {

@@ -106,6 +106,7 @@ describe('defaults', () => {
       nesterov: false,
       weightDecay: 0,
       clipNorm: undefined,
+      augment: { shift: 0, rotate: 0, zoom: 0 },
       lrSchedule: 'constant',
       warmup: { steps: 0 },
       lrDecay: undefined,

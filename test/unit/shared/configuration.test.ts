@@ -86,6 +86,15 @@ describe('the configuration', () => {
     ['weightDecay', Infinity],
     ['clipNorm', 0],
     ['clipNorm', Number.NaN],
+    ['augment', { shift: 0, rotate: 0, zoom: 0 }],
+    ['augment', { shift: 8.1, rotate: 0, zoom: 0 }],
+    ['augment', { shift: -1, rotate: 0, zoom: 0 }],
+    ['augment', { shift: 1, rotate: 180.5, zoom: 0 }],
+    ['augment', { shift: 1, rotate: 0, zoom: 0.51 }],
+    ['augment', { shift: 1, rotate: Number.NaN, zoom: 0 }],
+    ['augment', { shift: 1, rotate: 10 }],
+    ['augment', { shift: 1, rotate: 10, zoom: 0.1, flip: true }],
+    ['augment', 'shift=2'],
     ['seed', -1],
     ['seed', 2 ** 53],
     ['epochs', 0],
@@ -162,6 +171,35 @@ describe('the configuration', () => {
       'beta2 unset instead of 0.999',
       'epsilon unset instead of 1e-7',
     ]);
+  });
+
+  it('has an augmentation only if there is one, as one setting', () => {
+    const augment = { shift: 2, rotate: 10, zoom: 0 };
+    const augmented: Configuration = { ...configurationFixture, augment };
+    expect(parseConfiguration(canonicalConfiguration(augmented))).toEqual(augmented);
+    expect(canonicalConfiguration(augmented)).toContain(
+      '{"augment":{"rotate":10,"shift":2,"zoom":0},"batch_size":32,',
+    );
+    expect(differingSettings(augmented, configurationFixture)).toEqual([
+      'augment shift=2,rotate=10 instead of unset',
+    ]);
+    const { dataset: _, model: __, ...record } = configurationRecord(augmented);
+    expect(shownSettings(record)).toContainEqual(['augment', 'shift=2,rotate=10']);
+  });
+
+  it('rejects the augmentation of images whose coordinates do not fit in 32 bits', () => {
+    const augment = { shift: 1, rotate: 0, zoom: 0 };
+    const sized = (rows: number, columns: number) => ({
+      ...configurationFixture,
+      model: denseModel([rows, columns], [8], 0, 10),
+      augment,
+    });
+    expect(configurationSchema.safeParse(sized(4096, 16)).success).toBe(true);
+    expect(configurationSchema.safeParse(sized(15, 4097)).error?.issues).toMatchObject([
+      { path: ['augment'], message: 'needs images of at most 4096 rows and columns' },
+    ]);
+    const record = configurationRecordSchema.safeParse(configurationRecord(sized(4097, 1)));
+    expect(record.success).toBe(false);
   });
 
   it('shows settings by name, without those that change nothing', () => {

@@ -1,9 +1,12 @@
 import { describe, expect, it } from 'vitest';
+import { augmentBounds, type Augment } from '../../../shared/arithmetic/augment.ts';
 import { createKernels } from '../../../shared/kernels/kernels.ts';
+import { augment } from '../../../shared/kernels/reference-augment.ts';
 import { denseModel } from '../../../shared/arithmetic/model-shape.ts';
 import { maskRow } from '../../../shared/arithmetic/random.ts';
 import { planStep } from '../../../shared/arithmetic/schedule.ts';
 import type { StepPlan } from '../../../shared/arithmetic/schedule.ts';
+import { firstShard } from '../../../shared/arithmetic/tree.ts';
 import { batchBytes, createBatchBuilder } from '../../../worker/batch.ts';
 import type { BatchBuilder, BatchShape } from '../../../worker/batch.ts';
 
@@ -112,5 +115,90 @@ describe('a batch', () => {
       labels,
     });
     expect(made.build(planStep(schedule, 1), 1, order).masks).toEqual([]);
+  });
+});
+
+describe('a batch with augmentation', () => {
+  const amounts: Augment = { shift: 1.5, rotate: 90, zoom: 0.25 };
+  const augmented: BatchShape = { ...shape, augment: amounts };
+  const augmentedBuilder = () =>
+    createBatchBuilder(createKernels(batchBytes(augmented)), augmented, { images, labels });
+
+  /** The bytes of a sample in an epoch, as float32. */
+  function expected(sample: number, epoch: number): number[] {
+    const pixels = images.subarray(sample * INPUTS, (sample + 1) * INPUTS);
+    const key = { seed: shape.seed, epoch, sample };
+    const moved = augment({ rows: 2, columns: 3, pixels }, key, augmentBounds(amounts));
+    return Array.from(moved, (byte) => Math.fround(byte / 255));
+  }
+
+  it('has the image that the seed, the epoch and the sample determine in each row', () => {
+    // Steps 2 and 7 are in the first and the second epoch, of 5 steps each.
+    for (const [step, epoch] of [
+      [2, 1],
+      [7, 2],
+    ] as const) {
+      const plan = planStep(schedule, step);
+      expect(plan.epoch).toBe(epoch);
+      const { inputs } = augmentedBuilder().build(plan, 1, order);
+      const rows = Array.from({ length: 12 }, (_, row) => expected(sampleOf(plan, row), epoch));
+      expect([...inputs]).toEqual(rows.flat());
+    }
+  });
+
+  it('has the same rows wherever a sample is in the batch, and for any grouping', () => {
+    const rowOf = new Map<number, string>();
+    for (const [virtualShards, nodes] of [
+      [4, [1]],
+      [4, [2, 3]],
+      [4, [7, 4, 6, 5]],
+      [1, [1]],
+      [2, [3, 2]],
+      [8, [9, 5, 8, 3]],
+    ] as const)
+      // Another order of the samples puts each of them into another row.
+      for (const samples of [order, order.toReversed()]) {
+        const rowsPerShard = Math.ceil(12 / virtualShards);
+        const other = { ...augmented, virtualShards, rowsPerShard };
+        const kernels = createKernels(batchBytes(other));
+        const made = createBatchBuilder(kernels, other, { images, labels });
+        const plan = planStep({ ...schedule, virtualShards }, 8);
+        for (const node of nodes) {
+          const first = firstShard(node, virtualShards) * rowsPerShard;
+          const { inputs, labels: classes } = made.build(plan, node, samples);
+          for (let row = 0; row < classes.length && first + row < plan.samples; row++) {
+            const sample = samples[plan.start + first + row] ?? NaN;
+            const bytes = inputs.subarray(row * INPUTS, (row + 1) * INPUTS).join(' ');
+            expect(rowOf.get(sample) ?? bytes).toBe(bytes);
+            rowOf.set(sample, bytes);
+          }
+        }
+      }
+    // Two samples are in both orders' batches.
+    expect(rowOf.size).toBe(22);
+  });
+
+  it('has padding that is not augmented', () => {
+    const made = augmentedBuilder();
+    made.build(planStep(schedule, 3), 1, order);
+    const plan = planStep(schedule, 5);
+    const batch = made.build(plan, 4, order);
+    expect([...batch.inputs.subarray(0, INPUTS)]).toEqual(expected(sampleOf(plan, 0), 1));
+    expect([...batch.labels.subarray(2), ...batch.inputs.subarray(2 * INPUTS)]).toEqual([
+      -1,
+      ...Array.from({ length: INPUTS }, () => 0),
+    ]);
+  });
+
+  it('exists beside the same batch without augmentation, in any order', () => {
+    const plan = planStep(schedule, 1);
+    const plain = builder().build(plan, 1, order).inputs.slice();
+    const moved = augmentedBuilder().build(plan, 1, order).inputs.slice();
+    expect(moved).not.toEqual(plain);
+    const made = augmentedBuilder();
+    expect(made.buildPlain(plan, 2, order).inputs).toEqual(plain.subarray(0, 36));
+    expect(made.build(plan, 1, order).inputs).toEqual(moved);
+    expect(made.buildPlain(plan, 1, order).inputs).toEqual(plain);
+    expect(made.build(plan, 3, order).inputs).toEqual(moved.subarray(36));
   });
 });

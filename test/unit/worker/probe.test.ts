@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Augment } from '../../../shared/arithmetic/augment.ts';
 import { ClusterError } from '../../../shared/errors.ts';
 import { EVALUATION_CHUNK_ROWS } from '../../../shared/model-limits.ts';
 import { epochOrder } from '../../../shared/arithmetic/random.ts';
@@ -7,6 +8,7 @@ import { chunkBytes, createChunks } from '../../../worker/chunks.ts';
 import { createReferenceEngine } from '../../../worker/engines/reference.ts';
 import type { Batch, Engine } from '../../../worker/engines/engine.ts';
 import { fingerprint } from '../../../worker/probe.ts';
+import type { BatchBuilder } from '../../../worker/batch.ts';
 import type { ProbeInput } from '../../../worker/probe.ts';
 import { summedByKernel } from '../../../worker/engines/summed-by-kernel.ts';
 import type { ModelShape } from '../../../shared/arithmetic/model-shape.ts';
@@ -36,7 +38,14 @@ function inputWith(
     batches: builder,
     chunks: createChunks(createKernels(chunkBytes(shape.model)), shape.model, test),
     order: epochOrder(1, 1, 300),
-    configuration: { trainSamples, batchSize: 16, virtualShards: 4, epochs: 1, model: shape.model },
+    configuration: {
+      trainSamples,
+      batchSize: 16,
+      virtualShards: 4,
+      epochs: 1,
+      model: shape.model,
+      augment: options.augment,
+    },
   };
 }
 
@@ -202,5 +211,36 @@ describe('the fingerprint', () => {
     );
     // 9 samples fill two shards of 4 rows and one row of the third.
     expect(asked).toEqual(new Set([1, 2]));
+  });
+
+  it('has the augmented images of the first batch, but computes without augmentation', () => {
+    const printOf = (augment?: Augment) => {
+      const seen = new Set<string>();
+      const spy = altered((_, { inputs }) => seen.add(inputs.join(' ')));
+      const options = { ...fixtureOptions, ...(augment === undefined ? {} : { augment }) };
+      return { ...fingerprint(inputWith(spy, 300, options)), seen };
+    };
+    const plain = printOf();
+    const shifted = printOf({ shift: 2, rotate: 0, zoom: 0 });
+    expect(shifted.seen).toEqual(plain.seen);
+    expect(shifted.fingerprint).not.toBe(plain.fingerprint);
+    expect(printOf({ shift: 2, rotate: 0, zoom: 0 }).fingerprint).toBe(shifted.fingerprint);
+    expect(printOf({ shift: 2.5, rotate: 0, zoom: 0 }).fingerprint).not.toBe(shifted.fingerprint);
+  });
+
+  it('differs if one augmented pixel of the last row differs', () => {
+    const options = { ...fixtureOptions, augment: { shift: 2, rotate: 0, zoom: 0 } };
+    const input = inputWith(honest, 300, options);
+    const batches: BatchBuilder = {
+      ...input.batches,
+      build(plan, node, order) {
+        const batch = input.batches.build(plan, node, order);
+        const inputs = batch.inputs.slice();
+        if (node === 7) inputs[inputs.length - 1] = 1 - (inputs.at(-1) ?? NaN);
+        return { ...batch, inputs };
+      },
+    };
+    const other = fingerprint({ ...inputWith(honest, 300, options), batches });
+    expect(other.fingerprint).not.toBe(fingerprint(input).fingerprint);
   });
 });

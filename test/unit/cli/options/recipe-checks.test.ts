@@ -55,6 +55,12 @@ describe('the defaults of a recipe', () => {
     ['--warmup=0.5epochs', { warmup: { epochs: 0.5 } }],
     ['--warmup=1epoch', { warmup: { epochs: 1 } }],
     ['--lr-schedule cosine --lr-horizon 3epochs', { lrHorizon: { epochs: 3 } }],
+    ['--augment shift=2', { augment: { shift: 2, rotate: 0, zoom: 0 } }],
+    [
+      '--augment zoom=0.1,shift=0.5,rotate=180',
+      { augment: { shift: 0.5, rotate: 180, zoom: 0.1 } },
+    ],
+    ['--augment off', { augment: { shift: 0, rotate: 0, zoom: 0 } }],
     [
       '--lr-schedule piecewise --lr-boundaries 500,2epochs --lr-rates 0.1,1e-3',
       { lrBoundaries: [{ steps: 500 }, { epochs: 2 }], lrRates: [0.1, 0.001] },
@@ -124,6 +130,17 @@ describe('an option that does not belong to the recipe is rejected, with a way o
   });
 });
 
+test('an augmentation in a file may be a list', () => {
+  const file = join(temporaryFolder(), 'recipe.yaml');
+  writeFileSync(file, 'augment: [shift=2, zoom=0.1]\n');
+  const augment = { shift: 2, rotate: 0, zoom: 0.1 };
+  expect(optionsOf(`--config ${file}`)).toMatchObject({ augment });
+  writeFileSync(file, 'augment: shift=20\n');
+  expect(refusalOf(`--config ${file}`)).toMatchObject({
+    message: expect.stringContaining('recipe.yaml:1: augment: shift=20 is not allowed'),
+  });
+});
+
 describe('a value that is not allowed is rejected:', () => {
   test.each([
     ['--optimizer adamww', 'did you mean adamw?'],
@@ -134,6 +151,21 @@ describe('a value that is not allowed is rejected:', () => {
     ['--optimizer adamw --weight-decay NaN', 'allowed: a number from 0 to 100'],
     ['--clip-norm 0', 'allowed: a number above 0, at most 1e6'],
     ['--clip-norm Infinity', 'allowed: a number above 0, at most 1e6'],
+    [
+      '--augment shift=9',
+      'allowed: shift from 0 to 8 pixels, rotate from 0 to 180 degrees and zoom',
+    ],
+    ['--augment rotate=180.1', 'allowed: shift from 0 to 8 pixels'],
+    ['--augment zoom=-0.1', 'allowed: shift from 0 to 8 pixels'],
+    ['--augment zoom=0.1,zoom=0.1', 'allowed: shift from 0 to 8 pixels'],
+    ['--augment shift=2,', 'allowed: shift from 0 to 8 pixels'],
+    ['--augment shift', 'allowed: shift from 0 to 8 pixels'],
+    ['--augment 2', 'such as shift=2,rotate=10,zoom=0.1; or off'],
+    ['--augment shif=2,rotate=10', 'did you mean shift=2,rotate=10? Allowed: shift from 0'],
+    ['--augment translate=2,rotation=10', 'did you mean shift=2,rotate=10?'],
+    ['--augment flip=1', 'allowed: shift from 0 to 8 pixels'],
+    ['--augment false', 'did you mean off?'],
+    ['--augment of', 'did you mean off?'],
     ['--lr-schedule cosin', 'did you mean cosine?'],
     ['--lr-schedule multistep', 'did you mean piecewise?'],
     ['--warmup 2e3', 'allowed: a whole number of steps from 0'],
@@ -153,6 +185,9 @@ describe('a value that is not allowed is rejected:', () => {
 
   test('with the word that other programs use', () => {
     expect(refusalOf('--gamma 0.5')).toMatchObject({ fix: expect.stringContaining('--lr-decay') });
+    expect(refusalOf('--rotation-range 10')).toMatchObject({
+      fix: expect.stringContaining('--augment'),
+    });
     expect(refusalOf('--max-grad-norm 1')).toMatchObject({
       fix: expect.stringContaining('--clip-norm'),
     });

@@ -27,6 +27,7 @@ const recipes = [
   '--lr-schedule cosine --lr-final 0.1',
   '--lr-schedule cosine --lr-horizon 20epochs --warmup 1epoch',
   '--lr-schedule piecewise --lr-boundaries 50,2epochs --lr-rates 0.1,0.01',
+  '--augment shift=2,rotate=10,zoom=0.1',
 ];
 
 describe('the update of a recipe', () => {
@@ -42,13 +43,14 @@ describe('the update of a recipe', () => {
       [{ kind: 'cosine', final: 0.1, horizon: 500 }, 0],
       [{ kind: 'cosine', final: 0, horizon: 2000 }, 100],
       [{ kind: 'piecewise', boundaries: [50, 200], rates: [0.1, 0.01] }, 0],
+      [{ kind: 'constant' }, 0],
     ]);
     expect(updates.map(({ optimizer }) => optimizer)).toMatchObject([
       { kind: 'adam', beta1: 0.9 },
       { kind: 'adamw', beta1: 0.8, epsilon: 1e-8 },
       { kind: 'sgd', momentum: 0.9, nesterov: true },
       { kind: 'sgd', momentum: 0, nesterov: false },
-      ...Array.from({ length: 5 }, () => ({ kind: 'adam' })),
+      ...Array.from({ length: 6 }, () => ({ kind: 'adam' })),
     ]);
   });
 
@@ -72,6 +74,25 @@ describe('the update of a recipe', () => {
     expect(horizonOf('--epochs 3')).toMatchObject({ horizon: 15 });
     expect(horizonOf('--steps 7')).toMatchObject({ horizon: 7 });
     expect(horizonOf('--epochs 3 --lr-horizon 10epochs')).toMatchObject({ horizon: 50 });
+  });
+
+  test('has an augmentation only if there is one', () => {
+    const augment = { shift: 0, rotate: 10, zoom: 0 };
+    expect(updateOf(optionsOf('--augment rotate=10'), length)).toMatchObject({ augment });
+    for (const line of ['--seed 1', '--augment off', '--augment shift=0'])
+      expect(updateOf(optionsOf(line), length)).not.toHaveProperty('augment');
+  });
+
+  test('is rejected if it augments images that are too large', () => {
+    const wide = denseModel([1, 4097], [2], 0, 10);
+    const options = optionsOf('--augment shift=2,rotate=10');
+    expect(() => configurationOf(options, wide, dataset)).toThrow(
+      expect.objectContaining({
+        code: 'LIMIT',
+        message: expect.stringContaining('--augment shift=2,rotate=10 does not work for images of'),
+      }),
+    );
+    expect(configurationOf(optionsOf('--seed 1'), wide, dataset).augment).toBeUndefined();
   });
 
   test('is rejected if its steps do not fit together', () => {

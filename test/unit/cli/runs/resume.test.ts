@@ -132,4 +132,17 @@ describe('a resumed run', () => {
       message: `the run ${run} has different settings: --beta1 unset, not 0.9`,
     });
   });
+
+  test('keeps its augmentation', async () => {
+    const augment = { shift: 2, rotate: 10, zoom: 0 };
+    writeRun(run, { configuration: configurationRecord({ ...configuration, augment }) });
+    expect(await resume('--augment', 'rotate=10,shift=2')).toMatchObject({ augment });
+    await expect(resume('--augment', 'off')).rejects.toMatchObject({
+      message: `the run ${run} has different settings: --augment shift=2,rotate=10, not off`,
+    });
+    writeRun(run);
+    await expect(resume('--augment', 'shift=1')).rejects.toMatchObject({
+      message: `the run ${run} has different settings: --augment off, not shift=1`,
+    });
+  });
 });
