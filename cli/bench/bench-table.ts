@@ -7,6 +7,7 @@ import type { Spread } from './statistics.ts';
 
 const kernelTexts: Readonly<Record<KernelName, string>> = {
   mask: 'dropout mask',
+  augment: 'augmentation',
   add: 'sum of two gradients',
   adam: 'Adam with checksum',
   check: 'finite check with checksum',

@@ -1,16 +1,17 @@
-import { adamRate, createKernels } from '../../shared/kernels/kernels.ts';
+import { augmentBounds } from '../../shared/arithmetic/augment.ts';
+import { adamRate, createKernels, surroundedBytes } from '../../shared/kernels/kernels.ts';
 import { dropoutOperations, parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import { initialWeights } from '../../shared/arithmetic/random.ts';
 import type { Cell } from './cell.ts';
 import { microsecondsPerCall } from './timing.ts';
 import { MODEL, SEED } from './workload.ts';
 
-export const kernelNames = ['mask', 'add', 'adam', 'check', 'checksum'] as const;
+export const kernelNames = ['mask', 'augment', 'add', 'adam', 'check', 'checksum'] as const;
 export type KernelName = (typeof kernelNames)[number];
 
 export interface KernelCell extends Cell {
   readonly kernel: KernelName;
-  /** Rows in a dropout mask; undefined for kernels that work on a whole gradient. */
+  /** Rows of a batch; undefined for kernels that work on a whole gradient. */
   readonly batchSize: number | undefined;
   /** Microseconds per call, one value per repetition. */
   readonly microseconds: number[];
@@ -26,6 +27,11 @@ export function kernelCells(batchSizes: readonly number[], milliseconds: number)
       kernel: 'mask' as const,
       batchSize,
       call: maskCall(batchSize),
+    })),
+    ...batchSizes.map((batchSize) => ({
+      kernel: 'augment' as const,
+      batchSize,
+      call: augmentCall(batchSize),
     })),
     ...vectorCalls().map((each) => ({ ...each, batchSize: undefined })),
   ];
@@ -59,6 +65,23 @@ function maskCall(rows: number): () => void {
     step += 1;
     for (const { at, ...mask } of masks)
       kernels.mask(at, { seed: SEED, step, position: 0, rows, ...mask });
+  };
+}
+
+/** Augments as many images as a batch has. The time does not depend on what they show. */
+function augmentCall(images: number): () => void {
+  const { rows, columns } = MODEL;
+  const size = surroundedBytes(rows, columns);
+  const kernels = createKernels(size + rows * columns + 128);
+  const surrounded = kernels.allocate(size);
+  const at = kernels.allocate(rows * columns);
+  const bounds = augmentBounds({ shift: 2, rotate: 10, zoom: 0.1 });
+  let sample = 0;
+  return () => {
+    for (let image = 0; image < images; image++) {
+      sample += 1;
+      kernels.augment(at, { seed: SEED, epoch: 1, sample, rows, columns, surrounded, bounds });
+    }
   };
 }
 

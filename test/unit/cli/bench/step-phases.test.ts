@@ -5,6 +5,7 @@ import { shardCounts, spreadShards } from '../../../../cli/bench/workload.ts';
 
 const microseconds: Record<KernelName, number> = {
   mask: 9000,
+  augment: 9000,
   add: 10,
   adam: 80,
   check: 20,
