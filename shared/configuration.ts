@@ -35,6 +35,8 @@ const fields = {
   clipNorm: z.number().gt(0).optional(),
   /** How the training images are moved at random; absent if they are not. */
   augment: augmentSchema.optional(),
+  /** The label smoothing of the training loss; absent for none. */
+  labelSmoothing: z.number().gt(0).lt(1).optional(),
   seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER),
   epochs: z.int().min(1).max(limits.MAX_EPOCHS),
   /** Total steps; overrides `epochs`. */
@@ -101,6 +103,7 @@ const recordSchema = z
     weight_decay: fields.weightDecay,
     clip_norm: fields.clipNorm,
     augment: fields.augment,
+    label_smoothing: fields.labelSmoothing,
     seed: fields.seed,
     epochs: fields.epochs,
     steps: fields.steps,
@@ -128,7 +131,7 @@ export type ConfigurationRecord = z.infer<typeof configurationRecordSchema>;
 
 export function configurationRecord(configuration: Configuration): ConfigurationRecord {
   const { dataset, model, optimizer, schedule, warmup } = configuration;
-  const { clipNorm, augment, seed, epochs, steps } = configuration;
+  const { clipNorm, augment, labelSmoothing, seed, epochs, steps } = configuration;
   return {
     dataset,
     model,
@@ -141,6 +144,7 @@ export function configurationRecord(configuration: Configuration): Configuration
     weight_decay: configuration.weightDecay,
     ...(clipNorm === undefined ? {} : { clip_norm: clipNorm }),
     ...(augment === undefined ? {} : { augment }),
+    ...(labelSmoothing === undefined ? {} : { label_smoothing: labelSmoothing }),
     seed,
     epochs,
     ...(steps === undefined ? {} : { steps }),
@@ -188,6 +192,7 @@ export function configurationOfRecord(record: ConfigurationRecord): Configuratio
     learning_rate,
     weight_decay,
     clip_norm,
+    label_smoothing,
     train_samples,
     test_samples,
     ...same
@@ -199,6 +204,7 @@ export function configurationOfRecord(record: ConfigurationRecord): Configuratio
     learningRate: learning_rate,
     weightDecay: weight_decay,
     ...(clip_norm === undefined ? {} : { clipNorm: clip_norm }),
+    ...(label_smoothing === undefined ? {} : { labelSmoothing: label_smoothing }),
     trainSamples: train_samples,
     testSamples: test_samples,
   });

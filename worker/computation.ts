@@ -279,7 +279,12 @@ function batchShapeOf(configuration: Configuration): BatchShape {
   return { model, virtualShards, rowsPerShard, seed, augment };
 }
 
-function engineShapeOf({ model, virtualShards, batchSize }: Configuration): EngineShape {
+function engineShapeOf({
+  model,
+  virtualShards,
+  batchSize,
+  labelSmoothing,
+}: Configuration): EngineShape {
   const shardCounts = Array.from(
     { length: Math.log2(virtualShards) + 1 },
     (_, level) => 2 ** level,
@@ -289,6 +294,7 @@ function engineShapeOf({ model, virtualShards, batchSize }: Configuration): Engi
     rowsPerShard: Math.ceil(batchSize / virtualShards),
     shardCounts,
     evaluationRows: evaluationRows(model),
+    labelSmoothing,
   };
 }
 

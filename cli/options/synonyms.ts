@@ -44,6 +44,7 @@ export const optionSynonyms: Synonyms = inverted({
     'random-zoom rotation-range width-shift-range height-shift-range zoom-range',
   '--clip-norm':
     'clip grad-clip clip-grad clip-grad-norm max-grad-norm gradient-clip-val global-clipnorm',
+  '--label-smoothing': 'smoothing label-smooth label-smoothing-factor smooth',
   '--lr-schedule': 'lr-scheduler scheduler lr-scheduler-type schedule sched lr-policy',
   '--warmup': 'warmup-steps warmup-epochs num-warmup-steps lr-warmup lr-warmup-epochs',
   '--lr-decay': 'gamma lr-gamma decay-rate lr-decay-rate',

@@ -24,7 +24,10 @@ type ScheduleOptions = Pick<
 >;
 type RecipeOptions = OptimizerOptions &
   ScheduleOptions &
-  Pick<CoordinatorOptions, 'learningRate' | 'weightDecay' | 'clipNorm' | 'augment'>;
+  Pick<
+    CoordinatorOptions,
+    'learningRate' | 'weightDecay' | 'clipNorm' | 'augment' | 'labelSmoothing'
+  >;
 
 /** A run's length when it is created. */
 interface Length {
@@ -33,17 +36,24 @@ interface Length {
 }
 
 /**
- * The options of the update and the augmentation, as a run's configuration contains them. Throws
- * USAGE.
+ * The options of the loss, the update and the augmentation, as a run's configuration contains them.
+ * Throws USAGE.
  */
 export function updateOf(
   options: RecipeOptions,
   length: Length,
 ): Pick<
   Configuration,
-  'optimizer' | 'learningRate' | 'schedule' | 'warmup' | 'weightDecay' | 'clipNorm' | 'augment'
+  | 'optimizer'
+  | 'learningRate'
+  | 'schedule'
+  | 'warmup'
+  | 'weightDecay'
+  | 'clipNorm'
+  | 'augment'
+  | 'labelSmoothing'
 > {
-  const { learningRate, weightDecay, clipNorm, augment } = options;
+  const { learningRate, weightDecay, clipNorm, augment, labelSmoothing } = options;
   return {
     optimizer: optimizerOf(options),
     learningRate,
@@ -51,6 +61,7 @@ export function updateOf(
     weightDecay,
     ...(clipNorm === undefined ? {} : { clipNorm }),
     ...(isAugmenting(augment) ? { augment } : {}),
+    ...(labelSmoothing === 0 ? {} : { labelSmoothing }),
   };
 }
 
@@ -145,7 +156,7 @@ export function withSteps<O extends ScheduleOptions>(options: O, stepsPerEpoch: 
 /** The options that give a recorded run's update. The horizon is the recorded one. */
 export function updateOptions(recorded: Configuration): RecipeOptions {
   const { optimizer, schedule, learningRate, weightDecay, clipNorm, warmup } = recorded;
-  const { augment = NO_AUGMENT } = recorded;
+  const { augment = NO_AUGMENT, labelSmoothing = 0 } = recorded;
   const isSgd = optimizer.kind === 'sgd';
   const falling = 'decay' in schedule ? schedule : undefined;
   const cosine = schedule.kind === 'cosine' ? schedule : undefined;
@@ -161,6 +172,7 @@ export function updateOptions(recorded: Configuration): RecipeOptions {
     weightDecay,
     clipNorm,
     augment,
+    labelSmoothing,
     lrSchedule: schedule.kind,
     warmup: { steps: warmup },
     lrDecay: falling?.decay,

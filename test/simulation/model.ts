@@ -24,7 +24,7 @@ export interface ExpectedStep {
   readonly checksum: bigint;
 }
 
-type Update = Omit<UpdateRecipe, 'model'> & Pick<Configuration, 'augment'>;
+type Update = Omit<UpdateRecipe, 'model'> & Pick<Configuration, 'augment' | 'labelSmoothing'>;
 
 const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-7 };
 const plainUpdate: Update = {
@@ -65,6 +65,8 @@ function simulatedUpdate(seed: number): Update {
     weightDecay: optimizer.kind === 'adam' ? 0 : random.pick([0, 0.1]),
     ...(random.chance(0.5) ? { clipNorm: random.pick([0.01, 1.5, 100]) } : {}),
     ...(random.chance(0.3) ? { augment: { shift: 1, rotate: 0, zoom: 0.25 } } : {}),
+    // The fake engine has no loss to smooth, but the setting is a part of the recipe.
+    ...(random.chance(0.3) ? { labelSmoothing: 0.1 } : {}),
   };
 }
 

@@ -29,6 +29,8 @@ export interface EngineShape {
   readonly shardCounts: readonly number[];
   /** Rows in one evaluation chunk. */
   readonly evaluationRows: number;
+  /** The label smoothing of the training loss; 0 if absent. Evaluations have none. */
+  readonly labelSmoothing?: number | undefined;
 }
 
 /**

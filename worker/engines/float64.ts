@@ -14,10 +14,11 @@ import type {
   Operation,
   Pooling,
 } from '../../shared/arithmetic/model-shape.ts';
+import { targetsOf, type Targets } from '../../shared/arithmetic/targets.ts';
 import { argmax, type Batch, item } from './engine.ts';
 
 interface Float64Result {
-  /** Sum of scale * cross-entropy over the rows. */
+  /** Sum of scale * cross-entropy with the targets over the rows. */
   readonly loss: number;
   /** Number of rows whose largest logit is that of their label; ties go to the lowest class. */
   readonly correct: number;
@@ -37,7 +38,8 @@ export interface Float64Model {
   logits(weights: Floats, inputs: Float32Array, row: number): Float64Array;
 }
 
-export function createFloat64Model(model: ModelShape): Float64Model {
+export function createFloat64Model(model: ModelShape, labelSmoothing = 0): Float64Model {
+  const { own, other } = targetsOf(model.classes, labelSmoothing);
   const operations = modelOperations(model);
   const pixels = inputCount(model);
   const widths = [pixels, ...operations.map(outputValues)];
@@ -91,10 +93,10 @@ export function createFloat64Model(model: ModelShape): Float64Model {
         if (label < 0) continue;
         forward(weights, batch.inputs, row, batch.masks);
         if (argmax(logits, 0, model.classes) === label) correct++;
-        loss += scale * crossEntropy(logits, label);
+        loss += scale * smoothedCrossEntropy(logits, label, { own, other });
         softmax(logits, deltaLogits);
-        deltaLogits[label] = (deltaLogits[label] ?? 0) - 1;
-        for (let j = 0; j < deltaLogits.length; j++) deltaLogits[j] = (deltaLogits[j] ?? 0) * scale;
+        for (let j = 0; j < deltaLogits.length; j++)
+          deltaLogits[j] = ((deltaLogits[j] ?? 0) - (j === label ? own : other)) * scale;
         backward(weights, batch, row, gradient);
       }
       return { loss, correct };
@@ -109,6 +111,20 @@ export function createFloat64Model(model: ModelShape): Float64Model {
 /** -log softmax(logits)[label]; 0 without a label (-1). */
 export function crossEntropy(logits: Float64Array, label: number): number {
   return label < 0 ? 0 : logSumExp(logits) - (logits[label] ?? 0);
+}
+
+/** The sum of -target * log softmax(logits) over the classes. */
+function smoothedCrossEntropy(
+  logits: Float64Array,
+  label: number,
+  { own, other }: Targets,
+): number {
+  const norm = logSumExp(logits);
+  let loss = own * (norm - (logits[label] ?? 0));
+  if (other === 0) return loss;
+  for (let j = 0; j < logits.length; j++)
+    if (j !== label) loss += other * (norm - (logits[j] ?? 0));
+  return loss;
 }
 
 /** Writes exp(logits) / sum(exp(logits)) to `out`. */

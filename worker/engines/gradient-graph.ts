@@ -7,6 +7,7 @@ import {
 } from '../../shared/arithmetic/model-shape.ts';
 import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
 import { hasImages } from '../../shared/arithmetic/model-size.ts';
+import { targetsOf } from '../../shared/arithmetic/targets.ts';
 import { GraphBuilder } from './graph.ts';
 import type { Graph, Value } from './graph.ts';
 import { item } from './engine.ts';
@@ -26,13 +27,15 @@ export interface GradientShape {
   /** Number of shards in the subtree: a power of two. */
   readonly shards: number;
   readonly rowsPerShard: number;
+  /** 0 if absent. */
+  readonly labelSmoothing?: number | undefined;
 }
 
 /** The graph's inputs. Those that contain samples have the rows of one or more shards. */
 interface Feeds {
   readonly inputs: Value;
-  /** Negative one-hot rows. */
-  readonly labels: Value;
+  /** Negative targets. */
+  readonly targets: Value;
   readonly scale: Value;
   /** One per dropout operation. */
   readonly masks: readonly Value[];
@@ -85,11 +88,16 @@ export function gradientOffsets(model: ModelShape): number[] {
   return isApart ? [0, biasOffset] : [0];
 }
 
-function addFeeds(graph: GraphBuilder, { model, shards, rowsPerShard }: GradientShape): Feeds {
+function addFeeds(
+  graph: GraphBuilder,
+  { model, shards, rowsPerShard, labelSmoothing }: GradientShape,
+): Feeds {
   const rows = shards * rowsPerShard;
+  const { classes } = model;
+  const targets = targetsOf(classes, labelSmoothing);
   return {
     inputs: graph.placeholder('inputs', 'float32', [rows, inputCount(model)]),
-    labels: graph.negativeOneHot(graph.placeholder('labels', 'int32', [rows]), model.classes),
+    targets: graph.negativeTargets(graph.placeholder('labels', 'int32', [rows]), classes, targets),
     scale: graph.placeholder('scale', 'float32', [rows, 1]),
     masks: dropoutOperations(model).map(({ units }, index) =>
       graph.placeholder(`mask${index}`, 'float32', [rows, units]),
@@ -130,13 +138,13 @@ function addShardsInTurn(
   feeds: Feeds,
 ): Value[] {
   const split = (value: Value) => graph.split(value, shards);
-  const [inputs, labels, scale] = [split(feeds.inputs), split(feeds.labels), split(feeds.scale)];
+  const [inputs, targets, scale] = [split(feeds.inputs), split(feeds.targets), split(feeds.scale)];
   const masks = feeds.masks.map(split);
   const logits: Value[] = [];
   const leaves = inputs.map((_, shard): Leaf => (after) => {
     const own = {
       inputs: graph.identity(item(inputs, shard), after),
-      labels: item(labels, shard),
+      targets: item(targets, shard),
       scale: item(scale, shard),
       masks: masks.map((mask) => item(mask, shard)),
     };
@@ -149,14 +157,14 @@ function addShardsInTurn(
 }
 
 /**
- * The loss is the sum of -label * scale * log softmax; its gradient is (softmax - label) * scale.
+ * The loss is the sum of -target * scale * log softmax; its gradient is (softmax - target) * scale.
  * They use separate operations, because TensorFlow's combined operation refuses to run on a GPU
- * with TF_DETERMINISTIC_OPS. The labels and the scale are 0 in padding.
+ * with TF_DETERMINISTIC_OPS. The scale is 0 in padding.
  */
 function addPasses(
   graph: GraphBuilder,
   layers: readonly GraphLayer[],
-  { inputs, labels, scale, masks }: Feeds,
+  { inputs, targets, scale, masks }: Feeds,
   rows: Rows,
 ): { parts: ShardParts[]; logits: Value } {
   const { shards } = rows;
@@ -165,8 +173,8 @@ function addPasses(
   const logSoftmaxOf = (value: Value) => graph.unary('LogSoftmax', value);
   const logSoftmax = eachShard(graph, shards, logits, logSoftmaxOf);
   const softmax = eachShard(graph, shards, logSoftmax, (value) => graph.unary('Exp', value));
-  const losses = graph.binary('Mul', graph.binary('Mul', labels, scale), logSoftmax);
-  const delta = graph.binary('Mul', graph.binary('AddV2', softmax, labels), scale);
+  const losses = graph.binary('Mul', graph.binary('Mul', targets, scale), logSoftmax);
+  const delta = graph.binary('Mul', graph.binary('AddV2', softmax, targets), scale);
   const gradients = addBackward(graph, computed, delta, rows).map(({ operation, from, delta }) => ({
     operation,
     from: graph.split(from, shards),

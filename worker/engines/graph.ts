@@ -1,4 +1,5 @@
 import type { Window } from '../../shared/arithmetic/model-shape.ts';
+import type { Targets } from '../../shared/arithmetic/targets.ts';
 
 /** A TensorFlow graph as plain data, which saved-model.ts writes and TensorFlow runs. */
 export type ElementType = 'float32' | 'int32';
@@ -153,13 +154,14 @@ export class GraphBuilder {
     });
   }
 
-  /** [rows, depth]: -1 at each row's class; all zeros for class -1. */
-  negativeOneHot(classes: Value, depth: number): Value {
+  /** [rows, depth]: -own at each row's class and -other elsewhere, also in a row of class -1. */
+  negativeTargets(classes: Value, depth: number, { own, other }: Targets): Value {
     const inputs = [
       classes,
       this.scalar('int32', depth),
-      this.scalar('float32', -1),
-      this.scalar('float32', 0),
+      this.scalar('float32', -own),
+      // +0, not -0, without label smoothing.
+      this.scalar('float32', 0 - other),
     ];
     return this.add('OneHot', inputs, { T: FLOAT, TI: INT, axis: { integer: -1 } });
   }

@@ -1,5 +1,6 @@
 import { inputCount } from '../../shared/arithmetic/model-shape.ts';
 import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
+import { oneHot } from '../../shared/arithmetic/targets.ts';
 import { addForward, addLayers } from './layer-graph.ts';
 import { GraphBuilder } from './graph.ts';
 import type { Graph } from './graph.ts';
@@ -14,7 +15,8 @@ export function predictionGraph(model: ModelShape, rows: number): Graph {
   const graph = new GraphBuilder();
   const layers = addLayers(graph, model);
   const inputs = graph.placeholder('inputs', 'float32', [rows, inputCount(model)]);
-  const labels = graph.negativeOneHot(graph.placeholder('labels', 'int32', [rows]), model.classes);
+  const classes = graph.placeholder('labels', 'int32', [rows]);
+  const labels = graph.negativeTargets(classes, model.classes, oneHot);
   const computed = addForward(graph, layers, inputs, { shards: 1, rowsPerShard: rows });
   const logits = item(computed, computed.length - 1).to;
   const loss = graph.sum(graph.binary('Mul', labels, graph.unary('LogSoftmax', logits)), 1);

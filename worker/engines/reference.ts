@@ -8,8 +8,8 @@ import { createFloat64Model, crossEntropy, softmax } from './float64.ts';
  * between versions. It computes single shards only.
  */
 export function createReferenceEngine(shape: EngineShape): Engine {
-  const { model, evaluationRows } = shape;
-  const float64 = createFloat64Model(model);
+  const { model, evaluationRows, labelSmoothing } = shape;
+  const float64 = createFloat64Model(model, labelSmoothing);
   const gradient = new Float64Array(parameterCount(model));
   const probabilities = new Float64Array(model.classes);
   return {

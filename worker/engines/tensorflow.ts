@@ -69,11 +69,11 @@ class Gradient {
   readonly #logits: Float32Array;
 
   constructor(addon: GraphAddon, support: Support, shape: EngineShape, shards: number) {
-    const { model, rowsPerShard } = shape;
+    const { model, rowsPerShard, labelSmoothing } = shape;
     const rows = shards * rowsPerShard;
     this.#classes = model.classes;
     this.#logits = new Float32Array(rows * model.classes);
-    const graph = gradientGraph({ model, shards, rowsPerShard });
+    const graph = gradientGraph({ model, shards, rowsPerShard, labelSmoothing });
     this.session = loadGraph(addon, support, graph);
     const parameters = parameterCount(model);
     const offsets = gradientOffsets(model);

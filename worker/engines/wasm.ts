@@ -13,6 +13,7 @@ import {
   valuesOf,
 } from '../../shared/arithmetic/model-shape.ts';
 import type { Convolution, Operation } from '../../shared/arithmetic/model-shape.ts';
+import { targetsOf } from '../../shared/arithmetic/targets.ts';
 import {
   argmax,
   type Batch,
@@ -57,10 +58,11 @@ interface Step {
  */
 export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
   const backend = await startBackend();
-  const { model, evaluationRows } = shape;
+  const { model, evaluationRows, labelSmoothing } = shape;
   const operations = modelOperations(model);
   const pixels = inputCount(model);
   const parameters = parameterCount(model);
+  const { own, other } = targetsOf(model.classes, labelSmoothing);
 
   // A matrix product packs its right operand once per tensor, which takes longer than the product
   // itself. The weights therefore stay uploaded until they change: all shards of a step, and
@@ -143,18 +145,25 @@ export async function createWasmEngine(shape: EngineShape): Promise<Engine> {
     });
   }
 
+  /** [rows, classes]; this backend's oneHot writes only the integers 0 and 1. */
+  function targetRows(labels: Int32Array): Float32Array {
+    const rows = new Float32Array(labels.length * model.classes).fill(other);
+    labels.forEach((label, row) => {
+      if (label >= 0) rows[row * model.classes + label] = own;
+    });
+    return rows;
+  }
+
   function shardGradient(weights: Float32Array, batch: Batch, out: Float32Array): number {
     const rows = batch.labels.length;
     const steps = forward(weights, batch.inputs, rows, batch.masks);
     const logits = item(steps, steps.length - 1).to;
     const scale = tf.tensor2d(batch.scale, [rows, 1]);
-    // A label of -1 gives a row of zeros. The cast is needed because this backend's oneHot always
-    // writes integers.
-    const labels = tf.cast(tf.oneHot(tf.tensor1d(batch.labels, 'int32'), model.classes), 'float32');
+    const targets = tf.tensor2d(targetRows(batch.labels), [rows, model.classes]);
 
-    const losses = tf.mul(tf.sum(tf.mul(labels, tf.logSoftmax(logits)), 1, true), scale);
+    const losses = tf.mul(tf.sum(tf.mul(targets, tf.logSoftmax(logits)), 1, true), scale);
     out[parameters] = -(read(tf.sum(losses))[0] ?? 0);
-    let delta: tf.Tensor2D = tf.mul(tf.sub(tf.softmax(logits), labels), scale);
+    let delta: tf.Tensor2D = tf.mul(tf.sub(tf.softmax(logits), targets), scale);
     const first = steps.findIndex((step) => step.parameters !== undefined);
     for (let i = steps.length - 1; i >= first; i--) {
       const step = item(steps, i);

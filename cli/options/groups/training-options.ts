@@ -118,6 +118,10 @@ export const trainingOptions = {
     in: trainingCommands,
     help: 'moves each training image at random: pixels, degrees, fraction of its size',
   }),
+  labelSmoothing: withDefault(decay, 0, {
+    in: trainingCommands,
+    help: 'part of the target that the training loss shares out among all classes',
+  }),
   lrSchedule: withDefault(choice(scheduleKinds, scheduleSynonyms), 'constant', {
     in: trainingCommands,
     help: 'how the learning rate changes after the warmup',

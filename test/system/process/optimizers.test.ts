@@ -8,7 +8,8 @@ import type { Schedule } from '../../../shared/arithmetic/learning-rate.ts';
 import { stateNames, type Optimizer } from '../../../shared/arithmetic/optimizer.ts';
 import { createKernels } from '../../../shared/kernels/kernels.ts';
 import { createUpdate, type UpdateRecipe } from '../../../shared/kernels/update.ts';
-import { denseModel } from '../../../shared/arithmetic/model-shape.ts';
+import { denseModel, type ModelShape } from '../../../shared/arithmetic/model-shape.ts';
+import { createFloat64Model } from '../../../worker/engines/float64.ts';
 
 const file = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 const packages = file('.mnist-dist/keras');
@@ -22,6 +23,7 @@ const [KERNEL, BIAS] = [3, 1];
 const answerSchema = z.object({
   version: z.string(),
   weights: z.array(z.tuple([z.array(z.number()), z.array(z.number())])),
+  losses: z.array(z.object({ loss: z.number(), gradient: z.array(z.number()) })),
 });
 
 interface Case {
@@ -136,18 +138,57 @@ function train(recipe: UpdateRecipe): number[] {
   return [...kernels.floats(from, KERNEL + BIAS)];
 }
 
-describe.skipIf(!isThere)(`20 steps of Keras${why}`, () => {
-  it('give the same weights, with every optimizer and schedule', () => {
+const SMOOTHINGS = [0, 0.1, 0.5];
+const softmaxRegression: ModelShape = {
+  rows: 1,
+  columns: 3,
+  layers: [{ kind: 'flatten' }],
+  classes: 4,
+};
+/** Five samples and the weights of a dense layer: a kernel [3, 4] and a bias [4]. */
+const lossInputs = Float32Array.from({ length: 15 }, (_, i) => Math.sin(1 + 2.3 * i));
+const lossLabels = Int32Array.of(3, 0, 1, 1, 2);
+const lossWeights = Float32Array.from({ length: 16 }, (_, i) => Math.cos(1.9 * i));
+
+function rowsOf(values: Float32Array, width: number): number[][] {
+  return Array.from({ length: values.length / width }, (_, row) => [
+    ...values.subarray(row * width, (row + 1) * width),
+  ]);
+}
+
+function lossOf(labelSmoothing: number): { loss: number; gradient: Float64Array } {
+  const gradient = new Float64Array(lossWeights.length);
+  const batch = {
+    shards: 1,
+    rowsPerShard: lossLabels.length,
+    inputs: lossInputs,
+    labels: lossLabels,
+    masks: [],
+    scale: new Float32Array(lossLabels.length).fill(1 / lossLabels.length),
+  };
+  const model = createFloat64Model(softmaxRegression, labelSmoothing);
+  return { loss: model.gradient(lossWeights, batch, gradient).loss, gradient };
+}
+
+describe.skipIf(!isThere)(`Keras${why}`, () => {
+  it('computes the same weights in 20 steps, and the same loss with label smoothing', () => {
     const split = (values: Float32Array) => [
       Array.from(values.subarray(0, KERNEL), (value) => [value]),
       [...values.subarray(KERNEL, KERNEL + BIAS)],
     ];
     const [kernel, bias] = split(initial);
     const gradients = Array.from({ length: STEPS }, (_, i) => split(gradientOf(i + 1)));
-    const input = cases.map(({ theirs }) => ({ optimizer: theirs, gradients, kernel, bias }));
+    const updates = cases.map(({ theirs }) => ({ optimizer: theirs, gradients, kernel, bias }));
+    const losses = SMOOTHINGS.map((label_smoothing) => ({
+      label_smoothing,
+      inputs: rowsOf(lossInputs, 3),
+      labels: [...lossLabels],
+      kernel: rowsOf(lossWeights.subarray(0, 12), 4),
+      bias: [...lossWeights.subarray(12)],
+    }));
     const { stdout, stderr } = spawnSync('python3', [file('test/system/process/optimizers.py')], {
       encoding: 'utf8',
-      input: JSON.stringify(input),
+      input: JSON.stringify({ updates, losses }),
       env: { ...process.env, PYTHONPATH: packages, KERAS_BACKEND: 'jax', JAX_PLATFORMS: 'cpu' },
     });
     const answer = answerSchema.safeParse(stdout === '' ? undefined : JSON.parse(stdout));
@@ -157,6 +198,14 @@ describe.skipIf(!isThere)(`20 steps of Keras${why}`, () => {
       const theirs = answer.data?.weights[i]?.flat() ?? [];
       train({ model, ...ours }).forEach((value, at) =>
         expect(Math.abs(value - (theirs[at] ?? NaN)), JSON.stringify(ours)).toBeLessThan(1e-6),
+      );
+    });
+    SMOOTHINGS.forEach((labelSmoothing, i) => {
+      const ours = lossOf(labelSmoothing);
+      const theirs = answer.data?.losses[i];
+      expect(Math.abs(ours.loss - (theirs?.loss ?? NaN))).toBeLessThan(1e-6);
+      ours.gradient.forEach((value, at) =>
+        expect(Math.abs(value - (theirs?.gradient[at] ?? NaN))).toBeLessThan(1e-6),
       );
     });
   });

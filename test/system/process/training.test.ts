@@ -31,7 +31,7 @@ describe('the wasm engine', () => {
   it('trains to the same bytes with 1 and 3 workers also with SGD and a schedule', async () => {
     const recipe =
       '--optimizer sgd --learning-rate 0.05 --momentum 0.9 --nesterov --weight-decay 0.01 ' +
-      '--clip-norm 0.5 --lr-schedule cosine --warmup 10 --lr-final 0.1';
+      '--clip-norm 0.5 --label-smoothing 0.1 --lr-schedule cosine --warmup 10 --lr-final 0.1';
     const flags = [...WASM_STEPS, ...recipe.split(' ')];
     const one = await train([...flags, '-n', '1']);
     const three = await train([...flags, '-n', '3']);

@@ -107,6 +107,7 @@ describe('defaults', () => {
       weightDecay: 0,
       clipNorm: undefined,
       augment: { shift: 0, rotate: 0, zoom: 0 },
+      labelSmoothing: 0,
       lrSchedule: 'constant',
       warmup: { steps: 0 },
       lrDecay: undefined,

@@ -95,6 +95,9 @@ describe('the configuration', () => {
     ['augment', { shift: 1, rotate: 10 }],
     ['augment', { shift: 1, rotate: 10, zoom: 0.1, flip: true }],
     ['augment', 'shift=2'],
+    // No label smoothing is recorded as no field.
+    ['labelSmoothing', 0],
+    ['labelSmoothing', 1],
     ['seed', -1],
     ['seed', 2 ** 53],
     ['epochs', 0],
@@ -132,7 +135,13 @@ describe('the configuration', () => {
   });
 
   it('survives a round trip with every optimizer and schedule', () => {
-    const own = { learningRate: 0.1, warmup: 3, weightDecay: 0.1, clipNorm: 1.5 };
+    const own = {
+      learningRate: 0.1,
+      warmup: 3,
+      weightDecay: 0.1,
+      clipNorm: 1.5,
+      labelSmoothing: 0.1,
+    };
     for (const configuration of [
       {
         ...configurationFixture,
@@ -158,6 +167,7 @@ describe('the configuration', () => {
       optimizer: { kind: 'sgd', momentum: 0.9, nesterov: false },
       schedule: { kind: 'step', decay: 0.5, every: 100 },
       clipNorm: 1,
+      labelSmoothing: 0.1,
     };
     expect(differingSettings(other, configurationFixture)).toEqual([
       'optimizer sgd instead of adam',
@@ -167,6 +177,7 @@ describe('the configuration', () => {
       'decay 0.5 instead of unset',
       'every 100 instead of unset',
       'clip_norm 1 instead of unset',
+      'label_smoothing 0.1 instead of unset',
       'beta1 unset instead of 0.9',
       'beta2 unset instead of 0.999',
       'epsilon unset instead of 1e-7',

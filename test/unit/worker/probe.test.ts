@@ -156,6 +156,15 @@ describe('the fingerprint', () => {
     expect(other.fingerprint).not.toBe(same.fingerprint);
   });
 
+  it("covers the run's label smoothing", () => {
+    const [none, zero, some] = [undefined, 0, 0.1].map((labelSmoothing) => {
+      const options = labelSmoothing === undefined ? {} : { labelSmoothing };
+      return fingerprint(inputWith(honest, 300, { ...fixtureOptions, ...options })).fingerprint;
+    });
+    expect(zero).toBe(none);
+    expect(some).not.toBe(none);
+  });
+
   it.each(['max_pooling2d', 'average_pooling2d'] as const)(
     'differs when another of equal values gets the gradient, but not otherwise: %s',
     (kind) => {

@@ -149,6 +149,7 @@ describe('a value that is not allowed is rejected:', () => {
     ['--optimizer sgd --momentum 1', 'allowed: a number of at least 0 and below 1'],
     ['--optimizer adamw --weight-decay -0.1', 'allowed: a number from 0 to 100'],
     ['--optimizer adamw --weight-decay NaN', 'allowed: a number from 0 to 100'],
+    ['--label-smoothing 1', 'allowed: a number of at least 0 and below 1'],
     ['--clip-norm 0', 'allowed: a number above 0, at most 1e6'],
     ['--clip-norm Infinity', 'allowed: a number above 0, at most 1e6'],
     [

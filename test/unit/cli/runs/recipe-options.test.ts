@@ -3,7 +3,7 @@ import { argumentsFor } from '../../../../cli/processes/child-arguments.ts';
 import { parseCommand } from '../../../../cli/program.ts';
 import { updateOf, updateOptions } from '../../../../cli/runs/recipe-options.ts';
 import { configurationOf } from '../../../../cli/runs/run-settings.ts';
-import { configurationSchema } from '../../../../shared/configuration.ts';
+import { canonicalRecipe, configurationSchema } from '../../../../shared/configuration.ts';
 import { dataset } from '../../../fixtures/recorded-run.ts';
 import { denseModel } from '../../../../shared/arithmetic/model-shape.ts';
 
@@ -21,7 +21,7 @@ const recipes = [
   '--optimizer adam',
   '--optimizer adamw --weight-decay 0.1 --beta1 0.8 --epsilon 1e-8 --clip-norm 1',
   '--optimizer sgd --learning-rate 0.1 --momentum 0.9 --nesterov --weight-decay 0.01',
-  '--optimizer sgd --warmup 20',
+  '--optimizer sgd --warmup 20 --label-smoothing 0.1',
   '--lr-schedule step --lr-decay 0.5 --lr-decay-every 2epochs',
   '--lr-schedule exponential --lr-decay-every 30 --warmup 0.5epochs',
   '--lr-schedule cosine --lr-final 0.1',
@@ -29,6 +29,19 @@ const recipes = [
   '--lr-schedule piecewise --lr-boundaries 50,2epochs --lr-rates 0.1,0.01',
   '--augment shift=2,rotate=10,zoom=0.1',
 ];
+
+describe('the recipe of the default options', () => {
+  test('has the settings of arithmetic 2 and no others, so that its bytes stay the same', () => {
+    const recipe = canonicalRecipe(configurationOf(optionsOf('--seed 1'), model, dataset));
+    const start = `{"batch_size":32,"dataset":"${dataset.digest}","learning_rate":0.001,"model":{`;
+    expect(recipe.slice(0, start.length)).toBe(start);
+    expect(recipe.slice(recipe.indexOf('},"optimizer"'))).toBe(
+      '},"optimizer":{"beta1":0.9,"beta2":0.999,"epsilon":1e-7,"kind":"adam"},' +
+        '"schedule":{"kind":"constant"},"seed":1,"test_samples":20,"train_samples":40,' +
+        '"virtual_shards":4,"warmup":0,"weight_decay":0}',
+    );
+  });
+});
 
 describe('the update of a recipe', () => {
   test('has numbers of epochs as numbers of steps', () => {

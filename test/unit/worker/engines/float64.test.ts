@@ -4,10 +4,17 @@ import { everyLayerModel, unusualModels } from '../../../fixtures/engine/models.
 import { createFixture } from '../../../fixtures/engine/engine-cases.ts';
 
 describe('the float64 model', () => {
-  for (const hidden of [[6], [7, 5], [4, 4, 4]]) {
-    it(`computes a gradient that matches finite differences, hidden ${hidden.join('-')}`, () => {
+  for (const [hidden, labelSmoothing] of [
+    [[6], 0],
+    [[7, 5], 0],
+    [[4, 4, 4], 0],
+    [[6], 0.1],
+    [[7, 5], 0.95],
+  ] as const) {
+    const label = `hidden ${hidden.join('-')}, label smoothing ${labelSmoothing}`;
+    it(`computes a gradient that matches finite differences, ${label}`, () => {
       const fixture = createFixture({ hidden, inputs: 12, batchSize: 16 });
-      const model = createFloat64Model(fixture.shape.model);
+      const model = createFloat64Model(fixture.shape.model, labelSmoothing);
       const weights = Float64Array.from(fixture.weights);
       // Biases start at 0. Other values also exercise their part of the forward pass.
       for (let i = 0; i < weights.length; i++) weights[i] = (weights[i] ?? 0) + 0.01 * Math.sin(i);
@@ -49,6 +56,26 @@ describe('the float64 model', () => {
       }
     });
   }
+
+  it('adds the mean loss of all classes, by the share that label smoothing gives them', () => {
+    const { shape, weights, floats, ...fixture } = createFixture({ hidden: [8] });
+    const batch = fixture.batch(1);
+    const gradient = new Float64Array(floats - 1);
+    const lossWith = (labelSmoothing: number, labels = batch.labels) =>
+      createFloat64Model(shape.model, labelSmoothing).gradient(
+        weights,
+        { ...batch, labels },
+        gradient,
+      ).loss;
+    const classes = Array.from({ length: 10 }, (_, label) =>
+      lossWith(
+        0,
+        batch.labels.map(() => label),
+      ),
+    );
+    const mean = classes.reduce((sum, loss) => sum + loss, 0) / 10;
+    expect(lossWith(0.3)).toBeCloseTo(0.7 * lossWith(0) + 0.3 * mean, 6);
+  });
 
   it('computes the loss ln(10) if all weights are 0, for any labels', () => {
     const fixture = createFixture({ hidden: [8] });

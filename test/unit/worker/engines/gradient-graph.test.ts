@@ -58,6 +58,30 @@ describe('the graph of a subtree', () => {
       expect(countOf(graphOf(8), operation)).toBe(countOf(graphOf(1), operation));
   });
 
+  it('has -1 and +0 as targets without label smoothing, which changes nothing else', () => {
+    const shape = { model, shards: 2, rowsPerShard: 8 };
+    const smoothed = gradientGraph({ ...shape, labelSmoothing: 0.1 });
+    const constantsOf = ({ nodes }: Graph) => {
+      const { inputs = [] } = nodes.find(({ operation }) => operation === 'OneHot') ?? {};
+      return inputs.slice(2).map((name) => nodes.find((node) => node.name === name)?.attributes);
+    };
+    const constant = (value: number) => ({
+      dtype: { type: 'float32' },
+      value: { tensor: { type: 'float32', shape: [], values: [value] } },
+    });
+    const plain = gradientGraph(shape);
+    expect(constantsOf(plain)).toEqual([constant(-1), constant(0)]);
+    expect(constantsOf(smoothed)).toEqual(
+      [-0.91, -0.01].map((value) => constant(Math.fround(value))),
+    );
+    expect(gradientGraph({ ...shape, labelSmoothing: 0 })).toEqual(plain);
+    const shapeOf = ({ nodes, outputs }: Graph) => [
+      nodes.map(({ name, operation, inputs }) => ({ name, operation, inputs })),
+      outputs,
+    ];
+    expect(shapeOf(smoothed)).toEqual(shapeOf(plain));
+  });
+
   it('waits with each gradient of the first kernel for the sum before it', () => {
     const { nodes, outputs } = graphOf(4);
     const of = (name: string) => nodes.find((node) => node.name === name);

@@ -2,6 +2,7 @@ import { createRequire } from 'node:module';
 import { describe, expect, it } from 'vitest';
 import { graphDefinition, sessionOptions } from '../../../../worker/engines/graph-messages.ts';
 import { everyLayerModel } from '../../../fixtures/engine/models.ts';
+import { oneHot } from '../../../../shared/arithmetic/targets.ts';
 import { gradientGraph } from '../../../../worker/engines/gradient-graph.ts';
 import { GraphBuilder } from '../../../../worker/engines/graph.ts';
 import type { Graph } from '../../../../worker/engines/graph.ts';
@@ -74,7 +75,7 @@ describe("a graph's definition", () => {
   it('has every kind of attribute, and negative, large and fractional values', () => {
     const graph = new GraphBuilder();
     const placeholder = graph.placeholder('x', 'int32', [300, 70_000]);
-    const hot = graph.negativeOneHot(placeholder, 10);
+    const hot = graph.negativeTargets(placeholder, 10, oneHot);
     const sum = graph.sum(hot, 0);
     const numbers = graph.integers(0, 127, 128, -1, 2 ** 31 - 1, -(2 ** 31));
     const fraction = graph.scalar('float32', 0.1);
