@@ -17,6 +17,7 @@ import {
   refuseOldArithmetic,
   type RecordedLines,
 } from './run-directory/read-run.ts';
+import { readInit } from './run-directory/init-weights.ts';
 import { systemProcesses } from './run-directory/processes.ts';
 import { Recorder, type Draw, type ResumedRecord } from './recorder.ts';
 import type { RunContext } from './serve.ts';
@@ -33,6 +34,11 @@ export interface OpenSettings {
   readonly launch: RunRecord['launch'];
   readonly runsDir: string;
   readonly runId: string | undefined;
+  /**
+   * The weights that a new run begins with, whose digest is in the configuration; undefined if the
+   * seed draws them.
+   */
+  readonly init?: Float32Array | undefined;
   /** The directory of the run to resume; undefined starts a new run. */
   readonly resume: string | undefined;
   /** Resume even if another host holds the lock. */
@@ -52,6 +58,8 @@ interface OpenRun {
    * starts again from its initial weights.
    */
   readonly old: Omit<ReopenedRun, 'files'> | undefined;
+  /** The initial weights; undefined if the seed draws them, or if they are no longer needed. */
+  readonly init: Float32Array | undefined;
 }
 
 /**
@@ -70,8 +78,9 @@ export async function openRecorder(
   const { configuration } = settings;
   const environment = { disk: tellingOfNoSync(disk, viewer), processes, clock };
   const run = await openRun(settings, environment, fail, viewer);
-  const { files, term, old } = run;
+  const { files, term, old, init } = run;
   if (old?.checkpoint !== undefined) tensors.restore(old.checkpoint);
+  else if (init !== undefined) tensors.restoreWeights(init);
   return new Recorder({
     ...settings,
     files,
@@ -114,7 +123,10 @@ async function openRun(
   if (directory === undefined) {
     const { runsDir: runs, runId } = settings;
     const files = await RunFiles.create({ runs, runId, ...options });
-    return { files, term: 1, old: undefined };
+    const { init, configuration } = settings;
+    if (init !== undefined)
+      await closedOnError(files, () => files.writeInit(configuration.model, init));
+    return { files, term: 1, old: undefined, init };
   }
   const { files, ...old } = await RunFiles.resume({
     ...options,
@@ -129,17 +141,44 @@ async function openRun(
       return mayMix || isPerhapsMixed(record) ? { ...written, later: [] } : written;
     },
   });
-  try {
+  const init = await closedOnError(files, async () => {
+    const weights = await initOf(directory, old, environment.disk, viewer);
     await files.removeArtifacts();
+    return weights;
+  });
+  const term = old.record.term + 1;
+  const step = old.checkpoint?.step ?? 0;
+  viewer.log('info', `resuming after step ${step} (term ${term})`, { step });
+  return { files, term, old, init };
+}
+
+async function closedOnError<T>(files: RunFiles, use: () => Promise<T>): Promise<T> {
+  try {
+    return await use();
   } catch (error) {
     // The first error is the one to report.
     await files.close().catch(() => undefined);
     throw error;
   }
-  const term = old.record.term + 1;
-  const step = old.checkpoint?.step ?? 0;
-  viewer.log('info', `resuming after step ${step} (term ${term})`, { step });
-  return { files, term, old };
+}
+
+/**
+ * The given weights that a resumed run begins with. With a checkpoint it does not need them, so
+ * that it only warns if `verify` will not find them.
+ */
+async function initOf(
+  directory: string,
+  { record, checkpoint }: Omit<ReopenedRun, 'files'>,
+  disk: Disk,
+  viewer: RunViewer,
+): Promise<Float32Array | undefined> {
+  try {
+    return await readInit(directory, configurationOfRecord(record.configuration), disk);
+  } catch (error) {
+    if (checkpoint === undefined || !(error instanceof ClusterError)) throw error;
+    viewer.log('warn', `verify cannot recompute this run: ${error.message}`, {});
+    return undefined;
+  }
 }
 
 /** Throws USAGE if the run cannot be resumed as requested, and DATA if lines are missing. */

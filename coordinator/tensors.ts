@@ -139,7 +139,7 @@ export class Tensors {
     this.#set(weights);
   }
 
-  /** Sets the weights, for an evaluation. */
+  /** Sets the weights: those of an evaluation, or those that a run begins with. */
   restoreWeights(weights: Float32Array): void {
     this.#set(weights);
   }

@@ -10,13 +10,15 @@ import * as limits from './limits.ts';
 import { modelSchema, problemOf, withLayers } from './model-schema.ts';
 import { shortDigest } from './printable.ts';
 
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in hexadecimal');
+
 /**
  * The configuration: everything that a run's bytes depend on, and nothing else. Ports, paths and
  * the number of workers are launch settings.
  */
 const fields = {
   /** SHA-256 of the dataset (shared/dataset/dataset.ts). */
-  dataset: z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in hexadecimal'),
+  dataset: sha256,
   model: modelSchema,
   batchSize: z.int().min(1).max(limits.MAX_BATCH_SIZE),
   virtualShards: z
@@ -37,6 +39,8 @@ const fields = {
   augment: augmentSchema.optional(),
   /** The label smoothing of the training loss; absent for none. */
   labelSmoothing: z.number().gt(0).lt(1).optional(),
+  /** SHA-256 of the initial weights (shared/files/init-file.ts); absent if the seed draws them. */
+  init: sha256.optional(),
   seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER),
   epochs: z.int().min(1).max(limits.MAX_EPOCHS),
   /** Total steps; overrides `epochs`. */
@@ -104,6 +108,7 @@ const recordSchema = z
     clip_norm: fields.clipNorm,
     augment: fields.augment,
     label_smoothing: fields.labelSmoothing,
+    init: fields.init,
     seed: fields.seed,
     epochs: fields.epochs,
     steps: fields.steps,
@@ -131,7 +136,7 @@ export type ConfigurationRecord = z.infer<typeof configurationRecordSchema>;
 
 export function configurationRecord(configuration: Configuration): ConfigurationRecord {
   const { dataset, model, optimizer, schedule, warmup } = configuration;
-  const { clipNorm, augment, labelSmoothing, seed, epochs, steps } = configuration;
+  const { clipNorm, augment, labelSmoothing, init, seed, epochs, steps } = configuration;
   return {
     dataset,
     model,
@@ -145,6 +150,7 @@ export function configurationRecord(configuration: Configuration): Configuration
     ...(clipNorm === undefined ? {} : { clip_norm: clipNorm }),
     ...(augment === undefined ? {} : { augment }),
     ...(labelSmoothing === undefined ? {} : { label_smoothing: labelSmoothing }),
+    ...(init === undefined ? {} : { init }),
     seed,
     epochs,
     ...(steps === undefined ? {} : { steps }),
@@ -164,7 +170,7 @@ export function shownSettings(
   const length = steps === undefined ? { epochs } : { steps };
   return flatEntries({ ...rest, ...length })
     .filter(([name, value]) => value !== 0 || !['warmup', 'weight_decay'].includes(name))
-    .map(([name, value]) => [name.replaceAll('_', ' '), String(value)] as const);
+    .map(([name, value]) => [name.replaceAll('_', ' '), settingText(value, name)] as const);
 }
 
 type Setting = string | number | boolean | readonly number[];
@@ -273,7 +279,7 @@ export function differingSettings(actual: Configuration, expected: Configuration
 }
 
 function settingText(value: Setting, key: string): string {
-  return key === 'dataset' ? shortDigest(String(value)) : String(value);
+  return ['dataset', 'init'].includes(key) ? shortDigest(String(value)) : String(value);
 }
 
 function canonicalJson(record: object): string {

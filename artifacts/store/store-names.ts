@@ -3,6 +3,7 @@ import { FILE_NAME } from '../../shared/files/artifacts-manifest.ts';
 import {
   ARTIFACTS_FOLDER,
   EVENTS_FILE,
+  INIT_FILE,
   METRICS_FILE,
   MODEL_FILE,
   RECORD_FILE,
@@ -23,7 +24,13 @@ export function isStoreName(name: string): boolean {
  * The files of a run that are pushed, besides artifacts/. Checkpoints, lock.json, the join string
  * and later evaluations (eval-.../) stay on the machine.
  */
-export const RESULT_FILES: readonly string[] = [RECORD_FILE, METRICS_FILE, EVENTS_FILE, MODEL_FILE];
+export const RESULT_FILES: readonly string[] = [
+  RECORD_FILE,
+  METRICS_FILE,
+  EVENTS_FILE,
+  MODEL_FILE,
+  INIT_FILE,
+];
 
 /** Whether a push sends files with this name, so that a pull may write them to a run directory. */
 export function isResultName(name: string): boolean {

@@ -11,9 +11,11 @@ import { loadDataset } from '../../shared/dataset/load-dataset.ts';
 import { datasetOfRun, loadOwnDataset } from '../../shared/dataset/own-dataset.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
+import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
 import { engineText } from '../../shared/engine-identity.ts';
 import { ClusterError, messageOf, type ErrorCode } from '../../shared/errors.ts';
 import { tuneRuntime } from '../../shared/runtime.ts';
+import { shortDigest } from '../../shared/printable.ts';
 import { shellPath } from '../../shared/shell-word.ts';
 import type { RunRecord } from '../../shared/files/run-schema.ts';
 import { totalEpochs, totalSteps } from '../../shared/arithmetic/schedule.ts';
@@ -38,6 +40,7 @@ import { pushFinishedRun } from '../../artifacts/store/push.ts';
 import { retryPolicyOf } from '../runs/transfer.ts';
 import { observe, type Observed } from '../runs/observe.ts';
 import { adoptRun } from '../runs/resume.ts';
+import { checkInitModel, chooseInit, type ChosenInit } from '../runs/choose-init.ts';
 import { readOverview } from '../runs/run-overview.ts';
 import { configurationOf, runSettings, startWorkersOf } from '../runs/run-settings.ts';
 import { isSupervised } from '../processes/signals.ts';
@@ -65,14 +68,15 @@ export async function coordinator(
   try {
     const certificate = trainingCertificate(adopted);
     await checkArtifacts(adopted, terminal.log);
-    const { dataset, data, layers } = await datasetOf(adopted);
+    const { dataset, data, layers, recordedInit } = await datasetOf(adopted);
     const options = { ...adopted, data };
     const model = modelFor(layers, {
       rows: dataset.rows,
       columns: dataset.columns,
       classes: dataset.classNames.length,
     });
-    const configuration = configurationOf(options, model, dataset);
+    const init = await initFor(options, model, terminal.log);
+    const configuration = configurationOf(options, model, dataset, init?.digest ?? recordedInit);
     const observed = await observe(options, explicit, configuration, dataset, terminal.log);
     if (observed !== undefined) tell({ kind: 'page', port: observed.port });
     const hurry = new AbortController();
@@ -82,6 +86,7 @@ export async function coordinator(
         certificate,
         dataset,
         configuration,
+        init: init?.weights,
         observed,
         hurry,
         ...terminal,
@@ -99,6 +104,8 @@ interface DataAndLayers {
   /** The folder to record for the dataset. */
   readonly data: string | undefined;
   readonly layers: Pick<ChosenLayers, 'name' | 'layers' | 'lines'>;
+  /** The digest of the weights that a resumed run began with; undefined if its seed drew them. */
+  readonly recordedInit: string | undefined;
 }
 
 /** The dataset and the layers for a new or a resumed run. */
@@ -106,16 +113,35 @@ async function datasetOf(options: CoordinatorOptions): Promise<DataAndLayers> {
   const { data, resume } = options;
   if (resume === undefined) {
     const layers = chooseLayers(options);
-    return { dataset: await loadDataset(data), data, layers };
+    return { dataset: await loadDataset(data), data, layers, recordedInit: undefined };
   }
   const record = await readRunRecord(resume);
   const own = datasetOfRun(resume, record);
-  const { layers } = record.configuration.model;
+  const { model, init } = record.configuration;
+  const { layers } = model;
   return {
     dataset: await loadOwnDataset(own, data),
     data: data ?? own.folder,
     layers: { name: resume, layers, lines: [] },
+    recordedInit: init,
   };
+}
+
+/** The weights that a new run begins with, if they are given; a resumed run has its own. */
+async function initFor(
+  options: CoordinatorOptions,
+  model: ModelShape,
+  log: Log,
+): Promise<ChosenInit | undefined> {
+  const init = await chooseInit(options);
+  if (init === undefined) return undefined;
+  checkInitModel(init, model);
+  const { name, digest } = init;
+  log.info(
+    { init: name, sha256: digest },
+    `starting with the weights of ${name} (SHA-256 ${shortDigest(digest)})`,
+  );
+  return init;
 }
 
 interface Training {
@@ -123,6 +149,7 @@ interface Training {
   readonly certificate: OwnCertificate | undefined;
   readonly dataset: Dataset;
   readonly configuration: Configuration;
+  readonly init: Float32Array | undefined;
   readonly observed: Observed | undefined;
   /** Aborted by Ctrl-C once the run has ended, which ends the upload and the wait for a scrape. */
   readonly hurry: AbortController;
@@ -132,6 +159,7 @@ interface Training {
 
 async function train(training: Training): Promise<number> {
   const { options, certificate, dataset, configuration, observed, hurry, progress, log } = training;
+  const { init } = training;
   const ownToken = givenToken(options.tokenFile, process.env);
   const { resume } = options;
   const keptToken = resume === undefined ? undefined : tokenOfJoinFile(join(resume, JOIN_FILE));
@@ -144,6 +172,7 @@ async function train(training: Training): Promise<number> {
     {
       ...runSettings(options),
       configuration,
+      init,
       dataset,
       token,
       version,

@@ -30,6 +30,7 @@ import {
   modelFor,
   type ChosenLayers,
 } from '../models/choose-layers.ts';
+import { chooseInit } from '../runs/choose-init.ts';
 import { adoptRun } from '../runs/resume.ts';
 import { withEngineOfRun } from '../runs/run-engine.ts';
 import { pageCertificate } from '../secrets/page-secrets.ts';
@@ -59,6 +60,7 @@ export async function local(
   // TensorFlow is set up and processes are started.
   const before = options.resume === undefined ? undefined : await readRunRecord(options.resume);
   const layers = before === undefined ? chooseLayers(options) : undefined;
+  await chooseInit(options);
   const least =
     before === undefined
       ? leastConfiguration(options, layers)
@@ -79,10 +81,10 @@ export async function local(
   const token = givenToken(options.tokenFile, process.env) ?? generateToken();
   const environment = { ...process.env, MNIST_DIST_TOKEN: token };
   const termBefore = before?.term ?? 0;
-  const { httpPort: page, model, hidden, dropout, ...rest } = options;
+  const { httpPort: page, model, init, hidden, dropout, ...rest } = options;
   const run = { ...rest, port, tokenFile: undefined, startWorkers: plans.length };
   const isDense = model === undefined || model === 'mlp';
-  const begin = isDense ? { runId, model, hidden, dropout } : { runId, model };
+  const begin = { runId, model, init, ...(isDense ? { hidden, dropout } : {}) };
   // The coordinator cannot read a pipe again.
   const text = layers?.text === undefined ? {} : { [MODEL_TEXT]: layers.text };
   const common = { maxRestarts: options.maxRestarts, log };

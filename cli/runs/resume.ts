@@ -8,6 +8,7 @@ import { ClusterError } from '../../shared/errors.ts';
 import type { RunRecord } from '../../shared/files/run-schema.ts';
 import { stepsPerEpoch, totalSteps } from '../../shared/arithmetic/schedule.ts';
 import { differingModel } from '../models/resumed-model.ts';
+import { differingInit } from './choose-init.ts';
 import { chooseRun } from './choose-run.ts';
 import {
   flagOf,
@@ -23,9 +24,9 @@ import { recipeOptions } from './run-settings.ts';
 
 /**
  * The options for a resumed run. The recipe, the engine and the audit rate come from the run's
- * record, and so does the length unless one is given; the model is read where it is needed.
- * `resume` becomes the run's directory. Rejects with USAGE if the run does not exist or an explicit
- * option differs from the run's.
+ * record, and so does the length unless one is given; the model and the initial weights are read
+ * where they are needed. `resume` becomes the run's directory. Rejects with USAGE if the run does
+ * not exist or an explicit option differs from the run's.
  */
 export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   options: O,
@@ -57,13 +58,17 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   const engine = 'engine' in options ? engineOfRun(known, options, explicit) : {};
   const fixed = ran !== undefined && 'engine' in options ? engineToKeep(ran, options) : {};
   const comparable = withSteps(options, stepsPerEpoch(recorded));
-  const differing = differingModel(options, explicit, recorded.model);
+  const differing = [
+    ...differingModel(options, explicit, recorded.model),
+    ...(await differingInit(options, recorded)),
+  ];
   checkAlike(comparable, explicit, { ...values, ...fixed }, differing, directory);
   const isLengthGiven = explicit.has('epochs') || explicit.has('steps');
   if (isLengthGiven)
     checkLonger({ ...recorded, epochs: options.epochs, steps: options.steps }, recorded, directory);
   const length = isLengthGiven ? {} : { epochs: recorded.epochs, steps: recorded.steps };
-  return { ...options, ...values, ...engine, ...trust, ...length, resume: directory };
+  const init = undefined;
+  return { ...options, ...values, ...engine, ...trust, ...length, init, resume: directory };
 }
 
 /**

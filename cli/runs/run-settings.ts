@@ -26,11 +26,15 @@ export function recipeOptions(recorded: Configuration) {
   return { ...commonRecipe(recorded), ...updateOptions(recorded) };
 }
 
-/** The configuration of a run with this model, on which its bytes depend. Throws USAGE or LIMIT. */
+/**
+ * The configuration of a run with this model, on which its bytes depend; `init` is the digest of
+ * the weights that it begins with. Throws USAGE or LIMIT.
+ */
 export function configurationOf(
   options: CoordinatorOptions,
   model: ModelShape,
   dataset: Dataset,
+  init?: string,
 ): Configuration {
   const { epochs, steps } = options;
   checkExcess(model, options);
@@ -46,6 +50,7 @@ export function configurationOf(
       stepsPerEpoch: stepsPerEpoch(schedule),
       totalSteps: totalSteps(schedule),
     }),
+    ...(init === undefined ? {} : { init }),
     ...length,
     model,
     trainSamples,

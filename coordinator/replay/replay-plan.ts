@@ -3,12 +3,15 @@ import type { Checkpoint } from '../../shared/files/checkpoint-file.ts';
 import { datasetOfRun, otherDataset } from '../../shared/dataset/own-dataset.ts';
 import { accepts } from '../../shared/arithmetic/model-shape.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
+import { ClusterError } from '../../shared/errors.ts';
 import {
   recordedCheckpoints,
   newestCheckpoint,
   type RecordedCheckpoints,
 } from './recorded-checkpoints.ts';
 import { recordedResults, differs, type RecordedResults } from './recorded-results.ts';
+import { readInit } from '../run-directory/init-weights.ts';
+import type { Tensors } from '../tensors.ts';
 import { requireOwnArithmetic, type RunContents } from '../run-directory/run-contents.ts';
 
 /** A run to recompute, and where to start. */
@@ -24,6 +27,8 @@ export interface Start {
   readonly chain: string;
   /** Trusted, since no step before it is recomputed; undefined at the beginning of the run. */
   readonly checkpoint: Checkpoint | undefined;
+  /** The given weights at the beginning of the run; undefined if its seed draws them. */
+  readonly init: Float32Array | undefined;
 }
 
 /**
@@ -41,8 +46,28 @@ export async function planReplay(contents: RunContents, from: number | undefined
     step: checkpoint?.step ?? 0,
     chain: checkpoint?.chain ?? firstLink(contents.configuration),
     checkpoint,
+    init: await initOf(contents),
   };
   return { contents, recorded, checkpoints, start };
+}
+
+/** The run's init.safetensors, which must be intact even if the replay starts at a checkpoint. */
+async function initOf({
+  directory,
+  configuration,
+}: RunContents): Promise<Float32Array | undefined> {
+  try {
+    return await readInit(directory, configuration);
+  } catch (error) {
+    if (error instanceof ClusterError && error.code === 'DATA') throw differs(error.message);
+    throw error;
+  }
+}
+
+/** Sets the tensors to the state from which the replay starts. */
+export function restoreStart(tensors: Tensors, { checkpoint, init }: Start): void {
+  if (checkpoint !== undefined) tensors.restore(checkpoint);
+  else if (init !== undefined) tensors.restoreWeights(init);
 }
 
 /** Throws NOT_REPLAYABLE for a different dataset, and DIFFERS for wrong sizes in run.json. */

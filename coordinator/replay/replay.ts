@@ -1,5 +1,5 @@
 import { serve, readOnlyPolicy, type Serving, type ServeSettings } from '../serve.ts';
-import type { Replay } from './replay-plan.ts';
+import { restoreStart, type Replay } from './replay-plan.ts';
 import { Verifier, type ReplayViewer } from './verifier.ts';
 
 export interface ReplaySettings extends Pick<
@@ -21,7 +21,6 @@ export function startReplay(
   viewer: ReplayViewer,
 ): Promise<Serving<Verifier>> {
   const { contents, recorded, start } = replay;
-  const { checkpoint } = start;
   return serve(
     {
       ...settings,
@@ -33,7 +32,7 @@ export function startReplay(
       evaluateAfter: new Set(recorded.evaluations.keys()),
     },
     (context) => {
-      if (checkpoint !== undefined) context.tensors.restore(checkpoint);
+      restoreStart(context.tensors, start);
       return Promise.resolve(new Verifier(replay, settings.dataset, context, viewer));
     },
     (level, message, fields) => viewer.log(level, message, fields),

@@ -7,6 +7,7 @@ import { MAX_RUN_ID_TRIES } from '../../shared/limits.ts';
 import {
   ARTIFACTS_FOLDER,
   EVENTS_FILE,
+  INIT_FILE,
   LOCK_FILE,
   METRICS_FILE,
   RUN_ID,
@@ -68,7 +69,7 @@ function isWrittenBeforeStart(name: string): boolean {
   return (
     isStaging(name) ||
     /^\.lock\.[0-9a-f]{12}\.tmp$/.test(name) ||
-    [LOCK_FILE, ARTIFACTS_FOLDER, METRICS_FILE, EVENTS_FILE].includes(name)
+    [LOCK_FILE, ARTIFACTS_FOLDER, METRICS_FILE, EVENTS_FILE, INIT_FILE].includes(name)
   );
 }
 

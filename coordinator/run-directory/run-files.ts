@@ -4,6 +4,7 @@ import type { Disk } from '../../shared/disk/disk.ts';
 import { diskError, makeOwnFolder, syncNames, writeWhole } from '../../shared/disk/whole-file.ts';
 import type { Checkpoint } from '../../shared/files/checkpoint-file.ts';
 import { configurationOfRecord } from '../../shared/configuration.ts';
+import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
 import { assert, ClusterError } from '../../shared/errors.ts';
 import { MAX_EVENTS_BUFFER_BYTES, MAX_METRICS_BUFFER_BYTES } from '../../shared/limits.ts';
 import {
@@ -14,6 +15,7 @@ import {
   type StepMetrics,
 } from '../../shared/files/metrics.ts';
 import { linesWithin } from '../../shared/files/line-limit.ts';
+import { encodeInit } from '../../shared/files/init-file.ts';
 import { encodeModel, type ModelFile } from '../../shared/files/model-file.ts';
 import { modelDigest } from '../../shared/files/own-model.ts';
 import { printableJson } from '../../shared/printable.ts';
@@ -34,6 +36,7 @@ import { RunLock, type LockEnvironment } from './run-lock.ts';
 import {
   ARTIFACTS_FOLDER,
   EVENTS_FILE,
+  INIT_FILE,
   METRICS_FILE,
   MODEL_FILE,
   RECORD_FILE,
@@ -251,6 +254,11 @@ export class RunFiles {
     const elapsed = Math.round(clock.now() - this.#opened) / 1000;
     const line = { time: clock.date().toISOString(), elapsed, event, ...fields };
     this.#events.appendNow(`${printableJson(JSON.stringify(line))}\n`);
+  }
+
+  /** Writes init.safetensors, before the first run.json, so that every run has it. */
+  async writeInit(model: ModelShape, weights: Float32Array): Promise<void> {
+    await this.#writeWhole(INIT_FILE, encodeInit(model, weights));
   }
 
   /** Writes model.safetensors. Resolves with its SHA-256. */

@@ -3,6 +3,8 @@ export const RECORD_FILE = 'run.json';
 export const METRICS_FILE = 'metrics.jsonl';
 export const EVENTS_FILE = 'events.jsonl';
 export const MODEL_FILE = 'model.safetensors';
+/** The weights that the run began with, if they were given (--init). */
+export const INIT_FILE = 'init.safetensors';
 export const CHECKPOINTS_FOLDER = 'checkpoints';
 /** Identifies the run's owner to older versions. */
 export const LOCK_FILE = 'lock.json';

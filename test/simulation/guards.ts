@@ -311,6 +311,18 @@ export const guards: readonly Guard[] = [
     without: '',
   },
   {
+    name: 'a run begins with the weights that it was given',
+    file: 'coordinator/open-run.ts',
+    line: 'else if (init !== undefined) tensors.restoreWeights(init);',
+    without: '',
+  },
+  {
+    name: 'a coordinator that resumes before the first checkpoint reads the given weights',
+    file: 'coordinator/open-run.ts',
+    line: 'return await readInit(directory, configurationOfRecord(record.configuration), disk);',
+    without: 'return undefined;',
+  },
+  {
     name: 'a worker closes an idle connection',
     file: 'worker/link.ts',
     line: 'if (!this.#open || silent < limits.IDLE_LIMIT_MILLISECONDS) return;',

@@ -8,6 +8,7 @@ import { EVALUATION_CHUNK_ROWS } from '../../shared/model-limits.ts';
 import { denseModel, parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import { initialWeights } from '../../shared/arithmetic/random.ts';
 import { planStep, totalSteps } from '../../shared/arithmetic/schedule.ts';
+import { weightsDigest } from '../../shared/files/init-file.ts';
 import { Random } from '../fixtures/seeded-random.ts';
 import { hasReal, isReal, ROOT, type Node } from '../../shared/arithmetic/tree.ts';
 
@@ -24,7 +25,8 @@ export interface ExpectedStep {
   readonly checksum: bigint;
 }
 
-type Update = Omit<UpdateRecipe, 'model'> & Pick<Configuration, 'augment' | 'labelSmoothing'>;
+type Update = Omit<UpdateRecipe, 'model'> &
+  Pick<Configuration, 'augment' | 'labelSmoothing' | 'init'>;
 
 const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-7 };
 const plainUpdate: Update = {
@@ -34,6 +36,15 @@ const plainUpdate: Update = {
   warmup: 0,
   weightDecay: 0,
 };
+
+const model = denseModel([1, 4], [3], 0, 2);
+/** The weights that some runs begin with. */
+const givenWeights = Float32Array.from({ length: parameterCount(model) }, (_, i) => Math.sin(i));
+
+/** The given weights that the run begins with; undefined if its seed draws them. */
+export function givenInit({ init }: Configuration): Float32Array | undefined {
+  return init === undefined ? undefined : givenWeights;
+}
 
 /**
  * An update that the seed alone determines: the default one, or any optimizer with any schedule,
@@ -67,6 +78,7 @@ function simulatedUpdate(seed: number): Update {
     ...(random.chance(0.3) ? { augment: { shift: 1, rotate: 0, zoom: 0.25 } } : {}),
     // The fake engine has no loss to smooth, but the setting is a part of the recipe.
     ...(random.chance(0.3) ? { labelSmoothing: 0.1 } : {}),
+    ...(random.chance(0.3) ? { init: weightsDigest(givenWeights) } : {}),
   };
 }
 
@@ -85,7 +97,7 @@ export function simulatedConfiguration(
     trainSamples: 100,
     testSamples: 1200,
     batchSize: 32,
-    model: denseModel([1, 4], [3], 0, 2),
+    model,
     virtualShards,
     seed,
     epochs,
@@ -160,7 +172,8 @@ export function undisturbed(configuration: Configuration): {
   weights: Float32Array;
 } {
   const count = parameterCount(configuration.model);
-  const weights = initialWeights(configuration.seed, configuration.model);
+  const drawn = initialWeights(configuration.seed, configuration.model);
+  const weights = givenInit(configuration)?.slice() ?? drawn;
   const state = stateNames(configuration.optimizer).map(() => new Float32Array(count));
   const steps: ExpectedStep[] = [];
   for (let step = 1; step <= totalSteps(configuration); step++) {

@@ -21,6 +21,7 @@ import { workerMessage } from '../../shared/wire/messages.ts';
 import { initialWeights } from '../../shared/arithmetic/random.ts';
 import { receive } from '../../shared/wire/receive.ts';
 import { PeerMemory, SharedMemory, type MemoryAddress } from '../../shared/wire/shared-memory.ts';
+import { givenInit } from './model.ts';
 import { SimulatedProcess, type World } from './simulated-process.ts';
 import type { Wire } from './wire.ts';
 
@@ -197,6 +198,7 @@ export class SimulatedCoordinator {
         runsDir: RUNS,
         runId: isBegun ? undefined : 'r',
         resume: isBegun ? RUN : undefined,
+        init: isBegun ? undefined : givenInit(settings.configuration),
       },
       {
         tensors: this.#tensors,

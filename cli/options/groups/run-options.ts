@@ -71,6 +71,13 @@ export const runOptions = {
         'with (default: the newest finished run in --runs-dir)',
     },
   ),
+  init: withoutDefault(
+    path('FILE|RUN', 'a model.safetensors file, a run directory, or the URI of a run in a store'),
+    {
+      in: trainingCommands,
+      help: 'begin with the weights of this model (default: with weights that --seed draws)',
+    },
+  ),
   from: withoutDefault(integer({ min: 1, max: limits.MAX_STEPS }, 'STEP'), {
     in: ['verify'],
     help:

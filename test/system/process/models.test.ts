@@ -1,8 +1,9 @@
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { readyTensorFlow } from '../../../worker/native/engine-manifest.ts';
 import { train } from '../../fixtures/processes/cluster.ts';
+import { readRun } from '../../fixtures/processes/finished-run.ts';
 import { newRun } from '../../fixtures/processes/options.ts';
 import { run } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
@@ -62,6 +63,29 @@ it('a run keeps its model when it is resumed, and its file evaluates and verifie
   expect(verified.output).toContain('verified 6 steps');
   const evaluated = await run(['eval', join(directory, 'model.safetensors'), '--no-pictures']);
   expect(evaluated.output).toMatch(/Accuracy \d/);
+});
+
+it('a run begins with the weights of another, keeps them, and verifies', async () => {
+  const runs = temporaryFolder();
+  const wasm = ['--engine', 'wasm', ...SHORT];
+  expect((await run(['local', ...newRun(runs, 'first'), ...wasm])).code).toBe(0);
+  const init = ['--init', join(runs, 'first')];
+  const hashes = new Set<string>();
+  for (const workers of ['1', '3']) {
+    const second = ['local', ...newRun(runs, `with-${workers}`), ...wasm, ...init, '-n', workers];
+    const { code, output } = await run(second);
+    expect(code, output).toBe(0);
+    expect(output).toContain('starting with the weights of');
+    hashes.add(readRun(join(runs, `with-${workers}`)).modelSha256);
+  }
+  expect(hashes.size).toBe(1);
+  rmSync(join(runs, 'first'), { recursive: true });
+  const verified = await run(['verify', join(runs, 'with-1'), '-n', '2']);
+  expect(verified.output).toContain('verified 4 steps');
+  const other = ['local', ...newRun(runs, 'other'), ...wasm, '--hidden', '8'];
+  const refused = await run([...other, '--init', join(runs, 'with-1')]);
+  expect(refused.code).toBe(2);
+  expect(refused.output).toContain('784 - 128 - 10 for images of 28 x 28');
 });
 
 it('a model that does not fit is rejected with its line, before any process starts', async () => {

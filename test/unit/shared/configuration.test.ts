@@ -98,6 +98,7 @@ describe('the configuration', () => {
     // No label smoothing is recorded as no field.
     ['labelSmoothing', 0],
     ['labelSmoothing', 1],
+    ['init', 'runs/r'],
     ['seed', -1],
     ['seed', 2 ** 53],
     ['epochs', 0],
@@ -141,6 +142,7 @@ describe('the configuration', () => {
       weightDecay: 0.1,
       clipNorm: 1.5,
       labelSmoothing: 0.1,
+      init: 'cd'.repeat(32),
     };
     for (const configuration of [
       {
@@ -168,6 +170,7 @@ describe('the configuration', () => {
       schedule: { kind: 'step', decay: 0.5, every: 100 },
       clipNorm: 1,
       labelSmoothing: 0.1,
+      init: 'cd'.repeat(32),
     };
     expect(differingSettings(other, configurationFixture)).toEqual([
       'optimizer sgd instead of adam',
@@ -178,6 +181,7 @@ describe('the configuration', () => {
       'every 100 instead of unset',
       'clip_norm 1 instead of unset',
       'label_smoothing 0.1 instead of unset',
+      `init ${'cd'.repeat(8)} instead of unset`,
       'beta1 unset instead of 0.9',
       'beta2 unset instead of 0.999',
       'epsilon unset instead of 1e-7',
@@ -229,6 +233,13 @@ describe('the configuration', () => {
       'test samples',
       'epochs',
     ]);
+    const given = { ...record, label_smoothing: 0.1, init: 'cd'.repeat(32) };
+    expect(shownSettings(given)).toEqual(
+      expect.arrayContaining([
+        ['label smoothing', '0.1'],
+        ['init', 'cd'.repeat(8)],
+      ]),
+    );
   });
 
   it.each([

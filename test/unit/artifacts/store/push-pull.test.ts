@@ -67,6 +67,14 @@ describe('push', () => {
     expect(filesUnder(run)).toEqual(before);
   });
 
+  it('sends the weights that a run began with, which verify needs', async () => {
+    const init = { 'init.safetensors': 'initial weights' };
+    remake(init);
+    await push();
+    await pull();
+    expect(filesUnder(join(folder, 'pulled'))).toEqual({ ...resultsOfRun, ...init });
+  });
+
   it('writes the artifacts manifest after all other files, and its own manifest last', async () => {
     const seen: string[] = [];
     await push(({ name }) => {

@@ -1,9 +1,11 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { parseCommand } from '../../../../cli/program.ts';
 import { adoptRun } from '../../../../cli/runs/resume.ts';
 import { configurationRecord, type Configuration } from '../../../../shared/configuration.ts';
+import { weightsDigest } from '../../../../shared/files/init-file.ts';
+import { readModel } from '../../../../shared/files/model-file.ts';
 import type { RunRecord } from '../../../../shared/files/run-schema.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { engineFixture } from '../../../fixtures/engine-identity.ts';
@@ -98,6 +100,30 @@ describe('a resumed run', () => {
     ).rejects.toMatchObject({
       code: 'USAGE',
       message: `the run ${run} has different settings: --batch-size 32, not 64; --seed 1, not 7`,
+    });
+  });
+
+  test('keeps the weights that it began with', async () => {
+    const own = join(run, 'model.safetensors');
+    writeRun(run);
+    const digest = weightsDigest(readModel(readFileSync(own), own).weights);
+    await expect(resume('--init', own)).rejects.toMatchObject({
+      code: 'USAGE',
+      message:
+        `the run ${run} has different settings: --init unset, not ${digest.slice(0, 16)} ` +
+        `(${own})`,
+    });
+    writeRun(run, { configuration: configurationRecord({ ...configuration, init: digest }) });
+    const file = join(run, 'given.safetensors');
+    copyFileSync(own, file);
+    expect(await resume('--init', file)).toMatchObject({ init: undefined });
+    expect(await resume()).toMatchObject({ init: undefined });
+    const began = 'ab'.repeat(32);
+    writeRun(run, { configuration: configurationRecord({ ...configuration, init: began }) });
+    await expect(resume('--init', file)).rejects.toMatchObject({
+      message: expect.stringContaining(
+        `--init ${began.slice(0, 16)}, not ${digest.slice(0, 16)} (${file})`,
+      ),
     });
   });
 
