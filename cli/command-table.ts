@@ -2,6 +2,7 @@ import { completionTargets } from './completion/completion-targets.ts';
 import * as checks from './options/option-checks.ts';
 import type { GivenOf } from './options/origin.ts';
 import type { CommandLine, CommandName, OptionsOf } from './options/options.ts';
+import { recipeNames } from './options/recipe-names.ts';
 import { inverted } from './options/synonyms.ts';
 
 /** A word after the command that does not belong to a flag. */
@@ -97,6 +98,25 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
     synonyms: 'summary layers architecture describe',
     checks: [checks.checkData],
     load: async () => (await import('./commands/model.ts')).model,
+  },
+  recipe: {
+    summary: "print a recipe's file, or list the recipes",
+    operands: [
+      {
+        name: 'recipe',
+        help: `${recipeNames.join(' or ')} (default: list all of them)`,
+        completes: recipeNames,
+      },
+    ],
+    examples: [
+      ['mnist-dist recipe', 'one line for each recipe'],
+      ['mnist-dist recipe best > mine.yaml', 'a file to change, for --config mine.yaml'],
+    ],
+    synonyms: 'recipes preset presets profile profiles',
+    load: async () => {
+      const { recipe } = await import('./commands/recipe.ts');
+      return async (_options, commandLine) => await recipe(commandLine);
+    },
   },
   worker: {
     summary: 'compute gradients for a coordinator',

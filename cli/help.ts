@@ -34,7 +34,7 @@ function exampleLines(examples: readonly (readonly [string, string])[]): string[
 const valueSources = [
   'An environment variable (MNIST_DIST_BATCH_SIZE for --batch-size) or the file given by --config',
   '(batch-size: 64) can set an option as well. A flag overrides a variable, a variable overrides',
-  'the file, and the file overrides the default.',
+  'the file, the file overrides --recipe, and the recipe overrides the default.',
 ];
 
 /** Exit codes in ascending order, including 0. */

@@ -177,6 +177,7 @@ describe('the source tree', () => {
       // It only creates files.
       'artifacts/store/plain-file.ts',
       // These only open files of this package, in /proc or in /dev/shm.
+      'cli/options/recipe-file.ts',
       'cli/package.ts',
       'cli/printed-help.ts',
       'dashboards/server/page-files.ts',

@@ -20,7 +20,8 @@ import { reservePort, type ReservedPort } from '../processes/reserved-port.ts';
 import { createLogger, type Log } from '../terminal/log.ts';
 import { endStopped, type Ending } from '../processes/end-stopped.ts';
 import { documentedExit, exitText, RestartingProcess } from '../processes/restarting-process.ts';
-import type { CommandLine, LocalOptions, OptionKey } from '../options/options.ts';
+import { withoutOptions } from '../options/environment.ts';
+import { keysOf, type CommandLine, type LocalOptions, type OptionKey } from '../options/options.ts';
 import { stderr } from '../terminal/output.ts';
 import { optimizerOf } from '../runs/recipe-options.ts';
 import {
@@ -96,7 +97,11 @@ export async function local(
     name: 'coordinator',
     output: 'inherit',
     listener: descriptor,
-    environment: { ...environment, [LISTENER_VARIABLE]: '1', ...text },
+    environment: {
+      ...withoutOptions(keysOf('local'), environment),
+      [LISTENER_VARIABLE]: '1',
+      ...text,
+    },
     codeAtEnd: async () => {
       if (!existsSync(join(directory, RECORD_FILE))) return undefined;
       const { state, term } = await readRunRecord(directory);

@@ -62,6 +62,17 @@ export function readEnvironment(environment: Environment): Map<OptionKey, Given>
   return found;
 }
 
+/**
+ * The environment without the variables of these options, for a child process that gets their
+ * values as flags: one that is left out must not come from a variable instead.
+ */
+export function withoutOptions(keys: readonly OptionKey[], environment: Environment): Environment {
+  const variables = new Set(keys.flatMap((key) => namesOf(key).map(variableOf)));
+  return Object.fromEntries(
+    Object.entries(environment).filter(([variable]) => !variables.has(variable)),
+  );
+}
+
 /** npm settings that have the same name as an option. */
 const npmSettings = new Set(['audit', 'cpu', 'json', 'offline', 'progress']);
 

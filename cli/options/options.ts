@@ -8,7 +8,7 @@ type ValueOf<K extends OptionKey> = ReturnType<Table[K]['defaultValue']>;
 type CommandsOf<K extends OptionKey> = Table[K]['commands'];
 
 /** Every command. The command table has an entry for each of them. */
-export type CommandName = Exclude<CommandsOf<OptionKey>, 'all'>[number] | 'completion';
+export type CommandName = Exclude<CommandsOf<OptionKey>, 'all'>[number] | 'completion' | 'recipe';
 
 /** The keys of the options that command `C` takes. */
 export type OptionKeyOf<C extends CommandName> = {

@@ -8,7 +8,7 @@ import { afterSuggestion, didYouMean } from './suggest.ts';
 const MAX_SHOWN_CHARACTERS = 80;
 
 /** The sources of a value, strongest first. */
-export const sources = ['flag', 'environment', 'file', 'default'] as const;
+export const sources = ['flag', 'environment', 'file', 'recipe', 'default'] as const;
 export type Source = (typeof sources)[number];
 
 /** A text that was given for an option, with its source. */

@@ -1,3 +1,4 @@
+import { assert } from '../../shared/errors.ts';
 import { readConfigFile } from './config-file.ts';
 import type { Environment } from './environment.ts';
 import { readEnvironment } from './environment.ts';
@@ -5,16 +6,22 @@ import type { CommandName, OptionKey, OptionsOf } from './options.ts';
 import { kebab, keysOf, optionOf } from './options.ts';
 import type { Given, GivenOf } from './origin.ts';
 import { givenByDefault, parseGiven } from './origin.ts';
+import { recipeOptionsOf } from './recipe-file.ts';
+import { isRecipeName } from './recipe-names.ts';
 
 interface Parsed<C extends CommandName> {
   readonly options: OptionsOf<C>;
-  /** The options that were given by a flag, a variable or the configuration file. */
+  /**
+   * The options that were given by a flag, a variable, the configuration file or a recipe. A recipe
+   * does not set the length of a run that is resumed.
+   */
   readonly explicit: ReadonlySet<OptionKey>;
   readonly givenOf: GivenOf;
 }
 
 /**
- * A flag overrides a variable, a variable overrides the file, and the file overrides the default.
+ * A flag overrides a variable, a variable overrides the file, the file overrides the recipe, and
+ * the recipe overrides the default.
  */
 export function parseOptions<C extends CommandName>(
   command: C,
@@ -27,12 +34,30 @@ export function parseOptions<C extends CommandName>(
   // An invalid value is an error even if this command does not take the option.
   for (const [key, given] of file) parseGiven(key, given);
 
-  const given = new Map([...file, ...variables, ...flags]);
+  const named = new Map([...file, ...variables, ...flags]);
+  const given = new Map([...recipeOf(command, named), ...named]);
   return {
     options: valuesOf(command, given),
-    explicit: new Set(keysOf(command).filter((key) => given.has(key))),
+    explicit: new Set(keysOf(command).filter((key) => isExplicit(key, given.get(key)))),
     givenOf: (key) => given.get(key) ?? givenByDefault(kebab(key), optionOf(key).defaultText ?? ''),
   };
+}
+
+/** The options of the recipe that is named, if the command takes one. */
+function recipeOf(
+  command: CommandName,
+  named: ReadonlyMap<OptionKey, Given>,
+): ReadonlyMap<OptionKey, Given> {
+  const recipe = named.get('recipe');
+  if (recipe === undefined || !keysOf(command).includes('recipe')) return new Map();
+  const name = parseGiven('recipe', recipe);
+  assert(typeof name === 'string' && isRecipeName(name), 'the parser accepts only recipes');
+  return recipeOptionsOf(name);
+}
+
+function isExplicit(key: OptionKey, given: Given | undefined): boolean {
+  if (given === undefined) return false;
+  return given.source !== 'recipe' || (key !== 'epochs' && key !== 'steps');
 }
 
 function valuesOf<C extends CommandName>(

@@ -51,6 +51,7 @@ export const optionSynonyms: Synonyms = inverted({
   '--lr-decay-every': 'lr-step-size decay-steps decay-epochs lr-decay-steps',
   '--lr-horizon': 't-max lr-decay-iters decay-horizon',
   '--lr-boundaries': 'milestones lr-milestones boundaries',
+  '--recipe': 'preset profile config-name',
   '--data': 'dataset data-dir data-path dataset-path dataset-dir data-root train-data root',
   '--runs-dir': 'output-dir log-dir logdir save-dir work-dir output output-path',
   '--run-id': 'id run-name experiment experiment-name job-id rdzv-id exp-name',
@@ -104,6 +105,12 @@ export const scheduleSynonyms = {
   'cosine-decay': 'cosine',
   multistep: 'piecewise',
   'piecewise-constant': 'piecewise',
+} as const;
+
+export const recipeSynonyms = {
+  default: 'quickstart',
+  defaults: 'quickstart',
+  accurate: 'best',
 } as const;
 
 export const logLevelSynonyms = {

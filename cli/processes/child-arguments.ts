@@ -4,7 +4,8 @@ import { isOptionKey, kebab, keysOf, optionOf } from '../options/options.ts';
 /**
  * The command line that gives a child process exactly these options, regardless of its environment.
  * Options that are undefined or that the command does not have are left out, so that `local` can
- * pass its own options. `config` is never passed: its values are already among the options.
+ * pass its own options. `config` and `recipe` are never passed: their values are already among the
+ * options.
  */
 export function argumentsFor<C extends CommandName>(
   command: C,
@@ -12,7 +13,7 @@ export function argumentsFor<C extends CommandName>(
 ): string[] {
   const known = new Set(keysOf(command));
   const has = (key: string): key is OptionKey =>
-    isOptionKey(key) && known.has(key) && key !== 'config';
+    isOptionKey(key) && known.has(key) && key !== 'config' && key !== 'recipe';
   const flags = Object.entries(options).flatMap(([key, value]) =>
     has(key) && value !== undefined ? flagText(key, value) : [],
   );

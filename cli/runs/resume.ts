@@ -128,7 +128,9 @@ function checkAlike(
     'USAGE',
     `the run ${directory} has different settings: ${differing.join('; ')}`,
     {
-      fix: 'leave them out: a run keeps its settings; only --epochs and --steps can be raised',
+      fix:
+        `leave ${explicit.has('recipe') ? 'them and --recipe' : 'them'} out: a run keeps its ` +
+        'settings; only --epochs and --steps can be raised',
     },
   );
 }

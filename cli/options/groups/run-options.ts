@@ -1,11 +1,17 @@
 import * as limits from '../../../shared/limits.ts';
 import { trainingCommands, withDefault, withoutDefault } from '../option.ts';
+import { recipeNames } from '../recipe-names.ts';
+import { recipeSynonyms } from '../synonyms.ts';
 import { choice, flag, integer, name, path, stepsOrDuration } from '../value-types.ts';
 
 export const runOptions = {
   config: withoutDefault(path('FILE', 'a readable YAML file'), {
     in: 'all',
     help: 'YAML file with options, one "name: value" per line; one file can serve all commands',
+  }),
+  recipe: withDefault(choice(recipeNames, recipeSynonyms), 'quickstart', {
+    in: trainingCommands,
+    help: 'settings that take the place of the defaults; `mnist-dist recipe` prints them',
   }),
   runsDir: withDefault(path('DIR', 'a folder'), 'runs', {
     in: [

@@ -115,3 +115,17 @@ describe('a run that a worker joins every few steps', () => {
 function sum(counted: readonly { readonly samples: number }[]): number {
   return counted.reduce((total, { samples }) => total + samples, 0);
 }
+
+it('a restarted coordinator does not take other options from variables', async () => {
+  const runs = temporaryFolder();
+  const options = ['--model', 'mlp', '--steps', '1200', '-n', '1', '--checkpoint-every', '300s'];
+  const local = start([...quickLocal(runs), ...options], { MNIST_DIST_RECIPE: 'best' });
+  const child = await until(
+    () => (stepsWritten(join(runs, 'r')) === 0 ? undefined : findChild(local, 'coordinator')),
+    local,
+  );
+  process.kill(child.pid, 'SIGKILL');
+  expect(await local.exited, local.output()).toBe(0);
+  const { record } = readRun(join(runs, 'r'));
+  expect(record).toMatchObject({ term: 2, configuration: { optimizer: { kind: 'adamw' } } });
+});

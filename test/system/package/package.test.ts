@@ -95,6 +95,7 @@ describe('the package', () => {
     expect(bytesBelow(installed)).toBeLessThan(MAX_INSTALLED_BYTES);
     const names = readdirSync(installed);
     for (const name of ['test', 'cli', 'tsconfig.json', '.ci']) expect(names).not.toContain(name);
+    expect(readdirSync(join(installed, 'recipes'))).toEqual(['best.yaml', 'quickstart.yaml']);
     const own = filesBelow(installed).filter(
       (file) => !file.includes('/node_modules/mnist-dist/n'),
     );

@@ -127,6 +127,36 @@ describe('a resumed run', () => {
     });
   });
 
+  test('keeps its settings with another recipe, whose length does not count', async () => {
+    const recipe: Configuration = {
+      ...configuration,
+      batchSize: 128,
+      virtualShards: 8,
+      optimizer: { kind: 'adamw', beta1: 0.9, beta2: 0.999, epsilon: 1e-7 },
+      learningRate: 0.002,
+      weightDecay: 0.004,
+      schedule: { kind: 'cosine', final: 0, horizon: 900 },
+      warmup: 200,
+      labelSmoothing: 0.1,
+      epochs: 99,
+    };
+    writeRun(run, { configuration: configurationRecord(recipe) });
+    expect(await resume('--recipe', 'quickstart')).toMatchObject({ batchSize: 128, epochs: 99 });
+    await expect(resume('--recipe', 'best')).rejects.toMatchObject({
+      code: 'USAGE',
+      message: expect.stringContaining(
+        'has different settings: layer 1 of --model is flatten, not conv2d 32 3x3 relu',
+      ),
+      fix: expect.stringContaining('leave them and --recipe out'),
+    });
+    writeRun(run);
+    await expect(resume('--recipe', 'best', '--model', 'mlp')).rejects.toMatchObject({
+      message: expect.stringMatching(
+        /--batch-size 32, not 128; --optimizer adam, not adamw; --learning-rate 0.001, not 0.002/,
+      ),
+    });
+  });
+
   test('keeps its optimizer and its schedule, and the horizon if it is extended', async () => {
     const recipe: Configuration = {
       ...configuration,
