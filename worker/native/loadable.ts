@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, realpathSync, writeFileSync } from 'node:fs';
 import { constants } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { makeFolders } from '../../bin/files.mjs';
 import { cacheDirectory } from '../../shared/disk/cache-directory.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { MANIFEST_FILE, type NativeEngine } from './engine-manifest.ts';
-import { SUPPORT_FILE } from './places.ts';
+import { GRAPHS_FILE, MEMORY_FILE, SUPPORT_FILE } from './places.ts';
 import { smokeTest } from './smoke.ts';
 
 const FIX =
@@ -110,17 +110,28 @@ export function mountOf(path: string, mounts: string = '/proc/self/mountinfo'): 
 }
 
 /**
- * The name of the file that records a successful test. Each combination of binding, processor, Node
- * and C library has its own file.
+ * The name of the file that records a successful test. Each combination of binding and addons,
+ * processor, Node and C library has its own file.
  */
-function stampOf({ moduleDirectory }: NativeEngine): string {
+function stampOf({ moduleDirectory, binding }: NativeEngine): string {
   const hash = createHash('sha256');
   const add = (text: string): void => void hash.update(`${text.length} ${text}\n`);
   add(readText(join(moduleDirectory, MANIFEST_FILE)));
+  for (const file of [basename(binding), SUPPORT_FILE, MEMORY_FILE, GRAPHS_FILE])
+    add(digestOf(join(moduleDirectory, file)));
   add(/^flags\s*:.*$/m.exec(readText('/proc/cpuinfo'))?.[0] ?? '');
   add(`${process.version} ${process.arch} ${process.versions.modules}`);
   add(readText('/etc/os-release'));
   return hash.digest('hex').slice(0, 16);
+}
+
+/** SHA-256 of a file of at most a few megabytes; empty if it cannot be read. */
+function digestOf(file: string): string {
+  try {
+    return createHash('sha256').update(readFileSync(file)).digest('hex');
+  } catch {
+    return '';
+  }
 }
 
 function readText(file: string): string {

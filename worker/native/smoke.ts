@@ -52,14 +52,21 @@ export async function smokeTest(
   const answer = result.status === 0 ? parseAnswer(result.stdout) : undefined;
   if (answer?.product.join() === '19,22,43,50') return { version: answer.version, gpu: answer.gpu };
   const end = result.signal === undefined ? `exit ${result.status}` : `signal ${result.signal}`;
-  const said =
-    result.stderr.split('\n').find((line) => /error|cannot|undefined symbol|failed/i.test(line)) ??
-    lastLines(`${result.stderr}\n${result.stdout}`);
+  const said = reasonIn(result.stderr) ?? lastLines(`${result.stderr}\n${result.stdout}`);
   throw new ClusterError('SETUP', `TensorFlow was built but does not work (${end}): ${said}`, {
     fix:
       'run: npx mnist-dist doctor; with --tensorflow, pass TensorFlow 2.14 or later for this ' +
       'processor',
   });
+}
+
+/** The line of a child's stderr that says why it ended, if there is one. */
+export function reasonIn(stderr: string): string | undefined {
+  // TensorFlow logs information and warnings, which may contain the same words.
+  const isLog = (line: string) => /^(?:[IW]\d{4} |\d{4}-\d\d-\d\d \S+: [IW] )/.test(line);
+  return stderr
+    .split('\n')
+    .find((line) => !isLog(line) && /error|cannot|undefined symbol|failed/i.test(line));
 }
 
 function parseAnswer(stdout: string): z.infer<typeof smokeSchema> | undefined {

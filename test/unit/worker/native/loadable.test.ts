@@ -59,6 +59,15 @@ describe('a TensorFlow', () => {
     expect(await choose('auto')).toMatchObject({ engine: 'tensorflow' });
   });
 
+  it('is tested again once an addon has other bytes', async () => {
+    fakeEngine('cpu');
+    const native = readyTensorFlow();
+    expect(native).toBeDefined();
+    if (native === undefined) return;
+    writeFileSync(join(native.moduleDirectory, 'graphs.node'), 'damaged');
+    await expect(requireLoadable(native)).rejects.toThrow(/cannot be loaded .*does not work/);
+  });
+
   it('counts as tested for a user whose cache is empty, as in an image', async () => {
     const common = fakeEngine('cpu');
     const binding = readyTensorFlow()?.moduleDirectory ?? '';
