@@ -1,6 +1,7 @@
 import type { Clock } from '../shared/clock.ts';
 import { assert, unreachable, type ClusterError, type ErrorCode } from '../shared/errors.ts';
 import type { Tensor } from '../shared/wire/frame.ts';
+import type { EvaluatedSet } from '../shared/evaluation/evaluated-set.ts';
 import type { GpuReading } from '../shared/gpu-reading.ts';
 import { HEARTBEAT_INTERVAL_MILLISECONDS, TICK_MILLISECONDS } from '../shared/limits.ts';
 import { collectGarbage } from '../shared/runtime.ts';
@@ -57,7 +58,8 @@ export interface RunObserver {
   step(result: StepResult): void;
   result(report: ResultReport): void;
   left(report: LeaveReport): void;
-  evaluation(step: number): { finite: boolean };
+  /** Records the evaluation of a set. */
+  evaluation(step: number, set: EvaluatedSet): { finite: boolean };
   /** Copies all checkpoint data before it returns. */
   checkpoint(state: RunState): void;
   log(effect: Extract<Effect, { kind: 'log' }>): void;
@@ -262,7 +264,7 @@ export class Driver implements PeerEvents {
       case 'evaluate':
         return this.#answer({
           kind: 'evaluated',
-          ...this.#options.observer.evaluation(effect.step),
+          ...this.#options.observer.evaluation(effect.step, effect.set),
           now: this.#now(),
         });
       case 'close':

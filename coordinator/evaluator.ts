@@ -1,4 +1,5 @@
 import { misclassified, type Misclassified } from '../shared/evaluation/misclassified.ts';
+import { notEvaluated } from '../shared/evaluation/evaluated-set.ts';
 import { score, type Score } from '../shared/evaluation/score.ts';
 import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset/dataset.ts';
@@ -32,7 +33,7 @@ export class Evaluator implements RunRecorder {
   /** The state as if training had just completed its only step. */
   readonly resumed: Resumed = {
     step: 1,
-    evaluated: 0,
+    evaluated: notEvaluated,
     fingerprint: undefined,
     engine: undefined,
     mixed: false,
@@ -68,7 +69,7 @@ export class Evaluator implements RunRecorder {
   evaluation(): { finite: boolean } {
     const { labels } = this.#dataset.test;
     const predictions = {
-      values: this.#context.predictions.all(),
+      values: this.#context.predictions.all('test'),
       labels,
       classes: this.#dataset.classNames.length,
     };
@@ -118,6 +119,7 @@ export function evaluationOf(configuration: Configuration, dataset: Dataset): Co
     virtualShards: 1,
     dataset: dataset.digest,
     steps: 1,
+    validationSamples: undefined,
     trainSamples: dataset.train.samples,
     testSamples: dataset.test.samples,
   };

@@ -280,7 +280,8 @@ function resumedState({ old }: OpenRun, configuration: Configuration): Resumed |
   const { checkpoint } = old;
   const { step, fingerprint } = checkpoint;
   // A run that was killed at its very end recomputes its result.
-  const evaluated = step === totalSteps(configuration) ? 0 : checkpoint.evaluated;
+  const isAtEnd = step === totalSteps(configuration);
+  const evaluated = isAtEnd ? { ...checkpoint.evaluated, test: 0 } : checkpoint.evaluated;
   const { engine, suspects = [] } = old.record;
   const { from, samples } = sharesOf(checkpoint, old.record);
   return {

@@ -1,5 +1,11 @@
 import type { Tensor } from '../shared/wire/frame.ts';
 import { evaluationRows } from '../shared/arithmetic/model-size.ts';
+import {
+  evaluatedSets,
+  samplesIn,
+  type EvaluatedSet,
+  type SetSizes,
+} from '../shared/evaluation/evaluated-set.ts';
 import type { ModelShape } from '../shared/arithmetic/model-shape.ts';
 import { createKernels, type Kernels } from '../shared/kernels/kernels.ts';
 import { broken, type Receipt } from './tensors.ts';
@@ -9,17 +15,20 @@ import { broken, type Receipt } from './tensors.ts';
  * class.
  */
 export class Predictions {
-  readonly samples: number;
   /** Floats per sample. */
   readonly width: number;
+  readonly #sizes: SetSizes;
+  /** Room for the larger set. */
   readonly #values: Float32Array;
   readonly #kernels: Kernels;
   readonly #scratch: number;
   readonly #chunkFloats: number;
 
-  constructor(samples: number, model: ModelShape) {
+  constructor(sizes: SetSizes & { readonly model: ModelShape }) {
+    const { model } = sizes;
     const rows = evaluationRows(model);
-    this.samples = samples;
+    const samples = Math.max(...evaluatedSets.map((set) => samplesIn(set, sizes)));
+    this.#sizes = sizes;
     this.width = 2 + model.classes;
     this.#chunkFloats = rows * this.width;
     this.#values = new Float32Array(Math.ceil(samples / rows) * this.#chunkFloats);
@@ -59,8 +68,8 @@ export class Predictions {
     );
   }
 
-  /** All predictions, [samples, width], without the last chunk's padding. */
-  all(): Float32Array {
-    return this.#values.subarray(0, this.samples * this.width);
+  /** All predictions for this set, [samples, width], without the last chunk's padding. */
+  all(set: EvaluatedSet): Float32Array {
+    return this.#values.subarray(0, samplesIn(set, this.#sizes) * this.width);
   }
 }

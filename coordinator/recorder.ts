@@ -3,11 +3,12 @@ import {
   misclassifiedLines,
   type Misclassified,
 } from '../shared/evaluation/misclassified.ts';
+import type { EvaluatedSet } from '../shared/evaluation/evaluated-set.ts';
 import { score, type Score } from '../shared/evaluation/score.ts';
 import { Chain, firstLink } from '../shared/files/chain.ts';
 import type { Configuration } from '../shared/configuration.ts';
 import type { Checkpoint } from '../shared/files/checkpoint-file.ts';
-import type { Dataset } from '../shared/dataset/dataset.ts';
+import { evaluatedSamples, type Dataset } from '../shared/dataset/dataset.ts';
 import { assert, ClusterError, messageOf } from '../shared/errors.ts';
 import type { GpuReading } from '../shared/gpu-reading.ts';
 import { METRICS_FILE, MISTAKES_FILE } from '../shared/files/run-layout.ts';
@@ -92,7 +93,7 @@ export class Recorder implements RunRecorder {
   readonly #started: string;
   /** When this coordinator opened the run, by the monotonic clock. */
   readonly #opened: number;
-  /** The recorded lines of steps that are recomputed, by kind and step. */
+  /** The recorded lines of steps that are recomputed, by kind or set and step. */
   readonly #recorded: Map<string, RecordedLine>;
   readonly #limit = new EventLimit();
   #weights: bigint;
@@ -122,7 +123,7 @@ export class Recorder implements RunRecorder {
       covered?.line.kind === 'evaluation' && covered.line.step === this.#step
         ? [covered, ...later]
         : later;
-    this.#recorded = new Map(again.map((old) => [`${old.line.kind} ${old.line.step}`, old]));
+    this.#recorded = new Map(again.map((old) => [keyOf(old.line), old]));
     this.#lastStepAt = clock();
   }
 
@@ -180,7 +181,7 @@ export class Recorder implements RunRecorder {
     if (step === this.#firstStep || step === totalSteps(configuration))
       this.#event('step', { step });
     if (step === this.#firstStep) viewer.started();
-    const recorded = this.#recorded.get(`step ${step}`);
+    const recorded = this.#recorded.get(keyOf({ kind: 'step', step }));
     if (recorded === undefined)
       files.step({ ...line, learning_rate: learningRate, weights: checksum, chain });
     else if (recorded.line.kind !== 'step' || recorded.line.chain !== chain)
@@ -194,22 +195,24 @@ export class Recorder implements RunRecorder {
     this.#step = step;
   }
 
-  evaluation(step: number): { finite: boolean } {
+  evaluation(step: number, set: EvaluatedSet): { finite: boolean } {
     const { files, viewer, predictions, dataset, configuration, clock } = this.#options;
     const { classes } = configuration.model;
-    const said = { values: predictions.all(), labels: dataset.test.labels, classes };
+    const { labels } = evaluatedSamples(dataset, set, configuration);
+    const said = { values: predictions.all(set), labels, classes };
     const result = score(said);
     if (!Number.isFinite(result.loss)) return { finite: false };
-    this.#score = result;
+    if (set === 'test') this.#score = result;
     const { epoch } = planStep(configuration, step);
     const line = {
+      set,
       step,
       epoch,
       samples: result.samples,
       loss: result.loss,
       correct: result.correct,
     };
-    const recorded = this.#recorded.get(`evaluation ${step}`);
+    const recorded = this.#recorded.get(keyOf({ kind: 'evaluation', set, step }));
     if (recorded === undefined) files.evaluation(line);
     else if (recorded.line.loss !== line.loss || recorded.line.correct !== line.correct)
       throw differs(step, files.path);
@@ -354,7 +357,7 @@ export class Recorder implements RunRecorder {
     if (outcome.state === 'finished') {
       const classes = configuration.model.classes;
       const wrong = misclassified({
-        values: predictions.all(),
+        values: predictions.all('test'),
         labels: dataset.test.labels,
         classes,
       });
@@ -422,6 +425,15 @@ export class Recorder implements RunRecorder {
       return false;
     }
   }
+}
+
+/** Identifies a line: each step has one, and one per evaluated set. */
+function keyOf(
+  line:
+    | { readonly kind: 'step'; readonly step: number }
+    | { readonly kind: 'evaluation'; readonly set: EvaluatedSet; readonly step: number },
+): string {
+  return `${line.kind === 'step' ? line.kind : line.set} ${line.step}`;
 }
 
 function differs(step: number, path: string): ClusterError {

@@ -21,7 +21,13 @@ import { Predictions } from './predictions.ts';
 import type { RunViewer } from './viewer.ts';
 import { listen } from './network/server.ts';
 import type { Outcome } from './decisions/effects.ts';
-import { initialState, type Resumed, type RunPolicy, type RunState } from './decisions/state.ts';
+import {
+  initialState,
+  type EvaluationSteps,
+  type Resumed,
+  type RunPolicy,
+  type RunState,
+} from './decisions/state.ts';
 import { Tensors } from './tensors.ts';
 import { ARITHMETIC } from '../shared/arithmetic/version.ts';
 
@@ -43,8 +49,8 @@ export interface ServeSettings extends RunPolicy {
   readonly spin: Spin;
   /** Maps shared memory, so that it also carries messages. */
   readonly memoryAddon?: MemoryAddon | undefined;
-  /** The steps after which to evaluate; by default, the last step of each epoch and of the run. */
-  readonly evaluateAfter?: ReadonlySet<number> | undefined;
+  /** As in the reducers' `Settings`. */
+  readonly evaluateAfter?: EvaluationSteps | undefined;
 }
 
 /**
@@ -131,7 +137,7 @@ export async function serve<R extends RunRecorder>(
   };
   const initial = initialWeights(configuration.seed, configuration.model);
   const tensors = new Tensors(configuration, initial, memory);
-  const predictions = new Predictions(configuration.testSamples, configuration.model);
+  const predictions = new Predictions(configuration);
   const frameBytes = frameCapacity(4 * Math.max(tensors.parameters + 1, predictions.chunkFloats));
   let running: { readonly driver: Driver; readonly description: RunDescription } | undefined;
   const driverOf = () => {

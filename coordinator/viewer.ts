@@ -1,3 +1,4 @@
+import type { EvaluatedSet } from '../shared/evaluation/evaluated-set.ts';
 import type { Predictions } from '../shared/evaluation/predictions.ts';
 import type { GpuReading } from '../shared/gpu-reading.ts';
 import type { LeaveReport, ResultReport } from './driver.ts';
@@ -41,6 +42,7 @@ export interface StepReport {
 }
 
 export interface EvaluationReport {
+  readonly set: EvaluatedSet;
   readonly step: number;
   readonly epoch: number;
   readonly samples: number;
@@ -48,7 +50,7 @@ export interface EvaluationReport {
   readonly correct: number;
   /** The number of samples, as [true class][predicted class]. */
   readonly confusion: readonly (readonly number[])[];
-  /** The predictions for the whole test set; the next evaluation overwrites them. */
+  /** The predictions for the whole set; the next evaluation overwrites them. */
   readonly predictions: Predictions;
 }
 

@@ -45,6 +45,9 @@ const fields = {
   epochs: z.int().min(1).max(limits.MAX_EPOCHS),
   /** Total steps; overrides `epochs`. */
   steps: z.int().min(1).max(limits.MAX_STEPS).optional(),
+  /** The size of the validation set, which is held out of the training files. */
+  validationSamples: z.int().min(1).max(limits.MAX_STEPS).optional(),
+  /** The size of the training set: the first samples of the training files. */
   trainSamples: z.int().min(1).max(limits.MAX_STEPS),
   testSamples: z.int().min(1).max(limits.MAX_STEPS),
 };
@@ -112,6 +115,7 @@ const recordSchema = z
     seed: fields.seed,
     epochs: fields.epochs,
     steps: fields.steps,
+    validation_samples: fields.validationSamples,
     train_samples: fields.trainSamples,
     test_samples: fields.testSamples,
   })
@@ -137,6 +141,7 @@ export type ConfigurationRecord = z.infer<typeof configurationRecordSchema>;
 export function configurationRecord(configuration: Configuration): ConfigurationRecord {
   const { dataset, model, optimizer, schedule, warmup } = configuration;
   const { clipNorm, augment, labelSmoothing, init, seed, epochs, steps } = configuration;
+  const { validationSamples } = configuration;
   return {
     dataset,
     model,
@@ -154,6 +159,7 @@ export function configurationRecord(configuration: Configuration): Configuration
     seed,
     epochs,
     ...(steps === undefined ? {} : { steps }),
+    ...(validationSamples === undefined ? {} : { validation_samples: validationSamples }),
     train_samples: configuration.trainSamples,
     test_samples: configuration.testSamples,
   };
@@ -199,6 +205,7 @@ export function configurationOfRecord(record: ConfigurationRecord): Configuratio
     weight_decay,
     clip_norm,
     label_smoothing,
+    validation_samples,
     train_samples,
     test_samples,
     ...same
@@ -211,6 +218,7 @@ export function configurationOfRecord(record: ConfigurationRecord): Configuratio
     weightDecay: weight_decay,
     ...(clip_norm === undefined ? {} : { clipNorm: clip_norm }),
     ...(label_smoothing === undefined ? {} : { labelSmoothing: label_smoothing }),
+    ...(validation_samples === undefined ? {} : { validationSamples: validation_samples }),
     trainSamples: train_samples,
     testSamples: test_samples,
   });

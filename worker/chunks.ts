@@ -1,5 +1,6 @@
 import type { Kernels } from '../shared/kernels/kernels.ts';
 import type { Samples } from '../shared/dataset/dataset.ts';
+import type { EvaluatedSet } from '../shared/evaluation/evaluated-set.ts';
 import { ClusterError } from '../shared/errors.ts';
 import { evaluationRows } from '../shared/arithmetic/model-size.ts';
 import { inputCount, type ModelShape } from '../shared/arithmetic/model-shape.ts';
@@ -14,8 +15,8 @@ export interface Chunk {
 }
 
 export interface ChunkBuilder {
-  /** The rows of a chunk. The next call reuses the arrays. */
-  build(chunk: number): Chunk;
+  /** The rows of a set's chunk. The next call reuses the arrays. */
+  build(set: EvaluatedSet, chunk: number): Chunk;
 }
 
 /** Kernel memory that a builder uses, in bytes. */
@@ -24,27 +25,32 @@ export function chunkBytes(model: ModelShape): number {
   return 4 * rows * inputs + 64 + PixelRows.bytes(inputs, rows);
 }
 
-export function createChunks(kernels: Kernels, model: ModelShape, test: Samples): ChunkBuilder {
+export function createChunks(
+  kernels: Kernels,
+  model: ModelShape,
+  sets: Readonly<Record<EvaluatedSet, Samples>>,
+): ChunkBuilder {
   const rows = evaluationRows(model);
   const inputsPerRow = inputCount(model);
   const floats = rows * inputsPerRow;
   const inputs = kernels.floats(kernels.allocate(4 * floats), floats);
   const pixels = new PixelRows(kernels, inputsPerRow, rows);
   const labels = new Int32Array(rows);
-  const chunks = Math.ceil(test.samples / rows);
   return {
-    build(chunk) {
+    build(set, chunk) {
+      const samples = sets[set];
+      const chunks = Math.ceil(samples.samples / rows);
       if (chunk >= chunks)
         throw new ClusterError(
           'PROTOCOL',
-          `the coordinator asked for chunk ${chunk}; the test set has ${chunks} chunks`,
+          `the coordinator asked for chunk ${chunk}; the ${set} set has ${chunks} chunks`,
         );
       const first = chunk * rows;
-      const real = Math.min(rows, test.samples - first);
-      pixels.write(test.images, (row) => first + row, real, inputs.byteOffset);
+      const real = Math.min(rows, samples.samples - first);
+      pixels.write(samples.images, (row) => first + row, real, inputs.byteOffset);
       inputs.fill(0, real * inputsPerRow);
       labels.fill(-1, real);
-      labels.set(test.labels.subarray(first, first + real));
+      labels.set(samples.labels.subarray(first, first + real));
       return { inputs, labels };
     },
   };

@@ -199,7 +199,7 @@ export class Client {
     const send = (result: Result) =>
       this.#link === undefined ? result.free() : this.#link.sendResult(result);
     if (task === 'step') return computation.gradients({ run, term, step }, parts, send);
-    return computation.predictions({ run, term, step }, parts, send);
+    return computation.predictions({ run, term, step }, task, parts, send);
   }
 
   #prefetch(step: number, parts: readonly number[]): void {

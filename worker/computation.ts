@@ -1,8 +1,9 @@
 import { createKernels, type Kernels } from '../shared/kernels/kernels.ts';
 import type { Configuration } from '../shared/configuration.ts';
-import type { Dataset } from '../shared/dataset/dataset.ts';
+import { evaluatedSamples, type Dataset } from '../shared/dataset/dataset.ts';
 import { ClusterError } from '../shared/errors.ts';
 import type { Tensor } from '../shared/wire/frame.ts';
+import type { EvaluatedSet } from '../shared/evaluation/evaluated-set.ts';
 import { collectGarbage } from '../shared/runtime.ts';
 import type { EngineIdentity, EngineKind } from '../shared/engine-identity.ts';
 import { accepts, parameterCount } from '../shared/arithmetic/model-shape.ts';
@@ -87,7 +88,10 @@ export class Computation {
         SLACK_BYTES,
     );
     const batches = createBatchBuilder(kernels, batchShape, dataset.train);
-    const chunks = createChunks(kernels, configuration.model, dataset.test);
+    const chunks = createChunks(kernels, configuration.model, {
+      test: dataset.test,
+      validation: evaluatedSamples(dataset, 'validation', configuration),
+    });
     const engine = await createEngine(choice.kind, shape, kernels, choice);
     const order = epochOrder(configuration.seed, 1, configuration.trainSamples);
     const probed = fingerprint({
@@ -181,15 +185,20 @@ export class Computation {
   }
 
   /**
-   * Computes and sends the predictions for these chunks of the test set. Yields after each chunk,
-   * so that the socket can send the result.
+   * Computes and sends the predictions for these chunks of a set. Yields after each chunk, so that
+   * the socket can send the result.
    */
-  async predictions(fence: Fence, chunks: readonly number[], send: SendResult): Promise<void> {
+  async predictions(
+    fence: Fence,
+    set: EvaluatedSet,
+    chunks: readonly number[],
+    send: SendResult,
+  ): Promise<void> {
     collectGarbage();
     for (const chunk of chunks) {
       const frame = await this.#predictions.take();
       const started = performance.now();
-      const rows = this.#chunks.build(chunk);
+      const rows = this.#chunks.build(set, chunk);
       this.#engine.predict(
         this.#kernels.floats(this.#weights, this.#parameters),
         rows.inputs,
@@ -200,6 +209,7 @@ export class Computation {
         frame.seal({
           kind: 'predictions',
           ...fence,
+          set,
           part: chunk,
           microseconds: microsecondsSince(started),
         }),
@@ -258,10 +268,14 @@ function inTurn<T>(
 }
 
 /** Throws DATA if the dataset does not have the shape that the coordinator described. */
-function checkDataset({ model, trainSamples, testSamples }: Configuration, dataset: Dataset): void {
+function checkDataset(
+  { model, validationSamples = 0, trainSamples, testSamples }: Configuration,
+  dataset: Dataset,
+): void {
   const { rows, columns, classNames, train, test } = dataset;
   const found = [train.samples, test.samples, rows, columns, classNames.length];
-  const described = [trainSamples, testSamples, model.rows, model.columns, model.classes];
+  const inFiles = trainSamples + validationSamples;
+  const described = [inFiles, testSamples, model.rows, model.columns, model.classes];
   const isAlike = found.every((count, i) => i === 2 || i === 3 || count === described[i]);
   if (isAlike && accepts(model, rows, columns)) return;
   const words = ([a, b, c, d, e]: readonly number[]) =>

@@ -203,7 +203,7 @@ function probePredictions(
   weights: Float32Array,
   hash: Hash,
 ): void {
-  const { inputs, labels } = chunks.build(0);
+  const { inputs, labels } = chunks.build('test', 0);
   const out = new Float32Array(labels.length * (2 + model.classes));
   const bytes = Buffer.from(out.buffer);
   engine.predict(weights, inputs, labels, out);

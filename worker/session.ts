@@ -10,7 +10,7 @@ import * as limits from '../shared/limits.ts';
 import type { EngineIdentity } from '../shared/engine-identity.ts';
 import type { CoordinatorMessage, WorkerMessage } from '../shared/wire/messages.ts';
 import { PROTOCOL } from '../shared/wire/protocol.ts';
-import { taskOrder } from '../shared/wire/task-order.ts';
+import { taskKindOf, taskOrder, type TaskKind } from '../shared/wire/task-order.ts';
 import { ARITHMETIC } from '../shared/arithmetic/version.ts';
 
 /**
@@ -26,7 +26,7 @@ export interface SessionState {
   readonly slot: number;
   readonly session: string | undefined;
   /** The step or evaluation whose weights the worker has. */
-  readonly weightsOf: { readonly kind: 'step' | 'evaluation'; readonly step: number } | undefined;
+  readonly weightsOf: { readonly kind: TaskKind; readonly step: number } | undefined;
   /**
    * Failed attempts since this worker last computed for the run, and when the first one began.
    * Time with a connection does not count as waiting: it moves `failingSince` forward.
@@ -80,7 +80,7 @@ export type SessionEffect =
   | { readonly kind: 'takeWeights' }
   | {
       readonly kind: 'compute';
-      readonly task: 'step' | 'evaluation';
+      readonly task: TaskKind;
       readonly step: number;
       readonly parts: readonly number[];
     }
@@ -190,7 +190,7 @@ function onMessage(state: SessionState, message: CoordinatorMessage, now: number
     case 'evaluate': {
       if (state.phase !== 'ready' || isForeign(state, message))
         return violation(state, message.kind);
-      const task = message.kind === 'step' ? 'step' : 'evaluation';
+      const task = taskKindOf(message);
       if (isOvertaken(state, task, message.step)) return { state, effects: [] };
       if (message.kind === 'evaluate' && chunksOf(message) > limits.MAX_EVALUATION_CHUNKS)
         return violation(state, message.kind);
@@ -246,11 +246,7 @@ function onMessage(state: SessionState, message: CoordinatorMessage, now: number
  * Whether the worker has weights of a later task: a message over the socket may be read after one
  * through shared memory that was sent later.
  */
-function isOvertaken(
-  { weightsOf }: SessionState,
-  task: 'step' | 'evaluation',
-  step: number,
-): boolean {
+function isOvertaken({ weightsOf }: SessionState, task: TaskKind, step: number): boolean {
   return (
     weightsOf !== undefined && taskOrder(task, step) < taskOrder(weightsOf.kind, weightsOf.step)
   );

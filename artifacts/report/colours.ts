@@ -9,7 +9,8 @@ export interface Colours {
   readonly hitSoft: string;
   /** Mistakes. */
   readonly miss: string;
-  readonly validation: string;
+  /** The curve of the evaluations. */
+  readonly evaluation: string;
   /** Text on a solid `hit` or `miss` background. */
   readonly onHit: string;
   readonly onMiss: string;
@@ -24,7 +25,7 @@ export const light: Colours = {
   hit: '#0072b2',
   hitSoft: '#b3d4e7',
   miss: '#d55e00',
-  validation: '#d55e00',
+  evaluation: '#d55e00',
   onHit: '#ffffff',
   onMiss: '#191b1f',
 };
@@ -37,7 +38,7 @@ export const dark: Colours = {
   hit: '#56b4e9',
   hitSoft: '#2c5f7d',
   miss: '#f0772b',
-  validation: '#f0772b',
+  evaluation: '#f0772b',
   onHit: '#121417',
   onMiss: '#121417',
 };
@@ -51,7 +52,7 @@ export const themed: Colours = {
   hit: 'var(--hit)',
   hitSoft: 'var(--hitSoft)',
   miss: 'var(--miss)',
-  validation: 'var(--validation)',
+  evaluation: 'var(--evaluation)',
   onHit: 'var(--onHit)',
   onMiss: 'var(--onMiss)',
 };

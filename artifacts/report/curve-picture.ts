@@ -21,8 +21,8 @@ interface Axis {
 }
 
 /**
- * Draws the loss or the accuracy: training per step, thinned and smoothed, and validation per
- * epoch.
+ * Draws the loss or the accuracy: training per step, thinned and smoothed, and the evaluated
+ * set per epoch.
  */
 export async function curveSvg(
   curve: TrainingCurve,
@@ -30,7 +30,7 @@ export async function curveSvg(
   colours: Colours,
   title: string | undefined,
 ): Promise<string> {
-  const { training, smooth, validation, steps } = curve;
+  const { training, smooth, evaluations, steps } = curve;
   const axis = quantity === 'loss' ? lossAxis(curve) : accuracyAxis(curve);
   const line = (
     name: string,
@@ -51,13 +51,13 @@ export async function curveSvg(
     },
     encoding: encodingOf(axis, steps, quantity),
   });
-  const { hit, hitSoft, validation: red, paper } = colours;
+  const { hit, hitSoft, evaluation: red, paper } = colours;
   const spec = {
     ...SIZE,
     layer: [
       line('training', training, hitSoft, { strokeWidth: 1 }),
       line('smooth', smooth, hit),
-      line('validation', validation, red, {
+      line('evaluation', evaluations, red, {
         point: { filled: true, fill: red, stroke: paper, size: 50, opacity: 1 },
       }),
       ...legend(curve, colours),
@@ -116,10 +116,10 @@ function encodingOf(
 }
 
 /** Logarithmic, because the loss falls by a factor of a hundred within a run. */
-function lossAxis({ training, smooth, validation }: TrainingCurve): Axis {
+function lossAxis({ training, smooth, evaluations }: TrainingCurve): Axis {
   const of = (points: readonly CurvePoint[]) =>
     points.map(({ loss }) => loss).filter((loss) => loss > 0);
-  const trend = [...of(smooth), ...of(validation)];
+  const trend = [...of(smooth), ...of(evaluations)];
   const all = [...trend, ...of(training)];
   if (trend.length === 0) return { domain: [0.1, 1], isLogarithmic: true, label: 'datum.label' };
   const low = Math.min(...trend) / 1.6;
@@ -132,9 +132,9 @@ function lossAxis({ training, smooth, validation }: TrainingCurve): Axis {
   };
 }
 
-function accuracyAxis({ smooth, validation }: TrainingCurve): Axis {
+function accuracyAxis({ smooth, evaluations }: TrainingCurve): Axis {
   const later = smooth.slice(Math.floor(smooth.length * START));
-  const low = Math.min(1, ...[...later, ...validation].map(({ accuracy }) => accuracy));
+  const low = Math.min(1, ...[...later, ...evaluations].map(({ accuracy }) => accuracy));
   const edge = Math.max(0, Math.floor((low - 0.05) * 10) / 10);
   return {
     domain: [edge, 1],
@@ -154,14 +154,14 @@ function decades(low: number, high: number): number[] {
 
 /** The legend is above the plot, so that no line crosses it. */
 function legend(
-  { stepsPerPoint }: TrainingCurve,
-  { hit, hitSoft, validation, muted }: Colours,
+  { stepsPerPoint, set }: TrainingCurve,
+  { hit, hitSoft, evaluation, muted }: Colours,
 ): Part[] {
   const steps = stepsPerPoint === 1 ? 'per step' : `mean of ${stepsPerPoint} steps`;
   const entries = [
     { x: 0, color: hitSoft, text: `training, ${steps}` },
     { x: 236, color: hit, text: 'training, smoothed' },
-    { x: 412, color: validation, text: 'validation, per epoch' },
+    { x: 412, color: evaluation, text: `${set}, per epoch` },
   ];
   return entries.flatMap(({ x, color, text }) => [
     {

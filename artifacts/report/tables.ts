@@ -40,7 +40,7 @@ export function summary(
     engine,
     ...(curve === undefined
       ? {}
-      : { training: { steps: curve.steps, evaluations: curve.validation } }),
+      : { training: { steps: curve.steps, set: curve.set, evaluations: curve.evaluations } }),
   };
 }
 

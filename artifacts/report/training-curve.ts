@@ -1,3 +1,4 @@
+import type { EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
 import { MAX_DRAWN_EVALUATIONS, MAX_DRAWN_POINTS } from '../../shared/limits.ts';
 import type { MetricsLine } from '../../shared/files/metrics.ts';
 
@@ -22,7 +23,9 @@ export interface TrainingCurve {
   readonly training: readonly CurvePoint[];
   /** The same points, each averaged with its neighbours. */
   readonly smooth: readonly CurvePoint[];
-  readonly validation: readonly EvaluationPoint[];
+  /** The set that was evaluated after each epoch, and its evaluations. */
+  readonly set: EvaluatedSet;
+  readonly evaluations: readonly EvaluationPoint[];
 }
 
 /**
@@ -31,15 +34,18 @@ export interface TrainingCurve {
  */
 export function trainingCurve(lines: () => Iterable<MetricsLine>): TrainingCurve {
   let steps = 0;
-  let evaluations = 0;
-  for (const { kind } of lines()) {
-    if (kind === 'step') steps += 1;
-    else evaluations += 1;
+  const counts = { test: 0, validation: 0 };
+  for (const line of lines()) {
+    if (line.kind === 'step') steps += 1;
+    else counts[line.set] += 1;
   }
+  // A run with a validation set evaluates the test set only at its end.
+  const set = counts.validation > 0 ? 'validation' : 'test';
+  let left = counts[set];
   const stepsPerPoint = Math.max(1, Math.ceil(steps / MAX_DRAWN_POINTS));
-  const every = Math.ceil(evaluations / MAX_DRAWN_EVALUATIONS);
+  const every = Math.ceil(left / MAX_DRAWN_EVALUATIONS);
   const training: CurvePoint[] = [];
-  const validation: EvaluationPoint[] = [];
+  const evaluations: EvaluationPoint[] = [];
   let mean = new Mean();
   for (const line of lines()) {
     if (line.kind === 'step') {
@@ -48,10 +54,10 @@ export function trainingCurve(lines: () => Iterable<MetricsLine>): TrainingCurve
       if (mean.count < stepsPerPoint && steps > 0) continue;
       training.push(mean.point());
       mean = new Mean();
-    } else {
-      evaluations -= 1;
+    } else if (line.set === set) {
+      left -= 1;
       // Evenly spaced, and always including the last one.
-      if (evaluations % every === 0) validation.push({ ...pointOf(line), epoch: line.epoch });
+      if (left % every === 0) evaluations.push({ ...pointOf(line), epoch: line.epoch });
     }
   }
   return {
@@ -59,7 +65,8 @@ export function trainingCurve(lines: () => Iterable<MetricsLine>): TrainingCurve
     stepsPerPoint,
     training,
     smooth: smooth(training),
-    validation,
+    set,
+    evaluations,
   };
 }
 

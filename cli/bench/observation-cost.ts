@@ -44,10 +44,11 @@ function observedStep(): () => void {
   };
   const classNames = Array.from({ length: MODEL.classes }, (_, i) => String(i));
   const dataset = { rows: MODEL.rows, columns: MODEL.columns, classNames };
+  const images = new Uint8Array(samples * inputCount(MODEL));
   const observation = new Observation({
     facts: runFacts(configuration, dataset, '', true),
     metrics: metricsSettings(configuration, dataset, ''),
-    testImages: new Uint8Array(samples * inputCount(MODEL)),
+    imagesOf: () => images,
     clock: () => performance.now(),
     notRecalled: (error) => {
       throw error;

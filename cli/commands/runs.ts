@@ -39,6 +39,7 @@ const csvHeads = [
   'workers',
   'engine',
   'dataset',
+  'set',
 ];
 
 /** Unknown values are empty cells. */
@@ -50,11 +51,12 @@ function csvRow(run: RunOverview): CsvRow {
     run.started,
     run.step,
     run.steps,
-    run.test?.accuracy ?? '',
-    run.test?.loss ?? '',
+    run.evaluation?.accuracy ?? '',
+    run.evaluation?.loss ?? '',
     run.seconds,
     run.workers,
     run.engine ?? '',
     run.dataset,
+    run.evaluation?.set ?? '',
   ];
 }

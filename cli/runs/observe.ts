@@ -3,7 +3,7 @@ import { runFacts, metricsSettings } from '../../dashboards/feed/facts.ts';
 import { Listener } from '../../dashboards/server/listener.ts';
 import { Observation, type ObservedRun } from '../../dashboards/feed/observation.ts';
 import type { Configuration } from '../../shared/configuration.ts';
-import type { Dataset } from '../../shared/dataset/dataset.ts';
+import { evaluatedSamples, type Dataset } from '../../shared/dataset/dataset.ts';
 import { messageOf } from '../../shared/errors.ts';
 import type { Log } from '../terminal/log.ts';
 import type { CoordinatorOptions, OptionKey } from '../options/options.ts';
@@ -42,7 +42,7 @@ export async function observe(
   const observation = new Observation({
     facts: runFacts(configuration, dataset, version, true),
     metrics: metricsSettings(configuration, dataset, version),
-    testImages: dataset.test.images,
+    imagesOf: (set) => evaluatedSamples(dataset, set, configuration).images,
     clock: () => performance.now(),
     notRecalled: (error) =>
       log.warn(

@@ -21,6 +21,7 @@ import {
 import { engineInEvents, engineOfRun, engineToKeep } from './run-engine.ts';
 import { withSteps } from './recipe-options.ts';
 import { recipeOptions } from './run-settings.ts';
+import { comparableSplit } from './validation-split.ts';
 
 /**
  * The options for a resumed run. The recipe, the engine and the audit rate come from the run's
@@ -57,7 +58,10 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   const known = keepsEngine ? (ran ?? (await engineInEvents(directory))) : undefined;
   const engine = 'engine' in options ? engineOfRun(known, options, explicit) : {};
   const fixed = ran !== undefined && 'engine' in options ? engineToKeep(ran, options) : {};
-  const comparable = withSteps(options, stepsPerEpoch(recorded));
+  const comparable = {
+    ...withSteps(options, stepsPerEpoch(recorded)),
+    validationSplit: comparableSplit(options.validationSplit, recorded),
+  };
   const differing = [
     ...differingModel(options, explicit, recorded.model),
     ...(await differingInit(options, recorded)),

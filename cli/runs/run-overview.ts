@@ -29,8 +29,8 @@ export interface RunOverview {
   /** Number of completed steps. */
   readonly step: number;
   readonly steps: number;
-  /** The last evaluation on the test set: accuracy as a ratio, mean loss. */
-  readonly test: { readonly accuracy: number; readonly loss: number } | undefined;
+  /** The last evaluation: its set, accuracy as a ratio, mean loss. */
+  readonly evaluation: RunHistory['evaluation'];
   /** The mean loss of the first evaluation. */
   readonly firstLoss: number | undefined;
   /** Total time that coordinators ran it, in seconds. */
@@ -114,7 +114,8 @@ export async function readOverview(
     // The record is written at the start and at the end; in between, metrics.jsonl is newer.
     step: isOver ? record.step : await lastStep(join(directory, METRICS_FILE), record.step),
     steps: totalSteps(configurationOfRecord(record.configuration)),
-    test: record.result?.test ?? history.test,
+    evaluation:
+      record.result === undefined ? history.evaluation : { set: 'test', ...record.result.test },
     firstLoss: history.firstLoss,
     seconds: history.seconds(isOver || wasCutOff ? undefined : now),
     waited: history.waited,

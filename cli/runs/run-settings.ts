@@ -13,6 +13,7 @@ import { stepsPerEpoch, totalSteps } from '../../shared/arithmetic/schedule.ts';
 import { checkExcess } from '../models/choose-layers.ts';
 import type { CoordinatorOptions } from '../options/options.ts';
 import { updateOf, updateOptions } from './recipe-options.ts';
+import { recordedSplit, splitSamples } from './validation-split.ts';
 
 type Recipe = Pick<Configuration, 'batchSize' | 'virtualShards' | 'seed'>;
 
@@ -23,7 +24,8 @@ function commonRecipe({ batchSize, virtualShards, seed }: Recipe): Recipe {
 
 /** The options that give a recorded run's recipe, except its model. */
 export function recipeOptions(recorded: Configuration) {
-  return { ...commonRecipe(recorded), ...updateOptions(recorded) };
+  const validationSplit = recordedSplit(recorded);
+  return { ...commonRecipe(recorded), ...updateOptions(recorded), validationSplit };
 }
 
 /**
@@ -41,8 +43,8 @@ export function configurationOf(
   checkAugment(options, model);
   const recipe = commonRecipe(options);
   const length = { epochs, ...(steps === undefined ? {} : { steps }) };
-  const trainSamples = dataset.train.samples;
-  const schedule = { ...recipe, ...length, trainSamples };
+  const split = splitSamples(dataset.train.samples, options.validationSplit);
+  const schedule = { ...recipe, ...length, ...split };
   return configurationSchema.parse({
     dataset: dataset.digest,
     ...recipe,
@@ -53,7 +55,7 @@ export function configurationOf(
     ...(init === undefined ? {} : { init }),
     ...length,
     model,
-    trainSamples,
+    ...split,
     testSamples: dataset.test.samples,
   });
 }

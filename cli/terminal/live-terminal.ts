@@ -22,7 +22,7 @@ export interface Progress {
   attach(inspect: () => Inspection): void;
   /** Sets the URL of the live page. */
   page(url: string): void;
-  /** Prints a permanent line for an evaluation on the test set. */
+  /** Prints a permanent line for an evaluation. */
   evaluation(info: EvaluationInfo): void;
   /** Prints the summary; nothing is drawn after it. */
   summary(summary: Summary): void;

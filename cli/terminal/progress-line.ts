@@ -1,4 +1,5 @@
 import { waitText, type Readiness } from '../../dashboards/feed/readiness.ts';
+import type { EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
 import { count, counted, duration, percent } from '../../shared/text/number-format.ts';
 import { joined, paint, plainText, type Line } from './styled-line.ts';
 
@@ -27,7 +28,8 @@ export interface EpochState {
   readonly epoch: number;
   readonly epochs: number;
   readonly train: { readonly loss: number; readonly accuracy: number } | undefined;
-  readonly validation: { readonly loss: number; readonly accuracy: number };
+  readonly set: EvaluatedSet;
+  readonly evaluation: { readonly loss: number; readonly accuracy: number };
   readonly seconds: number;
 }
 
@@ -129,27 +131,27 @@ export function waitLine(readiness: Readiness, seconds: number, width: number): 
 }
 
 /**
- * A permanent line: `epoch 1/5  loss 0.2981  accuracy 91.40 %  validation loss 0.1502  accuracy
- * 95.60 %  4.2 s`; if that is wider than `width`, `epoch 1/5  loss 0.2981, 91.40 %  validation
- * 0.1502, 95.60 %  4.2 s`.
+ * A permanent line: `epoch 1/5  loss 0.2981  accuracy 91.40 %  test loss 0.1502  accuracy 95.60 %
+ * 4.2 s`; if that is wider than `width`, `epoch 1/5  loss 0.2981, 91.40 %  test 0.1502, 95.60 %
+ * 4.2 s`. With a validation set, its values stand in place of the test set's.
  */
 export function epochLine(state: EpochState, width: number): Line {
-  const { epoch, epochs, train, validation, seconds } = state;
+  const { epoch, epochs, train, set, evaluation, seconds } = state;
   const head = [paint(`epoch ${String(epoch).padStart(String(epochs).length)}/${epochs}`, 'bold')];
-  const accuracy = paint(percent(validation.accuracy), 'green');
+  const accuracy = paint(percent(evaluation.accuracy), 'green');
   const whole = [
     head,
     ...(train === undefined
       ? []
       : [`loss ${lossText(train.loss)}`, `accuracy ${percent(train.accuracy)}`]),
-    `validation loss ${lossText(validation.loss)}`,
+    `${set} loss ${lossText(evaluation.loss)}`,
     ['accuracy ', accuracy],
     `${seconds.toFixed(1)} s`,
   ];
   const narrow = [
     head,
     ...(train === undefined ? [] : [`loss ${lossText(train.loss)}, ${percent(train.accuracy)}`]),
-    [`validation ${lossText(validation.loss)}, `, accuracy],
+    [`${set} ${lossText(evaluation.loss)}, `, accuracy],
     `${seconds.toFixed(1)} s`,
   ];
   const line = joined(whole, '  ');

@@ -1,4 +1,5 @@
 import type { Inspection } from '../../coordinator/inspection.ts';
+import type { EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
 import { StepRate } from '../../dashboards/feed/step-rate.ts';
 import { readinessOf, type Readiness } from '../../dashboards/feed/readiness.ts';
 import type { EpochState, ProgressState } from './progress-line.ts';
@@ -15,8 +16,9 @@ export interface StepInfo {
   readonly correct: number;
 }
 
-/** The coordinator's report after an evaluation on the test set. */
+/** The coordinator's report after an evaluation. */
 export interface EvaluationInfo {
+  readonly set: EvaluatedSet;
   readonly epoch: number;
   readonly step: number;
   readonly samples: number;
@@ -95,7 +97,8 @@ export class ProgressTracker {
         this.#samples === 0
           ? undefined
           : { loss: this.#loss(), accuracy: this.#correct / this.#samples },
-      validation: { loss: info.loss, accuracy: info.correct / Math.max(1, info.samples) },
+      set: info.set,
+      evaluation: { loss: info.loss, accuracy: info.correct / Math.max(1, info.samples) },
       seconds: (this.#clock() - this.#epochStart) / 1000,
     };
   }

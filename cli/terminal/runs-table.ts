@@ -27,7 +27,7 @@ const columns: readonly Column[] = [
     head: 'accuracy',
     isNumber: true,
     dropped: 0,
-    text: ({ test }) => (test === undefined ? '-' : percent(test.accuracy)),
+    text: accuracyText,
   },
   { head: 'time', isNumber: true, dropped: 2, text: ({ seconds }) => duration(seconds) },
   { head: 'workers', isNumber: true, dropped: 4, text: ({ workers }) => String(workers) },
@@ -79,6 +79,13 @@ export function runsTable(runs: readonly RunOverview[], width: number): Line[] {
 }
 
 /** `5,625` for a complete run, otherwise `1,200 of 5,625`. */
+/** The accuracy on the test set, unless it says that the set is another one. */
+function accuracyText({ evaluation }: RunOverview): string {
+  if (evaluation === undefined) return '-';
+  const { set, accuracy } = evaluation;
+  return `${set === 'test' ? '' : `${set} `}${percent(accuracy)}`;
+}
+
 function stepsText({ step, steps }: RunOverview): string {
   return step === steps ? count(steps) : `${count(step)} of ${count(steps)}`;
 }

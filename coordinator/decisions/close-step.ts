@@ -1,4 +1,10 @@
 import { planStep } from '../../shared/arithmetic/schedule.ts';
+import {
+  evaluatedSets,
+  setAfterEpochs,
+  type EvaluatedSet,
+} from '../../shared/evaluation/evaluated-set.ts';
+import { assert } from '../../shared/errors.ts';
 import { REMEMBERED_STEPS } from '../../shared/limits.ts';
 import type { Next } from './effects.ts';
 import type { RunState } from './state.ts';
@@ -29,13 +35,26 @@ function isCheckpointDue({ checkpoint, settings, step }: RunState, now: number):
     : step > checkpoint.step && now - checkpoint.at >= every.milliseconds;
 }
 
+/** Closes the open evaluation, whose result has been recorded. */
+export function closeEvaluation(state: RunState): RunState {
+  const { step, evaluated, task } = state;
+  assert(task !== undefined && task.kind !== 'step', 'an evaluation is open');
+  return { ...state, evaluated: { ...evaluated, [task.kind]: step }, task: undefined };
+}
+
 /**
- * Whether to evaluate the current weights: after each epoch and at the end, or after the steps in
- * `evaluateAfter`.
+ * The set on which to evaluate the current weights next; undefined if there is none. One set is
+ * evaluated after each epoch and at the end; if that is the validation set, the test set follows at
+ * the end. With `evaluateAfter`, its steps count instead.
  */
-export function isEvaluationDue({ step, evaluated, settings }: RunState): boolean {
+export function dueEvaluation({ step, evaluated, settings }: RunState): EvaluatedSet | undefined {
+  if (step === 0) return undefined;
   const { configuration, totalSteps, evaluateAfter } = settings;
-  if (step === 0 || evaluated >= step) return false;
-  if (evaluateAfter !== undefined) return evaluateAfter.has(step);
-  return step === totalSteps || planStep(configuration, step).endsEpoch;
+  const isDue = (set: EvaluatedSet): boolean => {
+    if (evaluateAfter !== undefined) return evaluateAfter[set].has(step);
+    const isEpochs = set === setAfterEpochs(configuration);
+    if (step === totalSteps) return isEpochs || set === 'test';
+    return isEpochs && planStep(configuration, step).endsEpoch;
+  };
+  return evaluatedSets.find((set) => evaluated[set] < step && isDue(set));
 }

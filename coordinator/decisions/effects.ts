@@ -1,4 +1,5 @@
 import type { ErrorCode } from '../../shared/errors.ts';
+import type { EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
 import type { GpuReading } from '../../shared/gpu-reading.ts';
 import type { CoordinatorMessage } from '../../shared/wire/messages.ts';
 import type { Node } from '../../shared/arithmetic/tree.ts';
@@ -50,7 +51,7 @@ export type Effect =
   /** Write a checkpoint of the weights and the optimizer's state while steps continue. */
   | { readonly kind: 'checkpoint' }
   /** Score all predictions; `evaluated` follows. */
-  | { readonly kind: 'evaluate'; readonly step: number }
+  | { readonly kind: 'evaluate'; readonly step: number; readonly set: EvaluatedSet }
   /** Report this worker's GPU readings to the viewers. */
   | { readonly kind: 'devices'; readonly worker: string; readonly gpus: readonly GpuReading[] }
   | {

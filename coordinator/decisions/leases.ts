@@ -93,12 +93,17 @@ export function leaseMilliseconds(
 }
 
 function usualMilliseconds(times: ShardTimes, kind: Task['kind'], work: number): number {
-  if (times[kind].length < 3) return limits.FIRST_LEASE_MILLISECONDS;
-  const expected = upperMedian(times[kind]) * work;
+  const known = times[timesKeyOf(kind)];
+  if (known.length < 3) return limits.FIRST_LEASE_MILLISECONDS;
+  const expected = upperMedian(known) * work;
   // An evaluation chunk's time is counted from the start of the whole evaluation, so the last
   // chunks seem far slower than they are.
   const most = Math.max(limits.MAX_LEASE_MILLISECONDS, kind === 'step' ? 2 * expected : 0);
   return Math.min(Math.max(4 * expected, limits.MIN_LEASE_MILLISECONDS), most);
+}
+
+function timesKeyOf(kind: Task['kind']): keyof ShardTimes {
+  return kind === 'step' ? kind : 'evaluation';
 }
 
 /** The number of shards under a node; 1 for an evaluation chunk. */
@@ -180,9 +185,10 @@ export function remember(
   kind: Task['kind'],
   millisecondsPerShard: number,
 ): ShardTimes {
+  const key = timesKeyOf(kind);
   return {
     ...times,
-    [kind]: [...times[kind].slice(1 - limits.REMEMBERED_TIMES), millisecondsPerShard],
+    [key]: [...times[key].slice(1 - limits.REMEMBERED_TIMES), millisecondsPerShard],
   };
 }
 
@@ -307,7 +313,12 @@ function weightsTo(state: RunState, task: Task, assignment: Assignment): Effect 
     parts[0] ?? 0,
     parts.length,
   ]);
-  return { kind: 'broadcast', slots, message: { kind: 'evaluate', ...fence, assignment: ranges } };
+  const set = task.kind;
+  return {
+    kind: 'broadcast',
+    slots,
+    message: { kind: 'evaluate', ...fence, set, assignment: ranges },
+  };
 }
 
 function leasesTo(state: RunState, task: Task, slot: number, parts: readonly number[]): Effect[] {

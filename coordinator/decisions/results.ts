@@ -1,6 +1,7 @@
 import { planStep } from '../../shared/arithmetic/schedule.ts';
 import { firstShard, shardCount } from '../../shared/arithmetic/tree.ts';
 import type { ResultMessage } from '../../shared/wire/messages.ts';
+import { taskKindOf } from '../../shared/wire/task-order.ts';
 import { andThen, close, type Effect, log, type Next } from './effects.ts';
 import type { Verdict } from './events.ts';
 import { type RunState, withWorker, type WorkerState } from './state.ts';
@@ -38,7 +39,7 @@ export function takeResult(
   const { task, settings } = state;
   const { slot } = worker;
   const { part: number, microseconds } = message;
-  const kind = message.kind === 'gradient' ? 'step' : 'evaluation';
+  const kind = taskKindOf(message);
   const isCurrent = message.run === settings.run && message.term === settings.term;
   if (!isCurrent) return fenced(state);
   if (task === undefined || task.kind !== kind || task.step !== message.step)
@@ -47,7 +48,7 @@ export function takeResult(
   if (part === undefined || leaseOf(task, number, slot) === undefined)
     return refuse(state, slot, `a result for part ${number} without a lease on it`);
   const correct = message.kind === 'gradient' ? message.correct : 0;
-  if (part.accepted !== undefined && kind === 'evaluation') return duplicate(state);
+  if (part.accepted !== undefined && kind !== 'step') return duplicate(state);
   const claim = { checksum: claimed ?? 0n, correct };
   if (part.accepted !== undefined && isSameAnswer(part.accepted, claim)) return duplicate(state);
   const earlier = earlierAnswer(part, worker.session);
@@ -175,9 +176,10 @@ function accept(
   };
   const effect: Effect = { kind: 'accept', task: task.kind, part: verdict.part };
   const credited = credit(state, task, verdict, samples, now);
-  if (task.kind === 'evaluation') {
+  if (task.kind !== 'step') {
+    const { kind: set, step } = task;
     const effects: Effect[] =
-      taken.openParts === 0 ? [effect, { kind: 'evaluate', step: task.step }] : [effect];
+      taken.openParts === 0 ? [effect, { kind: 'evaluate', step, set }] : [effect];
     return {
       state: { ...credited.state, task: taken },
       effects: [...credited.effects, ...effects],
@@ -257,7 +259,7 @@ function nonFinite(
 
 /** The number of rows in a subtree, without padding; 0 for an evaluation. */
 function samplesOf(state: RunState, task: Task, part: number): number {
-  if (task.kind === 'evaluation') return 0;
+  if (task.kind !== 'step') return 0;
   const { virtualShards, rowsPerShard, samples } = planStep(
     state.settings.configuration,
     task.step,

@@ -2,6 +2,11 @@ import type { Budget } from '../../shared/budget.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import type { ErrorCode } from '../../shared/errors.ts';
 import type { EngineIdentity } from '../../shared/engine-identity.ts';
+import {
+  notEvaluated,
+  type EvaluatedSet,
+  type EvaluatedSteps,
+} from '../../shared/evaluation/evaluated-set.ts';
 import { CLAIM_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 import type { ShardTimes, Task, Assignment } from './task.ts';
 
@@ -20,8 +25,7 @@ export interface RunState {
   readonly started: boolean;
   /** The last completed step. */
   readonly step: number;
-  /** The last step after which the test set was evaluated. */
-  readonly evaluated: number;
+  readonly evaluated: EvaluatedSteps;
   readonly workers: ReadonlyMap<number, WorkerState>;
   /** The open step or evaluation. */
   readonly task: Task | undefined;
@@ -81,9 +85,12 @@ export interface Settings extends RunPolicy {
   readonly term: number;
   readonly configuration: Configuration;
   readonly totalSteps: number;
-  /** The steps after which to evaluate; by default, the last step of each epoch and of the run. */
-  readonly evaluateAfter?: ReadonlySet<number> | undefined;
+  /** The steps after which to evaluate each set; close-step.ts has the default. */
+  readonly evaluateAfter?: EvaluationSteps | undefined;
 }
+
+/** The steps after which a replay evaluates each set. */
+export type EvaluationSteps = Readonly<Record<EvaluatedSet, ReadonlySet<number>>>;
 
 /** How a run treats its workers. The run's bytes do not depend on these settings. */
 export interface RunPolicy {
@@ -113,7 +120,7 @@ export type CheckpointInterval = { readonly steps: number } | { readonly millise
 /** The state from which a run resumes. */
 export interface Resumed {
   readonly step: number;
-  readonly evaluated: number;
+  readonly evaluated: EvaluatedSteps;
   /** The only fingerprint that is admitted; undefined if the next workers to join determine it. */
   readonly fingerprint: string | undefined;
   readonly engine: EngineIdentity | undefined;
@@ -215,7 +222,7 @@ export function initialState(settings: Settings, now: number, resumed?: Resumed)
     phase: 'gathering',
     started: false,
     step: resumed?.step ?? 0,
-    evaluated: resumed?.evaluated ?? 0,
+    evaluated: resumed?.evaluated ?? notEvaluated,
     workers: new Map(),
     task: undefined,
     fingerprint: resumed?.fingerprint,

@@ -1,8 +1,10 @@
 import type { Node } from '../../shared/arithmetic/tree.ts';
+import type { TaskKind } from '../../shared/wire/task-order.ts';
 
 /** A step or an evaluation. Each of its parts needs exactly one accepted result. */
 export interface Task {
-  readonly kind: 'step' | 'evaluation';
+  /** An evaluation has the name of its set. */
+  readonly kind: TaskKind;
   readonly step: number;
   readonly parts: ReadonlyMap<number, Part>;
   /** The tree nodes whose sums the shell has (steps only). */

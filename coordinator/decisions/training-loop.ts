@@ -1,5 +1,6 @@
 import { evaluationRows } from '../../shared/arithmetic/model-size.ts';
 import { planStep } from '../../shared/arithmetic/schedule.ts';
+import { samplesIn, type EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
 import { beginAudits } from './audit.ts';
 import { beginTask, leaseAgain } from './leases.ts';
 import {
@@ -12,7 +13,7 @@ import { assignEvaluation, planShards } from './plan.ts';
 import { diverged, end, endIfAbandoned, finished, stop, stopped } from './outcome.ts';
 import { acceptResult } from './results.ts';
 import { computingSlots, enoughText, isEnough } from './worker-counts.ts';
-import { closeStep, isEvaluationDue, recordStep } from './close-step.ts';
+import { closeEvaluation, closeStep, dueEvaluation, recordStep } from './close-step.ts';
 import { andThen, log, type Next } from './effects.ts';
 import type { RunEvent } from './events.ts';
 import type { RunState } from './state.ts';
@@ -20,8 +21,8 @@ import type { RunState } from './state.ts';
 /**
  * The training loop. Each step: plan the shards, send the weights, take the partial sums
  * (results.ts), add them in the fixed tree (reduce.ts), update the weights. After every epoch and
- * at the end: evaluate the test set. `reduce` is pure: the same state and event give the same next
- * state and effects. The driver performs the effects.
+ * at the end: evaluate the validation set or the test set (close-step.ts). `reduce` is pure: the
+ * same state and event give the same next state and effects. The driver performs the effects.
  */
 export function reduce(state: RunState, event: RunEvent): Next {
   if (state.phase === 'ended') return { state, effects: [] };
@@ -31,7 +32,7 @@ export function reduce(state: RunState, event: RunEvent): Next {
       return andThen(afterUpdate(closeStep(state), event.now), closeMismatchedWorkers);
     case 'evaluated':
       if (!event.finite) return end(state, diverged(state.step));
-      return advance({ ...state, evaluated: state.step, task: undefined }, event.now);
+      return advance(closeEvaluation(state), event.now);
     case 'received':
       return andThen(acceptResult(state, event.verdict, event.now), (next) =>
         leaseAgain(next, event.now),
@@ -87,11 +88,11 @@ function afterUpdate(state: RunState, now: number): Next {
 
 /** Begins the next step or evaluation, or ends the run. Does nothing with too few workers. */
 function advance(state: RunState, now: number): Next {
-  const isDue = isEvaluationDue(state);
-  if (state.step === state.settings.totalSteps && !isDue) return end(state, finished);
+  const due = dueEvaluation(state);
+  if (state.step === state.settings.totalSteps && due === undefined) return end(state, finished);
   if (state.stopping !== undefined) return end(state, stopped(state.stopping));
   if (state.phase !== 'running') return { state, effects: [] };
-  return isDue ? beginEvaluation(state, now) : beginStep(state, now);
+  return due === undefined ? beginStep(state, now) : beginEvaluation(state, due, now);
 }
 
 function beginStep(state: RunState, now: number): Next {
@@ -105,14 +106,8 @@ function beginStep(state: RunState, now: number): Next {
   return andThen(begun, (next) => beginAudits(next, plan.assignment, now));
 }
 
-function beginEvaluation(state: RunState, now: number): Next {
-  const { testSamples, model } = state.settings.configuration;
-  const chunks = Math.ceil(testSamples / evaluationRows(model));
-  return beginTask(
-    state,
-    'evaluation',
-    state.step,
-    assignEvaluation(computingSlots(state), chunks),
-    now,
-  );
+function beginEvaluation(state: RunState, set: EvaluatedSet, now: number): Next {
+  const { configuration } = state.settings;
+  const chunks = Math.ceil(samplesIn(set, configuration) / evaluationRows(configuration.model));
+  return beginTask(state, set, state.step, assignEvaluation(computingSlots(state), chunks), now);
 }

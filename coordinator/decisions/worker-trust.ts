@@ -33,7 +33,7 @@ export function recordSuccess(
   now: number,
 ): WorkerState {
   const rewarded = { ...worker, failures: worker.failures * 0.9 };
-  if (kind === 'evaluation') return rewarded;
+  if (kind !== 'step') return rewarded;
   const work = shardCount(part, virtualShards) + CALL_COST_SHARDS;
   const milliseconds = Math.max(microseconds / 1000 / work, MIN_MILLISECONDS);
   const before = worker.pace?.milliseconds ?? milliseconds;

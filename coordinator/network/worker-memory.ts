@@ -2,7 +2,7 @@ import type { Tensor } from '../../shared/wire/frame.ts';
 import type { ResultMessage, WorkerMessage } from '../../shared/wire/messages.ts';
 import type { MappedMemory } from '../../shared/wire/memory-addon.ts';
 import type { MemoryAddress, PeerMemory } from '../../shared/wire/shared-memory.ts';
-import { taskOrder } from '../../shared/wire/task-order.ts';
+import { taskKindOf, taskOrder } from '../../shared/wire/task-order.ts';
 import type { WeightsMessage } from '../decisions/effects.ts';
 
 /** Opens a worker's shared memory; returns undefined if this process cannot reach it. */
@@ -38,8 +38,8 @@ export class WorkerMemory {
    * Called after a pointer to weights was sent to the worker; releases the weights once the worker
    * has read them or has left.
    */
-  point({ kind, step }: WeightsMessage, release: () => void): void {
-    this.#unread.push({ order: orderOf({ kind, step }), release });
+  point(message: WeightsMessage, release: () => void): void {
+    this.#unread.push({ order: orderOf(message), release });
   }
 
   tensor(buffer: number, checksum: bigint): Tensor | undefined {
@@ -70,6 +70,6 @@ export class WorkerMemory {
 }
 
 /** When the task of a message comes. */
-function orderOf({ kind, step }: Pick<WeightsMessage | ResultMessage, 'kind' | 'step'>): number {
-  return taskOrder(kind === 'step' || kind === 'gradient' ? 'step' : 'evaluation', step);
+function orderOf(message: WeightsMessage | ResultMessage): number {
+  return taskOrder(taskKindOf(message), message.step);
 }

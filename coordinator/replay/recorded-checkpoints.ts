@@ -2,6 +2,7 @@ import { readEntryNow, tensorFileLimit } from '../../shared/disk/regular-file.ts
 import { systemCode } from '../../shared/disk/system-error.ts';
 import { decodeCheckpoint, type Checkpoint } from '../../shared/files/checkpoint-file.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
+import { evaluatedSets, type EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
 import { decoded, differs, type RecordedResults } from './recorded-results.ts';
 import type { CheckpointFile, RunContents } from '../run-directory/run-contents.ts';
 
@@ -27,11 +28,12 @@ export function recordedCheckpoints(
     const checkpoint = decoded(() => decodeCheckpoint(bytes, file.path, contents.configuration));
     fingerprint ??= checkpoint.fingerprint;
     checkCheckpoint(file, checkpoint, fingerprint, recorded);
-    if (!evaluatedBefore(file.step, contents, recorded).has(checkpoint.evaluated))
-      throw differs(
-        `${file.path} says that the last evaluation was after step ${checkpoint.evaluated}, ` +
-          'which is wrong',
-      );
+    for (const set of evaluatedSets) {
+      const evaluated = checkpoint.evaluated[set];
+      if (evaluatedBefore(file.step, set, contents, recorded).has(evaluated)) continue;
+      const what = `the last evaluation of the ${set} set was after step ${evaluated}`;
+      throw differs(`${file.path} says that ${what}, which is wrong`);
+    }
     return true;
   });
   return { files, fingerprint };
@@ -74,16 +76,17 @@ function checkCheckpoint(
   const recordedStep = steps.get(step);
   const line = recordedStep?.line;
   if (checkpoint.step !== step) throw differs(`${path} is a checkpoint of step ${checkpoint.step}`);
-  if (line === undefined) throw differs(`${path} is from a step that metrics.jsonl does not have`);
+  if (recordedStep === undefined || line === undefined)
+    throw differs(`${path} is from a step that metrics.jsonl does not have`);
   if (checkpoint.chain !== line.chain)
     throw differs(
       `${path} has a different chain link than step ${step} in metrics.jsonl: ${checkpoint.chain}`,
     );
-  const ends = [recordedStep?.end, recordedStep?.evaluationEnd];
+  const ends = [recordedStep.end, ...recordedStep.evaluationEnds];
   const { lines } = checkpoint;
   if (
     lines !== undefined &&
-    !ends.some((end) => end?.bytes === lines.bytes && end.digest === lines.digest)
+    !ends.some((end) => end.bytes === lines.bytes && end.digest === lines.digest)
   )
     throw differs(
       `${path} says that its lines in metrics.jsonl end at byte ${lines.bytes}, but they do not`,
@@ -96,17 +99,18 @@ function checkCheckpoint(
 }
 
 /**
- * The steps that a checkpoint of this step may record as the last evaluated step. A checkpoint is
- * written before or after the evaluation of its own step, and a resumed run may not know of all
- * evaluations.
+ * The steps that a checkpoint of this step may record as the last after which the set was
+ * evaluated. A checkpoint is written before or after the evaluation of its own step, and a resumed
+ * run may not know of all evaluations.
  */
 function evaluatedBefore(
   step: number,
+  set: EvaluatedSet,
   { record }: RunContents,
   { evaluations }: RecordedResults,
 ): Set<number> {
-  const all = [0, ...evaluations.keys()].toSorted((a, b) => a - b);
+  const all = [0, ...evaluations[set].keys()].toSorted((a, b) => a - b);
   const before = all.filter((each) => each < step);
-  const at = evaluations.has(step) ? [step] : [];
+  const at = evaluations[set].has(step) ? [step] : [];
   return new Set([...(record.term > 1 ? before : before.slice(-1)), ...at]);
 }

@@ -7,6 +7,11 @@ import {
 } from '../../shared/configuration.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import {
+  samplesIn,
+  setAfterEpochs,
+  type EvaluatedSet,
+} from '../../shared/evaluation/evaluated-set.ts';
+import {
   MetricsReader,
   type EvaluationLine,
   type LinePosition,
@@ -31,18 +36,20 @@ export interface RecordedResults {
   readonly steps: ReadonlyMap<number, RecordedStep>;
   /** Whether metrics.jsonl ends with a torn line, which a crash may leave behind. */
   readonly isTorn: boolean;
-  /** Evaluations, by step. */
-  readonly evaluations: ReadonlyMap<number, EvaluationLine>;
+  readonly evaluations: RecordedEvaluations;
   readonly model: RecordedModel | undefined;
 }
 
-/**
- * A step's line, where it ends, and where the line of the step's evaluation ends, if there is one.
- */
+/** The evaluations of each set, by step. */
+export type RecordedEvaluations = Readonly<
+  Record<EvaluatedSet, ReadonlyMap<number, EvaluationLine>>
+>;
+
+/** A step's line, where it ends, and where the lines of the step's evaluations end. */
 export interface RecordedStep {
   readonly line: StepLine;
   readonly end: LinePosition;
-  readonly evaluationEnd: LinePosition | undefined;
+  readonly evaluationEnds: readonly LinePosition[];
 }
 
 /** The step and configuration of model.safetensors. */
@@ -109,23 +116,30 @@ async function readLines({
   const path = join(directory, METRICS_FILE);
   const wanted = new Set([record.step, ...checkpoints.map(({ step }) => step)]);
   const steps = new Map<number, RecordedStep>();
-  const evaluations = new Map<number, EvaluationLine>();
+  const evaluations = {
+    validation: new Map<number, EvaluationLine>(),
+    test: new Map<number, EvaluationLine>(),
+  };
   const reader = new MetricsReader();
   let lastStep = 0;
   let link = firstLink(configuration);
   for await (const line of metricsOf(directory, reader)) {
     const place = `line ${reader.count} of ${path}`;
     checkPlace(line, lastStep, evaluations, place);
+    checkSet(line, configuration, place);
     const { epoch } = planStep(configuration, line.step);
     if (line.epoch !== epoch)
       throw differs(
         `${place} puts step ${line.step} into epoch ${line.epoch}; it belongs to epoch ${epoch}`,
       );
     if (line.kind === 'evaluation') {
-      evaluations.set(line.step, line);
+      evaluations[line.set].set(line.step, line);
       const evaluated = steps.get(line.step);
       if (evaluated !== undefined)
-        steps.set(line.step, { ...evaluated, evaluationEnd: reader.position });
+        steps.set(line.step, {
+          ...evaluated,
+          evaluationEnds: [...evaluated.evaluationEnds, reader.position],
+        });
       continue;
     }
     checkLink(line, link, path);
@@ -133,7 +147,7 @@ async function readLines({
     link = line.chain;
     lastStep = line.step;
     if (wanted.has(line.step))
-      steps.set(line.step, { line, end: reader.position, evaluationEnd: undefined });
+      steps.set(line.step, { line, end: reader.position, evaluationEnds: [] });
   }
   const { bad, rest, count } = reader;
   if (bad !== undefined) throw differs(`line ${bad.line} of ${path} is damaged: ${bad.reason}`);
@@ -146,13 +160,19 @@ async function readLines({
 function checkPlace(
   line: MetricsLine,
   last: number,
-  evaluations: ReadonlyMap<number, EvaluationLine>,
+  evaluations: RecordedEvaluations,
   place: string,
 ): void {
   if (line.kind === 'step' && line.step !== last + 1)
     throw differs(`${place} is step ${line.step} instead of step ${last + 1}`);
-  if (line.kind === 'evaluation' && (line.step > last || evaluations.has(line.step)))
+  if (line.kind === 'evaluation' && (line.step > last || evaluations[line.set].has(line.step)))
     throw differs(`${place} is a misplaced evaluation after step ${line.step}`);
+}
+
+/** Checks that an evaluation is of a set that the run has. */
+function checkSet(line: MetricsLine, configuration: Configuration, place: string): void {
+  if (line.kind === 'step' || samplesIn(line.set, configuration) > 0) return;
+  throw differs(`${place} is of a ${line.set} set, which the run does not have (run.json)`);
 }
 
 /** Checks a line's learning rate, which the configuration determines. */
@@ -212,19 +232,24 @@ function checkRecord(
 }
 
 /**
- * Checks that each epoch and a finished run end with an evaluation. An evaluation after the last
+ * Checks that each epoch and a finished run end with an evaluation, and a finished run with that of
+ * the test set. An evaluation after the last
  * step may be missing unless the run has finished.
  */
 function checkEvaluations(
   { directory, record, configuration }: RunContents,
   { lastStep, evaluations }: Lines,
 ): void {
-  const expected = record.state === 'finished' ? [record.step] : [];
   const perEpoch = stepsPerEpoch(configuration);
-  for (let end = perEpoch; end < lastStep; end += perEpoch) expected.push(end);
-  const missing = expected.find((step) => !evaluations.has(step));
-  if (missing !== undefined)
-    throw differs(`${join(directory, METRICS_FILE)} lacks the evaluation after step ${missing}`);
+  const set = setAfterEpochs(configuration);
+  const expected: { readonly set: EvaluatedSet; readonly step: number }[] = [];
+  for (let step = perEpoch; step < lastStep; step += perEpoch) expected.push({ set, step });
+  const { state, step: last } = record;
+  if (state === 'finished') expected.push({ set, step: last }, { set: 'test', step: last });
+  const missing = expected.find((each) => !evaluations[each.set].has(each.step));
+  if (missing === undefined) return;
+  const what = `the evaluation of the ${missing.set} set after step ${missing.step}`;
+  throw differs(`${join(directory, METRICS_FILE)} lacks ${what}`);
 }
 
 /**

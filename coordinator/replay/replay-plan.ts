@@ -77,8 +77,8 @@ export function checkDataset(
 ): void {
   if (dataset.digest !== configuration.dataset)
     throw otherDataset(datasetOfRun(directory, record), dataset.digest, 'NOT_REPLAYABLE');
-  const { trainSamples, testSamples, model } = configuration;
-  const recorded = [trainSamples, testSamples, model.classes];
+  const { validationSamples = 0, trainSamples, testSamples, model } = configuration;
+  const recorded = [trainSamples + validationSamples, testSamples, model.classes];
   const { train, test, rows, columns, classNames } = dataset;
   const actual = [train.samples, test.samples, classNames.length];
   if (recorded.some((size, i) => size !== actual[i]) || !accepts(model, rows, columns))

@@ -29,7 +29,10 @@ export function startReplay(
       port: 0,
       startWorkers: workers,
       configuration: { ...contents.configuration, steps: recorded.lastStep },
-      evaluateAfter: new Set(recorded.evaluations.keys()),
+      evaluateAfter: {
+        validation: new Set(recorded.evaluations.validation.keys()),
+        test: new Set(recorded.evaluations.test.keys()),
+      },
     },
     (context) => {
       restoreStart(context.tensors, start);

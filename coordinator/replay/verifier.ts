@@ -1,8 +1,9 @@
 import { join } from 'node:path';
+import { notEvaluated, type EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
 import { score, type Score } from '../../shared/evaluation/score.ts';
 import { Chain } from '../../shared/files/chain.ts';
 import { decodeCheckpoint, encodeCheckpoint } from '../../shared/files/checkpoint-file.ts';
-import type { Dataset } from '../../shared/dataset/dataset.ts';
+import { evaluatedSamples, type Dataset } from '../../shared/dataset/dataset.ts';
 import { assert, ClusterError } from '../../shared/errors.ts';
 import type { EngineIdentity } from '../../shared/engine-identity.ts';
 import { encodeModel } from '../../shared/files/model-file.ts';
@@ -101,7 +102,7 @@ export class Verifier implements RunRecorder {
     return {
       step: start.step,
       // An evaluation after the starting step is recomputed.
-      evaluated: 0,
+      evaluated: notEvaluated,
       fingerprint,
       engine,
       mixed: false,
@@ -141,18 +142,20 @@ export class Verifier implements RunRecorder {
     this.#viewer.step(step);
   }
 
-  evaluation(step: number): { finite: boolean } {
+  evaluation(step: number, set: EvaluatedSet): { finite: boolean } {
     const { recorded, contents } = this.#replay;
-    const { labels } = this.#dataset.test;
+    const { labels } = evaluatedSamples(this.#dataset, set, contents.configuration);
     const { classes } = contents.configuration.model;
-    const line = recorded.evaluations.get(step);
+    const line = recorded.evaluations[set].get(step);
     assert(line !== undefined, 'only recorded evaluations are computed');
-    const result = score({ values: this.#context.predictions.all(), labels, classes });
+    const result = score({ values: this.#context.predictions.all(set), labels, classes });
     const { samples, loss, correct } = result;
     const difference = describe(line, { samples, loss, correct });
     if (difference !== undefined)
-      throw this.#differs(`the evaluation after step ${step} differs: ${difference}`);
-    if (step === contents.record.step) this.#compareResult(result);
+      throw this.#differs(
+        `the evaluation of the ${set} set after step ${step} differs: ${difference}`,
+      );
+    if (set === 'test' && step === contents.record.step) this.#compareResult(result);
     this.#evaluations += 1;
     return { finite: true };
   }
@@ -197,7 +200,7 @@ export class Verifier implements RunRecorder {
     });
   }
 
-  /** Compares the result in run.json with the last evaluation. */
+  /** Compares the result in run.json with the last evaluation of the test set. */
   #compareResult({ loss, accuracy, confusion }: Score): void {
     const { record, directory } = this.#replay.contents;
     if (record.result === undefined) return;

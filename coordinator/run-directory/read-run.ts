@@ -3,6 +3,7 @@ import { systemDisk, type Disk } from '../../shared/disk/disk.ts';
 import { systemCode } from '../../shared/disk/system-error.ts';
 import type { Checkpoint } from '../../shared/files/checkpoint-file.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
+import { evaluatedSets } from '../../shared/evaluation/evaluated-set.ts';
 import {
   EVENTS_TAIL_BYTES,
   LINE_PIECE_BYTES,
@@ -17,6 +18,7 @@ import {
   type MetricsLine,
 } from '../../shared/files/metrics.ts';
 import { lineTooLong } from '../../shared/files/line-limit.ts';
+import { taskOrder } from '../../shared/wire/task-order.ts';
 import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 import { parseRunRecord, type RunRecord } from '../../shared/files/run-schema.ts';
 import { EVENTS_FILE, METRICS_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
@@ -97,9 +99,8 @@ async function coveredLine(
   const piece = await disk.readAt(path, start, end.bytes - start);
   if (piece.length < end.bytes - start) return undefined;
   const line = lastLineOf(piece, end.digest, start === 0);
-  if (line?.step !== step) return undefined;
-  const isOwn = line.kind === 'step' ? line.chain === chain : evaluated >= step;
-  return isOwn ? { line, end } : undefined;
+  if (line?.step !== step || orderOf(line) > lastOrder({ step, evaluated })) return undefined;
+  return line.kind === 'evaluation' || line.chain === chain ? { line, end } : undefined;
 }
 
 async function readFrom(
@@ -142,13 +143,19 @@ export async function* piecesOf(
   }
 }
 
-function isCovered(
-  { step, kind }: MetricsLine,
-  checkpoint: CheckpointPosition | undefined,
-): boolean {
-  if (checkpoint === undefined) return false;
-  if (step !== checkpoint.step) return step < checkpoint.step;
-  return kind === 'step' || checkpoint.evaluated >= step;
+function isCovered(line: MetricsLine, checkpoint: CheckpointPosition | undefined): boolean {
+  return checkpoint !== undefined && orderOf(line) <= lastOrder(checkpoint);
+}
+
+/** When the line's step or evaluation comes. */
+function orderOf(line: MetricsLine): number {
+  return taskOrder(line.kind === 'step' ? line.kind : line.set, line.step);
+}
+
+/** When the last step or evaluation comes that the checkpoint covers. */
+function lastOrder({ step, evaluated }: Pick<Checkpoint, 'step' | 'evaluated'>): number {
+  const last = evaluatedSets.findLast((set) => evaluated[set] >= step);
+  return taskOrder(last ?? 'step', step);
 }
 
 /**
@@ -164,11 +171,10 @@ export function isPerhapsMixed({ engine, launch, state }: RunRecord): boolean {
 /** Whether the lines contain everything that this checkpoint covers. */
 export function reaches(
   { covered, later }: RecordedLines,
-  { step, evaluated }: Pick<Checkpoint, 'step' | 'evaluated'>,
+  checkpoint: Pick<Checkpoint, 'step' | 'evaluated'>,
 ): boolean {
   const last = (later.at(-1) ?? covered)?.line;
-  if (last === undefined || last.step < step) return false;
-  return last.step > step || last.kind === 'evaluation' || evaluated < step;
+  return last !== undefined && orderOf(last) >= lastOrder(checkpoint);
 }
 
 /** An earlier coordinator's events.jsonl. */

@@ -26,7 +26,7 @@ interface Progress {
   readonly chain: string;
   /** XXH64 of the weights. */
   readonly weights: bigint;
-  /** The last evaluation. */
+  /** The last evaluation of the test set. */
   readonly result: { readonly score: Score; readonly stepsPerSecond: number | null } | undefined;
 }
 

@@ -1,4 +1,5 @@
 import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
+import type { EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
 import type { WorkerStateName } from '../metrics/catalogue.ts';
 
 /**
@@ -32,8 +33,12 @@ export interface RunView {
   readonly status: Status;
   /** In step order, downsampled to at most a few thousand points. */
   readonly curve: readonly CurvePoint[];
-  /** In step order; a very long run keeps only every n-th evaluation. */
+  /** The set that is evaluated after each epoch. */
+  readonly evaluatedSet: EvaluatedSet;
+  /** The evaluations of that set, in step order; a very long run keeps only every n-th. */
   readonly evaluations: readonly EvaluationPoint[];
+  /** The evaluation on the test set at the end of a run with a validation set. */
+  readonly tested?: EvaluationPoint | undefined;
   /** The newest evaluation. */
   readonly evaluated: Evaluated | undefined;
   /** The last 200 events, oldest first. */
@@ -47,6 +52,7 @@ export interface Update {
   readonly status?: Status;
   readonly curve?: readonly CurvePoint[];
   readonly evaluation?: EvaluationPoint;
+  readonly tested?: EvaluationPoint;
   readonly evaluated?: Evaluated;
   readonly events?: readonly EventLine[];
   readonly changes?: readonly StateChange[];
@@ -65,7 +71,7 @@ export type CurvePoint = readonly [
   samplesPerSecond: number,
 ];
 
-/** One evaluation on the test set; the accuracy is a ratio. */
+/** One evaluation; the accuracy is a ratio. */
 export type EvaluationPoint = readonly [step: number, loss: number, accuracy: number];
 
 export interface Status {
@@ -115,6 +121,7 @@ export interface WorkerStatus {
 }
 
 export interface Evaluated {
+  readonly set: EvaluatedSet;
   readonly step: number;
   /** Rows are the true classes. */
   readonly confusion: readonly (readonly number[])[];
@@ -123,7 +130,7 @@ export interface Evaluated {
 }
 
 export interface Mistake {
-  /** Index in the test set. */
+  /** Index in the evaluated set. */
   readonly index: number;
   readonly true: number;
   readonly predicted: number;

@@ -8,6 +8,7 @@ import {
   MAX_SHOWN_EVENTS,
   MAX_UPDATE_POINTS,
 } from '../../shared/limits.ts';
+import { evaluatedSets } from '../../shared/evaluation/evaluated-set.ts';
 import type { MetricsLine } from '../../shared/files/metrics.ts';
 import type {
   Evaluated,
@@ -31,6 +32,7 @@ export type RunFacts = Omit<
   | 'status'
   | 'curve'
   | 'evaluations'
+  | 'tested'
   | 'evaluated'
   | 'events'
   | 'changes'
@@ -39,9 +41,13 @@ export type RunFacts = Omit<
 /** The run when it was opened. */
 type Opened = Pick<RunView, 'run' | 'term' | 'started'>;
 
-type Evaluation = Pick<EvaluationReport, 'step' | 'loss' | 'correct' | 'samples'>;
+type Evaluation = Pick<EvaluationReport, 'set' | 'step' | 'loss' | 'correct' | 'samples'>;
 
-const confusionSchema = z.object({ step: z.int(), confusion: z.array(z.array(z.int())) });
+const confusionSchema = z.object({
+  set: z.enum(evaluatedSets).default('test'),
+  step: z.int(),
+  confusion: z.array(z.array(z.int())),
+});
 
 /** Keeps a run's view, in bounded size, and the changes since the last update. */
 export class Board {
@@ -51,12 +57,14 @@ export class Board {
   #curve = new Curve(MAX_CURVE_POINTS);
   readonly #news = new Curve(MAX_UPDATE_POINTS);
   #evaluations: EvaluationPoint[] = [];
+  #tested: EvaluationPoint | undefined;
   #evaluated: Evaluated | undefined;
   readonly #events: EventLine[] = [];
   readonly #changes: StateChange[] = [];
   readonly #states = new Map<string, StateChange['state']>();
   #update: {
     evaluation?: EvaluationPoint;
+    tested?: EvaluationPoint;
     evaluated?: Evaluated;
     events: EventLine[];
     changes: StateChange[];
@@ -109,7 +117,9 @@ export class Board {
     let evaluations: EvaluationPoint[] = [];
     for await (const line of lines) {
       if (line.kind === 'step') past.add(line);
-      else evaluations = withPoint(evaluations, pointOf(line));
+      else if (line.set === this.#facts.evaluatedSet)
+        evaluations = withPoint(evaluations, pointOf(line));
+      else this.#tested ??= pointOf(line);
     }
     past.join(this.#curve);
     this.#curve = past;
@@ -125,6 +135,11 @@ export class Board {
 
   evaluation(report: Evaluation): void {
     const point = pointOf(report);
+    if (report.set !== this.#facts.evaluatedSet) {
+      this.#tested = point;
+      this.#update.tested = point;
+      return;
+    }
     const before = this.#evaluations;
     this.#evaluations = withPoint(before, point);
     if (this.#evaluations !== before) this.#update.evaluation = point;
@@ -187,6 +202,7 @@ export class Board {
       status,
       curve: this.#curve.points(),
       evaluations: this.#evaluations,
+      ...(this.#tested === undefined ? {} : { tested: this.#tested }),
       evaluated: this.#evaluated,
       events: this.#events,
       changes: this.#changes,

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
 import type { EventLine } from './api.ts';
 import { jsonLines, jsonLinesFrom } from './json-lines.ts';
 
@@ -56,7 +57,7 @@ function messageOf(event: string, fields: Fields): string {
     case 'step':
       return `step ${step} completed`;
     case 'evaluation':
-      return `evaluated after step ${step}: accuracy ${percentOf(fields)}`;
+      return `evaluated after step ${step}: ${setOf(fields)} accuracy ${percentOf(fields)}`;
     case 'checkpoint':
       return `checkpoint of step ${step} written`;
     case 'checkpoint_failed':
@@ -66,6 +67,11 @@ function messageOf(event: string, fields: Fields): string {
     default:
       return typeof message === 'string' ? message : event.replaceAll('_', ' ');
   }
+}
+
+/** The set of an evaluation; events from older versions do not name the test set. */
+function setOf({ set }: Fields): EvaluatedSet {
+  return set === 'validation' ? set : 'test';
 }
 
 function percentOf({ correct, samples }: Fields): string {

@@ -4,6 +4,7 @@ import {
   type Configuration,
 } from '../../shared/configuration.ts';
 import { learningRateOf, shownRateOf } from '../../shared/arithmetic/learning-rate.ts';
+import { setAfterEpochs } from '../../shared/evaluation/evaluated-set.ts';
 import { modelRows, modelText } from '../../shared/arithmetic/model-text.ts';
 import { stepsPerEpoch, totalEpochs, totalSteps } from '../../shared/arithmetic/schedule.ts';
 import type { RunFacts } from './board.ts';
@@ -35,6 +36,7 @@ export function runFacts(
     epochs: totalEpochs(configuration),
     stepsPerEpoch: stepsPerEpoch(configuration),
     totalSteps: totalSteps(configuration),
+    evaluatedSet: setAfterEpochs(configuration),
   };
 }
 

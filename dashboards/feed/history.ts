@@ -1,8 +1,10 @@
 import { z } from 'zod';
+import { evaluatedSets, type EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
 import { MAX_REMEMBERED_WORKERS } from '../../shared/limits.ts';
 import type { RecordedEvent } from './event-lines.ts';
 
 const evaluationSchema = z.object({
+  set: z.enum(evaluatedSets).default('test'),
   samples: z.int().min(1),
   correct: z.int().min(0),
   loss: z.number(),
@@ -28,9 +30,10 @@ export class RunHistory {
    */
   engine: string | undefined;
   device: string | undefined;
-  /** The last evaluation on the test set: the accuracy (a ratio) and the mean loss. */
-  test: { readonly accuracy: number; readonly loss: number } | undefined;
-  /** The loss of the first evaluation. */
+  /** The last evaluation: its set, the accuracy (a ratio) and the mean loss. */
+  evaluation:
+    { readonly set: EvaluatedSet; readonly accuracy: number; readonly loss: number } | undefined;
+  /** The loss of the first evaluation of the test set. */
   firstLoss: number | undefined;
   /** The engine and the device of each worker. */
   readonly engines = new Map<string, string>();
@@ -83,8 +86,8 @@ export class RunHistory {
       case 'evaluation': {
         const { data } = evaluationSchema.safeParse(event);
         if (data === undefined) break;
-        this.test = { accuracy: data.correct / data.samples, loss: data.loss };
-        this.firstLoss ??= data.loss;
+        this.evaluation = { set: data.set, accuracy: data.correct / data.samples, loss: data.loss };
+        if (data.set === 'test') this.firstLoss ??= data.loss;
         break;
       }
       default:

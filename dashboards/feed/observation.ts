@@ -8,6 +8,7 @@ import type {
   RunViewer,
   StepReport,
 } from '../../coordinator/viewer.ts';
+import type { EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
 import { misclassified } from '../../shared/evaluation/misclassified.ts';
 import type { Predictions } from '../../shared/evaluation/predictions.ts';
 import type { GpuReading } from '../../shared/gpu-reading.ts';
@@ -41,8 +42,8 @@ export interface ObservedRun {
 export interface ObservationOptions {
   readonly facts: RunFacts;
   readonly metrics: MetricsSettings;
-  /** [samples, pixels] of the test set. */
-  readonly testImages: Uint8Array;
+  /** [samples, pixels] of each set that is evaluated. */
+  readonly imagesOf: (set: EvaluatedSet) => Uint8Array;
   /** A monotonic clock in milliseconds. */
   readonly clock: () => number;
   /**
@@ -243,9 +244,11 @@ export class Observation implements RunViewer {
     if (this.#unread === undefined) return;
     const { report, predictions } = this.#unread;
     this.#unread = undefined;
-    const pixels = this.#options.testImages.length / predictions.labels.length;
-    const mistakes = worstMistakes(misclassified(predictions), this.#options.testImages, pixels);
-    this.#board.evaluated({ step: report.step, confusion: report.confusion, mistakes });
+    const { set, step, confusion } = report;
+    const images = this.#options.imagesOf(set);
+    const pixels = images.length / predictions.labels.length;
+    const mistakes = worstMistakes(misclassified(predictions), images, pixels);
+    this.#board.evaluated({ set, step, confusion, mistakes });
   }
 
   #status(inspection: Inspection): Status {

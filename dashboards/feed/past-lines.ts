@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import { evaluatedSets } from '../../shared/evaluation/evaluated-set.ts';
 import { PAST_PAUSE_RATIO } from '../../shared/limits.ts';
 import { JsonLines } from './json-lines.ts';
 
@@ -7,7 +8,11 @@ import { JsonLines } from './json-lines.ts';
 const common = { step: z.number(), samples: z.number(), loss: z.number(), correct: z.number() };
 const lineSchema = z.discriminatedUnion('kind', [
   z.object({ kind: z.literal('step'), ...common, milliseconds: z.number() }),
-  z.object({ kind: z.literal('evaluation'), ...common }),
+  z.object({
+    kind: z.literal('evaluation'),
+    set: z.enum(evaluatedSets).default('test'),
+    ...common,
+  }),
 ]);
 export type PastLine = z.infer<typeof lineSchema>;
 

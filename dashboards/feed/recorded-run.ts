@@ -80,7 +80,8 @@ export class RecordedRun implements Source {
       const wrong = await worstIn(linesIfThere(join(directory, ARTIFACTS_FOLDER, MISTAKES_FILE)));
       const mistakes =
         dataset === undefined ? [] : worstMistakes(wrong, dataset.test.images, rows * columns);
-      board.evaluated({ step: record.step, confusion: record.result.test.confusion, mistakes });
+      const { confusion } = record.result.test;
+      board.evaluated({ set: 'test', step: record.step, confusion, mistakes });
     }
     const status = statusOf(contents, board, history, last);
     return new RecordedRun(board.view(status), await weightsOf(contents), reader.bad);

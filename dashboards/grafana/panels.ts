@@ -116,7 +116,10 @@ export function lines(
   return drawQueries('timeseries', { ...panel, field: defaults }, options, field);
 }
 
-type StatPanel = Omit<QueryPanel, 'width' | 'height'> & { readonly graph?: 'none' | 'area' };
+type StatPanel = Omit<QueryPanel, 'width' | 'height'> & {
+  readonly graph?: 'none' | 'area';
+  readonly shows?: 'value' | 'value_and_name';
+};
 
 /** A small panel that shows the newest value as a number in front of a graph of its history. */
 export function stat(panel: StatPanel): PanelSource {
@@ -129,7 +132,7 @@ export function stat(panel: StatPanel): PanelSource {
     graphMode: panel.graph ?? 'area',
     justifyMode: 'auto',
     orientation: 'auto',
-    textMode: 'value',
+    textMode: panel.shows ?? 'value',
     wideLayout: true,
     showPercentChange: false,
     percentChangeColorMode: 'standard',

@@ -1,22 +1,26 @@
 import type { Plan } from './layout.ts';
 import { fixed, palette, workerColors } from './palette.ts';
 import { curves, lines, rows, stat, text, type PanelSource } from './panels.ts';
-import { lastBy, of, range, rate, rateBy, table, value } from './queries.ts';
+import { lastBy, of, range, rate, rateBy, table, value, valueBy } from './queries.ts';
 
 const samplesRate = rate(of('train_samples_total'));
 const meanLoss = `${rate(of('train_loss_sum_total'))} / ${samplesRate}`;
 const meanAccuracy = `${rate(of('train_correct_total'))} / ${samplesRate}`;
-/** The gauges for evaluations are undefined before the first evaluation. */
-const evaluated = (expr: string): string => `${expr} and ${value('validation_step')} > 0`;
+/** Per set (test, validation); undefined before the first evaluation of the set. */
+const evaluatedStep = `${valueBy('set', 'evaluation_step')} > 0`;
+const evaluated = (name: 'evaluation_loss' | 'evaluation_accuracy_ratio'): string =>
+  `${valueBy('set', name)} and ${evaluatedStep}`;
 
 const state: readonly PanelSource[] = [
   stat({
-    title: 'Validation accuracy',
+    title: 'Accuracy',
     unit: 'percentunit',
     field: { decimals: 2 },
+    shows: 'value_and_name',
     description:
-      'Accuracy on the test set at the last evaluation. The model is evaluated after each epoch.',
-    queries: [range('validation', evaluated(value('validation_accuracy_ratio')))],
+      'Accuracy at the last evaluation, with the set. After each epoch, that is the validation ' +
+      'set if the run has one, otherwise the test set.',
+    queries: [range('{{set}}', evaluated('evaluation_accuracy_ratio'))],
   }),
   stat({
     title: 'Training loss',
@@ -83,12 +87,20 @@ const stepped = { id: 'custom.lineInterpolation', value: 'stepAfter' };
 const curveColors = [
   fixed('last step', palette.grey),
   wide('mean', palette.sky),
-  fixed('validation', palette.orange, { id: 'custom.lineWidth', value: 2 }, stepped),
+  fixed('test', palette.orange, { id: 'custom.lineWidth', value: 2 }, stepped),
+  fixed('validation', palette.purple, { id: 'custom.lineWidth', value: 2 }, stepped),
 ];
 const iterationColors = [
   fixed('mean', palette.sky),
-  fixed('validation', palette.orange, { id: 'custom.show', value: 'points+lines' }),
+  fixed('test', palette.orange, { id: 'custom.show', value: 'points+lines' }),
+  fixed('validation', palette.purple, { id: 'custom.show', value: 'points+lines' }),
 ];
+/** The pairs of the panels per iteration; a set that was not evaluated has none. */
+const iterationPairs = [
+  ['step', 'mean'],
+  ['test step', 'test'],
+  ['validation step', 'validation'],
+] as const;
 
 const learning: readonly PanelSource[] = [
   lines({
@@ -99,13 +111,13 @@ const learning: readonly PanelSource[] = [
     field: { min: 0 },
     description:
       'The loss of the step at each scrape, the mean over all samples since the previous scrape ' +
-      '(the smooth line), and the loss on the test set. A validation loss below the training ' +
-      'loss is normal with dropout. A validation loss that rises while the training loss falls ' +
-      'is a sign of overfitting.',
+      '(the smooth line), and the loss on the evaluated set. A loss on that set below the ' +
+      'training loss is normal with dropout. One that rises while the training loss falls is a ' +
+      'sign of overfitting.',
     queries: [
       range('last step', value('train_loss')),
       range('mean', meanLoss),
-      range('validation', evaluated(value('validation_loss'))),
+      range('{{set}}', evaluated('evaluation_loss')),
     ],
     calcs: ['lastNotNull', 'min'],
     overrides: curveColors,
@@ -118,11 +130,11 @@ const learning: readonly PanelSource[] = [
     field: { max: 1 },
     description:
       'The accuracy of the step at each scrape, the mean over all samples since the previous ' +
-      'scrape (the smooth line), and the accuracy on the test set.',
+      'scrape (the smooth line), and the accuracy on the evaluated set.',
     queries: [
       range('last step', value('train_accuracy_ratio')),
       range('mean', meanAccuracy),
-      range('validation', evaluated(value('validation_accuracy_ratio'))),
+      range('{{set}}', evaluated('evaluation_accuracy_ratio')),
     ],
     calcs: ['lastNotNull', 'max'],
     overrides: curveColors,
@@ -138,13 +150,10 @@ const learning: readonly PanelSource[] = [
     queries: [
       range('step', value('train_step')),
       range('mean', meanLoss),
-      range('evaluated step', `${value('validation_step')} > 0`),
-      range('validation', evaluated(value('validation_loss'))),
+      range('{{set}} step', evaluatedStep),
+      range('{{set}}', evaluated('evaluation_loss')),
     ],
-    pairs: [
-      ['step', 'mean'],
-      ['evaluated step', 'validation'],
-    ],
+    pairs: iterationPairs,
     overrides: iterationColors,
   }),
   curves({
@@ -159,13 +168,10 @@ const learning: readonly PanelSource[] = [
     queries: [
       range('step', value('train_step')),
       range('mean', meanAccuracy),
-      range('evaluated step', `${value('validation_step')} > 0`),
-      range('validation', evaluated(value('validation_accuracy_ratio'))),
+      range('{{set}} step', evaluatedStep),
+      range('{{set}}', evaluated('evaluation_accuracy_ratio')),
     ],
-    pairs: [
-      ['step', 'mean'],
-      ['evaluated step', 'validation'],
-    ],
+    pairs: iterationPairs,
     overrides: iterationColors,
   }),
 ];
@@ -177,9 +183,9 @@ const mistakes: readonly PanelSource[] = [
     height: 12,
     unit: 'locale',
     description:
-      'Test samples by true class (rows) and predicted class (columns) at the last ' +
-      'evaluation. Cells off the diagonal are mistakes: a dark one marks a pair of classes ' +
-      'that the model confuses.',
+      'Samples of the set that was evaluated last, by true class (rows) and predicted class ' +
+      '(columns). Cells off the diagonal are mistakes: a dark one marks a pair of classes that ' +
+      'the model confuses.',
     queries: [table(lastBy('actual, predicted', 'confusion_matrix_samples'))],
     transformations: [
       { id: 'sortBy', options: { sort: [{ field: 'predicted' }] } },

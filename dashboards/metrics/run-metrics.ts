@@ -14,13 +14,11 @@ import type { Series } from './metric-registry.ts';
 import { WorkerMetrics } from './worker-metrics.ts';
 
 const unknownAtFirst = [
-  ...(['train_loss', 'train_accuracy_ratio', 'gradient_norm', 'checkpoint_size_bytes'] as const),
-  ...([
-    'validation_loss',
-    'validation_accuracy_ratio',
-    'validation_step',
-    'checkpoint_duration_seconds',
-  ] as const),
+  'train_loss',
+  'train_accuracy_ratio',
+  'gradient_norm',
+  'checkpoint_size_bytes',
+  'checkpoint_duration_seconds',
 ] as const;
 
 /** One worker's phases. */
@@ -111,11 +109,11 @@ export class RunMetrics {
     this.#registry.gauge('gradient_norm').set(norm);
   }
 
-  evaluation({ step, loss, correct, samples, confusion }: EvaluationReport): void {
+  evaluation({ set, step, loss, correct, samples, confusion }: EvaluationReport): void {
     const { classNames } = this.#settings;
-    this.#registry.gauge('validation_step').set(step);
-    this.#registry.gauge('validation_loss').set(loss);
-    this.#registry.gauge('validation_accuracy_ratio').set(correct / samples);
+    this.#registry.gauge('evaluation_step').set({ set }, step);
+    this.#registry.gauge('evaluation_loss').set({ set }, loss);
+    this.#registry.gauge('evaluation_accuracy_ratio').set({ set }, correct / samples);
     const matrix = this.#registry.gauge('confusion_matrix_samples');
     confusion.forEach((row, actual) =>
       row.forEach((count, predicted) =>

@@ -38,7 +38,7 @@ export function mountCharts(): (state: RunState) => void {
   };
 }
 
-type Key = (at: string, training: string, validation: string) => void;
+type Key = (at: string, training: string, evaluated: string, set: string) => void;
 
 function lossSpec(show: Key): ChartSpec {
   return {
@@ -58,15 +58,17 @@ function lossSpec(show: Key): ChartSpec {
     tick,
     describe: (state) =>
       `Loss over ${count(state.curve.lastStep)} steps: training ` +
-      `${loss(state.curve.lastSmoothLoss)}, validation ${loss(state.evaluations.at(-1)?.[1])}.`,
+      `${loss(state.curve.lastSmoothLoss)}, ${state.view.evaluatedSet} ` +
+      `${loss(state.evaluations.at(-1)?.[1])}.`,
     read: (state, index) => {
       const { step, smoothLoss } = state.curve.columns();
       const at = index ?? step.length - 1;
-      const validation = evaluationAt(state, index === undefined ? undefined : step[at]);
+      const evaluation = evaluationAt(state, index === undefined ? undefined : step[at]);
       show(
         stepText(index === undefined ? undefined : step[at]),
         loss(smoothLoss[at]),
-        loss(validation?.[1]),
+        loss(evaluation?.[1]),
+        state.view.evaluatedSet,
       );
     },
   };
@@ -91,14 +93,15 @@ function accuracySpec(show: Key): ChartSpec {
     tick: (value) => `${Math.round(value * 1000) / 10} %`,
     describe: (state) =>
       `Accuracy over ${count(state.curve.lastStep)} steps: training ` +
-      `${percent(state.curve.lastSmoothAccuracy)}, validation ` +
+      `${percent(state.curve.lastSmoothAccuracy)}, ${state.view.evaluatedSet} ` +
       `${percent(state.evaluations.at(-1)?.[2])}.`,
     read: (state, index) => {
       const { step, smoothAccuracy } = state.curve.columns();
       const at = index ?? step.length - 1;
-      const validation = evaluationAt(state, index === undefined ? undefined : step[at]);
+      const evaluation = evaluationAt(state, index === undefined ? undefined : step[at]);
       const text = stepText(index === undefined ? undefined : step[at]);
-      show(text, percent(smoothAccuracy[at]), percent(validation?.[2]));
+      const { evaluatedSet } = state.view;
+      show(text, percent(smoothAccuracy[at]), percent(evaluation?.[2]), evaluatedSet);
     },
   };
 }
@@ -118,7 +121,7 @@ function speedSpec(show: Key): ChartSpec {
     read: (state, index) => {
       const { step, smoothSpeed } = state.curve.columns();
       const at = index ?? step.length - 1;
-      show(stepText(index === undefined ? undefined : step[at]), short(smoothSpeed[at]), '');
+      show(stepText(index === undefined ? undefined : step[at]), short(smoothSpeed[at]), '', '');
     },
   };
 }
@@ -154,24 +157,27 @@ function plotOf(id: string): HTMLElement {
 }
 
 /** The legend of a chart, which shows the newest values or those at the cursor. */
-function keyOf(id: string, hasValidation: boolean): Key {
+function keyOf(id: string, hasEvaluations: boolean): Key {
   const key = find(id, HTMLElement).querySelector('.key');
   if (key === null) throw new Error(`#${id} has no key`);
-  const [at, training, validation] = [make('span'), make('b'), make('b')];
-  if (hasValidation)
+  const [at, training] = [make('span', { class: 'at' }), make('b')];
+  const [set, evaluated] = [make('span'), make('b')];
+  if (hasEvaluations)
     key.append(
       at,
       make('i', { class: 'training-line' }),
       'training ',
       training,
-      make('i', { class: 'validation-line' }),
-      'validation ',
-      validation,
+      make('i', { class: 'evaluation-line' }),
+      set,
+      ' ',
+      evaluated,
     );
   else key.append(at, make('i', { class: 'training-line' }), training);
-  return (step, trainingText, validationText) => {
+  return (step, trainingText, evaluatedText, setName) => {
     setText(at, step);
     setText(training, trainingText);
-    setText(validation, validationText);
+    setText(set, setName);
+    setText(evaluated, evaluatedText);
   };
 }

@@ -15,12 +15,12 @@ export function mountConfusion(): (state: RunState) => void {
   return ({ evaluated, view }) => {
     if (evaluated === shown || evaluated === undefined) return;
     shown = evaluated;
-    const { confusion, step } = evaluated;
+    const { confusion, set, step } = evaluated;
     const name = (index: number) => view.classNames[index] ?? String(index);
     const isSmall = confusion.length <= MAX_MATRIX_CLASSES;
     setText(
       note,
-      `After step ${count(step)}. ` +
+      `On the ${set} set after step ${count(step)}. ` +
         (isSmall
           ? 'Rows: true class; columns: predicted class; shade: share of the row.'
           : 'The most frequent confusions.'),

@@ -36,25 +36,28 @@ export function mountHeadline(): (state: RunState | undefined, link: Link) => vo
     setAttribute(line, 'data-state', look);
     setText(line, text);
     if (state === undefined) return;
-    const { view, status, curve, evaluations } = state;
-    const [step, validationLoss, validationAccuracy] = evaluations.at(-1) ?? [];
-    const isValidated = step !== undefined;
-    const accuracy = isValidated ? validationAccuracy : curve.lastSmoothAccuracy;
+    const { view, status, curve, evaluations, tested } = state;
+    // The test at the end of a run with a validation set is its result.
+    const set = tested === undefined ? view.evaluatedSet : 'test';
+    const [step, evaluatedLoss, evaluatedAccuracy] = tested ?? evaluations.at(-1) ?? [];
+    const isEvaluated = step !== undefined;
+    const accuracy = isEvaluated ? evaluatedAccuracy : curve.lastSmoothAccuracy;
     fields.runId(view.run);
     fields.about(
       `version ${view.version}, started ` +
         `${timeOfDay(view.started)}${view.term > 1 ? `, term ${view.term}` : ''}`,
     );
     showShare(accuracyField, percent(accuracy));
-    fields.loss(loss(isValidated ? validationLoss : curve.lastSmoothLoss));
+    fields.loss(loss(isEvaluated ? evaluatedLoss : curve.lastSmoothLoss));
     for (const large of [accuracyField, lossField])
       large.classList.toggle('none', accuracy === undefined);
-    fields.accuracyName(isValidated ? 'Validation accuracy' : 'Training accuracy');
-    fields.lossName(isValidated ? 'Validation loss' : 'Training loss');
+    const name = isEvaluated ? capitalized(set) : 'Training';
+    fields.accuracyName(`${name} accuracy`);
+    fields.lossName(`${name} loss`);
     fields.accuracyAside(
-      isValidated ? `training ${percent(curve.lastSmoothAccuracy)}` : smoothed(state),
+      isEvaluated ? `training ${percent(curve.lastSmoothAccuracy)}` : smoothed(state),
     );
-    fields.lossAside(isValidated ? `training ${loss(curve.lastSmoothLoss)}` : smoothed(state));
+    fields.lossAside(isEvaluated ? `training ${loss(curve.lastSmoothLoss)}` : smoothed(state));
     fields.step(count(status.step));
     fields.stepAside(`of ${count(view.totalSteps)}${rateText(status.learningRate)}`);
     fields.epoch(count(status.epoch));
@@ -68,6 +71,10 @@ export function mountHeadline(): (state: RunState | undefined, link: Link) => vo
     progress.value = view.totalSteps === 0 ? 0 : status.step / view.totalSteps;
     document.title = accuracy === undefined ? 'mnist-dist' : `${percent(accuracy)} · mnist-dist`;
   };
+}
+
+function capitalized(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /** Shows the percent sign smaller than the number. */
@@ -119,7 +126,7 @@ function stateLine(state: RunState | undefined, link: Link): { look: string; tex
     case 'interrupted':
     case 'failed':
     case 'diverged': {
-      const name = status.state.charAt(0).toUpperCase() + status.state.slice(1);
+      const name = capitalized(status.state);
       return {
         look: status.state,
         text: `${name} after ${counted(status.step, 'step')}${why}${from}`,
@@ -129,6 +136,6 @@ function stateLine(state: RunState | undefined, link: Link): { look: string; tex
 }
 
 function waitLine({ status }: RunState): string {
-  const text = `${status.waiting.charAt(0).toUpperCase()}${status.waiting.slice(1)}`;
+  const text = capitalized(status.waiting);
   return status.problem === '' ? text : `${text}; ${status.problem}`;
 }

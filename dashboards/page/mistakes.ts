@@ -12,7 +12,7 @@ export function mountMistakes(choose: (picture: Picture) => void): (state: RunSt
   return ({ evaluated, view }) => {
     if (evaluated === shown || evaluated === undefined) return;
     shown = evaluated;
-    const { mistakes, step } = evaluated;
+    const { mistakes, set, step } = evaluated;
     const name = (index: number) => view.classNames[index] ?? String(index);
     const none = hasMistakes(evaluated)
       ? 'No pictures are stored for the evaluation'
@@ -20,12 +20,13 @@ export function mountMistakes(choose: (picture: Picture) => void): (state: RunSt
     const text =
       mistakes.length === 0
         ? `${none} after step ${count(step)}.`
-        : `The most confident mistakes after step ${count(step)}: true → predicted. Choose ` +
-          `one to see the current prediction.`;
+        : `The most confident mistakes on the ${set} set after step ${count(step)}: ` +
+          `true → predicted. Choose one to see the current prediction.`;
     setText(note, text);
     const items = mistakes.map((mistake) => {
       const button = makeButton(
         mistake,
+        set,
         pictureOf(mistake.pixels, view.rows, view.columns),
         name,
         choose,
@@ -48,6 +49,7 @@ function hasMistakes({ confusion }: Evaluated): boolean {
 
 function makeButton(
   mistake: Mistake,
+  set: Evaluated['set'],
   picture: Picture,
   name: (index: number) => string,
   choose: (picture: Picture) => void,
@@ -56,7 +58,8 @@ function makeButton(
   paintPicture(canvas, picture);
   const { true: actual, predicted, confidence, index } = mistake;
   const label =
-    `Test image ${index}: ${name(actual)}, predicted as ${name(predicted)} with ` +
+    `${set === 'test' ? 'Test' : 'Validation'} image ${index}: ${name(actual)}, ` +
+    `predicted as ${name(predicted)} with ` +
     percent(confidence, 1);
   const button = make(
     'button',

@@ -19,6 +19,7 @@ export class RunState {
   readonly curve: Curve;
   status: Status;
   evaluations: RunView['evaluations'];
+  tested: RunView['tested'];
   evaluated: RunView['evaluated'];
   events: RunView['events'];
   changes: RunView['changes'];
@@ -29,6 +30,7 @@ export class RunState {
     this.curve.append(view.curve);
     this.status = view.status;
     this.evaluations = view.evaluations;
+    this.tested = view.tested;
     this.evaluated = view.evaluated;
     this.events = view.events.slice(-MAX_EVENTS);
     this.changes = view.changes.slice(-MAX_CHANGES);
@@ -41,6 +43,7 @@ export class RunState {
       this.status = update.status;
     if (update.evaluation !== undefined)
       this.evaluations = withEvaluation(this.evaluations, update.evaluation);
+    if (update.tested !== undefined) this.tested = update.tested;
     if (update.evaluated !== undefined && update.evaluated.step >= (this.evaluated?.step ?? 0))
       this.evaluated = update.evaluated;
     if (update.events !== undefined)

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { knownClassNames } from './class-names.ts';
 import { ClusterError } from '../errors.ts';
+import type { EvaluatedSet } from '../evaluation/evaluated-set.ts';
 import { parseIdx, parseIdxHeader, type IdxFile, type IdxKind } from './idx.ts';
 
 /** The images and the labels of one half of a dataset, as views into the dataset's bytes. */
@@ -83,6 +84,23 @@ export function parseDataset(
     columns: train[0].columns,
     train: { images: train[0].data, labels: train[1].data, samples: train[0].samples },
     test: { images: test[0].data, labels: test[1].data, samples: test[0].samples },
+  };
+}
+
+/**
+ * The samples of a set that a run evaluates. The validation set is what follows the training set in
+ * the training files; it is empty in a run without one.
+ */
+export function evaluatedSamples(
+  { train, test, rows, columns }: Dataset,
+  set: EvaluatedSet,
+  { trainSamples }: { readonly trainSamples: number },
+): Samples {
+  if (set === 'test') return test;
+  return {
+    images: train.images.subarray(trainSamples * rows * columns),
+    labels: train.labels.subarray(trainSamples),
+    samples: train.samples - trainSamples,
   };
 }
 

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { canonicalRecipe, type Configuration } from '../configuration.ts';
 import { assert, ClusterError, messageOf } from '../errors.ts';
+import type { EvaluatedSteps } from '../evaluation/evaluated-set.ts';
 import { MAX_NAME_CHARACTERS, MAX_STEPS, MAX_WORKERS } from '../limits.ts';
 import type { LinePosition } from './metrics.ts';
 import { namedTensors, parameterCount } from '../arithmetic/model-shape.ts';
@@ -17,8 +18,7 @@ import { issuesOf } from '../schema.ts';
 export interface Checkpoint {
   readonly configuration: Configuration;
   readonly step: number;
-  /** The step after which the test set was last evaluated; 0 before the first evaluation. */
-  readonly evaluated: number;
+  readonly evaluated: EvaluatedSteps;
   /** The link of `step` (chain.ts). */
   readonly chain: string;
   /** The fingerprint of the engines that computed the checkpoint. */
@@ -56,7 +56,10 @@ const metadataSchema = z.strictObject({
   arithmetic: z.literal(String(ARITHMETIC)),
   recipe: z.string(),
   step: number,
+  /** The last step after which the test set was evaluated. */
   evaluated: number,
+  /** The same for the validation set, in a run that has one. */
+  validated: number.optional(),
   chain: sha256,
   fingerprint: sha256,
   /**
@@ -92,7 +95,10 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
       arithmetic: String(ARITHMETIC),
       recipe: canonicalRecipe(configuration),
       step: String(step),
-      evaluated: String(evaluated),
+      evaluated: String(evaluated.test),
+      ...(configuration.validationSamples === undefined
+        ? {}
+        : { validated: String(evaluated.validation) }),
       chain,
       fingerprint,
       ...encodeShares(checkpoint.shares),
@@ -159,12 +165,19 @@ export function decodeCheckpoint(
   if (digestOf(tensors) !== parsed.data.tensors)
     throw new ClusterError('DATA', `${file} is damaged: its tensors do not match their digest`);
   expected.forEach((tensor, i) => tensor.data.set(tensors[i]?.data ?? []));
-  const { step, evaluated, chain, fingerprint, lines } = parsed.data;
+  const {
+    step,
+    evaluated: test,
+    validated: validation = 0,
+    chain,
+    fingerprint,
+    lines,
+  } = parsed.data;
   const shares = decodeShares(parsed.data.shares, file);
   return {
     configuration,
     step,
-    evaluated,
+    evaluated: { test, validation },
     chain,
     fingerprint,
     lines: positionOf(lines),

@@ -1,6 +1,7 @@
 import { hash } from 'node:crypto';
 import { z } from 'zod';
 import { assert, messageOf } from '../errors.ts';
+import { evaluatedSets } from '../evaluation/evaluated-set.ts';
 import { MAX_METRICS_LINE_BYTES, MAX_STEPS } from '../limits.ts';
 import { issuesOf } from '../schema.ts';
 
@@ -32,7 +33,13 @@ export const metricsLineSchema = z.discriminatedUnion('kind', [
     chain: z.string().regex(/^[0-9a-f]{64}$/),
     digest,
   }),
-  z.strictObject({ kind: z.literal('evaluation'), ...common, digest }),
+  z.strictObject({
+    kind: z.literal('evaluation'),
+    /** Absent in lines from an older version, which evaluated only the test set. */
+    set: z.enum(evaluatedSets).default('test'),
+    ...common,
+    digest,
+  }),
 ]);
 
 export type MetricsLine = z.infer<typeof metricsLineSchema>;
@@ -79,11 +86,11 @@ export class MetricsFormatter {
     );
   }
 
-  evaluation({ step, epoch, samples, loss, correct }: EvaluationMetrics): string {
+  evaluation({ set, step, epoch, samples, loss, correct }: EvaluationMetrics): string {
     assert(Number.isFinite(loss), `the loss of the evaluation after step ${step} is finite`);
     return this.#seal(
-      `{"kind":"evaluation","step":${step},"epoch":${epoch},"samples":${samples},"loss":${loss}` +
-        `,"correct":${correct}`,
+      `{"kind":"evaluation","set":"${set}","step":${step},"epoch":${epoch}` +
+        `,"samples":${samples},"loss":${loss},"correct":${correct}`,
     );
   }
 

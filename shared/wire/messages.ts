@@ -2,10 +2,12 @@ import { z } from 'zod';
 import { engineIdentity } from '../engine-identity.ts';
 import { ClusterError, errorCodes } from '../errors.ts';
 import { gpuReading } from '../gpu-reading.ts';
-import { RUN_ID } from '../files/run-layout.ts';
+import { evaluatedSets } from '../evaluation/evaluated-set.ts';
 import * as limits from '../limits.ts';
-import { memoryAddress, memoryBuffer } from './shared-memory.ts';
+import { memoryAddress } from './shared-memory.ts';
+import { count, fence, located, run, term } from './message-fields.ts';
 import { issuesOf, foreignText as text } from '../schema.ts';
+import { taskKinds } from './task-order.ts';
 
 /**
  * The protocol between a worker and the coordinator. Every message is one frame (frame.ts): its
@@ -15,17 +17,11 @@ import { issuesOf, foreignText as text } from '../schema.ts';
  */
 export { PROTOCOL } from './protocol.ts';
 
-const count = (max: number) => z.int().min(0).max(max);
-const run = z.string().regex(RUN_ID);
-const term = count(limits.MAX_STEPS);
-const step = count(limits.MAX_STEPS);
 const slot = count(limits.MAX_CONNECTIONS);
 const session = z.string().regex(/^[0-9a-f]{32}$/);
 const part = count(limits.MAX_STEPS);
 const microseconds = count(Number.MAX_SAFE_INTEGER);
-const fence = { run, term, step };
-/** For messages whose body may be in the sender's shared memory, where `buffer` locates it. */
-const located = { ...fence, buffer: memoryBuffer.optional() };
+const set = z.enum(evaluatedSets);
 const farewell = { code: z.enum(errorCodes), message: text(limits.MAX_TEXT_CHARACTERS) };
 
 export const workerMessage = z.discriminatedUnion('kind', [
@@ -64,8 +60,8 @@ export const workerMessage = z.discriminatedUnion('kind', [
     correct: count(limits.MAX_BATCH_SIZE),
     microseconds,
   }),
-  /** Predictions for a chunk of the test set. Body: rows of class, loss, probabilities. */
-  z.strictObject({ kind: z.literal('predictions'), ...fence, part, microseconds }),
+  /** Predictions for a chunk of a set. Body: rows of class, loss, probabilities. */
+  z.strictObject({ kind: z.literal('predictions'), ...fence, set, part, microseconds }),
   /** Readings of the worker's GPUs. */
   z.strictObject({
     kind: z.literal('devices'),
@@ -90,19 +86,20 @@ export const coordinatorMessage = z.discriminatedUnion('kind', [
     assignment: z.array(z.array(part).min(2)).max(256),
   }),
   /**
-   * An evaluation after a step: the weights, and the chunks that each slot predicts, as [slot,
-   * first, count]. Body: P weights.
+   * An evaluation of a set after a step: the weights, and the chunks that each slot predicts, as
+   * [slot, first, count]. Body: P weights.
    */
   z.strictObject({
     kind: z.literal('evaluate'),
     ...located,
+    set,
     assignment: z.array(z.tuple([slot, part, count(limits.MAX_EVALUATION_CHUNKS)])).max(256),
   }),
   /** More parts of the step or evaluation whose weights the worker already has. */
   z.strictObject({
     kind: z.literal('lease'),
     ...fence,
-    task: z.enum(['step', 'evaluation']),
+    task: z.enum(taskKinds),
     parts: z.array(part).max(limits.MAX_LEASED_PARTS),
   }),
   /** From now on, both sides use their channels; the worker reads from frame `next` on. */

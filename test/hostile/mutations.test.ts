@@ -25,7 +25,10 @@ function validFrame({ fingerprint, floats, step }: Target, random: Random): Buff
   const fence = { run: 'r', term: 1, step: step() + 1, part: NO_PART, microseconds: 1 };
   const kind = random.below(7);
   if (kind === 0)
-    return tensorFrame({ kind: 'predictions', ...fence }, new Float32Array(500 * 12).fill(1));
+    return tensorFrame(
+      { kind: 'predictions', set: random.pick(['test', 'validation']), ...fence },
+      new Float32Array(500 * 12).fill(1),
+    );
   if (kind < 3)
     return tensorFrame(
       { kind: 'gradient', ...fence, correct: 1 },

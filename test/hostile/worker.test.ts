@@ -173,7 +173,7 @@ const ones = (count: number) => new Float32Array(count).fill(1);
 const step = (changes: object, floats = PARAMETERS) =>
   tensorFrame({ kind: 'step', ...fence, assignment: [[0, 1]], ...changes }, ones(floats));
 const evaluate = (assignment: number[][]) =>
-  tensorFrame({ kind: 'evaluate', ...fence, assignment }, ones(PARAMETERS));
+  tensorFrame({ kind: 'evaluate', ...fence, set: 'test', assignment }, ones(PARAMETERS));
 const words: [string, ErrorCode, Buffer[]][] = [
   ['bytes that are not a frame', 'PROTOCOL', [Buffer.from('hello')]],
   ['a header of 4 GiB', 'PROTOCOL', [Buffer.from([255, 255, 255, 255, 0, 0, 0, 0])]],

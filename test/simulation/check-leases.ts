@@ -21,7 +21,7 @@ export function checkLeases({ task, workers, settings }: RunState): void {
       new Set(computing.map(({ slot }) => slot)).size === computing.length,
       `part ${node} is not requested again from a worker that is computing it`,
     );
-    if (task.kind === 'evaluation') continue;
+    if (task.kind !== 'step') continue;
     const first = firstShard(node, virtualShards);
     for (let shard = first; shard < first + shardCount(node, virtualShards); shard++) {
       assert(
@@ -32,7 +32,7 @@ export function checkLeases({ task, workers, settings }: RunState): void {
     }
   }
   assert(
-    task.kind === 'evaluation' || covered.size === realShards,
+    task.kind !== 'step' || covered.size === realShards,
     `all ${realShards} shards are planned`,
   );
 }

@@ -4,6 +4,7 @@ import type { UpdateRecipe } from '../../shared/kernels/update.ts';
 import type { Schedule } from '../../shared/arithmetic/learning-rate.ts';
 import { stateNames, type Optimizer } from '../../shared/arithmetic/optimizer.ts';
 import type { Configuration } from '../../shared/configuration.ts';
+import type { EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
 import { EVALUATION_CHUNK_ROWS } from '../../shared/model-limits.ts';
 import { denseModel, parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import { initialWeights } from '../../shared/arithmetic/random.ts';
@@ -82,6 +83,12 @@ function simulatedUpdate(seed: number): Update {
   };
 }
 
+/** A validation set in some of the runs, drawn apart from everything else. */
+function simulatedSplit(seed = 0): Pick<Configuration, 'validationSamples'> {
+  const random = new Random(seed ^ 0x5b117);
+  return seed > 0 && random.chance(0.4) ? { validationSamples: 700 } : {};
+}
+
 /**
  * A model with 23 parameters. An epoch has four steps; the batch of the last one is short. The seed
  * of a simulation chooses the update; without it, the update is the default one.
@@ -94,6 +101,7 @@ export function simulatedConfiguration(
 ): Configuration {
   return {
     dataset: '0'.repeat(64),
+    ...simulatedSplit(simulationSeed),
     trainSamples: 100,
     testSamples: 1200,
     batchSize: 32,
@@ -148,17 +156,20 @@ function shardOf(weights: Float32Array, step: number, shard: number): PartialSum
   return { values, correct: hash(step, shard, -2) % 2 };
 }
 
-/** Class, loss and probabilities of every row in a chunk. */
+/** Class, loss and probabilities of every row in a set's chunk. */
 export function predictionsOf(
   configuration: Configuration,
   weights: Float32Array,
+  set: EvaluatedSet,
   chunk: number,
 ): Float32Array {
   const { classes } = configuration.model;
   const width = 2 + classes;
   const values = new Float32Array(EVALUATION_CHUNK_ROWS * width);
   for (let row = 0; row < EVALUATION_CHUNK_ROWS; row++) {
-    const noise = hash(chunk, row, 0) + Math.round((weights[row % weights.length] ?? 0) * 2 ** 20);
+    const noise =
+      hash(chunk, row, set === 'test' ? 0 : 1) +
+      Math.round((weights[row % weights.length] ?? 0) * 2 ** 20);
     values[row * width] = Math.abs(noise) % classes;
     values[row * width + 1] = Math.abs(noise % 1000) / 1000;
     for (let j = 0; j < classes; j++) values[row * width + 2 + j] = 1 / classes;

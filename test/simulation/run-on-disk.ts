@@ -4,6 +4,11 @@ import { Chain, firstLink } from '../../shared/files/chain.ts';
 import { canonicalConfiguration, type Configuration } from '../../shared/configuration.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
 import { assert } from '../../shared/errors.ts';
+import {
+  notEvaluated,
+  setAfterEpochs,
+  type EvaluatedSet,
+} from '../../shared/evaluation/evaluated-set.ts';
 import { checksumText, readMetrics } from '../../shared/files/metrics.ts';
 import { encodeModel } from '../../shared/files/model-file.ts';
 import { parseRunRecord, type RunRecord } from '../../shared/files/run-schema.ts';
@@ -34,7 +39,12 @@ function chainOf(configuration: Configuration, steps: readonly ExpectedStep[]): 
   });
 }
 
-export function simulatedDataset({ dataset, trainSamples, testSamples }: Configuration): Dataset {
+export function simulatedDataset({
+  dataset,
+  trainSamples,
+  validationSamples = 0,
+  testSamples,
+}: Configuration): Dataset {
   const samplesOf = (samples: number) => ({
     samples,
     images: new Uint8Array(4 * samples),
@@ -47,7 +57,7 @@ export function simulatedDataset({ dataset, trainSamples, testSamples }: Configu
     rows: 2,
     columns: 2,
     classNames: ['0', '1'],
-    train: samplesOf(trainSamples),
+    train: samplesOf(trainSamples + validationSamples),
     test: samplesOf(testSamples),
   };
 }
@@ -69,14 +79,14 @@ export function recordedSteps(disk: SimulatedDisk, expected: ExpectedRun): numbe
     `every line of metrics.jsonl is valid, but line ${bad?.line} is not: ${bad?.reason}`,
   );
   let steps = 0;
-  let evaluated = 0;
+  const evaluated = { ...notEvaluated };
   for (const line of lines) {
     if (line.kind === 'evaluation') {
       assert(
-        line.step === steps && evaluated < steps,
+        line.step === steps && evaluated[line.set] < steps,
         `an evaluation follows its step once: step ${line.step} is evaluated after step ${steps}`,
       );
-      evaluated = line.step;
+      evaluated[line.set] = line.step;
       continue;
     }
     const step = expected.steps[steps];
@@ -141,10 +151,10 @@ export function checkFinishedRun(disk: SimulatedDisk, expected: ExpectedRun): Ru
   assert(recordedSteps(disk, expected) === step, 'metrics.jsonl has all steps');
   const text = textOf(disk.read(join(RUN, 'metrics.jsonl')));
   assert(text.endsWith('\n'), 'metrics.jsonl ends with a complete line');
-  assert(
-    text.split('"kind":"evaluation"').length - 1 === configuration.epochs,
-    'each epoch is evaluated',
-  );
+  const usual = setAfterEpochs(configuration);
+  const evaluations = (set: EvaluatedSet) => text.split(`"set":"${set}"`).length - 1;
+  assert(evaluations(usual) === configuration.epochs, 'each epoch is evaluated');
+  assert(usual === 'test' || evaluations('test') === 1, 'the test set is evaluated once');
   checkEvents(disk);
   const model = encodeModel({ configuration, step, chain, weights });
   assert(

@@ -3,14 +3,15 @@ import type { StepResult } from '../../coordinator/driver.ts';
 import { RunLock } from '../../coordinator/run-directory/run-lock.ts';
 import type { Resumed, Settings } from '../../coordinator/decisions/state.ts';
 import { assert, ClusterError, messageOf } from '../../shared/errors.ts';
-import { EVALUATION_CHUNK_ROWS } from '../../shared/model-limits.ts';
+import type { EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
 import { totalSteps } from '../../shared/arithmetic/schedule.ts';
+import { checkEvaluation } from './check-evaluation.ts';
 import { checkLeases } from './check-leases.ts';
 import { strikeCoordinator, type CoordinatorWorld } from './coordinator-faults.ts';
 import { SimulatedDisk } from './simulated-disk.ts';
 import { SimulationFailure } from './failure.ts';
 import { strike } from './faults.ts';
-import { predictionsOf, simulatedConfiguration } from './model.ts';
+import { simulatedConfiguration } from './model.ts';
 import { Random } from '../fixtures/seeded-random.ts';
 import {
   checkFinishedRun,
@@ -239,22 +240,14 @@ class Simulation implements Witness, CoordinatorWorld {
     coordinator.done = step;
   }
 
-  evaluation(coordinator: SimulatedCoordinator, step: number, values: Float32Array): void {
-    this.note(`evaluation after step ${step}`);
-    assert(step === coordinator.done, 'only the newest step is evaluated');
-    assert(coordinator.evaluated < step, 'each step is evaluated once');
-    coordinator.evaluated = step;
-    const { configuration } = this.#expected;
-    const weights = coordinator.weights();
-    const rows = EVALUATION_CHUNK_ROWS * (2 + configuration.model.classes);
-    for (let chunk = 0; chunk * rows < values.length; chunk++) {
-      const expected = predictionsOf(configuration, weights, chunk);
-      const actual = values.subarray(chunk * rows, (chunk + 1) * rows);
-      assert(
-        actual.every((value, i) => value === expected[i]),
-        `chunk ${chunk} of the evaluation was computed with these weights`,
-      );
-    }
+  evaluation(
+    coordinator: SimulatedCoordinator,
+    step: number,
+    set: EvaluatedSet,
+    values: Float32Array,
+  ): void {
+    this.note(`evaluation of the ${set} set after step ${step}`);
+    checkEvaluation(this.#expected.configuration, coordinator, step, set, values);
   }
 
   kept(step: number): void {

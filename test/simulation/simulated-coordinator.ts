@@ -15,6 +15,7 @@ import {
 import { Tensors } from '../../coordinator/tensors.ts';
 import { WorkerMemory, type OpenMemory } from '../../coordinator/network/worker-memory.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
+import type { EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
 import { CLOSE_FINISHED, ClusterError, errorTable } from '../../shared/errors.ts';
 import { encodeHeader } from '../../shared/wire/frame.ts';
 import { workerMessage } from '../../shared/wire/messages.ts';
@@ -34,7 +35,12 @@ export interface Witness {
   opened(coordinator: SimulatedCoordinator, term: number, resumed: Resumed | undefined): void;
   welcomed(term: number): void;
   step(coordinator: SimulatedCoordinator, result: StepResult): void;
-  evaluation(coordinator: SimulatedCoordinator, step: number, values: Float32Array): void;
+  evaluation(
+    coordinator: SimulatedCoordinator,
+    step: number,
+    set: EvaluatedSet,
+    values: Float32Array,
+  ): void;
   /** The coordinator reports that a checkpoint is safe. */
   kept(step: number): void;
   /**
@@ -63,8 +69,8 @@ export class SimulatedCoordinator {
   /** The lines that the coordinator has logged. */
   readonly lines: string[] = [];
   /**
-   * The last step that the coordinator completed or resumed from, and the last step that it
-   * evaluated.
+   * The last step that the coordinator completed or resumed from, and the last evaluation that it
+   * made, by its place among all tasks.
    */
   done = 0;
   evaluated = 0;
@@ -88,7 +94,7 @@ export class SimulatedCoordinator {
     const weights = initialWeights(configuration.seed, configuration.model);
     this.#memory = options.isShared ? new SharedMemory(weights.byteLength) : undefined;
     this.#tensors = new Tensors(configuration, weights, this.#memory);
-    this.#predictions = new Predictions(configuration.testSamples, configuration.model);
+    this.#predictions = new Predictions(configuration);
     this.#live().then(
       () => options.witness.ended(this, undefined),
       (error: unknown) => options.witness.ended(this, error),
@@ -227,9 +233,9 @@ export class SimulatedCoordinator {
         witness.step(this, result);
         recorder.step(result);
       },
-      evaluation: (step) => {
-        witness.evaluation(this, step, this.#predictions.all());
-        return recorder.evaluation(step);
+      evaluation: (step, set) => {
+        witness.evaluation(this, step, set, this.#predictions.all(set));
+        return recorder.evaluation(step, set);
       },
       result: (report) => recorder.result(report),
       left: (report) => recorder.left(report),

@@ -344,9 +344,10 @@ export class SimulatedWorker {
       const milliseconds = this.shardMilliseconds * shards;
       at += milliseconds;
       const fence = { run, term, step, part, microseconds: Math.round(1000 * milliseconds) };
-      if (task === 'evaluation') {
-        const values = predictionsOf(configuration, weights, part);
-        this.#later(at, () => this.#sendResult({ kind: 'predictions', ...fence }, values));
+      if (task !== 'step') {
+        const values = predictionsOf(configuration, weights, task, part);
+        const message = { kind: 'predictions', set: task, ...fence } as const;
+        this.#later(at, () => this.#sendResult(message, values));
         continue;
       }
       if (!isAskable(configuration, step, part))

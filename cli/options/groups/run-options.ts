@@ -90,11 +90,10 @@ export const runOptions = {
       'start from the newest checkpoint at or before this step and trust it ' +
       '(default: start from the beginning)',
   }),
-  split: withDefault(
-    choice(['test', 'train'], { validation: 'test', val: 'test', dev: 'test', training: 'train' }),
-    'test',
-    { in: ['eval'], help: 'part of the dataset to evaluate' },
-  ),
+  split: withDefault(choice(['test', 'train'], { training: 'train' }), 'test', {
+    in: ['eval'],
+    help: 'part of the dataset to evaluate',
+  }),
   seed: withDefault(integer({ min: 0, max: Number.MAX_SAFE_INTEGER }), 1, {
     in: trainingCommands,
     help: 'seed for the sample order, the dropout and the initial weights',

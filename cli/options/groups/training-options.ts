@@ -182,6 +182,15 @@ export const trainingOptions = {
     ),
     { in: trainingCommands, help: 'piecewise: the learning rate after each of --lr-boundaries' },
   ),
+  validationSplit: withoutDefault(
+    decimal('a number above 0, below 1', (x) => x > 0 && x < 1),
+    {
+      in: trainingCommands,
+      help:
+        'fraction at the end of the training files that is held out and evaluated after each ' +
+        'epoch (default: none; the test set is evaluated)',
+    },
+  ),
   hidden: withDefault(integers({ min: 1, max: MAX_LAYER_UNITS }, MAX_HIDDEN_LAYERS), [128], {
     in: ['local', 'coordinator', 'model'],
     help: 'units in each hidden layer of --model mlp, such as 128 or 256,128',

@@ -116,6 +116,7 @@ export function view(step: number, change: Partial<RunView> = {}): RunView {
     columns: 28,
     status: status({ step, epoch, seconds, secondsLeft: (5 * STEPS_PER_EPOCH - step) / 660 }),
     curve: points(1, step),
+    evaluatedSet: 'test',
     evaluations,
     evaluated: evaluated === 0 ? undefined : evaluatedAt(evaluated * STEPS_PER_EPOCH),
     events: [
@@ -220,5 +221,5 @@ function evaluatedAt(step: number): Evaluated {
       pixels: pictures.subarray(sample * 784, (sample + 1) * 784).toString('base64'),
     };
   });
-  return { step, confusion, mistakes };
+  return { set: 'test', step, confusion, mistakes };
 }

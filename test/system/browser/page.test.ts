@@ -53,7 +53,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(await page.locator('#matrix tbody tr').count()).toBe(10);
     expect(await page.locator('#mistake-list li').count()).toBe(24);
     expect(await page.locator('#loss-chart .plot').getAttribute('aria-label')).toContain(
-      'validation 0.1556',
+      'test 0.1556',
     );
     expect(complaints).toEqual([]);
   });
@@ -351,7 +351,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
       expect(await note()).toBe('No pictures are stored for the evaluation after step 1,875.'),
     );
     const perfect = evaluated.confusion.map((row, i) => row.map((cell, j) => (i === j ? cell : 0)));
-    server.send({ evaluated: { step: 3750, confusion: perfect, mistakes: [] } });
+    server.send({ evaluated: { set: 'test', step: 3750, confusion: perfect, mistakes: [] } });
     await eventually(async () => expect(await note()).toBe('No mistakes after step 3,750.'));
     expect(complaints).toEqual([]);
   });

@@ -13,7 +13,7 @@ const WASM_STEPS = ['--engine', 'wasm', '--steps', '50', '--seed', '7'];
 /** XXH64 of the weights after WASM_STEPS on x86-64, also in versions before models had layers. */
 const WASM_GOLDEN = '9eb106e669b3e1f2';
 
-function validation({ lines }: FinishedRun): unknown[] {
+function evaluations({ lines }: FinishedRun): unknown[] {
   return lines
     .filter(({ kind }) => kind === 'evaluation')
     .map(({ step, epoch, samples, loss, correct }) => ({ step, epoch, samples, loss, correct }));
@@ -96,7 +96,7 @@ describe.skipIf(readyTensorFlow() === undefined)('TensorFlow', () => {
   ];
   const finished: { workers: number; run: FinishedRun }[] = [];
 
-  it('gives the same bytes, chain and validation for 1, 2, 3, 5 and 8 workers', async () => {
+  it('gives the same bytes, chain and evaluations for 1, 2, 3, 5 and 8 workers', async () => {
     for (const workers of [1, 2, 3, 5, 8]) {
       finished.push({ workers, run: await train([...settings, '-n', String(workers)]) });
     }
@@ -105,11 +105,11 @@ describe.skipIf(readyTensorFlow() === undefined)('TensorFlow', () => {
     for (const { run: other } of finished) {
       expect(other.modelSha256).toBe(first.run.modelSha256);
       expect(other.record.chain).toBe(first.run.record.chain);
-      expect(validation(other)).toEqual(validation(first.run));
+      expect(evaluations(other)).toEqual(evaluations(first.run));
       expect(other.record.engine?.fingerprint).toBe(first.run.record.engine?.fingerprint);
     }
     // Two epochs that end with a short batch of 96, and a final evaluation.
-    expect(validation(first.run)).toHaveLength(3);
+    expect(evaluations(first.run)).toHaveLength(3);
   });
 
   it('uses every worker, and counts every sample once', () => {

@@ -39,7 +39,7 @@ it('a coordinator that has ended tells late workers why, and ignores their messa
   const driver = new Driver({
     state: initialState({ ...policy, run: 'r', term: 1, configuration, totalSteps: 12 }, 0),
     tensors: new Tensors(configuration, initialWeights(1, configuration.model)),
-    predictions: new Predictions(configuration.testSamples, configuration.model),
+    predictions: new Predictions(configuration),
     observer: idleObserver,
     clock: systemClock,
     newSession: () => '0'.repeat(32),

@@ -18,7 +18,9 @@ import { configurationFixture } from '../../fixtures/configuration.ts';
 describe('the configuration', () => {
   it('determines the schedule, and survives a round trip through its record', () => {
     expect(totalSteps(configurationSchema.parse(configurationFixture))).toBe(9375);
-    for (const configuration of [configurationFixture, { ...configurationFixture, steps: 480 }]) {
+    const split = { validationSamples: 6000, trainSamples: 54_000 };
+    for (const change of [{}, { steps: 480 }, split]) {
+      const configuration = { ...configurationFixture, ...change };
       const record = configurationRecordSchema.parse(
         JSON.parse(JSON.stringify(configurationRecord(configuration))),
       );

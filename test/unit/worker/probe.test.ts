@@ -36,7 +36,10 @@ function inputWith(
     kernels,
     weights,
     batches: builder,
-    chunks: createChunks(createKernels(chunkBytes(shape.model)), shape.model, test),
+    chunks: createChunks(createKernels(chunkBytes(shape.model)), shape.model, {
+      test,
+      validation: test,
+    }),
     order: epochOrder(1, 1, 300),
     configuration: {
       trainSamples,

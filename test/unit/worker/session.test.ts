@@ -1,3 +1,4 @@
+import type { TaskKind } from '../../../shared/wire/task-order.ts';
 import { describe, expect, it } from 'vitest';
 import { ClusterError } from '../../../shared/errors.ts';
 import type { CoordinatorMessage } from '../../../shared/wire/messages.ts';
@@ -91,6 +92,7 @@ describe('a session', () => {
       kind: 'evaluate',
       ...fence,
       step: 9,
+      set: 'test' as const,
       assignment: [
         [2, 0, 5],
         [3, 5, 2],
@@ -106,12 +108,12 @@ describe('a session', () => {
     const after = play([...ready, { kind: 'message', message, now: 4 }]);
     expect(after.effects).toEqual([
       { kind: 'takeWeights' },
-      { kind: 'compute', task: 'evaluation', step: 9, parts: [5, 6] },
+      { kind: 'compute', task: 'test', step: 9, parts: [5, 6] },
     ]);
-    const lease = { kind: 'lease', ...fence, step: 9, task: 'evaluation', parts: [0] } as const;
+    const lease = { kind: 'lease', ...fence, step: 9, task: 'test', parts: [0] } as const;
     expect(
       play([{ kind: 'message', message: { ...lease, parts: [0] }, now: 5 }], after.state).effects,
-    ).toEqual([{ kind: 'compute', task: 'evaluation', step: 9, parts: [0] }]);
+    ).toEqual([{ kind: 'compute', task: 'test', step: 9, parts: [0] }]);
   });
 
   it('ignores tasks that were overtaken by a later one, and leases for them', () => {
@@ -121,22 +123,34 @@ describe('a session', () => {
       step: number,
       assignment: [[3, 1]],
     });
-    const lease = (number: number, task: 'step' | 'evaluation'): CoordinatorMessage => ({
+    const lease = (number: number, task: TaskKind): CoordinatorMessage => ({
       kind: 'lease',
       ...fence,
       step: number,
       task,
       parts: [1],
     });
-    const evaluate: CoordinatorMessage = { kind: 'evaluate', ...fence, step: 9, assignment: [] };
+    const evaluate: CoordinatorMessage = {
+      kind: 'evaluate',
+      ...fence,
+      step: 9,
+      set: 'test',
+      assignment: [],
+    };
     const say = (message: CoordinatorMessage, state: SessionState) =>
       play([{ kind: 'message', message, now: 5 }], state);
     const evaluating = say(evaluate, say(step(9), play(ready).state).state);
     expect(evaluating.effects).toHaveLength(2);
-    for (const old of [step(8), step(9), lease(9, 'step'), lease(8, 'evaluation')])
+    for (const old of [
+      step(8),
+      step(9),
+      lease(9, 'step'),
+      lease(9, 'validation'),
+      lease(8, 'test'),
+    ])
       expect(say(old, evaluating.state)).toEqual({ state: evaluating.state, effects: [] });
     // A lease for a task that has not begun is a violation.
-    for (const early of [lease(10, 'step'), lease(10, 'evaluation')])
+    for (const early of [lease(10, 'step'), lease(10, 'test')])
       expect(say(early, evaluating.state).state.phase).toBe('ended');
   });
 

@@ -28,6 +28,7 @@ const summarySchema = z.object({
   training: z
     .strictObject({
       steps: count,
+      set: z.literal('test'),
       evaluations: z.array(
         z.strictObject({ step: count, epoch: count, loss: z.number(), accuracy: z.number() }),
       ),

@@ -16,7 +16,7 @@ const total = (lines: readonly MetricsLine[], of: (line: MetricsLine) => number)
 describe('trainingCurve', () => {
   it('reduces the steps to a bounded number of means without leaving out a sample', () => {
     const lines = madeUpMetrics(5, 1875);
-    const { training, stepsPerPoint, steps, validation } = trainingCurve(lines);
+    const { training, stepsPerPoint, steps, set, evaluations } = trainingCurve(lines);
     expect(training.length).toBeLessThanOrEqual(MAX_DRAWN_POINTS);
     expect([steps, stepsPerPoint, training.at(-1)?.step]).toEqual([9375, 19, 9375]);
     const train = lines.filter(({ kind }) => kind === 'step');
@@ -27,7 +27,8 @@ describe('trainingCurve', () => {
       expect(point.loss).toBeCloseTo(total(own, ({ loss, samples: n }) => loss * n) / samples, 12);
       expect(point.accuracy).toBe(total(own, ({ correct }) => correct) / samples);
     }
-    expect(validation.map(({ step, epoch, accuracy }) => [step, epoch, accuracy])).toEqual(
+    expect(set).toBe('test');
+    expect(evaluations.map(({ step, epoch, accuracy }) => [step, epoch, accuracy])).toEqual(
       [1, 2, 3, 4, 5].map((epoch) => [epoch * 1875, epoch, (300 + epoch) / 400]),
     );
   });
@@ -55,9 +56,20 @@ describe('trainingCurve', () => {
   });
 
   it('keeps the last of very many evaluations', () => {
-    const { validation } = trainingCurve(madeUpMetrics(1000, 1));
-    expect(validation.length).toBeLessThanOrEqual(MAX_DRAWN_EVALUATIONS);
-    expect(validation.at(-1)?.epoch).toBe(1000);
+    const { evaluations } = trainingCurve(madeUpMetrics(1000, 1));
+    expect(evaluations.length).toBeLessThanOrEqual(MAX_DRAWN_EVALUATIONS);
+    expect(evaluations.at(-1)?.epoch).toBe(1000);
+  });
+
+  it('shows the validation set, and not the test at the end, of a run that has one', () => {
+    const lines = madeUpMetrics(3, 100).map((line) =>
+      line.kind === 'evaluation' ? { ...line, set: 'validation' as const } : line,
+    );
+    const last = lines.at(-1);
+    if (last?.kind !== 'evaluation') throw new Error('the run ends with an evaluation');
+    const { set, evaluations } = trainingCurve([...lines, { ...last, set: 'test' }]);
+    expect(set).toBe('validation');
+    expect(evaluations.map(({ epoch }) => epoch)).toEqual([1, 2, 3]);
   });
 });
 
@@ -86,10 +98,10 @@ describe('the curves', () => {
       }
       // Values that are not drawn lie beyond the axis.
       for (const each of missing.values()) expect(each).toBeLessThan(value(260));
-      const points = linesOf(layerOf(svg, 'validation')).flat();
-      const validation = lines.filter(({ kind }) => kind === 'evaluation');
-      expect(points).toHaveLength(validation.length);
-      for (const [index, { loss, correct, samples }] of validation.entries())
+      const points = linesOf(layerOf(svg, 'evaluation')).flat();
+      const evaluations = lines.filter(({ kind }) => kind === 'evaluation');
+      expect(points).toHaveLength(evaluations.length);
+      for (const [index, { loss, correct, samples }] of evaluations.entries())
         expect(value(points[index]?.[1] ?? NaN)).toBeCloseTo(
           quantity === 'loss' ? loss : correct / samples,
           4,

@@ -87,7 +87,7 @@ describe('a run', () => {
       workers: 1,
       engine: 'reference',
       dataset: 'unknown',
-      test: { accuracy: result?.test.accuracy, loss: result?.test.loss },
+      evaluation: { set: 'test', accuracy: result?.test.accuracy, loss: result?.test.loss },
     });
   });
 
@@ -111,7 +111,7 @@ describe('a run', () => {
       ...interrupted,
       workers: 2,
       engine: 'wasm',
-      test: { accuracy: 0.9, loss: 0.25 },
+      evaluation: { set: 'test', accuracy: 0.9, loss: 0.25 },
     });
   });
 
@@ -178,7 +178,7 @@ describe('a run', () => {
       seconds: 0,
       workers: 0,
       engine: undefined,
-      test: undefined,
+      evaluation: undefined,
     });
   });
 });
@@ -235,8 +235,8 @@ describe('the list', () => {
       step: '12',
       steps: '12',
     });
-    expect(Number(first['accuracy'])).toBe(overview?.test?.accuracy);
-    expect(lines.map((line) => line.length)).toEqual([12, 12, 1]);
+    expect(Number(first['accuracy'])).toBe(overview?.evaluation?.accuracy);
+    expect(lines.map((line) => line.length)).toEqual([13, 13, 1]);
     expect(printed.error).toBe(
       `mnist-dist: ${join(folder, 'foreign')}: not a run: run.json is missing\n`,
     );
@@ -273,7 +273,7 @@ describe('the table', () => {
     waited: undefined,
     firstLoss: undefined,
     workers: 2,
-    test: { accuracy: 0.9762, loss: 0.08 },
+    evaluation: { set: 'test', accuracy: 0.9762, loss: 0.08 },
     engine: 'tensorflow',
     dataset: 'MNIST',
   };
@@ -281,7 +281,7 @@ describe('the table', () => {
     ...overview,
     state: 'interrupted',
     step: 1200,
-    test: undefined,
+    evaluation: undefined,
     engine: undefined,
   };
 

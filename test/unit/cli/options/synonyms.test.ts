@@ -39,7 +39,7 @@ describe('a word from another program', () => {
     ['local --engine tf', 'did you mean tensorflow? '],
     ['local -n gpus', 'did you mean gpu? '],
     ['local --log-level WARNING', 'did you mean warn? '],
-    ['eval --split val', 'did you mean test? '],
+    ['eval --split training', 'did you mean train? '],
   ])('gets a suggestion: %s', (line, answer) => {
     const said = fix(line);
     expect(said.slice(0, answer.length)).toBe(answer);

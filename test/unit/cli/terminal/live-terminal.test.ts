@@ -104,20 +104,26 @@ test('a loss has four decimals, or an exponent if they would all be 0', () => {
   expect([lossText(0), lossText(0.00001), lossText(2.3)]).toEqual(['0.0000', '1.00e-5', '2.3000']);
 });
 
-test('an epoch line shows the training and validation results, and never NaN', () => {
-  const validation = { loss: 0.1, accuracy: 0.97 };
-  expect(
-    epochLine(
-      { epoch: 1, epochs: 10, train: { loss: 0.3, accuracy: 0.91 }, validation, seconds: 4.21 },
-      120,
-    ),
-  ).toBe(
-    'epoch  1/10  loss 0.3000  accuracy 91.00 %  validation loss 0.1000  accuracy 97.00 %  4.2 s',
-  );
-  expect(
-    epochLine({ epoch: 1, epochs: 1, train: undefined, validation, seconds: 4 }, 80),
-  ).not.toContain('NaN');
-});
+const evaluated = {
+  set: 'test',
+  epoch: 1,
+  step: 50,
+  samples: 100,
+  loss: 0.2,
+  correct: 97,
+} as const;
+
+test.each(['test', 'validation'] as const)(
+  'an epoch line shows the training and %s results, and never NaN',
+  (set) => {
+    const shared = { epoch: 1, epochs: 10, set, evaluation: { loss: 0.1, accuracy: 0.97 } };
+    const train = { loss: 0.3, accuracy: 0.91 };
+    expect(epochLine({ ...shared, train, seconds: 4.21 }, 120)).toBe(
+      `epoch  1/10  loss 0.3000  accuracy 91.00 %  ${set} loss 0.1000  accuracy 97.00 %  4.2 s`,
+    );
+    expect(epochLine({ ...shared, train: undefined, seconds: 4 }, 80)).not.toContain('NaN');
+  },
+);
 
 test('an epoch line fits 80 columns with all values', () => {
   const epoch = {
@@ -125,7 +131,8 @@ test('an epoch line fits 80 columns with all values', () => {
     epochs: 100,
     seconds: 12_345.6,
     train: { loss: 1e-9, accuracy: 1 },
-    validation: { loss: 123_456, accuracy: 1 },
+    set: 'validation' as const,
+    evaluation: { loss: 123_456, accuracy: 1 },
   };
   expect(epochLine(epoch, 80).length).toBeLessThanOrEqual(80);
   expect(epochLine({ ...epoch, epoch: 1, epochs: 5, seconds: 4.2 }, 80)).toBe(
@@ -284,11 +291,11 @@ describe('a live terminal', () => {
     time.now = 2000;
     time.tick();
     log.warn({}, 'worker w1 is late');
-    progress.evaluation({ epoch: 1, step: 50, samples: 100, loss: 0.2, correct: 97 });
+    progress.evaluation(evaluated);
     const lines = shown(written);
     expect(lines[0]).toMatch(/warning: worker w1 is late$/);
     expect(lines[1]).toBe(
-      'epoch 1/2  loss 0.5000  accuracy 50.00 %  validation loss 0.2000  accuracy 97.00 %  2.0 s',
+      'epoch 1/2  loss 0.5000  accuracy 50.00 %  test loss 0.2000  accuracy 97.00 %  2.0 s',
     );
     expect(lines[2]).toContain('50/100');
     progress.summary(summary);
@@ -357,7 +364,7 @@ describe('a file or a pipe', () => {
     time.tick();
     expect(written).toHaveLength(1);
     expect(written[0]).toMatch(/^\d\d:\d\d:\d\d epoch 1\/2 {2}50\/100 {2}loss 0\.5000/);
-    progress.evaluation({ epoch: 1, step: 50, samples: 100, loss: 0.2, correct: 97 });
+    progress.evaluation(evaluated);
     progress.summary(summary);
     expect(written.join('')).not.toContain('\u001b');
     expect(time.stopped).toBe(true);
@@ -367,7 +374,7 @@ describe('a file or a pipe', () => {
     steps(1, 50, (info) => progress.step(info));
     time.now = 5000;
     time.tick();
-    progress.evaluation({ epoch: 1, step: 50, samples: 100, loss: 0.2, correct: 97 });
+    progress.evaluation(evaluated);
     progress.summary(summary);
     const events = written
       .join('')
@@ -423,8 +430,8 @@ describe('--no-progress', () => {
       },
     });
     steps(1, 50, (info) => progress.step(info));
-    progress.evaluation({ epoch: 1, step: 50, samples: 100, loss: 0.2, correct: 97 });
+    progress.evaluation(evaluated);
     progress.close();
-    expect(written.join('')).toContain('validation loss');
+    expect(written.join('')).toContain('test loss');
   });
 });

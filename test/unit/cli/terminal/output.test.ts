@@ -180,7 +180,7 @@ describe('the output to a terminal, a pipe or a file', () => {
               started: hostile,
               step: 1,
               steps: 2,
-              test: undefined,
+              evaluation: undefined,
               seconds: 1,
               workers: 1,
               engine: hostile,

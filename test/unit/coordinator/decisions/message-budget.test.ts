@@ -86,7 +86,7 @@ it('a late worker may deliver any number of results that it was asked for', () =
   // Worker 1 is suspended during the evaluation, so worker 0 computes every chunk.
   const late = cluster.requests.filter(({ slot }) => slot === 1);
   expect(late.length).toBeGreaterThan(MAX_SMALL_MESSAGES);
-  while (cluster.state.task?.kind === 'evaluation') {
+  while (cluster.state.task?.kind === 'test') {
     const request = cluster.requests.find(({ slot }) => slot === 0);
     if (request === undefined) beat(cluster, FIRST_LEASE_MILLISECONDS);
     else cluster.answer(request);

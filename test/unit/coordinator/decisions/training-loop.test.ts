@@ -18,7 +18,7 @@ describe('an undisturbed run', () => {
     for (let slot = 0; slot < workers; slot++) cluster.join(slot);
     cluster.finish();
     expect(cluster.updates).toEqual(EXPECTED);
-    expect(cluster.evaluations).toEqual(['4: 0,1,2', '8: 0,1,2']);
+    expect(cluster.evaluations).toEqual(['test 4: 0,1,2', 'test 8: 0,1,2']);
     expect(cluster.outcome?.state).toBe('finished');
     const delivered = [...cluster.state.delivered.values()];
     expect(delivered).toHaveLength(Math.min(workers, 8));
@@ -30,23 +30,7 @@ describe('an undisturbed run', () => {
     cluster.join(0);
     cluster.finish();
     expect(cluster.updates).toEqual([FULL, FULL]);
-    expect(cluster.evaluations).toEqual(['2: 0,1,2']);
-  });
-});
-
-describe('a run that is recomputed', () => {
-  it('evaluates only after the steps that it was given', () => {
-    const cluster = new Cluster({ evaluateAfter: new Set([3, 8]) });
-    cluster.join(0);
-    cluster.finish();
-    expect(cluster.evaluations).toEqual(['3: 0,1,2', '8: 0,1,2']);
-    expect(cluster.outcome?.state).toBe('finished');
-    const never = new Cluster({ evaluateAfter: new Set() });
-    never.join(0);
-    never.finish();
-    expect(never.updates).toEqual(EXPECTED);
-    expect(never.evaluations).toEqual([]);
-    expect(never.outcome?.state).toBe('finished');
+    expect(cluster.evaluations).toEqual(['test 2: 0,1,2']);
   });
 });
 
@@ -81,7 +65,7 @@ describe('a disturbed run', () => {
         cluster.join(slots);
         cluster.finish();
         expect(cluster.updates).toEqual(EXPECTED);
-        expect(cluster.evaluations).toEqual(['4: 0,1,2', '8: 0,1,2']);
+        expect(cluster.evaluations).toEqual(['test 4: 0,1,2', 'test 8: 0,1,2']);
         expect(cluster.outcome?.state).toBe('finished');
       }),
       { numRuns: 300 },
@@ -247,7 +231,15 @@ describe('a worker may not', () => {
     ['another step', { ...gradient, step: 2 }],
     [
       'an evaluation that is not open',
-      { kind: 'predictions', run: 'r', term: 1, step: 1, part: 0, microseconds: 1 } as const,
+      {
+        kind: 'predictions',
+        run: 'r',
+        term: 1,
+        step: 1,
+        set: 'test',
+        part: 0,
+        microseconds: 1,
+      } as const,
     ],
   ])('contribute a result from %s, which is dropped', (_, message) => {
     const cluster = running();
@@ -304,7 +296,7 @@ it.each([
   [5, 'continuing'],
 ])('a run after step %i is logged as %s', (step, word) => {
   const cluster = new Cluster({ startWorkers: 1 });
-  cluster.state = { ...cluster.state, step, evaluated: step };
+  cluster.state = { ...cluster.state, step, evaluated: { validation: step, test: step } };
   cluster.join(0);
   expect(cluster.logs).toContain(`${word} with 1 worker`);
 });

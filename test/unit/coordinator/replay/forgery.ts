@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { expect } from 'vitest';
 import { Chain, firstLink } from '../../../../shared/files/chain.ts';
 import {
@@ -7,14 +7,14 @@ import {
   encodeCheckpoint,
   type Checkpoint,
 } from '../../../../shared/files/checkpoint-file.ts';
-import { configurationOfRecord } from '../../../../shared/configuration.ts';
+import { configurationOfRecord, type Configuration } from '../../../../shared/configuration.ts';
 import {
   MetricsFormatter,
   readMetrics,
   type MetricsLine,
 } from '../../../../shared/files/metrics.ts';
 import { parseRunRecord } from '../../../../shared/files/run-schema.ts';
-import { configuration, verifyMadeUp } from '../../../fixtures/recorded-run.ts';
+import { verifyMadeUp } from '../../../fixtures/recorded-run.ts';
 import { edit } from './record-edits.ts';
 
 export function linesOf(directory: string): MetricsLine[] {
@@ -34,8 +34,7 @@ export function forge(
   const formatter = new MetricsFormatter();
   let last: { chain: string; weights: string } | undefined;
   const path = join(directory, 'run.json');
-  const { configuration: recorded } = parseRunRecord(readFileSync(path, 'utf8'), path);
-  const chain = new Chain(firstLink(configurationOfRecord(recorded)));
+  const chain = new Chain(firstLink(configurationIn(path)));
   const text = linesOf(directory)
     .flatMap(change)
     .map((line) => {
@@ -52,6 +51,10 @@ export function forge(
   edit(directory, (record) => ({ ...record, ...last }));
 }
 
+function configurationIn(path: string): Configuration {
+  return configurationOfRecord(parseRunRecord(readFileSync(path, 'utf8'), path).configuration);
+}
+
 export function checkpointOf(directory: string, step: number): string {
   return join(directory, 'checkpoints', `step-${String(step).padStart(10, '0')}.safetensors`);
 }
@@ -60,6 +63,7 @@ export function changeCheckpoint(
   path: string,
   change: (checkpoint: Checkpoint) => Partial<Checkpoint>,
 ): void {
+  const configuration = configurationIn(join(dirname(path), '..', 'run.json'));
   const checkpoint = decodeCheckpoint(readFileSync(path), path, configuration);
   writeFileSync(path, encodeCheckpoint({ ...checkpoint, ...change(checkpoint) }));
 }

@@ -11,8 +11,16 @@ import type { RunRecord } from '../../../../shared/files/run-schema.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { changeCheckpoint, checkpointOf, expectDifference, forge } from './forgery.ts';
 import { crash, edit, without } from './record-edits.ts';
-import { configuration, dataset, makeUp, verifyMadeUp } from '../../../fixtures/recorded-run.ts';
+import {
+  configuration,
+  dataset,
+  makeUp,
+  splitConfiguration,
+  verifyMadeUp,
+} from '../../../fixtures/recorded-run.ts';
 import { planReplay, checkDataset } from '../../../../coordinator/replay/replay-plan.ts';
+
+const evaluatedAt = (test: number) => ({ evaluated: { validation: 0, test } });
 
 let runs: string;
 beforeEach(() => {
@@ -104,12 +112,12 @@ describe('before anything is computed, a replay rejects', () => {
     [
       'no evaluation of an epoch',
       (line) => (line.kind === 'evaluation' && line.step === 5 ? [] : [line]),
-      /lacks the evaluation after step 5/,
+      /lacks the evaluation of the test set after step 5/,
     ],
     [
       'no last evaluation',
       (line) => (line.kind === 'evaluation' && line.step === 12 ? [] : [line]),
-      /lacks the evaluation after step 12/,
+      /lacks the evaluation of the test set after step 12/,
     ],
   ];
   it.each(lines)('metrics.jsonl with %s', async (_, change, words) => {
@@ -164,8 +172,8 @@ describe('before anything is computed, a replay rejects', () => {
       { fingerprint: 'ab'.repeat(32) },
       /computed by a different engine than the run: fingerprint abab/,
     ],
-    ['a wrong evaluation', { evaluated: 6 }, /says that the last evaluation was after step 6/],
-    ['an older evaluation', { evaluated: 0 }, /says that the last evaluation was after step 0/],
+    ['a wrong evaluation', evaluatedAt(6), /the last evaluation of the test set was after step 6/],
+    ['an older evaluation', evaluatedAt(0), /the last evaluation of the test set was after step 0/],
   ];
   it.each(checkpoints)('a checkpoint with %s', async (_, change, words) => {
     const directory = await makeUp({ runs, until: 7 });
@@ -187,9 +195,57 @@ describe('before anything is computed, a replay rejects', () => {
   });
 });
 
+describe('a run with a validation set is rejected with', () => {
+  const lines: [string, (line: MetricsLine) => MetricsLine[], RegExp][] = [
+    [
+      'no evaluation of an epoch',
+      (line) => (line.kind === 'evaluation' && line.step === 4 ? [] : [line]),
+      /lacks the evaluation of the validation set after step 4/,
+    ],
+    [
+      'no test at its end',
+      (line) => (line.kind === 'evaluation' && line.set === 'test' ? [] : [line]),
+      /lacks the evaluation of the test set after step 12/,
+    ],
+    [
+      'two evaluations of one set after a step',
+      (line) =>
+        line.kind === 'evaluation' && line.step === 12 ? [{ ...line, set: 'test' }] : [line],
+      /is a misplaced evaluation after step 12/,
+    ],
+  ];
+  it.each(lines)('%s', async (_, change, words) => {
+    const directory = await makeUp({ runs, configuration: splitConfiguration });
+    forge(directory, change, false);
+    await expectDifference(directory, words);
+  });
+
+  it.each([
+    ['validation', { validation: 0, test: 0 }],
+    ['test', { validation: 8, test: 8 }],
+  ] as const)('a checkpoint with a wrong evaluation of the %s set', async (set, evaluated) => {
+    const directory = await makeUp({ runs, configuration: splitConfiguration, until: 9 });
+    changeCheckpoint(checkpointOf(directory, 9), () => ({ evaluated }));
+    await expectDifference(
+      directory,
+      new RegExp(`says that the last evaluation of the ${set} set was after step`),
+    );
+  });
+
+  it('an evaluation of a validation set that the run does not have', async () => {
+    const directory = await makeUp({ runs });
+    forge(
+      directory,
+      (line) => [line.kind === 'evaluation' ? { ...line, set: 'validation' } : line],
+      false,
+    );
+    await expectDifference(directory, /is of a validation set, which the run does not have/);
+  });
+});
+
 it('a replay accepts a checkpoint from before the evaluation of its own step', async () => {
   const directory = await makeUp({ runs, until: 5 });
-  changeCheckpoint(checkpointOf(directory, 5), () => ({ evaluated: 0 }));
+  changeCheckpoint(checkpointOf(directory, 5), () => evaluatedAt(0));
   expect(await verifyMadeUp(directory)).toMatchObject({ steps: 5, checkpoints: 1 });
 });
 

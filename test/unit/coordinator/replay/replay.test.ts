@@ -15,7 +15,7 @@ import { simulatedConfiguration } from '../../../simulation/model.ts';
 import { simulatedDataset } from '../../../simulation/run-on-disk.ts';
 
 const configuration = simulatedConfiguration(4, 1);
-const predictions = new Predictions(configuration.testSamples, configuration.model);
+const predictions = new Predictions(configuration);
 const result = (step: number) => ({
   step,
   loss: 0.5 + step,

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { readRunContents } from '../../../../coordinator/run-directory/run-contents.ts';
 import { firstLink } from '../../../../shared/files/chain.ts';
-import type { MetricsLine } from '../../../../shared/files/metrics.ts';
+import { readMetrics, type MetricsLine } from '../../../../shared/files/metrics.ts';
 import { modelDigest } from '../../../../shared/files/own-model.ts';
 import { decodeTensors, encodeTensors } from '../../../../shared/files/safetensors.ts';
 import { parseRunRecord } from '../../../../shared/files/run-schema.ts';
@@ -17,6 +17,7 @@ import {
   honest,
   makeUp,
   openVerifier,
+  splitConfiguration,
   verifyMadeUp,
 } from '../../../fixtures/recorded-run.ts';
 import { planReplay } from '../../../../coordinator/replay/replay-plan.ts';
@@ -60,6 +61,34 @@ describe('an unchanged run is verified', () => {
     expect(await verifyMadeUp(resume)).toMatchObject(expected);
     crash(resume);
     expect(await verifyMadeUp(resume)).toMatchObject(expected);
+  });
+
+  it('with a validation set, also when it was interrupted, resumed and extended', async () => {
+    const chosen = splitConfiguration;
+    const resume = await makeUp({ runs, configuration: chosen, until: 7 });
+    expect(await verifyMadeUp(resume)).toMatchObject({ steps: 7, evaluations: 1 });
+    await makeUp({ runs, resume, configuration: chosen });
+    // Three evaluations of the validation set, and one of the test set.
+    const verified = { steps: 12, evaluations: 4, checkpoints: 2, model: true };
+    expect(await verifyMadeUp(resume)).toMatchObject(verified);
+    const once = await makeUp({ runs, configuration: chosen });
+    for (const name of ['model.safetensors', 'artifacts/misclassified.jsonl'])
+      expect(readFileSync(join(resume, name))).toEqual(readFileSync(join(once, name)));
+    await makeUp({ runs, resume, configuration: { ...chosen, steps: 16 } });
+    expect(await verifyMadeUp(resume)).toMatchObject({ steps: 16, evaluations: 6 });
+    expect(await verifyMadeUp(resume, { from: 12 })).toMatchObject({ steps: 4, evaluations: 4 });
+  });
+
+  it('with a validation set, when it was killed after its last test', async () => {
+    const chosen = splitConfiguration;
+    const resume = await makeUp({ runs, configuration: chosen, isKilled: true });
+    await makeUp({ runs, resume, configuration: chosen });
+    const { lines } = readMetrics(readFileSync(join(resume, 'metrics.jsonl'), 'utf8'));
+    const evaluations = lines.flatMap((line) =>
+      line.kind === 'evaluation' ? [`${line.set} ${line.step}`] : [],
+    );
+    expect(evaluations).toEqual(['validation 4', 'validation 8', 'validation 12', 'test 12']);
+    expect(await verifyMadeUp(resume)).toMatchObject({ steps: 12, evaluations: 4, model: true });
   });
 
   it('when it crashed, and its last line is torn', async () => {
@@ -214,12 +243,12 @@ describe('only a replay finds', () => {
     [
       'loss',
       (line) => ({ ...line, loss: 9 }),
-      /the evaluation after step 10 differs: loss recorded 9/,
+      /the evaluation of the test set after step 10 differs: loss recorded 9/,
     ],
     [
       'correct',
       (line) => ({ ...line, correct: 20 }),
-      /the evaluation after step 10 differs: correct recorded 20/,
+      /the evaluation of the test set after step 10 differs: correct recorded 20/,
     ],
     [
       'samples',
@@ -227,6 +256,26 @@ describe('only a replay finds', () => {
       /after step 10 differs: samples recorded 19, computed 20/,
     ],
   ];
+  it.each(['validation', 'test'] as const)(
+    'a changed digit in a line of the %s set',
+    async (set) => {
+      const directory = await makeUp({ runs, configuration: splitConfiguration });
+      forge(
+        directory,
+        (line) => [
+          line.kind === 'evaluation' && line.set === set && line.step === 12
+            ? { ...line, correct: line.correct + 1 }
+            : line,
+        ],
+        false,
+      );
+      await expectDifference(
+        directory,
+        new RegExp(`the evaluation of the ${set} set after step 12 differs: correct recorded`),
+      );
+    },
+  );
+
   it.each(evaluated)('a changed "%s" in an evaluation', async (_, change, words) => {
     const directory = await makeUp({ runs });
     forge(
@@ -241,6 +290,7 @@ describe('only a replay finds', () => {
     const directory = await makeUp({ runs });
     const made = {
       kind: 'evaluation',
+      set: 'test',
       step: 4,
       epoch: 1,
       samples: 20,
@@ -249,7 +299,7 @@ describe('only a replay finds', () => {
       digest: '',
     } as const;
     forge(directory, (line) => (line.step === 4 ? [line, made] : [line]), false);
-    await expectDifference(directory, /the evaluation after step 4 differs/);
+    await expectDifference(directory, /the evaluation of the test set after step 4 differs/);
   });
 
   it('different bytes from the first step on', async () => {

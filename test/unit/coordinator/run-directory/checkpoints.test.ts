@@ -12,6 +12,7 @@ import type { ClusterError } from '../../../../shared/errors.ts';
 import { MAX_WORKERS } from '../../../../shared/limits.ts';
 import { decodeTensors, encodeTensors } from '../../../../shared/files/safetensors.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
+import { notEvaluated } from '../../../../shared/evaluation/evaluated-set.ts';
 import { configurationFixture } from '../../../fixtures/configuration.ts';
 import { denseModel } from '../../../../shared/arithmetic/model-shape.ts';
 
@@ -22,7 +23,7 @@ function checkpointOf(step: number): Checkpoint {
   return {
     configuration,
     step,
-    evaluated: 0,
+    evaluated: notEvaluated,
     chain: 'cd'.repeat(32),
     fingerprint: 'ab'.repeat(32),
     weights: values(0.5),
@@ -98,7 +99,7 @@ describe('a checkpoint file', () => {
         continue;
       }
       // No digest covers the run's position, which metrics.jsonl records as well.
-      expect({ ...decoded, step: 7, evaluated: 0, chain: '', fingerprint: '' }).toEqual({
+      expect({ ...decoded, step: 7, evaluated: notEvaluated, chain: '', fingerprint: '' }).toEqual({
         ...checkpointOf(7),
         chain: '',
         fingerprint: '',

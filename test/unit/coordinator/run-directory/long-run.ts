@@ -64,7 +64,8 @@ export function writeLongRun({ directory, steps, beyond = 10, ...own }: LongRun)
     });
     if (endsEpoch) {
       const correct = 10;
-      text += formatter.evaluation({ step, epoch, samples: chosen.testSamples, loss: 1, correct });
+      const samples = chosen.testSamples;
+      text += formatter.evaluation({ set: 'test', step, epoch, samples, loss: 1, correct });
       evaluated = step;
     }
     if (step === steps - beyond) {
@@ -72,7 +73,7 @@ export function writeLongRun({ directory, steps, beyond = 10, ...own }: LongRun)
         lines: { bytes: written + text.length, digest: formatter.digest },
         configuration: chosen,
         step,
-        evaluated,
+        evaluated: { validation: 0, test: evaluated },
         chain: link,
         fingerprint: FINGERPRINT,
         weights,

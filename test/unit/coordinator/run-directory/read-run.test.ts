@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import {
   endOf,
   newestUnfinished,
+  reaches,
   readLines,
 } from '../../../../coordinator/run-directory/read-run.ts';
 import { MAX_RUN_FILE_BYTES } from '../../../../shared/limits.ts';
@@ -26,23 +27,30 @@ describe('the lines that a checkpoint covers', () => {
   const formatter = new MetricsFormatter();
   const common = { epoch: 1, samples: 8, loss: 1, correct: 0 };
   const chainOf = (step: number) => String(step).repeat(64);
-  const texts = [1, 2, 3].flatMap((step) => [
-    formatter.step({ ...common, step, milliseconds: 1, weights: 0n, chain: chainOf(step) }),
-    ...(step === 2 ? [] : [formatter.evaluation({ ...common, step })]),
-  ]);
+  const texts = [1, 2, 3, 4].flatMap((step) => {
+    const sets = [[], ['test'], [], ['test'], ['validation', 'test']] as const;
+    return [
+      formatter.step({ ...common, step, milliseconds: 1, weights: 0n, chain: chainOf(step) }),
+      ...(sets[step] ?? []).map((set) => formatter.evaluation({ set, ...common, step })),
+    ];
+  });
   const text = texts.join('');
   const { lines: all } = readMetrics(text);
   const endAfter = (count: number): LinePosition => ({
     bytes: texts.slice(0, count).join('').length,
     digest: all[count - 1]?.digest ?? FIRST_LINE.digest,
   });
-  const cases: [step: number, evaluated: number, count: number][] = [
-    [1, 0, 1],
-    [1, 1, 2],
-    [2, 1, 3],
+  const cases: [step: number, validation: number, test: number, count: number][] = [
+    [1, 0, 0, 1],
+    [1, 0, 1, 2],
+    [2, 0, 1, 3],
     // A run that was cut off before its last evaluation evaluates again.
-    [3, 0, 4],
-    [3, 3, 5],
+    [3, 0, 0, 4],
+    [3, 0, 3, 5],
+    [4, 0, 3, 6],
+    // A run that was cut off between its two last evaluations.
+    [4, 4, 3, 7],
+    [4, 4, 4, 8],
   ];
   function written(content: string): string {
     const folder = temporaryFolder();
@@ -51,8 +59,8 @@ describe('the lines that a checkpoint covers', () => {
   }
 
   it.each(cases)(
-    'at step %i, evaluated %i, are the first %i lines',
-    async (step, evaluated, count) => {
+    'at step %i, validated at %i, tested at %i, are the first %i lines',
+    async (step, validation, test, count) => {
       const folder = written(`${text}{"torn`);
       const end = endAfter(count);
       const ways: (LinePosition | undefined)[] = [
@@ -64,11 +72,16 @@ describe('the lines that a checkpoint covers', () => {
         { ...end, bytes: 10 ** 9 },
       ];
       for (const lines of ways) {
+        const evaluated = { validation, test };
         const checkpoint = { step, evaluated, chain: chainOf(step), lines };
         const found = await readLines(folder, checkpoint);
         expect(found.covered).toEqual({ line: all[count - 1], end });
         expect(found.later.map(({ line }) => line)).toEqual(all.slice(count));
-        expect(endOf(found)).toEqual(endAfter(5));
+        expect(endOf(found)).toEqual(endAfter(8));
+        expect(reaches(found, checkpoint)).toBe(true);
+        // The run has lost the last line that the checkpoint covers.
+        const shorter = written(texts.slice(0, count - 1).join(''));
+        expect(reaches(await readLines(shorter, checkpoint), checkpoint)).toBe(false);
       }
     },
   );
@@ -81,7 +94,8 @@ describe('the lines that a checkpoint covers', () => {
   });
 
   it('are checked from the last one on, and all of them if the whole file is read', async () => {
-    const checkpoint = { step: 2, evaluated: 1, chain: chainOf(2), lines: endAfter(3) };
+    const evaluated = { validation: 0, test: 1 };
+    const checkpoint = { step: 2, evaluated, chain: chainOf(2), lines: endAfter(3) };
     const changed = (count: number) => {
       const at = texts.slice(0, count - 1).join('').length + 50;
       return written(`${text.slice(0, at)}!${text.slice(at + 1)}`);
@@ -90,7 +104,7 @@ describe('the lines that a checkpoint covers', () => {
     await expect(readLines(changed(4), checkpoint)).rejects.toThrow(
       /line 1 after byte \d+ of .* is damaged/,
     );
-    expect((await readLines(changed(1), checkpoint)).later).toHaveLength(2);
+    expect((await readLines(changed(1), checkpoint)).later).toHaveLength(5);
     await expect(readLines(changed(1), { ...checkpoint, lines: undefined })).rejects.toThrow(
       /line 1 of/,
     );

@@ -52,7 +52,7 @@ const state = [new Float32Array(14), new Float32Array(14)];
 const checkpoint = {
   configuration,
   step: 2,
-  evaluated: 0,
+  evaluated: { validation: 0, test: 0 },
   chain: 'ef'.repeat(32),
   fingerprint: 'ab'.repeat(32),
   weights: new Float32Array(14),
@@ -72,7 +72,7 @@ describe('RunFiles', () => {
     await files.writeRun(sampleRun);
     files.event('ready', { worker: 'w0' });
     for (let i = 1; i <= 1000; i++) files.step({ ...step, step: i });
-    files.evaluation({ step: 1000, epoch: 1, samples: 10, loss: 0.5, correct: 7 });
+    files.evaluation({ set: 'test', step: 1000, epoch: 1, samples: 10, loss: 0.5, correct: 7 });
     await files.writeModel(model);
     await files.writeArtifact('misclassified.jsonl', '{}\n');
     await files.writeRun({ ...sampleRun, state: 'finished', ended: date().toISOString() });

@@ -87,9 +87,10 @@ describe("a run's board", () => {
     for (const number of [2, 3, 4]) board.step(step(number));
     const view = board.view(status);
     expect(view?.curve.map(([last]) => last)).toEqual([1, 2, 3, 4]);
-    expect(view?.evaluated).toEqual({ step: 2, confusion, mistakes: [] });
+    // An event from an older version does not name the set.
+    expect(view?.evaluated).toEqual({ set: 'test', step: 2, confusion, mistakes: [] });
     expect(view?.events.map(({ message }) => message)).toEqual([
-      'evaluated after step 2: accuracy 87.50 %',
+      'evaluated after step 2: test accuracy 87.50 %',
     ]);
     // Open pages receive only new points.
     expect(board.takeUpdate(status).curve?.map(([last]) => last)).toEqual([4]);
@@ -103,7 +104,7 @@ describe("a run's board", () => {
     board.state('w0', 'training');
     board.state('w0', 'training');
     board.state('w0', 'lost');
-    board.evaluation({ step: 2, loss: 0.5, correct: 6, samples: 8 });
+    board.evaluation({ set: 'test', step: 2, loss: 0.5, correct: 6, samples: 8 });
     const update = board.takeUpdate(status);
     expect(update.curve).toEqual([
       [1, 1, 0.5, 4000],
@@ -155,7 +156,7 @@ describe("a run's board", () => {
     const board = await opened();
     for (let i = 1; i <= 20_000; i++) {
       board.step(step(i));
-      board.evaluation({ step: i, loss: 1, correct: 1, samples: 2 });
+      board.evaluation({ set: 'test', step: i, loss: 1, correct: 1, samples: 2 });
       board.event('hello', { message: `${i}` });
       board.state('w0', i % 2 === 0 ? 'late' : 'training');
     }

@@ -13,7 +13,7 @@ function observe(configuration: Configuration, step: number): Observation {
   const observation = new Observation({
     facts: runFacts(configuration, dataset, '1.2.3', true),
     metrics: metricsSettings(configuration, dataset, '1.2.3'),
-    testImages: new Uint8Array(0),
+    imagesOf: () => new Uint8Array(0),
     clock: () => 0,
     notRecalled: (error) => {
       throw error;

@@ -51,7 +51,7 @@ function observe(workers: WorkerInspection[] = [worker('w0')], opening: Partial<
   const observation = new Observation({
     facts: runFacts(configurationFixture, dataset, '1.2.3', true),
     metrics: metricsSettings(configurationFixture, dataset, '1.2.3'),
-    testImages: Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8),
+    imagesOf: () => Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8),
     clock: () => time.now,
     notRecalled: (error) => {
       throw error;
@@ -136,6 +136,7 @@ describe('an observation', () => {
     expect(samples.get('step_phase_duration_seconds_sum{phase="exchange",worker="w0"}')).toBe(
       0.002,
     );
+    expect(samples.get('evaluation_accuracy_ratio{set="test"}')).toBe(0.5);
     expect(samples.get('confusion_matrix_samples{actual="b",predicted="a"}')).toBe(1);
     expect(samples.get('worker_heartbeat_round_trip_seconds{worker="w0"}')).toBe(0.002);
     expect(samples.get('rejected_messages_total{reason="unauthorized"}')).toBe(8);
@@ -171,13 +172,9 @@ describe('an observation', () => {
     for (const reason of rejections)
       expect(samples.has(`rejected_messages_total{reason="${reason}"}`)).toBe(true);
     expect(samples.get('train_steps_total{}')).toBe(0);
-    for (const name of [
-      'train_loss',
-      'validation_accuracy_ratio',
-      'gradient_norm',
-      'checkpoint_size_bytes',
-    ])
+    for (const name of ['train_loss', 'gradient_norm', 'checkpoint_size_bytes'])
       expect(samples.has(`${name}{}`), name).toBe(false);
+    for (const name of samples.keys()) expect(name).not.toMatch(/^evaluation_/);
   });
 
   it('limits the number of labels, and counts workers without a label together', async () => {
@@ -301,7 +298,7 @@ describe('an observation', () => {
       .map((step) =>
         formatter.step({ ...common, step, milliseconds: 1, weights: 0n, chain: '0'.repeat(64) }),
       )
-      .concat(formatter.evaluation({ ...common, step: 2 }))
+      .concat(formatter.evaluation({ set: 'test', ...common, step: 2 }))
       .join('');
     async function* past() {
       // Pieces end anywhere, and the last line is torn.

@@ -5,6 +5,7 @@ import { METRIC_PREFIX } from '../../../../dashboards/metrics/catalogue.ts';
 /** Reports an evaluation of four images, two of which are misclassified. */
 export function evaluate(observation: Observation): void {
   observation.evaluation({
+    set: 'test',
     step: 2,
     epoch: 1,
     samples: 4,

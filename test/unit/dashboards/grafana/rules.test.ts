@@ -33,7 +33,7 @@ const alertNames = [
   'WorkerStraggling',
   'NoWorkers',
   'CheckpointStale',
-  'ValidationAccuracyDropped',
+  'AccuracyDropped',
   'CoordinatorDown',
 ];
 
@@ -110,8 +110,8 @@ const well: Series = {
   [`mnist_dist_worker_losses_total{${run}, reason="connection"}`]: '0x120',
   [`mnist_dist_worker_losses_total{${run}, reason="left"}`]: '0x120',
   [`mnist_dist_checkpoint_last_success_timestamp_seconds{${run}}`]: '0+15x120',
-  [`mnist_dist_validation_accuracy_ratio{${run}}`]: '0.9+0.0005x120',
-  [`mnist_dist_validation_step{${run}}`]: '1500x120',
+  [`mnist_dist_evaluation_accuracy_ratio{${run}, set="test"}`]: '0.9+0.0005x120',
+  [`mnist_dist_evaluation_step{${run}, set="test"}`]: '1500x120',
 };
 const keys = Object.keys(well);
 const named = (name: string): string =>
@@ -275,20 +275,20 @@ const cases: readonly Case[] = [
   },
   {
     what: 'an accuracy that falls',
-    series: { ...well, [named('validation_accuracy_ratio')]: '0.97x40 0.9x80' },
-    fires: ['ValidationAccuracyDropped'],
+    series: { ...well, [named('evaluation_accuracy_ratio')]: '0.97x40 0.9x80' },
+    fires: ['AccuracyDropped'],
   },
   {
     what: 'an accuracy that wavers',
-    series: { ...well, [named('validation_accuracy_ratio')]: '0.97x40 0.96x80' },
+    series: { ...well, [named('evaluation_accuracy_ratio')]: '0.97x40 0.96x80' },
     fires: [],
   },
   {
     what: 'a coordinator that has restarted and has not evaluated yet',
     series: {
       ...well,
-      [named('validation_accuracy_ratio')]: '0.97x40 0x10 0.97x70',
-      [named('validation_step')]: '1500x40 0x10 1500x70',
+      [named('evaluation_accuracy_ratio')]: '0.97x40 0x10 0.97x70',
+      [named('evaluation_step')]: '1500x40 0x10 1500x70',
     },
     fires: [],
   },

@@ -33,6 +33,7 @@ export const sampleView: RunView = {
     at: 0,
   },
   curve: [[3, 1, 0.5, 100]],
+  evaluatedSet: 'test',
   evaluations: [],
   events: [],
   changes: [],

@@ -24,7 +24,7 @@ function someText(): string {
   return (
     formatter.step(step) +
     formatter.step({ ...step, step: 2 }) +
-    formatter.evaluation({ step: 2, epoch: 1, samples: 10, loss: 0.125, correct: 9 }) +
+    formatter.evaluation({ set: 'test', step: 2, epoch: 1, samples: 10, loss: 0.125, correct: 9 }) +
     formatter.step({ ...step, step: 3, epoch: 2 })
   );
 }
