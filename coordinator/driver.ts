@@ -12,8 +12,8 @@ import type { LeaveCause, Peer, PeerEvents, Traffic } from './network/peer.ts';
 import type { Predictions } from './predictions.ts';
 import { reduce } from './decisions/training-loop.ts';
 import type { Effect, Outcome } from './decisions/effects.ts';
-import type { RunEvent } from './decisions/events.ts';
-import type { RunState } from './decisions/state.ts';
+import type { Recorded, RunEvent } from './decisions/events.ts';
+import type { RunState, Weights } from './decisions/state.ts';
 import type { Rendezvous } from '../shared/wire/rendezvous.ts';
 import type { Tensors } from './tensors.ts';
 
@@ -58,8 +58,10 @@ export interface RunObserver {
   step(result: StepResult): void;
   result(report: ResultReport): void;
   left(report: LeaveReport): void;
-  /** Records the evaluation of a set. */
-  evaluation(step: number, set: EvaluatedSet): { finite: boolean };
+  /** Records the evaluation of a set, after the checkpoint that it may need. */
+  evaluation(step: number, set: EvaluatedSet, state: RunState): Recorded | Promise<Recorded>;
+  /** The weights to restore; before the best ones, the last ones are saved. */
+  restore(which: Weights, state: RunState): Promise<Float32Array>;
   /** Copies all checkpoint data before it returns. */
   checkpoint(state: RunState): void;
   log(effect: Extract<Effect, { kind: 'log' }>): void;
@@ -262,11 +264,9 @@ export class Driver implements PeerEvents {
       case 'checkpoint':
         return this.#options.observer.checkpoint(this.#state);
       case 'evaluate':
-        return this.#answer({
-          kind: 'evaluated',
-          ...this.#options.observer.evaluation(effect.step, effect.set),
-          now: this.#now(),
-        });
+        return this.#evaluate(effect);
+      case 'restore':
+        return this.#restore(effect);
       case 'close':
         return this.#peers.get(effect.slot)?.close(effect.code, effect.message);
       case 'log':
@@ -346,6 +346,37 @@ export class Driver implements PeerEvents {
       };
     }
     this.#answer({ kind: 'updated', finite, now });
+  }
+
+  #evaluate({ step, set }: Extract<Effect, { kind: 'evaluate' }>): void {
+    const recorded = this.#options.observer.evaluation(step, set, this.#state);
+    const eventOf = (result: Recorded): RunEvent => ({
+      kind: 'evaluated',
+      ...result,
+      now: this.#now(),
+    });
+    if (!(recorded instanceof Promise)) return this.#answer(eventOf(recorded));
+    recorded.then(
+      (result) => this.#enqueue(eventOf(result)),
+      (error: unknown) => this.#crash(error),
+    );
+  }
+
+  #restore({ which }: Extract<Effect, { kind: 'restore' }>): void {
+    this.#options.observer.restore(which, this.#state).then(
+      (weights) => this.#replace(weights),
+      (error: unknown) => this.#crash(error),
+    );
+  }
+
+  /** Replaces the weights once a frame is free; closes the slowest connections until then. */
+  #replace(weights: Float32Array): void {
+    if (this.#state.phase === 'ended' || this.#shutdownReason !== undefined) return;
+    const { tensors, clock } = this.#options;
+    if (tensors.replace(weights)) return this.#enqueue({ kind: 'restored', now: this.#now() });
+    for (const slot of tensors.slowest())
+      this.#peers.get(slot)?.terminate('it does not read its messages');
+    clock.soon(() => this.#replace(weights));
   }
 
   #record(): void {

@@ -15,6 +15,7 @@ import {
   type Serving,
   type RunContext,
 } from './serve.ts';
+import type { Recorded } from './decisions/events.ts';
 import type { Resumed, RunState } from './decisions/state.ts';
 import type { RunViewer } from './viewer.ts';
 
@@ -66,7 +67,11 @@ export class Evaluator implements RunRecorder {
 
   devices(): void {}
 
-  evaluation(): { finite: boolean } {
+  restore(): Promise<Float32Array> {
+    assert(false, 'an evaluation has one model');
+  }
+
+  evaluation(): Recorded {
     const { labels } = this.#dataset.test;
     const predictions = {
       values: this.#context.predictions.all('test'),
@@ -79,7 +84,7 @@ export class Evaluator implements RunRecorder {
       score: finite ? scored : undefined,
       misclassified: misclassified(predictions),
     };
-    return { finite };
+    return { loss: finite ? scored.loss : undefined };
   }
 
   log({ level, message, fields }: Extract<Effect, { kind: 'log' }>): void {
@@ -120,6 +125,9 @@ export function evaluationOf(configuration: Configuration, dataset: Dataset): Co
     dataset: dataset.digest,
     steps: 1,
     validationSamples: undefined,
+    earlyStopping: undefined,
+    keepBest: undefined,
+    minDelta: undefined,
     trainSamples: dataset.train.samples,
     testSamples: dataset.test.samples,
   };

@@ -8,6 +8,8 @@ import {
   type Configuration,
 } from '../shared/configuration.ts';
 import { ClusterError } from '../shared/errors.ts';
+import { notEvaluated } from '../shared/evaluation/evaluated-set.ts';
+import { hasStoppedEarly, judgingSet } from '../shared/evaluation/judgement.ts';
 import type { RunRecord } from '../shared/files/run-schema.ts';
 import { totalSteps } from '../shared/arithmetic/schedule.ts';
 import type { Dataset } from '../shared/dataset/dataset.ts';
@@ -19,8 +21,10 @@ import {
 } from './run-directory/read-run.ts';
 import { readInit } from './run-directory/init-weights.ts';
 import { systemProcesses } from './run-directory/processes.ts';
-import { Recorder, type Draw, type ResumedRecord } from './recorder.ts';
+import type { Draw, ResumedRecord } from './recorder-options.ts';
+import { Recorder } from './recorder.ts';
 import type { RunContext } from './serve.ts';
+import { earlyText } from './decisions/close-step.ts';
 import type { Resumed } from './decisions/state.ts';
 import type { LockEnvironment } from './run-directory/run-lock.ts';
 import { RunFiles, type FoundRun, type ReopenedRun } from './run-directory/run-files.ts';
@@ -212,6 +216,12 @@ function checkResumable(
       },
     );
   }
+  const early = checkpoint && earlyEndAt(checkpoint, configuration);
+  if (early !== undefined && record.state === 'finished') {
+    throw new ClusterError('USAGE', `${directory} is finished: ${early} (--resume)`, {
+      fix: 'a run that stopped early stays stopped, also with more --epochs: start a new run',
+    });
+  }
   if (record.state === 'finished' && step === steps) {
     throw new ClusterError('USAGE', `${directory} is finished (--resume)`, {
       fix: 'extend it with a higher --epochs or --steps',
@@ -276,17 +286,20 @@ function resumedRecord({ old }: OpenRun, weights: bigint): ResumedRecord | undef
 
 /** Where the reducers resume. */
 function resumedState({ old }: OpenRun, configuration: Configuration): Resumed | undefined {
-  if (old?.checkpoint === undefined) return undefined;
+  if (old?.checkpoint === undefined) return old && repeating(old, configuration);
   const { checkpoint } = old;
   const { step, fingerprint } = checkpoint;
   // A run that was killed at its very end recomputes its result.
-  const isAtEnd = step === totalSteps(configuration);
+  const isEarly = earlyEndAt(checkpoint, configuration) !== undefined;
+  const isAtEnd = step === totalSteps(configuration) || isEarly;
   const evaluated = isAtEnd ? { ...checkpoint.evaluated, test: 0 } : checkpoint.evaluated;
   const { engine, suspects = [] } = old.record;
   const { from, samples } = sharesOf(checkpoint, old.record);
   return {
     step,
     evaluated,
+    judgement: checkpoint.judgement,
+    repeated: repeatedSteps(old.lines, configuration),
     fingerprint,
     engine: engine?.description,
     mixed: isPerhapsMixed(old.record),
@@ -294,6 +307,45 @@ function resumedState({ old }: OpenRun, configuration: Configuration): Resumed |
     countedFrom: from,
     suspects,
   };
+}
+
+/**
+ * The beginning of a run without a checkpoint, if its lines contain evaluations that count for
+ * early stopping.
+ */
+function repeating(
+  { lines }: Pick<ReopenedRun, 'lines'>,
+  configuration: Configuration,
+): Resumed | undefined {
+  const repeated = repeatedSteps(lines, configuration);
+  if (repeated.size === 0) return undefined;
+  return {
+    step: 0,
+    evaluated: notEvaluated,
+    repeated,
+    fingerprint: undefined,
+    engine: undefined,
+    mixed: false,
+    delivered: new Map(),
+    countedFrom: 0,
+    suspects: [],
+  };
+}
+
+/** Why a run ended at this checkpoint, before its last step; undefined if it did not. */
+function earlyEndAt({ judgement }: Checkpoint, configuration: Configuration): string | undefined {
+  if (judgement === undefined || !hasStoppedEarly(judgement, configuration)) return undefined;
+  return earlyText(judgement, configuration);
+}
+
+/** The steps of the evaluations after the checkpoint that count for early stopping. */
+function repeatedSteps({ later }: RecordedLines, configuration: Configuration): Set<number> {
+  const set = judgingSet(configuration);
+  return new Set(
+    later.flatMap(({ line }) =>
+      line.kind === 'evaluation' && line.set === set ? [line.step] : [],
+    ),
+  );
 }
 
 /**

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Tensor } from '../shared/wire/frame.ts';
 import { evaluationRows } from '../shared/arithmetic/model-size.ts';
 import {
@@ -42,12 +43,19 @@ export class Predictions {
   }
 
   /** Copies in and checks a chunk's body, which counts only after `accept`. */
-  receive(chunk: Tensor): Receipt {
+  receive(chunk: Tensor, isDigested = false): Receipt {
     if (chunk.byteLength !== 4 * this.#chunkFloats) return broken(chunk);
     if (!chunk.copyTo(this.#kernels.bytes(this.#scratch, chunk.byteLength))) return broken(chunk);
     const actual = this.#kernels.check(this.#scratch, this.#chunkFloats);
     const intact = actual.checksum === chunk.checksum && this.#hasClasses();
-    return { intact, stale: false, finite: actual.finite, digest: undefined };
+    const digest = isDigested ? this.#digest() : undefined;
+    return { intact, stale: false, finite: actual.finite, digest };
+  }
+
+  /** SHA-256 of the chunk's body. */
+  #digest(): string {
+    const bytes = this.#kernels.bytes(this.#scratch, 4 * this.#chunkFloats);
+    return createHash('sha256').update(bytes).digest('hex');
   }
 
   /** Whether every row has a valid class. */

@@ -1,14 +1,10 @@
-import {
-  misclassified,
-  misclassifiedLines,
-  type Misclassified,
-} from '../shared/evaluation/misclassified.ts';
+import { misclassified, misclassifiedLines } from '../shared/evaluation/misclassified.ts';
 import type { EvaluatedSet } from '../shared/evaluation/evaluated-set.ts';
 import { score, type Score } from '../shared/evaluation/score.ts';
 import { Chain, firstLink } from '../shared/files/chain.ts';
-import type { Configuration } from '../shared/configuration.ts';
-import type { Checkpoint } from '../shared/files/checkpoint-file.ts';
-import { evaluatedSamples, type Dataset } from '../shared/dataset/dataset.ts';
+import { judge, judgingSet } from '../shared/evaluation/judgement.ts';
+import type { EvaluationMetrics } from '../shared/files/metrics.ts';
+import { evaluatedSamples } from '../shared/dataset/dataset.ts';
 import { assert, ClusterError, messageOf } from '../shared/errors.ts';
 import type { GpuReading } from '../shared/gpu-reading.ts';
 import { METRICS_FILE, MISTAKES_FILE } from '../shared/files/run-layout.ts';
@@ -17,63 +13,15 @@ import { learningRateOf } from '../shared/arithmetic/learning-rate.ts';
 import { planStep, totalSteps } from '../shared/arithmetic/schedule.ts';
 import { EventLimit } from './event-limit.ts';
 import type { LeaveReport, ResultReport, StepResult } from './driver.ts';
-import type { RecordedLine, RecordedLines } from './run-directory/read-run.ts';
-import type { Predictions } from './predictions.ts';
+import type { RecordedLine } from './run-directory/read-run.ts';
 import { engineOf, runRecord } from './run-directory/run-record.ts';
+import type { FinishedRun, RecorderOptions, ResumedRecord } from './recorder-options.ts';
 import type { RunRecorder } from './serve.ts';
 import { SpeedMeter } from './speed-meter.ts';
 import type { Effect, Outcome } from './decisions/effects.ts';
-import type { Resumed, RunState } from './decisions/state.ts';
-import type { RunFiles } from './run-directory/run-files.ts';
-import type { OpenReport, RunViewer } from './viewer.ts';
-
-export interface RecorderOptions {
-  readonly files: RunFiles;
-  readonly viewer: RunViewer;
-  readonly configuration: Configuration;
-  readonly dataset: Dataset;
-  readonly predictions: Predictions;
-  readonly term: number;
-  readonly version: string;
-  readonly launch: RunRecord['launch'];
-  /** The monotonic clock, in milliseconds. */
-  readonly clock: () => number;
-  /** The time of day, which may jump. */
-  readonly date: () => Date;
-  /** Copies of the current weights and the optimizer's state. */
-  readonly snapshot: () => Pick<Checkpoint, 'weights' | 'state'>;
-  /** Draws a finished run's artifacts. Without it, only the list of mistakes is written. */
-  readonly draw?: Draw | undefined;
-  /** Called when another coordinator has taken over the run. */
-  readonly onTakenOver: (error: ClusterError) => void;
-  /** Where the record of a resumed run continues; undefined for a new run. */
-  readonly record: ResumedRecord | undefined;
-  /** Where the reducers resume; undefined at the beginning of the run. */
-  readonly resumed: Resumed | undefined;
-}
-
-/** A finished run whose model and lines have been written. */
-export interface FinishedRun {
-  readonly directory: string;
-  readonly record: RunRecord;
-  /** In sample order. */
-  readonly wrong: readonly Misclassified[];
-}
-
-/** Creates the files for artifacts/, in the order in which to write them. */
-export type Draw = (
-  run: FinishedRun,
-) => Promise<readonly { readonly name: string; readonly bytes: Uint8Array }[]>;
-
-export interface ResumedRecord {
-  readonly started: string;
-  readonly step: number;
-  readonly chain: string;
-  readonly weights: bigint;
-  /** The lines of metrics.jsonl, and the last lines of events.jsonl. */
-  readonly lines: RecordedLines;
-  readonly events: string;
-}
+import type { Recorded } from './decisions/events.ts';
+import type { Resumed, RunState, Weights } from './decisions/state.ts';
+import type { EvaluationReport, OpenReport } from './viewer.ts';
 
 /**
  * The last time that run.json can contain. A copied or edited run.json may contain a later start
@@ -102,6 +50,9 @@ export class Recorder implements RunRecorder {
   #lastStepAt: number;
   #score: Score | undefined;
   #checkpointing: Promise<void> | undefined;
+  /** Whether the run has ended, or writing the best weights has failed. */
+  #isClosing = false;
+  #hasFailed = false;
   /** The content of run.json while the run is running. */
   #begun: RunRecord | undefined;
 
@@ -195,13 +146,50 @@ export class Recorder implements RunRecorder {
     this.#step = step;
   }
 
-  evaluation(step: number, set: EvaluatedSet): { finite: boolean } {
-    const { files, viewer, predictions, dataset, configuration, clock } = this.#options;
+  evaluation(step: number, set: EvaluatedSet, state: RunState): Recorded | Promise<Recorded> {
+    const { predictions, dataset, configuration } = this.#options;
     const { classes } = configuration.model;
     const { labels } = evaluatedSamples(dataset, set, configuration);
     const said = { values: predictions.all(set), labels, classes };
     const result = score(said);
-    if (!Number.isFinite(result.loss)) return { finite: false };
+    if (!Number.isFinite(result.loss)) return { loss: undefined };
+    const isBest =
+      configuration.keepBest === true &&
+      set === judgingSet(configuration) &&
+      judge(state.judgement, { step, loss: result.loss, link: '' }, configuration).best.step ===
+        step;
+    if (!isBest) return this.#recordEvaluation(step, set, result, said);
+    // The best weights are safe before the line says that they are the best.
+    return this.#keepBest(state).then(() => this.#recordEvaluation(step, set, result, said));
+  }
+
+  /** Writes the checkpoint of the best weights so far; never resolves if that fails. */
+  async #keepBest(state: RunState): Promise<void> {
+    await this.#checkpointing;
+    this.#checkpointing = this.#writeBest(state).finally(() => {
+      this.#checkpointing = undefined;
+    });
+    await this.#checkpointing;
+    if (this.#isClosing || this.#hasFailed) await new Promise(() => undefined);
+  }
+
+  async #writeBest(state: RunState): Promise<void> {
+    try {
+      await this.#saveCheckpoint(state);
+    } catch (error) {
+      if (!(error instanceof ClusterError)) throw error;
+      this.#hasFailed = true;
+      this.#options.onTakenOver(error);
+    }
+  }
+
+  #recordEvaluation(
+    step: number,
+    set: EvaluatedSet,
+    result: Score,
+    said: EvaluationReport['predictions'],
+  ): Recorded {
+    const { files, viewer, configuration, clock } = this.#options;
     if (set === 'test') this.#score = result;
     const { epoch } = planStep(configuration, step);
     const line = {
@@ -213,15 +201,43 @@ export class Recorder implements RunRecorder {
       correct: result.correct,
     };
     const recorded = this.#recorded.get(keyOf({ kind: 'evaluation', set, step }));
-    if (recorded === undefined) files.evaluation(line);
-    else if (recorded.line.loss !== line.loss || recorded.line.correct !== line.correct)
+    const chain = this.#evaluationLink(line, recorded);
+    if (recorded === undefined)
+      files.evaluation({ ...line, ...(chain === undefined ? {} : { chain }) });
+    else if (
+      recorded.line.loss !== line.loss ||
+      recorded.line.correct !== line.correct ||
+      recorded.line.chain !== chain
+    )
       throw differs(step, files.path);
     else files.passed(recorded.end);
     this.#event('evaluation', { ...line, confusion: result.confusion });
     viewer.evaluation({ ...line, confusion: result.confusion, predictions: said });
     this.#speed.pause(clock() - this.#lastStepAt);
     this.#lastStepAt = clock();
-    return { finite: true };
+    return { loss: result.loss, link: chain };
+  }
+
+  /** Saves the last weights in a checkpoint, and resolves with the best ones. */
+  async restore(_which: Weights, state: RunState): Promise<Float32Array> {
+    const { files, configuration, snapshot } = this.#options;
+    const { judgement, step } = state;
+    assert(judgement !== undefined, 'a run with evaluations has a best one');
+    await this.#checkpointing;
+    this.checkpoint(state);
+    await this.#checkpointing;
+    if (judgement.best.step === step) return snapshot().weights;
+    return await files.weightsAt(judgement.best.step, configuration);
+  }
+
+  /**
+   * The link of an evaluation that counts for early stopping; undefined for any other. A run that
+   * was killed at its very end repeats an evaluation whose link its checkpoint already has.
+   */
+  #evaluationLink(line: EvaluationMetrics, recorded: RecordedLine | undefined): string | undefined {
+    if (line.set !== judgingSet(this.#options.configuration)) return undefined;
+    const isChained = recorded !== undefined && recorded.line.chain === this.#chain.link;
+    return isChained ? this.#chain.link : this.#chain.addEvaluation(line);
   }
 
   result(report: ResultReport): void {
@@ -340,19 +356,25 @@ export class Recorder implements RunRecorder {
 
   /** Closes all files, so that another coordinator may resume the run immediately. */
   async abandon(): Promise<void> {
+    this.#isClosing = true;
     await this.#checkpointing?.catch(() => undefined);
     await this.#options.files.close().catch(() => undefined);
   }
 
   async #finish(state: RunState, outcome: Outcome): Promise<RunRecord> {
     const { files, configuration, dataset, predictions, snapshot } = this.#options;
+    this.#isClosing = true;
     let record = this.#record(state, outcome);
     await this.#checkpointing;
-    if (this.#step > 0 && outcome.state !== 'diverged') await this.#writeCheckpoint(state);
+    // Before the best weights were restored, the last ones were saved.
+    const best = state.weights === 'best' ? state.judgement?.best : undefined;
+    if (this.#step > 0 && outcome.state !== 'diverged' && best === undefined)
+      await this.#writeCheckpoint(state);
     if (this.#step > 0 && (outcome.state === 'finished' || outcome.state === 'interrupted')) {
       const { weights } = snapshot();
-      const model = { configuration, step: this.#step, chain: this.#chain.link, weights };
-      record = { ...record, model: { sha256: await files.writeModel(model) } };
+      const { step, link } = best ?? { step: this.#step, link: this.#chain.link };
+      const sha256 = await files.writeModel({ configuration, step, chain: link, weights });
+      record = { ...record, model: { sha256, ...(best === undefined ? {} : { step }) } };
     }
     if (outcome.state === 'finished') {
       const classes = configuration.model.classes;
@@ -391,27 +413,39 @@ export class Recorder implements RunRecorder {
     }
   }
 
+  /** Writes a checkpoint, and keeps that of the best weights. */
+  async #saveCheckpoint(state: RunState): Promise<void> {
+    const { files, viewer, configuration, snapshot, clock } = this.#options;
+    const began = clock();
+    const { step, evaluated, judgement, fingerprint, countedFrom, delivered } = state;
+    assert(fingerprint !== undefined, 'a step was computed by engines with a fingerprint');
+    const spared = configuration.keepBest === true ? judgement?.best.step : undefined;
+    const bytes = await files.writeCheckpoint(
+      {
+        configuration,
+        step,
+        evaluated,
+        judgement,
+        fingerprint,
+        chain: this.#chain.link,
+        shares: { from: countedFrom, samples: delivered },
+        ...snapshot(),
+      },
+      spared,
+    );
+    this.#event('checkpoint', { step });
+    viewer.checkpoint({ step, bytes, milliseconds: clock() - began });
+  }
+
   /**
    * Writes a checkpoint; returns false if that failed. Training continues without it, unless
    * another coordinator has taken over the run.
    */
   async #writeCheckpoint(state: RunState): Promise<boolean> {
-    const { files, viewer, configuration, snapshot, onTakenOver, clock } = this.#options;
-    const began = clock();
-    const { step, evaluated, fingerprint, countedFrom, delivered } = state;
-    assert(fingerprint !== undefined, 'a step was computed by engines with a fingerprint');
+    const { viewer, onTakenOver } = this.#options;
+    const { step } = state;
     try {
-      const bytes = await files.writeCheckpoint({
-        configuration,
-        step,
-        evaluated,
-        fingerprint,
-        chain: this.#chain.link,
-        shares: { from: countedFrom, samples: delivered },
-        ...snapshot(),
-      });
-      this.#event('checkpoint', { step });
-      viewer.checkpoint({ step, bytes, milliseconds: clock() - began });
+      await this.#saveCheckpoint(state);
       return true;
     } catch (error) {
       if (!(error instanceof ClusterError)) throw error;

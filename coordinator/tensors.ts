@@ -144,6 +144,21 @@ export class Tensors {
     this.#set(weights);
   }
 
+  /** Puts other weights into a free frame, which becomes the current one; false if none is free. */
+  replace(weights: Float32Array): boolean {
+    const target = this.#freeFrame();
+    if (target === undefined) return false;
+    target.isShared = false;
+    target.version = this.#current.version + 1;
+    this.#current = target;
+    this.#set(weights);
+    return true;
+  }
+
+  #freeFrame(): WeightsBuffer | undefined {
+    return this.#weights.find((buffer) => buffer !== this.#current && buffer.inFlight.size === 0);
+  }
+
   /** XXH64 of the current weights, as sent in their frame. */
   get checksum(): bigint {
     return this.#checksum;
@@ -196,9 +211,7 @@ export class Tensors {
    * slots that still need the oldest frame.
    */
   update(root: Node, step: number): number | undefined {
-    const target = this.#weights.find(
-      (buffer) => buffer !== this.#current && buffer.inFlight.size === 0,
-    );
+    const target = this.#freeFrame();
     if (target === undefined) return undefined;
     const gradient = this.#remove(root);
     const loss = this.#kernels.floats(gradient + this.parameters * FLOAT_BYTES, 1)[0] ?? NaN;

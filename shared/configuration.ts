@@ -6,6 +6,7 @@ import { layerText } from './arithmetic/model-text.ts';
 import { optimizerSchema, type Optimizer } from './arithmetic/optimizer.ts';
 import { MAX_AUGMENTED_PIXELS } from './augment-limits.ts';
 import { augmentSchema } from './augment-schema.ts';
+import { judgingSet } from './evaluation/judgement.ts';
 import * as limits from './limits.ts';
 import { modelSchema, problemOf, withLayers } from './model-schema.ts';
 import { shortDigest } from './printable.ts';
@@ -45,6 +46,12 @@ const fields = {
   epochs: z.int().min(1).max(limits.MAX_EPOCHS),
   /** Total steps; overrides `epochs`. */
   steps: z.int().min(1).max(limits.MAX_STEPS).optional(),
+  /** Patience of early stopping, in evaluations; see shared/evaluation/judgement.ts. */
+  earlyStopping: z.int().min(0).max(limits.MAX_EPOCHS).optional(),
+  /** By how much the loss must fall to count as an improvement; only with early stopping. */
+  minDelta: z.number().min(0).optional(),
+  /** Whether the model is that of the best evaluation; absent if it is not. */
+  keepBest: z.literal(true).optional(),
   /** The size of the validation set, which is held out of the training files. */
   validationSamples: z.int().min(1).max(limits.MAX_STEPS).optional(),
   /** The size of the training set: the first samples of the training files. */
@@ -54,6 +61,8 @@ const fields = {
 
 const shardsFit = { message: 'must not exceed the batch size' };
 const decayFits = { message: 'must be 0 with the optimizer adam: use adamw' };
+const minDeltaFits = { message: 'belongs to early stopping and to keeping the best model' };
+const keepBestFits = { message: 'needs a validation set' };
 const warmupFits = { message: 'must be below the horizon of the schedule' };
 const augmentFits = {
   message: `needs images of at most ${MAX_AUGMENTED_PIXELS} rows and columns`,
@@ -88,6 +97,14 @@ export const configurationSchema = z
     path: ['warmup'],
   })
   .refine(({ model, augment }) => isAugmentAllowed(model, augment), augmentFits)
+  .refine((chosen) => (chosen.minDelta === undefined) === (judgingSet(chosen) === undefined), {
+    ...minDeltaFits,
+    path: ['minDelta'],
+  })
+  .refine(({ keepBest, validationSamples }) => keepBest === undefined || validationSamples, {
+    ...keepBestFits,
+    path: ['keepBest'],
+  })
   .superRefine(({ model, batchSize, virtualShards }, context) => {
     if (problemOf(model) !== undefined) return;
     const excess = excessOf(model, { batchSize, virtualShards });
@@ -115,6 +132,9 @@ const recordSchema = z
     seed: fields.seed,
     epochs: fields.epochs,
     steps: fields.steps,
+    early_stopping: fields.earlyStopping,
+    keep_best: fields.keepBest,
+    min_delta: fields.minDelta,
     validation_samples: fields.validationSamples,
     train_samples: fields.trainSamples,
     test_samples: fields.testSamples,
@@ -141,7 +161,7 @@ export type ConfigurationRecord = z.infer<typeof configurationRecordSchema>;
 export function configurationRecord(configuration: Configuration): ConfigurationRecord {
   const { dataset, model, optimizer, schedule, warmup } = configuration;
   const { clipNorm, augment, labelSmoothing, init, seed, epochs, steps } = configuration;
-  const { validationSamples } = configuration;
+  const { validationSamples, earlyStopping, keepBest, minDelta } = configuration;
   return {
     dataset,
     model,
@@ -159,6 +179,9 @@ export function configurationRecord(configuration: Configuration): Configuration
     seed,
     epochs,
     ...(steps === undefined ? {} : { steps }),
+    ...(earlyStopping === undefined ? {} : { early_stopping: earlyStopping }),
+    ...(keepBest === undefined ? {} : { keep_best: keepBest }),
+    ...(minDelta === undefined ? {} : { min_delta: minDelta }),
     ...(validationSamples === undefined ? {} : { validation_samples: validationSamples }),
     train_samples: configuration.trainSamples,
     test_samples: configuration.testSamples,
@@ -175,7 +198,9 @@ export function shownSettings(
   const { epochs, steps, ...rest } = record;
   const length = steps === undefined ? { epochs } : { steps };
   return flatEntries({ ...rest, ...length })
-    .filter(([name, value]) => value !== 0 || !['warmup', 'weight_decay'].includes(name))
+    .filter(
+      ([name, value]) => value !== 0 || !['warmup', 'weight_decay', 'min_delta'].includes(name),
+    )
     .map(([name, value]) => [name.replaceAll('_', ' '), settingText(value, name)] as const);
 }
 
@@ -205,6 +230,9 @@ export function configurationOfRecord(record: ConfigurationRecord): Configuratio
     weight_decay,
     clip_norm,
     label_smoothing,
+    early_stopping,
+    keep_best,
+    min_delta,
     validation_samples,
     train_samples,
     test_samples,
@@ -218,6 +246,9 @@ export function configurationOfRecord(record: ConfigurationRecord): Configuratio
     weightDecay: weight_decay,
     ...(clip_norm === undefined ? {} : { clipNorm: clip_norm }),
     ...(label_smoothing === undefined ? {} : { labelSmoothing: label_smoothing }),
+    ...(early_stopping === undefined ? {} : { earlyStopping: early_stopping }),
+    ...(keep_best === undefined ? {} : { keepBest: keep_best }),
+    ...(min_delta === undefined ? {} : { minDelta: min_delta }),
     ...(validation_samples === undefined ? {} : { validationSamples: validation_samples }),
     trainSamples: train_samples,
     testSamples: test_samples,

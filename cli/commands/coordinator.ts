@@ -39,6 +39,8 @@ import {
 import { pushFinishedRun } from '../../artifacts/store/push.ts';
 import { retryPolicyOf } from '../runs/transfer.ts';
 import { observe, type Observed } from '../runs/observe.ts';
+import { planStep } from '../../shared/arithmetic/schedule.ts';
+import { judgingSet } from '../../shared/evaluation/judgement.ts';
 import { adoptRun } from '../runs/resume.ts';
 import { checkInitModel, chooseInit, type ChosenInit } from '../runs/choose-init.ts';
 import { readOverview } from '../runs/run-overview.ts';
@@ -77,6 +79,12 @@ export async function coordinator(
     });
     const init = await initFor(options, model, terminal.log);
     const configuration = configurationOf(options, model, dataset, init?.digest ?? recordedInit);
+    if (judgingSet(configuration) === 'test')
+      terminal.log.warn(
+        {},
+        'the test set decides when the run stops, so its result is too good: set ' +
+          '--validation-split to hold out other samples',
+      );
     const observed = await observe(options, explicit, configuration, dataset, terminal.log);
     if (observed !== undefined) tell({ kind: 'page', port: observed.port });
     const hurry = new AbortController();
@@ -332,6 +340,7 @@ async function summarize(
 ): Promise<void> {
   const { result, engine, dataset, model } = record;
   if (result === undefined || model === undefined) return;
+  const configuration = configurationOfRecord(record.configuration);
   // For a resumed run, these figures include those of its earlier coordinators.
   const { seconds, waited, workers, firstLoss } = await readOverview(
     runDirectory,
@@ -346,8 +355,9 @@ async function summarize(
     seconds,
     waited,
     steps: record.step,
-    lastRate: shownRateOf(configurationOfRecord(record.configuration), record.step),
+    lastRate: shownRateOf(configuration, record.step),
     stepsPerSecond: result.steps_per_second ?? undefined,
+    best: model.step === undefined ? undefined : bestText(configuration, model.step),
     test: { ...result.test, classNames: dataset.class_names },
     modelSha256: model.sha256,
   });
@@ -357,4 +367,8 @@ async function summarize(
       { shortcoming },
       shortcomingText(shortcoming, result.test, record.configuration.learning_rate),
     );
+}
+
+function bestText(configuration: Configuration, step: number): string {
+  return `epoch ${planStep(configuration, step).epoch} (step ${step})`;
 }

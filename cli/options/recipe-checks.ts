@@ -38,6 +38,15 @@ export function checkRecipe(options: RecipeOptions, given: GivenOf): void {
     const why = `together with ${given('optimizer').shown}`;
     throw notAllowed('weightDecay', given('weightDecay'), 'use --optimizer adamw or sgd', why);
   }
+  const { earlyStopping, keepBest, minDelta, validationSplit } = options;
+  if (minDelta !== undefined && earlyStopping === undefined && !keepBest) {
+    const fix = 'leave it out, or set --early-stopping or --keep-best';
+    throw notAllowed('minDelta', given('minDelta'), fix, 'without --early-stopping or --keep-best');
+  }
+  if (keepBest && validationSplit === undefined) {
+    const fix = 'set --validation-split, such as 0.1';
+    throw notAllowed('keepBest', given('keepBest'), fix, 'without a validation set');
+  }
   if (options.lrSchedule === 'piecewise') checkPieces(options, given);
 }
 

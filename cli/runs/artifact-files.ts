@@ -4,7 +4,7 @@ import { mkdir, readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { draw, type Drawing } from '../../artifacts/report/draw-in-thread.ts';
 import type { Subject } from '../../artifacts/report/subject.ts';
-import type { Draw } from '../../coordinator/recorder.ts';
+import type { Draw } from '../../coordinator/recorder-options.ts';
 import { readEntry, tensorFileLimit } from '../../shared/disk/regular-file.ts';
 import { systemCode } from '../../shared/disk/system-error.ts';
 import { makeDirectories, writeWhole } from '../../shared/disk/whole-file.ts';

@@ -24,8 +24,15 @@ function commonRecipe({ batchSize, virtualShards, seed }: Recipe): Recipe {
 
 /** The options that give a recorded run's recipe, except its model. */
 export function recipeOptions(recorded: Configuration) {
-  const validationSplit = recordedSplit(recorded);
-  return { ...commonRecipe(recorded), ...updateOptions(recorded), validationSplit };
+  const { earlyStopping, keepBest, minDelta } = recorded;
+  return {
+    ...commonRecipe(recorded),
+    ...updateOptions(recorded),
+    validationSplit: recordedSplit(recorded),
+    earlyStopping,
+    keepBest: keepBest === true,
+    minDelta,
+  };
 }
 
 /**
@@ -38,7 +45,7 @@ export function configurationOf(
   dataset: Dataset,
   init?: string,
 ): Configuration {
-  const { epochs, steps } = options;
+  const { epochs, steps, earlyStopping, keepBest, minDelta } = options;
   checkExcess(model, options);
   checkAugment(options, model);
   const recipe = commonRecipe(options);
@@ -54,6 +61,9 @@ export function configurationOf(
     }),
     ...(init === undefined ? {} : { init }),
     ...length,
+    ...(earlyStopping === undefined ? {} : { earlyStopping }),
+    ...(keepBest ? { keepBest } : {}),
+    ...(earlyStopping === undefined && !keepBest ? {} : { minDelta: minDelta ?? 0 }),
     model,
     ...split,
     testSamples: dataset.test.samples,

@@ -22,15 +22,16 @@ export function splitSamples(samples: number, split: number | undefined): Split 
   );
 }
 
-/** A split that gives the recorded sets; undefined if the run has no validation set. */
+/** The shortest split that gives the recorded sets; undefined if the run has no validation set. */
 export function recordedSplit({ validationSamples, trainSamples }: Split): number | undefined {
   if (validationSamples === undefined) return undefined;
   const samples = trainSamples + validationSamples;
-  const split = validationSamples / samples;
   // Rounding may move the last sample of a set to the other one; this fraction is in the middle.
-  return Math.floor(samples * (1 - split)) === trainSamples
-    ? split
-    : (validationSamples - 0.5) / samples;
+  const middle = (validationSamples - 0.5) / samples;
+  const short = [1, 2, 3, 4, 5, 6, 7, 8]
+    .map((decimals) => Number((validationSamples / samples).toFixed(decimals)))
+    .find((split) => Math.floor(samples * (1 - split)) === trainSamples);
+  return short ?? middle;
 }
 
 /** The given split or, if it gives the recorded sets, the split that `recordedSplit` returns. */

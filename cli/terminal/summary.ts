@@ -34,6 +34,8 @@ export interface Summary {
   readonly waited: number | undefined;
   /** Undefined if the run was too short. */
   readonly stepsPerSecond: number | undefined;
+  /** Such as "epoch 4 (step 7500)": the model's, with --keep-best. */
+  readonly best?: string | undefined;
   readonly test: TestResult;
   /** Hexadecimal SHA-256 of model.safetensors. */
   readonly modelSha256: string;
@@ -75,6 +77,7 @@ export function summaryLines(summary: Summary, width: number): Line[] {
       ['engine', summary.engine],
       ...timeRows(summary),
       ...(summary.lastRate === undefined ? [] : [rateRow(summary.lastRate)]),
+      ...(summary.best === undefined ? [] : [['best', summary.best] as const]),
       ...(summary.hasReport ? [...files, report] : files).map(
         ([what, file]): readonly [string, string] => [what, join(summary.runDirectory, file)],
       ),

@@ -5,15 +5,16 @@ import type { Audit, RunState } from './state.ts';
 import { leaseMore } from './leases.ts';
 import { warnUnaudited } from './votes.ts';
 import { computingSlots } from './worker-counts.ts';
-import type { Assignment } from './task.ts';
+import type { Assignment, Task } from './task.ts';
 
 const WORD = 2 ** 32;
 const words = new Uint32Array(4);
 
 /**
- * Has a second worker compute some of a step's subtrees as well. Their results count only when both
- * workers agree. A random draw, with a key that no worker knows, picks the subtrees and the
- * auditors. Only the auditor receives an extra request, so the audited worker cannot tell.
+ * Has a second worker compute some of a step's subtrees, or of an evaluation's chunks, as well.
+ * Their results count only when both workers agree. A random draw, with a key that no worker knows,
+ * picks the parts and the auditors. Only the auditor receives an extra request, so the audited
+ * worker cannot tell.
  */
 export function beginAudits(state: RunState, assignment: Assignment, now: number): Next {
   const { audit } = state.settings;
@@ -31,7 +32,7 @@ export function beginAudits(state: RunState, assignment: Assignment, now: number
       const part = parts.get(node);
       const auditor = draw(
         audit,
-        task.step,
+        task,
         node,
         slots.filter((other) => other !== slot),
       );
@@ -47,11 +48,11 @@ export function beginAudits(state: RunState, assignment: Assignment, now: number
 /** The auditor's slot, drawn from the other workers; undefined if the node is not audited. */
 function draw(
   { rate, key }: Audit,
-  step: number,
+  { kind, step }: Pick<Task, 'kind' | 'step'>,
   node: Node,
   others: readonly number[],
 ): number | undefined {
-  philox4x32(words, node, step, 0, 0, ...key);
+  philox4x32(words, node, step, kind === 'step' ? 0 : 1, 0, ...key);
   const [choice = 0, whom = 0] = words;
   return choice < rate * WORD ? others[whom % others.length] : undefined;
 }

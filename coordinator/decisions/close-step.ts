@@ -6,8 +6,15 @@ import {
 } from '../../shared/evaluation/evaluated-set.ts';
 import { assert } from '../../shared/errors.ts';
 import { REMEMBERED_STEPS } from '../../shared/limits.ts';
-import type { Next } from './effects.ts';
-import type { RunState } from './state.ts';
+import type { Configuration } from '../../shared/configuration.ts';
+import {
+  hasStoppedEarly,
+  judge,
+  judgingSet,
+  type Judgement,
+} from '../../shared/evaluation/judgement.ts';
+import { log, type Next } from './effects.ts';
+import type { RunState, Weights } from './state.ts';
 
 /**
  * Closes the open step. Its results are remembered for REMEMBERED_STEPS steps, so that late results
@@ -35,11 +42,48 @@ function isCheckpointDue({ checkpoint, settings, step }: RunState, now: number):
     : step > checkpoint.step && now - checkpoint.at >= every.milliseconds;
 }
 
-/** Closes the open evaluation, whose result has been recorded. */
-export function closeEvaluation(state: RunState): RunState {
-  const { step, evaluated, task } = state;
+/**
+ * Closes the open evaluation, whose result has been recorded. With early stopping, its loss may end
+ * the run.
+ */
+export function closeEvaluation(state: RunState, loss: number, link = ''): Next {
+  const { step, evaluated, task, settings } = state;
   assert(task !== undefined && task.kind !== 'step', 'an evaluation is open');
-  return { ...state, evaluated: { ...evaluated, [task.kind]: step }, task: undefined };
+  const closed = { ...state, evaluated: { ...evaluated, [task.kind]: step }, task: undefined };
+  const { configuration } = settings;
+  if (task.kind !== judgingSet(configuration)) return { state: closed, effects: [] };
+  const judged = {
+    ...closed,
+    judgement: judge(state.judgement, { step, loss, link }, configuration),
+  };
+  const message = earlyEnd(judged);
+  const isNews = message !== undefined && earlyEnd(state) === undefined;
+  return { state: judged, effects: isNews ? [log('stopped_early', message, { step })] : [] };
+}
+
+/** Why the run ends before its last step; undefined if it does not. A replay does not. */
+export function earlyEnd({ judgement, settings }: RunState): string | undefined {
+  const { configuration, evaluateAfter } = settings;
+  if (evaluateAfter !== undefined || judgement === undefined) return undefined;
+  return hasStoppedEarly(judgement, configuration)
+    ? earlyText(judgement, configuration)
+    : undefined;
+}
+
+/** Such as "stopped early after epoch 7; best epoch 4". */
+export function earlyText({ step, best }: Judgement, configuration: Configuration): string {
+  const epochOf = (each: number) => planStep(configuration, each).epoch;
+  return `stopped early after epoch ${epochOf(step)}; best epoch ${epochOf(best.step)}`;
+}
+
+/** The weights for the next task: with --keep-best, the best ones are tested. */
+export function weightsFor({ settings }: RunState, due: EvaluatedSet | undefined): Weights {
+  return settings.configuration.keepBest === true && due === 'test' ? 'best' : 'last';
+}
+
+/** Whether there are no more steps to compute. */
+export function isComplete(state: RunState): boolean {
+  return state.step === state.settings.totalSteps || earlyEnd(state) !== undefined;
 }
 
 /**
@@ -47,14 +91,15 @@ export function closeEvaluation(state: RunState): RunState {
  * evaluated after each epoch and at the end; if that is the validation set, the test set follows at
  * the end. With `evaluateAfter`, its steps count instead.
  */
-export function dueEvaluation({ step, evaluated, settings }: RunState): EvaluatedSet | undefined {
+export function dueEvaluation(state: RunState): EvaluatedSet | undefined {
+  const { step, evaluated, settings, repeated } = state;
   if (step === 0) return undefined;
-  const { configuration, totalSteps, evaluateAfter } = settings;
+  const { configuration, evaluateAfter } = settings;
   const isDue = (set: EvaluatedSet): boolean => {
     if (evaluateAfter !== undefined) return evaluateAfter[set].has(step);
     const isEpochs = set === setAfterEpochs(configuration);
-    if (step === totalSteps) return isEpochs || set === 'test';
-    return isEpochs && planStep(configuration, step).endsEpoch;
+    if (isComplete(state)) return isEpochs || set === 'test';
+    return isEpochs && (planStep(configuration, step).endsEpoch || repeated.has(step));
   };
   return evaluatedSets.find((set) => evaluated[set] < step && isDue(set));
 }

@@ -3,7 +3,7 @@ import type { EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
 import type { GpuReading } from '../../shared/gpu-reading.ts';
 import type { CoordinatorMessage } from '../../shared/wire/messages.ts';
 import type { Node } from '../../shared/arithmetic/tree.ts';
-import type { RunState } from './state.ts';
+import type { RunState, Weights } from './state.ts';
 import type { Task } from './task.ts';
 
 export type WeightsMessage = Extract<CoordinatorMessage, { kind: 'step' | 'evaluate' }>;
@@ -52,6 +52,8 @@ export type Effect =
   | { readonly kind: 'checkpoint' }
   /** Score all predictions; `evaluated` follows. */
   | { readonly kind: 'evaluate'; readonly step: number; readonly set: EvaluatedSet }
+  /** Make the best or the last weights the current ones; `restored` follows. */
+  | { readonly kind: 'restore'; readonly which: Weights }
   /** Report this worker's GPU readings to the viewers. */
   | { readonly kind: 'devices'; readonly worker: string; readonly gpus: readonly GpuReading[] }
   | {
@@ -85,6 +87,7 @@ export type RunLogEvent =
   | 'differing'
   | 'step'
   | 'evaluation'
+  | 'stopped_early'
   | 'waiting'
   | 'stopping'
   | 'standing_by'

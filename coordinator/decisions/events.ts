@@ -19,6 +19,14 @@ export interface Verdict {
   readonly digest: string | undefined;
 }
 
+/** A recorded evaluation. */
+export interface Recorded {
+  /** Undefined if it is not finite. */
+  readonly loss: number | undefined;
+  /** The link of an evaluation that counts. */
+  readonly link?: string | undefined;
+}
+
 export type RunEvent = { readonly now: number } & (
   | { readonly kind: 'connected'; readonly slot: number; readonly session: string }
   | {
@@ -33,7 +41,9 @@ export type RunEvent = { readonly now: number } & (
   | { readonly kind: 'disconnected'; readonly slot: number; readonly reason: string }
   | { readonly kind: 'received'; readonly verdict: Verdict }
   | { readonly kind: 'updated'; readonly finite: boolean }
-  | { readonly kind: 'evaluated'; readonly finite: boolean }
+  | ({ readonly kind: 'evaluated' } & Recorded)
+  /** The weights that `restore` asked for are the current ones. */
+  | { readonly kind: 'restored' }
   | { readonly kind: 'stop'; readonly code: ErrorCode }
   /** At most `workers` workers will connect before the first step. */
   | { readonly kind: 'expect'; readonly workers: number }

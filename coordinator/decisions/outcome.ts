@@ -4,11 +4,9 @@ import type { RunState } from './state.ts';
 import type { Task } from './task.ts';
 
 /** The ways a run can end, with the messages for the user. */
-export const finished: Outcome = {
-  state: 'finished',
-  code: undefined,
-  message: 'all steps are done',
-};
+export function finished(early: string | undefined): Outcome {
+  return { state: 'finished', code: undefined, message: early ?? 'all steps are done' };
+}
 
 /** The error for an outcome, for the command that started the run. */
 export function errorOf(code: ErrorCode, { message, fix }: Outcome): ClusterError {

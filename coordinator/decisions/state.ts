@@ -7,6 +7,7 @@ import {
   type EvaluatedSet,
   type EvaluatedSteps,
 } from '../../shared/evaluation/evaluated-set.ts';
+import type { Judgement } from '../../shared/evaluation/judgement.ts';
 import { CLAIM_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 import type { ShardTimes, Task, Assignment } from './task.ts';
 
@@ -26,7 +27,15 @@ export interface RunState {
   /** The last completed step. */
   readonly step: number;
   readonly evaluated: EvaluatedSteps;
+  /** With early stopping, after the first evaluation that counts; otherwise undefined. */
+  readonly judgement: Judgement | undefined;
   readonly workers: ReadonlyMap<number, WorkerState>;
+  /** Which weights are the current ones; at the end, those of the best evaluation may be tested. */
+  readonly weights: Weights;
+  /** Whether other weights are being restored. */
+  readonly isRestoring: boolean;
+  /** Steps to evaluate even within an epoch; see `Resumed`. */
+  readonly repeated: ReadonlySet<number>;
   /** The open step or evaluation. */
   readonly task: Task | undefined;
   /** The fingerprint of all computing workers; set when the first step begins. */
@@ -69,6 +78,9 @@ export interface RunState {
   /** Whether the last audit was skipped because no other worker could do it. */
   readonly isAuditSkipped: boolean;
 }
+
+/** The weights of the last step, or of the best evaluation. */
+export type Weights = 'last' | 'best';
 
 /** Steps `from` to `to` may contain wrong results from this worker. */
 export interface Suspect {
@@ -121,6 +133,12 @@ export type CheckpointInterval = { readonly steps: number } | { readonly millise
 export interface Resumed {
   readonly step: number;
   readonly evaluated: EvaluatedSteps;
+  readonly judgement?: Judgement | undefined;
+  /**
+   * Steps whose evaluation was recorded after the checkpoint, and is repeated even if the run has
+   * become longer in the meantime.
+   */
+  readonly repeated?: ReadonlySet<number> | undefined;
   /** The only fingerprint that is admitted; undefined if the next workers to join determine it. */
   readonly fingerprint: string | undefined;
   readonly engine: EngineIdentity | undefined;
@@ -223,6 +241,10 @@ export function initialState(settings: Settings, now: number, resumed?: Resumed)
     started: false,
     step: resumed?.step ?? 0,
     evaluated: resumed?.evaluated ?? notEvaluated,
+    judgement: resumed?.judgement,
+    weights: 'last',
+    isRestoring: false,
+    repeated: resumed?.repeated ?? new Set(),
     workers: new Map(),
     task: undefined,
     fingerprint: resumed?.fingerprint,

@@ -1,19 +1,23 @@
-import { evaluationRows } from '../../shared/arithmetic/model-size.ts';
-import { planStep } from '../../shared/arithmetic/schedule.ts';
-import { samplesIn, type EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
-import { beginAudits } from './audit.ts';
-import { beginTask, leaseAgain } from './leases.ts';
+import { beginEvaluation, beginStep } from './begin.ts';
+import { leaseAgain } from './leases.ts';
 import {
   dropProvisionalFingerprint,
   fixFingerprint,
   closeMismatchedWorkers,
 } from './fingerprints.ts';
 import { handleMembership } from './membership.ts';
-import { assignEvaluation, planShards } from './plan.ts';
 import { diverged, end, endIfAbandoned, finished, stop, stopped } from './outcome.ts';
 import { acceptResult } from './results.ts';
-import { computingSlots, enoughText, isEnough } from './worker-counts.ts';
-import { closeEvaluation, closeStep, dueEvaluation, recordStep } from './close-step.ts';
+import { enoughText, isEnough } from './worker-counts.ts';
+import {
+  closeEvaluation,
+  closeStep,
+  dueEvaluation,
+  earlyEnd,
+  isComplete,
+  recordStep,
+  weightsFor,
+} from './close-step.ts';
 import { andThen, log, type Next } from './effects.ts';
 import type { RunEvent } from './events.ts';
 import type { RunState } from './state.ts';
@@ -31,8 +35,14 @@ export function reduce(state: RunState, event: RunEvent): Next {
       if (!event.finite) return end(state, diverged(state.step + 1));
       return andThen(afterUpdate(closeStep(state), event.now), closeMismatchedWorkers);
     case 'evaluated':
-      if (!event.finite) return end(state, diverged(state.step));
-      return advance(closeEvaluation(state), event.now);
+      if (event.loss === undefined) return end(state, diverged(state.step));
+      return andThen(closeEvaluation(state, event.loss, event.link), (next) =>
+        advance(next, event.now),
+      );
+    case 'restored': {
+      const weights = weightsFor(state, dueEvaluation(state));
+      return advance({ ...state, weights, isRestoring: false }, event.now);
+    }
     case 'received':
       return andThen(acceptResult(state, event.verdict, event.now), (next) =>
         leaseAgain(next, event.now),
@@ -89,25 +99,12 @@ function afterUpdate(state: RunState, now: number): Next {
 /** Begins the next step or evaluation, or ends the run. Does nothing with too few workers. */
 function advance(state: RunState, now: number): Next {
   const due = dueEvaluation(state);
-  if (state.step === state.settings.totalSteps && due === undefined) return end(state, finished);
+  if (isComplete(state) && due === undefined) return end(state, finished(earlyEnd(state)));
   if (state.stopping !== undefined) return end(state, stopped(state.stopping));
   if (state.phase !== 'running') return { state, effects: [] };
+  const which = weightsFor(state, due);
+  if (state.isRestoring) return { state, effects: [] };
+  if (which !== state.weights)
+    return { state: { ...state, isRestoring: true }, effects: [{ kind: 'restore', which }] };
   return due === undefined ? beginStep(state, now) : beginEvaluation(state, due, now);
-}
-
-function beginStep(state: RunState, now: number): Next {
-  const step = planStep(state.settings.configuration, state.step + 1);
-  const plan = planShards(state, step, now);
-  const isUnchanged = plan === state.plans.get(step.realShards);
-  const planned = isUnchanged
-    ? state
-    : { ...state, plans: new Map(state.plans).set(step.realShards, plan) };
-  const begun = beginTask(planned, 'step', step.step, plan.assignment, now);
-  return andThen(begun, (next) => beginAudits(next, plan.assignment, now));
-}
-
-function beginEvaluation(state: RunState, set: EvaluatedSet, now: number): Next {
-  const { configuration } = state.settings;
-  const chunks = Math.ceil(samplesIn(set, configuration) / evaluationRows(configuration.model));
-  return beginTask(state, set, state.step, assignEvaluation(computingSlots(state), chunks), now);
 }

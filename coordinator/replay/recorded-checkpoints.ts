@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { readEntryNow, tensorFileLimit } from '../../shared/disk/regular-file.ts';
 import { systemCode } from '../../shared/disk/system-error.ts';
 import { decodeCheckpoint, type Checkpoint } from '../../shared/files/checkpoint-file.ts';
@@ -78,7 +79,11 @@ function checkCheckpoint(
   if (checkpoint.step !== step) throw differs(`${path} is a checkpoint of step ${checkpoint.step}`);
   if (recordedStep === undefined || line === undefined)
     throw differs(`${path} is from a step that metrics.jsonl does not have`);
-  if (checkpoint.chain !== line.chain)
+  const { before, judged } = recordedStep;
+  const isJudged = checkpoint.judgement?.step === step;
+  if (!isDeepStrictEqual(checkpoint.judgement, isJudged ? judged?.judgement : before))
+    throw differs(`${path} has a different best evaluation than metrics.jsonl`);
+  if (checkpoint.chain !== (isJudged ? judged?.link : line.chain))
     throw differs(
       `${path} has a different chain link than step ${step} in metrics.jsonl: ${checkpoint.chain}`,
     );

@@ -12,6 +12,12 @@ import {
   type EvaluatedSet,
 } from '../../shared/evaluation/evaluated-set.ts';
 import {
+  hasStoppedEarly,
+  judge,
+  judgingSet,
+  type Judgement,
+} from '../../shared/evaluation/judgement.ts';
+import {
   MetricsReader,
   type EvaluationLine,
   type LinePosition,
@@ -50,6 +56,10 @@ export interface RecordedStep {
   readonly line: StepLine;
   readonly end: LinePosition;
   readonly evaluationEnds: readonly LinePosition[];
+  /** With early stopping: the judgement before the step's evaluation. */
+  readonly before: Judgement | undefined;
+  /** The link of the step's evaluation and the judgement after it, if there is one that counts. */
+  readonly judged: { readonly link: string; readonly judgement: Judgement } | undefined;
 }
 
 /** The step and configuration of model.safetensors. */
@@ -123,6 +133,7 @@ async function readLines({
   const reader = new MetricsReader();
   let lastStep = 0;
   let link = firstLink(configuration);
+  let judgement: Judgement | undefined;
   for await (const line of metricsOf(directory, reader)) {
     const place = `line ${reader.count} of ${path}`;
     checkPlace(line, lastStep, evaluations, place);
@@ -133,21 +144,37 @@ async function readLines({
         `${place} puts step ${line.step} into epoch ${line.epoch}; it belongs to epoch ${epoch}`,
       );
     if (line.kind === 'evaluation') {
+      checkEvaluationLink(line, link, configuration, place);
+      link = line.chain ?? link;
+      if (line.chain !== undefined)
+        judgement = judge(judgement, { ...line, link: line.chain }, configuration);
       evaluations[line.set].set(line.step, line);
       const evaluated = steps.get(line.step);
       if (evaluated !== undefined)
         steps.set(line.step, {
           ...evaluated,
           evaluationEnds: [...evaluated.evaluationEnds, reader.position],
+          judged:
+            line.chain === undefined || judgement === undefined
+              ? evaluated.judged
+              : { link: line.chain, judgement },
         });
       continue;
     }
+    if (hasStoppedEarly(judgement, configuration))
+      throw differs(`${place} is step ${line.step}, but the run stopped early before it`);
     checkLink(line, link, path);
     checkRate(line, configuration, place);
     link = line.chain;
     lastStep = line.step;
     if (wanted.has(line.step))
-      steps.set(line.step, { line, end: reader.position, evaluationEnds: [] });
+      steps.set(line.step, {
+        line,
+        end: reader.position,
+        evaluationEnds: [],
+        before: judgement,
+        judged: undefined,
+      });
   }
   const { bad, rest, count } = reader;
   if (bad !== undefined) throw differs(`line ${bad.line} of ${path} is damaged: ${bad.reason}`);
@@ -173,6 +200,19 @@ function checkPlace(
 function checkSet(line: MetricsLine, configuration: Configuration, place: string): void {
   if (line.kind === 'step' || samplesIn(line.set, configuration) > 0) return;
   throw differs(`${place} is of a ${line.set} set, which the run does not have (run.json)`);
+}
+
+/** Checks that exactly the evaluations that count have a link, which follows from the last one. */
+function checkEvaluationLink(
+  line: EvaluationLine,
+  link: string,
+  configuration: Configuration,
+  place: string,
+): void {
+  const counts = line.set === judgingSet(configuration);
+  const expected = counts ? new Chain(link).addEvaluation(line) : undefined;
+  if (line.chain !== expected)
+    throw differs(`the chain breaks at ${place}: its link does not match its own numbers`);
 }
 
 /** Checks a line's learning rate, which the configuration determines. */
@@ -213,22 +253,43 @@ function checkRecord(
 ): void {
   const path = join(directory, RECORD_FILE);
   const { step, chain, weights, state } = record;
-  const line = steps.get(step)?.line;
+  const recorded = steps.get(step);
+  const line = recorded?.line;
   if (step > lastStep)
     throw differs(`${path} says that ${step} steps were done, but metrics.jsonl has ${lastStep}`);
   const expected = line?.chain ?? firstLink(configuration);
-  if (chain !== expected)
+  // The run may have been interrupted before its evaluation, and resumed.
+  if (chain !== expected && chain !== recorded?.judged?.link)
     throw differs(`${path} has a different chain link than step ${step}: ${chain}`);
   if (line !== undefined && weights !== line.weights)
     throw differs(`${path} has a different checksum of the weights than step ${step}: ${weights}`);
   if (state !== 'finished') return;
-  if (step !== totalSteps(configuration)) {
+  const judgement = recorded?.judged?.judgement;
+  checkBest(record, judgement, path);
+  const isEarly = hasStoppedEarly(judgement, configuration);
+  if (step !== totalSteps(configuration) && !isEarly) {
     throw differs(
       `${path} says that the run finished after ${step} of ${totalSteps(configuration)} steps`,
     );
   }
   if (record.result === undefined)
     throw differs(`${path} says that the run finished, but has no result`);
+}
+
+/** Checks what run.json says about the best evaluation against the recorded evaluations. */
+function checkBest(
+  { best: said, model, configuration: { keep_best: keepsBest } }: RunContents['record'],
+  judgement: Judgement | undefined,
+  path: string,
+): void {
+  const isSame =
+    said?.step === judgement?.best.step &&
+    said?.loss === judgement?.best.loss &&
+    said?.waited === judgement?.waited &&
+    model?.step === (keepsBest === true ? judgement?.best.step : undefined);
+  if (isSame) return;
+  const best = judgement === undefined ? 'no best step' : `best step ${judgement.best.step}`;
+  throw differs(`${path} says that the best step was ${said?.step}; the lines have ${best}`);
 }
 
 /**
@@ -263,7 +324,7 @@ function recordedModel(
   const path = join(directory, MODEL_FILE);
   if ((record.state === 'finished' || record.state === 'interrupted') && record.step > 0) {
     if (model === undefined) throw differs(`${path} is missing`);
-    return { step: record.step, configuration };
+    return { step: record.model?.step ?? record.step, configuration };
   }
   if (model === undefined) return undefined;
   const { metadata } = decoded(() => decodeTensors(model, path));

@@ -42,9 +42,11 @@ export async function planReplay(contents: RunContents, from: number | undefined
   const checkpoints = recordedCheckpoints(contents, recorded);
   const checkpoint =
     from === undefined ? undefined : newestCheckpoint(checkpoints.files, from, contents);
+  const step = checkpoint?.step ?? 0;
   const start: Start = {
-    step: checkpoint?.step ?? 0,
-    chain: checkpoint?.chain ?? firstLink(contents.configuration),
+    step,
+    // An evaluation after this step is recomputed, which adds its link.
+    chain: recorded.steps.get(step)?.line.chain ?? firstLink(contents.configuration),
     checkpoint,
     init: await initOf(contents),
   };

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { notEvaluated, type EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
+import { judge, judgingSet, type Judgement } from '../../shared/evaluation/judgement.ts';
 import { score, type Score } from '../../shared/evaluation/score.ts';
 import { Chain } from '../../shared/files/chain.ts';
 import { decodeCheckpoint, encodeCheckpoint } from '../../shared/files/checkpoint-file.ts';
@@ -13,15 +14,17 @@ import {
   type MetricsLine,
   type StepLine,
 } from '../../shared/files/metrics.ts';
+import { decodeTensors } from '../../shared/files/safetensors.ts';
 import { modelDigest } from '../../shared/files/own-model.ts';
 import { planStep } from '../../shared/arithmetic/schedule.ts';
-import { readCheckpoint } from './recorded-checkpoints.ts';
+import { newestCheckpoint, readCheckpoint } from './recorded-checkpoints.ts';
 import { decoded, differs } from './recorded-results.ts';
 import type { StepResult } from '../driver.ts';
 import { metricsNow, type CheckpointFile } from '../run-directory/run-contents.ts';
 import type { RunRecorder, RunContext } from '../serve.ts';
 import type { Effect, Outcome } from '../decisions/effects.ts';
-import type { Resumed, RunState } from '../decisions/state.ts';
+import type { Recorded } from '../decisions/events.ts';
+import type { Resumed, RunState, Weights } from '../decisions/state.ts';
 import type { Replay } from './replay-plan.ts';
 import { MODEL_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 
@@ -65,6 +68,12 @@ export class Verifier implements RunRecorder {
   #evaluations = 0;
   #comparedCheckpoints = 0;
   #comparedModel = false;
+  #judgement: Judgement | undefined;
+  /** With --keep-best: the best weights, and the last ones while the best ones are tested. */
+  #best: { readonly step: number; readonly weights: Float32Array } | undefined;
+  #last: Float32Array = new Float32Array(0);
+  /** The files that were compared. */
+  readonly #compared = new Set<string>();
   #mismatched: string | undefined;
   /** Whether a difference was found. Workers that leave afterwards do not cause a warning. */
   #hasDiffered = false;
@@ -77,6 +86,7 @@ export class Verifier implements RunRecorder {
     this.#chain = new Chain(replay.start.chain);
     this.#checkpoints = new Map(replay.checkpoints.files.map((file) => [file.step, file]));
     this.#step = replay.start.step;
+    this.#judgement = replay.recorded.steps.get(replay.start.step)?.before;
     const begin = replay.recorded.steps.get(replay.start.step)?.end;
     this.#lines = metricsNow(replay.contents.directory, new MetricsReader(begin));
   }
@@ -103,6 +113,7 @@ export class Verifier implements RunRecorder {
       step: start.step,
       // An evaluation after the starting step is recomputed.
       evaluated: notEvaluated,
+      judgement: this.#judgement,
       fingerprint,
       engine,
       mixed: false,
@@ -142,7 +153,23 @@ export class Verifier implements RunRecorder {
     this.#viewer.step(step);
   }
 
-  evaluation(step: number, set: EvaluatedSet): { finite: boolean } {
+  /** The best weights for the test, and afterwards the last ones again. */
+  async restore(which: Weights, { judgement }: RunState): Promise<Float32Array> {
+    const { tensors } = this.#context;
+    if (which === 'last') return this.#last;
+    assert(judgement !== undefined, 'a run with evaluations has a best one');
+    this.#last = tensors.snapshot().weights;
+    const { step } = judgement.best;
+    if (this.#best?.step === step) return this.#best.weights;
+    // The replay has started after the best step.
+    const { contents, checkpoints } = this.#replay;
+    const { weights } = newestCheckpoint(checkpoints.files, step, contents) ?? {};
+    if (weights === undefined || !checkpoints.files.some((file) => file.step === step))
+      throw this.#differs(`the checkpoint of the best step, ${step}, is missing`);
+    return weights;
+  }
+
+  evaluation(step: number, set: EvaluatedSet): Recorded {
     const { recorded, contents } = this.#replay;
     const { labels } = evaluatedSamples(this.#dataset, set, contents.configuration);
     const { classes } = contents.configuration.model;
@@ -156,8 +183,16 @@ export class Verifier implements RunRecorder {
         `the evaluation of the ${set} set after step ${step} differs: ${difference}`,
       );
     if (set === 'test' && step === contents.record.step) this.#compareResult(result);
+    if (line.chain !== undefined) {
+      this.#chain.addEvaluation(line);
+      const judged = { ...line, link: line.chain };
+      this.#judgement = judge(this.#judgement, judged, contents.configuration);
+      if (contents.configuration.keepBest === true && this.#judgement.best.step === step)
+        this.#best = { step, weights: this.#context.tensors.snapshot().weights };
+      this.#compareFiles(true);
+    }
     this.#evaluations += 1;
-    return { finite: true };
+    return { loss: result.loss, link: line.chain };
   }
 
   result(): void {}
@@ -229,10 +264,22 @@ export class Verifier implements RunRecorder {
   }
 
   /** Compares the model and the checkpoint of the step just completed, byte by byte. */
-  #compareFiles(): void {
+  #compareFiles(isJudged = false): void {
     const { contents, recorded, start } = this.#replay;
     const where = { step: this.#step, chain: this.#chain.link };
-    if (recorded.model?.step === this.#step && contents.model !== undefined) {
+    const set = judgingSet(contents.configuration);
+    const isLast = isJudged || set === undefined || !recorded.evaluations[set].has(this.#step);
+    // With early stopping, a file is from before or after the evaluation of its step.
+    const isCurrent = (path: string, chain: string | undefined): boolean => {
+      if (this.#compared.has(path) || (!isLast && chain !== where.chain)) return false;
+      this.#compared.add(path);
+      return true;
+    };
+    if (
+      recorded.model?.step === this.#step &&
+      contents.model !== undefined &&
+      isCurrent(MODEL_FILE, this.#modelChain())
+    ) {
       const { weights } = this.#context.tensors.snapshot();
       const model = encodeModel({ ...recorded.model, ...where, weights });
       this.#compareBytes(join(contents.directory, MODEL_FILE), contents.model, model);
@@ -247,14 +294,16 @@ export class Verifier implements RunRecorder {
     const { configuration } = contents;
     // A replay cannot confirm which workers computed the run. The position of the lines was already
     // compared with metrics.jsonl.
-    const { evaluated, fingerprint, shares, lines } = decoded(() =>
+    const { chain, evaluated, judgement, fingerprint, shares, lines } = decoded(() =>
       decodeCheckpoint(bytes, file.path, configuration),
     );
+    if (!isCurrent(file.path, chain)) return;
     const snapshot = this.#context.tensors.snapshot();
     const expected = encodeCheckpoint({
       configuration,
       ...where,
       evaluated,
+      judgement,
       fingerprint,
       shares,
       lines,
@@ -262,6 +311,13 @@ export class Verifier implements RunRecorder {
     });
     this.#compareBytes(file.path, bytes, expected);
     this.#comparedCheckpoints += 1;
+  }
+
+  /** The chain link in the model's metadata; undefined if it is damaged. */
+  #modelChain(): string | undefined {
+    const { directory, model } = this.#replay.contents;
+    const path = join(directory, MODEL_FILE);
+    return model && decoded(() => decodeTensors(model, path)).metadata['chain'];
   }
 
   /** Compares the model's SHA-256 in run.json with the computed one. */

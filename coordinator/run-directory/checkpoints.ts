@@ -9,7 +9,7 @@ import {
   type Checkpoint,
 } from '../../shared/files/checkpoint-file.ts';
 import type { Configuration } from '../../shared/configuration.ts';
-import { ClusterError } from '../../shared/errors.ts';
+import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { CHECKPOINTS_FOLDER } from '../../shared/files/run-layout.ts';
 
 const NAME = /^step-(\d{10})\.safetensors$/;
@@ -18,6 +18,10 @@ const NAME = /^step-(\d{10})\.safetensors$/;
 export function checkpointStep(name: string): number | undefined {
   const step = NAME.exec(name)?.[1];
   return step === undefined ? undefined : Number(step);
+}
+
+function nameOf(step: number): string {
+  return `step-${String(step).padStart(10, '0')}.safetensors`;
 }
 
 /** A run's last few checkpoints: checkpoints/step-<ten digits>.safetensors. */
@@ -39,10 +43,10 @@ export class Checkpoints {
 
   /**
    * Writes a checkpoint, then removes damaged ones, and the oldest ones in excess of the number to
-   * keep. Resolves with its size in bytes; rejects with DISK.
+   * keep, except that of the step `spared`. Resolves with its size in bytes; rejects with DISK.
    */
-  async write(checkpoint: Checkpoint): Promise<number> {
-    const name = `step-${String(checkpoint.step).padStart(10, '0')}.safetensors`;
+  async write(checkpoint: Checkpoint, spared?: number): Promise<number> {
+    const name = nameOf(checkpoint.step);
     if (!this.#isMade) await makeOwnFolder(this.#directory, this.#disk);
     this.#isMade = true;
     const bytes = encodeCheckpoint(checkpoint);
@@ -54,11 +58,27 @@ export class Checkpoints {
       // A newer checkpoint must be damaged (the run resumed from an earlier one), so it does not
       // count.
       const names = (await this.#names()).filter((other) => other <= name);
-      for (const old of names.slice(this.#count)) await this.#remove(old);
+      const best = spared === undefined ? undefined : nameOf(spared);
+      for (const old of names.slice(this.#count)) if (old !== best) await this.#remove(old);
     } catch (error) {
       throw diskError(this.#directory, error);
     }
     return bytes.length;
+  }
+
+  /** The weights of a checkpoint that must exist. Rejects with DATA or DISK. */
+  async weightsAt(step: number, configuration: Configuration): Promise<Float32Array> {
+    const path = join(this.#directory, nameOf(step));
+    try {
+      const bytes = await this.#disk.read(path, tensorFileLimit);
+      return decodeCheckpoint(bytes, path, configuration).weights;
+    } catch (error) {
+      if (error instanceof ClusterError) throw error;
+      throw new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, {
+        fix: 'the checkpoint of the best epoch is needed (--keep-best): restore it and resume',
+        cause: error,
+      });
+    }
   }
 
   /**

@@ -100,7 +100,8 @@ async function coveredLine(
   if (piece.length < end.bytes - start) return undefined;
   const line = lastLineOf(piece, end.digest, start === 0);
   if (line?.step !== step || orderOf(line) > lastOrder({ step, evaluated })) return undefined;
-  return line.kind === 'evaluation' || line.chain === chain ? { line, end } : undefined;
+  // An evaluation has a link only if it counts for early stopping.
+  return (line.chain ?? chain) === chain ? { line, end } : undefined;
 }
 
 async function readFrom(

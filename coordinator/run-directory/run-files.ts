@@ -3,7 +3,7 @@ import { RENEW_MILLISECONDS } from '../../bin/owner.mjs';
 import type { Disk } from '../../shared/disk/disk.ts';
 import { diskError, makeOwnFolder, syncNames, writeWhole } from '../../shared/disk/whole-file.ts';
 import type { Checkpoint } from '../../shared/files/checkpoint-file.ts';
-import { configurationOfRecord } from '../../shared/configuration.ts';
+import { configurationOfRecord, type Configuration } from '../../shared/configuration.ts';
 import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
 import { assert, ClusterError } from '../../shared/errors.ts';
 import { MAX_EVENTS_BUFFER_BYTES, MAX_METRICS_BUFFER_BYTES } from '../../shared/limits.ts';
@@ -189,13 +189,23 @@ export class RunFiles {
     return this.#metrics.isFull || this.#events.isFull;
   }
 
-  /** Writes a checkpoint, after the lines of all its steps. Resolves with its size in bytes. */
-  async writeCheckpoint(checkpoint: Omit<Checkpoint, 'lines'>): Promise<number> {
+  /**
+   * Writes a checkpoint, after the lines of all its steps. Resolves with its size in bytes. The
+   * checkpoint of the step `spared` is not removed.
+   */
+  async writeCheckpoint(checkpoint: Omit<Checkpoint, 'lines'>, spared?: number): Promise<number> {
     // Read before the first await: lines of later steps are added while the checkpoint is being
     // written.
     const lines = this.#passed ?? { bytes: this.#lineBytes, digest: this.#formatter.digest };
     await this.#metrics.sync();
-    return await this.#unlessTakenOver(() => this.#checkpoints.write({ ...checkpoint, lines }));
+    return await this.#unlessTakenOver(() =>
+      this.#checkpoints.write({ ...checkpoint, lines }, spared),
+    );
+  }
+
+  /** See Checkpoints. */
+  weightsAt(step: number, configuration: Configuration): Promise<Float32Array> {
+    return this.#checkpoints.weightsAt(step, configuration);
   }
 
   /** The size of the buffered lines, in bytes. */

@@ -4,6 +4,7 @@ import { configurationRecord, type Configuration } from '../../shared/configurat
 import type { Dataset } from '../../shared/dataset/dataset.ts';
 import { checksumText } from '../../shared/files/metrics.ts';
 import { RUN_FORMAT, type RunRecord } from '../../shared/files/run-schema.ts';
+import { earlyEnd } from '../decisions/close-step.ts';
 import type { Outcome } from '../decisions/effects.ts';
 import type { RunState } from '../decisions/state.ts';
 import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
@@ -59,6 +60,7 @@ export function runRecord(
     ...(state.countedFrom === 0 ? {} : { workers_from_step: state.countedFrom }),
     ...(state.suspects.length === 0 ? {} : { suspects: [...state.suspects] }),
     ...(outcome?.state === 'finished' ? resultOf(progress) : {}),
+    ...bestOf(state),
     ...errorOf(outcome),
   };
 }
@@ -101,6 +103,17 @@ function resultOf({ result }: Progress): Pick<RunRecord, 'result'> {
   const { loss, accuracy, confusion } = result.score;
   return {
     result: { test: { loss, accuracy, confusion }, steps_per_second: result.stepsPerSecond },
+  };
+}
+
+function bestOf(state: RunState): Pick<RunRecord, 'best' | 'stopped_early'> {
+  const { judgement } = state;
+  if (judgement === undefined) return {};
+  const { best, waited } = judgement;
+  const stopped = earlyEnd(state);
+  return {
+    best: { step: best.step, loss: best.loss, waited },
+    ...(stopped === undefined ? {} : { stopped_early: stopped }),
   };
 }
 

@@ -118,7 +118,7 @@ function statusOf(
   return {
     // If the record says "running", the coordinator crashed or is still running the run.
     state: record.state === 'running' ? 'interrupted' : record.state,
-    message: record.error?.message ?? '',
+    message: record.error?.message ?? record.stopped_early ?? '',
     problem: '',
     at: Date.parse(record.ended ?? record.started),
     step,

@@ -10,6 +10,10 @@ import { ARITHMETIC } from '../arithmetic/version.ts';
  *     link k = SHA-256(link k-1 (32 bytes) | u32 step | u32 samples | float32 loss | u32 correct
  *                      | u64 checksum of the weights)
  *
+ * With early stopping, an evaluation that counts adds a link after that of its step:
+ *
+ *     SHA-256(previous link (32 bytes) | u32 step | u32 samples | u32 correct | float64 loss)
+ *
  * Little-endian. The checksum is the XXH64 in the frame that carries the weights after the step.
  */
 export interface ChainedStep {
@@ -20,6 +24,15 @@ export interface ChainedStep {
   readonly correct: number;
   /** XXH64 of the weights after the step. */
   readonly weights: bigint;
+}
+
+/** An evaluation that decides when a run stops. */
+export interface ChainedEvaluation {
+  readonly step: number;
+  readonly samples: number;
+  readonly correct: number;
+  /** Mean loss of the set, a float64. */
+  readonly loss: number;
 }
 
 const LINK_BYTES = 32;
@@ -55,6 +68,18 @@ export class Chain {
     record.writeFloatLE(loss, LINK_BYTES + 8);
     record.writeUInt32LE(correct, LINK_BYTES + 12);
     record.writeBigUInt64LE(weights, LINK_BYTES + 16);
+    this.#link = hash('sha256', record, 'hex');
+    return this.#link;
+  }
+
+  /** Adds an evaluation that counts, and returns its link. */
+  addEvaluation({ step, samples, correct, loss }: ChainedEvaluation): string {
+    const record = Buffer.alloc(LINK_BYTES + 20);
+    record.write(this.#link, 0, 'hex');
+    record.writeUInt32LE(step, LINK_BYTES);
+    record.writeUInt32LE(samples, LINK_BYTES + 4);
+    record.writeUInt32LE(correct, LINK_BYTES + 8);
+    record.writeDoubleLE(loss, LINK_BYTES + 12);
     this.#link = hash('sha256', record, 'hex');
     return this.#link;
   }

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { canonicalRecipe, type Configuration } from '../configuration.ts';
 import { assert, ClusterError, messageOf } from '../errors.ts';
 import type { EvaluatedSteps } from '../evaluation/evaluated-set.ts';
+import type { Judgement } from '../evaluation/judgement.ts';
 import { MAX_NAME_CHARACTERS, MAX_STEPS, MAX_WORKERS } from '../limits.ts';
 import type { LinePosition } from './metrics.ts';
 import { namedTensors, parameterCount } from '../arithmetic/model-shape.ts';
@@ -19,6 +20,8 @@ export interface Checkpoint {
   readonly configuration: Configuration;
   readonly step: number;
   readonly evaluated: EvaluatedSteps;
+  /** With early stopping, after the first evaluation that counts; otherwise undefined. */
+  readonly judgement?: Judgement | undefined;
   /** The link of `step` (chain.ts). */
   readonly chain: string;
   /** The fingerprint of the engines that computed the checkpoint. */
@@ -60,6 +63,15 @@ const metadataSchema = z.strictObject({
   evaluated: number,
   /** The same for the validation set, in a run that has one. */
   validated: number.optional(),
+  /**
+   * With early stopping: the step of the last evaluation that counted, the step of the best one,
+   * the number of evaluations since, the best loss (float64, big-endian, in hexadecimal) and the
+   * link of the best evaluation.
+   */
+  judgement: z
+    .string()
+    .regex(/^\d{1,10} \d{1,10} \d{1,10} [0-9a-f]{16} [0-9a-f]{64}$/)
+    .optional(),
   chain: sha256,
   fingerprint: sha256,
   /**
@@ -99,6 +111,7 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
       ...(configuration.validationSamples === undefined
         ? {}
         : { validated: String(evaluated.validation) }),
+      ...encodeJudgement(checkpoint.judgement),
       chain,
       fingerprint,
       ...encodeShares(checkpoint.shares),
@@ -107,6 +120,24 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
     },
     tensors,
   });
+}
+
+function encodeJudgement(judgement: Judgement | undefined): { judgement?: string } {
+  if (judgement === undefined) return {};
+  const { step, best, waited } = judgement;
+  const loss = Buffer.alloc(8);
+  loss.writeDoubleBE(best.loss);
+  return { judgement: `${step} ${best.step} ${waited} ${loss.toString('hex')} ${best.link}` };
+}
+
+function decodeJudgement(text: string | undefined): Judgement | undefined {
+  if (text === undefined) return undefined;
+  const [step, bestStep, waited, loss = '', link = ''] = text.split(' ');
+  return {
+    step: Number(step),
+    best: { step: Number(bestStep), loss: Buffer.from(loss, 'hex').readDoubleBE(), link },
+    waited: Number(waited),
+  };
 }
 
 /** Omitted if more than MAX_WORKERS workers took part over the life of the run. */
@@ -174,6 +205,7 @@ export function decodeCheckpoint(
     lines,
   } = parsed.data;
   const shares = decodeShares(parsed.data.shares, file);
+  const judgement = decodeJudgement(parsed.data.judgement);
   return {
     configuration,
     step,
@@ -182,6 +214,7 @@ export function decodeCheckpoint(
     fingerprint,
     lines: positionOf(lines),
     ...(shares === undefined ? {} : { shares }),
+    ...(judgement === undefined ? {} : { judgement }),
     weights,
     state,
   };

@@ -12,6 +12,7 @@ import { issuesOf } from '../schema.ts';
  */
 const count = z.int().min(0).max(MAX_STEPS);
 const digest = z.string().regex(/^[0-9a-f]{16}$/);
+const link = z.string().regex(/^[0-9a-f]{64}$/);
 const common = {
   step: count.min(1),
   epoch: count.min(1),
@@ -30,7 +31,7 @@ export const metricsLineSchema = z.discriminatedUnion('kind', [
     /** Checksum of the weights after the step. */
     weights: z.string().regex(/^[0-9a-f]{16}$/),
     /** The step's link (chain.ts). */
-    chain: z.string().regex(/^[0-9a-f]{64}$/),
+    chain: link,
     digest,
   }),
   z.strictObject({
@@ -38,6 +39,8 @@ export const metricsLineSchema = z.discriminatedUnion('kind', [
     /** Absent in lines from an older version, which evaluated only the test set. */
     set: z.enum(evaluatedSets).default('test'),
     ...common,
+    /** The evaluation's link, if it counts for early stopping. */
+    chain: link.optional(),
     digest,
   }),
 ]);
@@ -86,11 +89,12 @@ export class MetricsFormatter {
     );
   }
 
-  evaluation({ set, step, epoch, samples, loss, correct }: EvaluationMetrics): string {
+  evaluation({ set, step, epoch, samples, loss, correct, chain }: EvaluationMetrics): string {
     assert(Number.isFinite(loss), `the loss of the evaluation after step ${step} is finite`);
     return this.#seal(
       `{"kind":"evaluation","set":"${set}","step":${step},"epoch":${epoch}` +
-        `,"samples":${samples},"loss":${loss},"correct":${correct}`,
+        `,"samples":${samples},"loss":${loss},"correct":${correct}` +
+        (chain === undefined ? '' : `,"chain":"${chain}"`),
     );
   }
 

@@ -67,7 +67,10 @@ export const runRecordSchema = z.strictObject({
     .regex(/^[0-9a-f]{16}$/)
     .describe('XXH64 of the weights after the last step.'),
   model: z
-    .strictObject({ sha256 })
+    .strictObject({
+      sha256,
+      step: count.max(MAX_STEPS).optional().describe('With --keep-best, the step of its weights.'),
+    })
     .optional()
     .describe('The file model.safetensors, written at the end of the run.'),
   workers: z.array(
@@ -104,6 +107,15 @@ export const runRecordSchema = z.strictObject({
         .describe('Measured after step 200, excluding evaluations; null if the run is too short.'),
     })
     .optional(),
+  best: z
+    .strictObject({
+      step: count.max(MAX_STEPS),
+      loss: z.number(),
+      waited: count.describe('The number of evaluations since.'),
+    })
+    .optional()
+    .describe('The best evaluation of a run with early stopping or --keep-best.'),
+  stopped_early: z.string().optional().describe('Why the run ended before its last step.'),
   error: z
     .strictObject({ code: z.enum(errorCodes), message: z.string(), fix: z.string().optional() })
     .optional()

@@ -1,15 +1,14 @@
-import type { Configuration } from '../../shared/configuration.ts';
 import { assert } from '../../shared/errors.ts';
 import { setAfterEpochs, type EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
 import { EVALUATION_CHUNK_ROWS } from '../../shared/model-limits.ts';
-import { totalSteps } from '../../shared/arithmetic/schedule.ts';
 import { taskOrder } from '../../shared/wire/task-order.ts';
 import { predictionsOf } from './model.ts';
+import type { ExpectedRun } from './run-on-disk.ts';
 import type { SimulatedCoordinator } from './simulated-coordinator.ts';
 
 /** Checks that an evaluation is due, and that it was computed with the coordinator's weights. */
 export function checkEvaluation(
-  configuration: Configuration,
+  { configuration, steps }: ExpectedRun,
   coordinator: SimulatedCoordinator,
   step: number,
   set: EvaluatedSet,
@@ -18,7 +17,7 @@ export function checkEvaluation(
   const order = taskOrder(set, step);
   assert(step === coordinator.done, 'only the newest step is evaluated');
   assert(coordinator.evaluated < order, 'each step is evaluated once, validation first');
-  const isLast = step === totalSteps(configuration);
+  const isLast = step === steps.length;
   const isUsual = set === setAfterEpochs(configuration);
   assert(isUsual || isLast, 'the test set is evaluated at the end if there is a validation set');
   coordinator.evaluated = order;

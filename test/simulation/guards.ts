@@ -364,6 +364,25 @@ export const guards: readonly Guard[] = [
     test: 'test/unit/coordinator/replay/replay.test.ts',
   },
   {
+    name: 'the checkpoint of the best evaluation is kept, however old it is',
+    file: 'coordinator/recorder.ts',
+    line: 'const spared = configuration.keepBest === true ? judgement?.best.step : undefined;',
+    without: 'const spared = undefined;',
+  },
+  {
+    name: 'the checkpoint of the best evaluation is written',
+    file: 'coordinator/recorder.ts',
+    line: 'return this.#keepBest(state).then(',
+    without: 'return Promise.resolve().then(',
+  },
+  {
+    name: 'an evaluation after the last step of a shorter run counts in a longer one',
+    file: 'coordinator/open-run.ts',
+    line: 'repeated: repeatedSteps(old.lines, configuration),',
+    without: '',
+    test: 'test/unit/coordinator/replay/early-stopping.test.ts',
+  },
+  {
     name: 'workers learn that the run has finished only once its final record is on the disk',
     file: 'coordinator/serve.ts',
     line: 'const outcome = await driver.outcome;',

@@ -4,7 +4,14 @@ import type { UpdateRecipe } from '../../shared/kernels/update.ts';
 import type { Schedule } from '../../shared/arithmetic/learning-rate.ts';
 import { stateNames, type Optimizer } from '../../shared/arithmetic/optimizer.ts';
 import type { Configuration } from '../../shared/configuration.ts';
-import type { EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
+import { samplesIn, type EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
+import {
+  hasStoppedEarly,
+  judge,
+  judgingSet,
+  type Judgement,
+} from '../../shared/evaluation/judgement.ts';
+import { score, type Score } from '../../shared/evaluation/score.ts';
 import { EVALUATION_CHUNK_ROWS } from '../../shared/model-limits.ts';
 import { denseModel, parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import { initialWeights } from '../../shared/arithmetic/random.ts';
@@ -24,6 +31,8 @@ export interface ExpectedStep {
   readonly loss: number;
   readonly correct: number;
   readonly checksum: bigint;
+  /** The step's evaluation, if it counts for early stopping. */
+  readonly judged: Score | undefined;
 }
 
 type Update = Omit<UpdateRecipe, 'model'> &
@@ -83,10 +92,20 @@ function simulatedUpdate(seed: number): Update {
   };
 }
 
-/** A validation set in some of the runs, drawn apart from everything else. */
-function simulatedSplit(seed = 0): Pick<Configuration, 'validationSamples'> {
+/** A validation set and early stopping in some of the runs, drawn apart from everything else. */
+function simulatedSplit(
+  seed: number | undefined,
+): Pick<Configuration, 'validationSamples' | 'earlyStopping' | 'keepBest' | 'minDelta'> {
+  if (seed === undefined) return {};
   const random = new Random(seed ^ 0x5b117);
-  return seed > 0 && random.chance(0.4) ? { validationSamples: 700 } : {};
+  const [hasSplit, isPatient] = [random.chance(0.5), random.chance(0.4)];
+  const keepsBest = hasSplit && random.chance(0.6);
+  return {
+    ...(hasSplit ? { validationSamples: 700 } : {}),
+    ...(isPatient ? { earlyStopping: random.below(4) } : {}),
+    ...(keepsBest ? { keepBest: true } : {}),
+    ...(isPatient || keepsBest ? { minDelta: 0.001 } : {}),
+  };
 }
 
 /**
@@ -177,11 +196,46 @@ export function predictionsOf(
   return values;
 }
 
-/** All steps of an undisturbed run, computed by the reference kernels in one process. */
+/** Weights and their step. */
+export interface Trained {
+  readonly step: number;
+  readonly weights: Float32Array;
+}
+
+/** The rows of a set with their classes; both sets of a simulated dataset have the same classes. */
+export function simulatedLabel(row: number): number {
+  return ((row * 7) >> 2) & 1;
+}
+
+/** The result of an undisturbed evaluation of a set. */
+function evaluationOf(
+  configuration: Configuration,
+  weights: Float32Array,
+  set: EvaluatedSet,
+): Score {
+  const { trainSamples, model } = configuration;
+  const samples = samplesIn(set, configuration);
+  const chunks = Array.from({ length: Math.ceil(samples / EVALUATION_CHUNK_ROWS) }, (_, chunk) => [
+    ...predictionsOf(configuration, weights, set, chunk),
+  ]);
+  const values = Float32Array.from(chunks.flat()).subarray(0, samples * (2 + model.classes));
+  const first = set === 'test' ? 0 : trainSamples;
+  const labels = Uint8Array.from({ length: samples }, (_, i) => simulatedLabel(first + i));
+  return score({ values, labels, classes: model.classes });
+}
+
+/**
+ * All steps of an undisturbed run, computed by the reference kernels in one process. With early
+ * stopping, some steps have an evaluation that counts.
+ */
 export function undisturbed(configuration: Configuration): {
   steps: ExpectedStep[];
-  weights: Float32Array;
+  /** The weights of the model: the last ones or, with `keepBest`, the best ones. */
+  model: Trained;
 } {
+  const set = judgingSet(configuration);
+  let judgement: Judgement | undefined;
+  let best: Trained | undefined;
   const count = parameterCount(configuration.model);
   const drawn = initialWeights(configuration.seed, configuration.model);
   const weights = givenInit(configuration)?.slice() ?? drawn;
@@ -190,9 +244,18 @@ export function undisturbed(configuration: Configuration): {
   for (let step = 1; step <= totalSteps(configuration); step++) {
     const { values, correct } = sumOf(configuration, weights, step, ROOT);
     referenceUpdate(configuration, step, weights, values.subarray(0, count), state);
-    steps.push({ loss: values[count] ?? NaN, correct, checksum: check(weights).checksum });
+    const { endsEpoch } = planStep(configuration, step);
+    const judged =
+      set !== undefined && endsEpoch ? evaluationOf(configuration, weights, set) : undefined;
+    const { checksum } = check(weights);
+    steps.push({ loss: values[count] ?? NaN, correct, checksum, judged });
+    if (judged === undefined) continue;
+    judgement = judge(judgement, { step, loss: judged.loss, link: '' }, configuration);
+    if (configuration.keepBest === true && judgement.best.step === step)
+      best = { step, weights: weights.slice() };
+    if (hasStoppedEarly(judgement, configuration)) break;
   }
-  return { steps, weights };
+  return { steps, model: best ?? { step: steps.length, weights } };
 }
 
 function hash(a: number, b: number, c: number): number {

@@ -9,12 +9,18 @@ import {
   setAfterEpochs,
   type EvaluatedSet,
 } from '../../shared/evaluation/evaluated-set.ts';
+import {
+  hasStoppedEarly,
+  judge,
+  judgingSet,
+  type Judgement,
+} from '../../shared/evaluation/judgement.ts';
 import { checksumText, readMetrics } from '../../shared/files/metrics.ts';
 import { encodeModel } from '../../shared/files/model-file.ts';
 import { parseRunRecord, type RunRecord } from '../../shared/files/run-schema.ts';
-import { planStep, totalSteps } from '../../shared/arithmetic/schedule.ts';
+import { planStep, stepsPerEpoch } from '../../shared/arithmetic/schedule.ts';
 import type { SimulatedDisk } from './simulated-disk.ts';
-import { undisturbed, type ExpectedStep } from './model.ts';
+import { simulatedLabel, undisturbed, type ExpectedStep, type Trained } from './model.ts';
 import { RUN } from './simulated-coordinator.ts';
 
 const eventSchema = z.looseObject({
@@ -26,16 +32,26 @@ const eventSchema = z.looseObject({
 export interface ExpectedRun {
   readonly configuration: Configuration;
   readonly steps: readonly ExpectedStep[];
-  readonly weights: Float32Array;
-  /** The chain link of each step. */
-  readonly chain: readonly string[];
+  readonly model: Trained;
+  /** The chain links of each step. */
+  readonly chain: readonly ExpectedLinks[];
 }
 
-function chainOf(configuration: Configuration, steps: readonly ExpectedStep[]): string[] {
+interface ExpectedLinks {
+  /** The step's link, and that of its evaluation if it counts, otherwise the same. */
+  readonly link: string;
+  readonly end: string;
+}
+
+function chainOf(configuration: Configuration, steps: readonly ExpectedStep[]): ExpectedLinks[] {
   const chain = new Chain(firstLink(configuration));
-  return steps.map(({ loss, correct, checksum }, i) => {
+  return steps.map(({ loss, correct, checksum, judged }, i) => {
     const { samples } = planStep(configuration, i + 1);
-    return chain.add({ step: i + 1, samples, loss, correct, weights: checksum });
+    const link = chain.add({ step: i + 1, samples, loss, correct, weights: checksum });
+    return {
+      link,
+      end: judged === undefined ? link : chain.addEvaluation({ step: i + 1, ...judged }),
+    };
   });
 }
 
@@ -48,7 +64,7 @@ export function simulatedDataset({
   const samplesOf = (samples: number) => ({
     samples,
     images: new Uint8Array(4 * samples),
-    labels: Uint8Array.from({ length: samples }, (_, i) => ((i * 7) >> 2) & 1),
+    labels: Uint8Array.from({ length: samples }, (_, i) => simulatedLabel(i)),
   });
   return {
     digest: dataset,
@@ -87,6 +103,12 @@ export function recordedSteps(disk: SimulatedDisk, expected: ExpectedRun): numbe
         `an evaluation follows its step once: step ${line.step} is evaluated after step ${steps}`,
       );
       evaluated[line.set] = line.step;
+      const { link, end } = expected.chain[steps - 1] ?? {};
+      const isChained = line.set === judgingSet(expected.configuration);
+      assert(
+        line.chain === (isChained ? end : undefined) && (!isChained || link !== end),
+        `the link of the evaluation after step ${steps} equals the undisturbed run's`,
+      );
       continue;
     }
     const step = expected.steps[steps];
@@ -102,7 +124,7 @@ export function recordedSteps(disk: SimulatedDisk, expected: ExpectedRun): numbe
     );
     const isSame = line.weights === checksumText(step.checksum);
     assert(
-      isSame && line.chain === expected.chain[steps - 1],
+      isSame && line.chain === expected.chain[steps - 1]?.link,
       `the chain link of step ${steps} equals the undisturbed run's`,
     );
   }
@@ -131,13 +153,25 @@ function checkEvents(disk: SimulatedDisk): void {
   }
 }
 
+/** Whether the patience of an undisturbed run ends. */
+function isEarly({ configuration, steps }: ExpectedRun): boolean {
+  const judgement = steps.reduce<Judgement | undefined>(
+    (before, { judged }, i) =>
+      judged === undefined
+        ? before
+        : judge(before, { step: i + 1, loss: judged.loss, link: '' }, configuration),
+    undefined,
+  );
+  return hasStoppedEarly(judgement, configuration);
+}
+
 /** Checks the files of a finished run that survive a power cut. Returns the run's record. */
 export function checkFinishedRun(disk: SimulatedDisk, expected: ExpectedRun): RunRecord {
   disk.powerCut();
-  const { configuration, weights } = expected;
+  const { configuration } = expected;
   const record = parseRunRecord(textOf(disk.read(join(RUN, 'run.json'))), 'run.json');
-  const step = totalSteps(configuration);
-  const chain = expected.chain[step - 1] ?? '';
+  const step = expected.steps.length;
+  const chain = expected.chain[step - 1]?.end ?? '';
   assert(
     record.state === 'finished' && record.step === step,
     `the run is finished, not ${record.state}`,
@@ -153,10 +187,17 @@ export function checkFinishedRun(disk: SimulatedDisk, expected: ExpectedRun): Ru
   assert(text.endsWith('\n'), 'metrics.jsonl ends with a complete line');
   const usual = setAfterEpochs(configuration);
   const evaluations = (set: EvaluatedSet) => text.split(`"set":"${set}"`).length - 1;
-  assert(evaluations(usual) === configuration.epochs, 'each epoch is evaluated');
+  const epochs = step / stepsPerEpoch(configuration);
+  assert(evaluations(usual) === epochs, 'each epoch is evaluated');
+  assert(
+    (record.stopped_early === undefined) === !isEarly(expected),
+    'run.json says that the run stopped early if it did',
+  );
   assert(usual === 'test' || evaluations('test') === 1, 'the test set is evaluated once');
   checkEvents(disk);
-  const model = encodeModel({ configuration, step, chain, weights });
+  const { step: modelStep, weights } = expected.model;
+  const modelChain = expected.chain[modelStep - 1]?.end ?? '';
+  const model = encodeModel({ configuration, step: modelStep, chain: modelChain, weights });
   assert(
     Buffer.from(model).equals(disk.read(join(RUN, 'model.safetensors'))),
     "the model's bytes equal the undisturbed run's",
@@ -175,8 +216,8 @@ export function expectedOf(configuration: Configuration): ExpectedRun {
   const key = canonicalConfiguration(configuration);
   const run = known.get(key);
   if (run !== undefined) return run;
-  const { steps, weights } = undisturbed(configuration);
-  const expected = { configuration, steps, weights, chain: chainOf(configuration, steps) };
+  const { steps, model } = undisturbed(configuration);
+  const expected = { configuration, steps, model, chain: chainOf(configuration, steps) };
   known.set(key, expected);
   return expected;
 }

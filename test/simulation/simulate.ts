@@ -4,7 +4,7 @@ import { RunLock } from '../../coordinator/run-directory/run-lock.ts';
 import type { Resumed, Settings } from '../../coordinator/decisions/state.ts';
 import { assert, ClusterError, messageOf } from '../../shared/errors.ts';
 import type { EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
-import { totalSteps } from '../../shared/arithmetic/schedule.ts';
+import { stepsPerEpoch, totalSteps } from '../../shared/arithmetic/schedule.ts';
 import { checkEvaluation } from './check-evaluation.ts';
 import { checkLeases } from './check-leases.ts';
 import { strikeCoordinator, type CoordinatorWorld } from './coordinator-faults.ts';
@@ -247,7 +247,7 @@ class Simulation implements Witness, CoordinatorWorld {
     values: Float32Array,
   ): void {
     this.note(`evaluation of the ${set} set after step ${step}`);
-    checkEvaluation(this.#expected.configuration, coordinator, step, set, values);
+    checkEvaluation(this.#expected, coordinator, step, set, values);
   }
 
   kept(step: number): void {
@@ -460,9 +460,9 @@ class Simulation implements Witness, CoordinatorWorld {
   #checkEnd(): void {
     this.note('the run ends');
     const { workers } = checkFinishedRun(this.#world.disk, this.#expected);
-    const { trainSamples, epochs } = this.#expected.configuration;
+    const { configuration, steps } = this.#expected;
     const samples = workers.reduce((sum, worker) => sum + worker.samples, 0);
-    const wanted = trainSamples * epochs;
+    const wanted = configuration.trainSamples * (steps.length / stepsPerEpoch(configuration));
     assert(samples === wanted, `the workers delivered ${wanted} samples, not ${samples}`);
     if (this.#story === 'liar') this.#checkLiar();
   }

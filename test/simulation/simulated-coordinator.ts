@@ -233,9 +233,10 @@ export class SimulatedCoordinator {
         witness.step(this, result);
         recorder.step(result);
       },
-      evaluation: (step, set) => {
+      restore: (which, state) => recorder.restore(which, state),
+      evaluation: (step, set, state) => {
         witness.evaluation(this, step, set, this.#predictions.all(set));
-        return recorder.evaluation(step, set);
+        return recorder.evaluation(step, set, state);
       },
       result: (report) => recorder.result(report),
       left: (report) => recorder.left(report),

@@ -1,5 +1,6 @@
 import { check } from '../../shared/kernels/reference-kernels.ts';
 import type { Configuration } from '../../shared/configuration.ts';
+import { judgingSet } from '../../shared/evaluation/judgement.ts';
 import { ClusterError, unreachable } from '../../shared/errors.ts';
 import { encodeHeader, encodePointer, type Tensor } from '../../shared/wire/frame.ts';
 import * as limits from '../../shared/limits.ts';
@@ -347,7 +348,11 @@ export class SimulatedWorker {
       if (task !== 'step') {
         const values = predictionsOf(configuration, weights, task, part);
         const message = { kind: 'predictions', set: task, ...fence } as const;
-        this.#later(at, () => this.#sendResult(message, values));
+        // Only evaluations that decide are audited.
+        const isLie = this.isLying && task === judgingSet(configuration);
+        const given = isLie ? values.with(1, this.#world.random.between(1, 2)) : values;
+        if (isLie) this.lies += 1;
+        this.#later(at, () => this.#sendResult(message, given));
         continue;
       }
       if (!isAskable(configuration, step, part))

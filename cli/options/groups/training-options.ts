@@ -191,6 +191,20 @@ export const trainingOptions = {
         'epoch (default: none; the test set is evaluated)',
     },
   ),
+  earlyStopping: withoutDefault(integer({ min: 0, max: limits.MAX_EPOCHS }), {
+    in: trainingCommands,
+    help: 'end the run after this many evaluations without a lower loss (default: does not)',
+  }),
+  keepBest: withDefault(flag, false, {
+    in: trainingCommands,
+    help: 'the model is that of the epoch with the lowest loss (needs --validation-split)',
+  }),
+  minDelta: withDefaultIf(
+    ({ earlyStopping, keepBest }: Settled) => earlyStopping !== undefined || keepBest === true,
+    decimal('a number of at least 0', (x) => x >= 0),
+    0,
+    { in: trainingCommands, help: '--early-stopping, --keep-best: how much lower a loss must be' },
+  ),
   hidden: withDefault(integers({ min: 1, max: MAX_LAYER_UNITS }, MAX_HIDDEN_LAYERS), [128], {
     in: ['local', 'coordinator', 'model'],
     help: 'units in each hidden layer of --model mlp, such as 128 or 256,128',

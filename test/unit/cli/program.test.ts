@@ -162,7 +162,13 @@ describe('defaults', () => {
     for (const key of optionKeys) {
       const { type, defaultText, defaultValue } = optionOf(key);
       if (defaultText === undefined || described.has(key)) continue;
-      const settled = [{}, { optimizer: 'sgd' }, { lrSchedule: 'step' }, { lrSchedule: 'cosine' }];
+      const settled = [
+        {},
+        { optimizer: 'sgd' },
+        { lrSchedule: 'step' },
+        { lrSchedule: 'cosine' },
+        { earlyStopping: 3 },
+      ];
       expect(
         settled.map((values) => defaultValue(values)),
         key,

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Audit } from '../../../../coordinator/decisions/state.ts';
 import { Cluster, configuration } from '../../../fixtures/reducer-cluster.ts';
 import { EXPECTED, fail } from './answers.ts';
 
@@ -74,5 +75,93 @@ describe('a run that is recomputed', () => {
     expect(never.updates).toEqual(EXPECTED);
     expect(never.evaluations).toEqual([]);
     expect(never.outcome?.state).toBe('finished');
+  });
+});
+
+describe('a run with early stopping', () => {
+  const patient = { ...split, earlyStopping: 1, minDelta: 0, epochs: 5 };
+  const losses = new Map([
+    [4, 2],
+    [8, 1],
+    [12, 1],
+  ]);
+  const stopping = (settings: { audit?: Audit } = {}) => {
+    const cluster = new Cluster({ configuration: patient, totalSteps: 20, ...settings });
+    cluster.lossOf = ({ step }) => losses.get(step) ?? 0;
+    return cluster;
+  };
+
+  it('ends with the test when its patience does, and says so once', () => {
+    const cluster = stopping();
+    cluster.join(0);
+    cluster.finish();
+    expect(cluster.evaluations.map((text) => text.split(':')[0])).toEqual([
+      'validation 4',
+      'validation 8',
+      'validation 12',
+      'test 12',
+    ]);
+    const message = 'stopped early after epoch 3; best epoch 2';
+    expect(cluster.outcome).toMatchObject({ state: 'finished', message });
+    expect(cluster.logs.filter((line) => line === message)).toHaveLength(1);
+    expect(cluster.state.judgement).toEqual({
+      step: 12,
+      best: { step: 8, loss: 1, link: 'link 8' },
+      waited: 1,
+    });
+  });
+
+  it('diverges if the loss of an evaluation is not finite', () => {
+    const cluster = stopping();
+    cluster.lossOf = () => undefined;
+    cluster.join(0);
+    cluster.finish();
+    expect(cluster.outcome?.state).toBe('diverged');
+  });
+
+  it('has the chunks that decide confirmed by a second worker, and finds a liar', () => {
+    const cluster = stopping({ audit: { rate: 1, key: [1, 2] } });
+    cluster.digestOf = ({ slot, kind }, checksum) =>
+      slot === 2 && kind === 'validation' ? 'lie' : `${checksum}`;
+    for (const slot of [0, 1, 2]) cluster.join(slot);
+    cluster.finish();
+    expect(cluster.closed).toEqual([{ slot: 2, code: 'DISAGREEMENT' }]);
+    expect(cluster.outcome?.state).toBe('finished');
+  });
+
+  it('does not have chunks confirmed that decide nothing', () => {
+    const audit = { rate: 1, key: [1, 2] } as const;
+    const cluster = new Cluster({ configuration: split, audit });
+    const asked: string[] = [];
+    for (const slot of [0, 1, 2]) cluster.join(slot);
+    while (cluster.outcome === undefined) {
+      const { task } = cluster.state;
+      if (task !== undefined && task.kind !== 'step')
+        asked.push(...[...task.parts.values()].map(({ quorum }) => `${quorum}`));
+      cluster.answer(cluster.requests[0] ?? fail());
+    }
+    expect(new Set(asked)).toEqual(new Set(['1']));
+  });
+
+  it('with --keep-best tests the best weights, once they are restored', () => {
+    const keepBest = { ...patient, keepBest: true } as const;
+    const cluster = new Cluster({ configuration: keepBest, totalSteps: 20 });
+    cluster.lossOf = ({ step }) => losses.get(step) ?? 0;
+    cluster.join(0);
+    cluster.finish();
+    expect(cluster.restored).toEqual(['best']);
+    expect(cluster.evaluations.at(-1)).toBe('test 12: 0,1,2');
+    expect(cluster.state.weights).toBe('best');
+    expect(cluster.outcome?.state).toBe('finished');
+  });
+
+  it('with --keep-best returns to the last weights when a replay continues after a test', () => {
+    const keepBest = { ...patient, keepBest: true } as const;
+    const evaluateAfter = { validation: new Set([4, 8]), test: new Set([4, 8]) };
+    const cluster = new Cluster({ configuration: keepBest, totalSteps: 8, evaluateAfter });
+    cluster.join(0);
+    cluster.finish();
+    expect(cluster.restored).toEqual(['best', 'last', 'best']);
+    expect(cluster.outcome?.state).toBe('finished');
   });
 });

@@ -38,7 +38,12 @@ export function forge(
   const text = linesOf(directory)
     .flatMap(change)
     .map((line) => {
-      if (line.kind === 'evaluation') return formatter.evaluation(line);
+      if (line.kind === 'evaluation') {
+        const isForged = links && line.chain !== undefined;
+        return formatter.evaluation(
+          isForged ? { ...line, chain: chain.addEvaluation(line) } : line,
+        );
+      }
       const weights = BigInt(`0x${line.weights}`);
       const link = links ? chain.add({ ...line, weights }) : line.chain;
       last = { chain: link, weights: line.weights };

@@ -176,6 +176,18 @@ describe("a run's checkpoints", () => {
     expect(await readdir(directory)).toHaveLength(2);
   });
 
+  it('include the one that is spared, even if it is old', async () => {
+    const folder = temporaryFolder();
+    const checkpoints = new Checkpoints(folder, folder, 1, systemDisk);
+    const names = async () => (await readdir(join(folder, 'checkpoints'))).toSorted();
+    for (const step of [1, 2, 3]) await checkpoints.write(checkpointOf(step), 1);
+    expect(await names()).toEqual(['step-0000000001.safetensors', 'step-0000000003.safetensors']);
+    expect(await checkpoints.weightsAt(1, configuration)).toEqual(checkpointOf(1).weights);
+    await checkpoints.write(checkpointOf(4), 3);
+    expect(await names()).toEqual(['step-0000000003.safetensors', 'step-0000000004.safetensors']);
+    await expect(checkpoints.weightsAt(1, configuration)).rejects.toThrow(/cannot be read/);
+  });
+
   it('are not removed by a coordinator that was taken over after it wrote one', async () => {
     const folder = temporaryFolder();
     const staging = join(folder, 'staging');

@@ -57,6 +57,8 @@ describe('run.json', () => {
       'workers_from_step',
       'suspects',
       'result',
+      'best',
+      'stopped_early',
       'error',
     ];
     const required = Object.keys(runRecordSchema.shape).filter((key) => !optional.includes(key));
