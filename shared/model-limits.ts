@@ -24,6 +24,18 @@ export const MAX_SHARD_VALUES = 2 ** 29;
  * step takes an hour; a worker cannot answer while it computes a shard.
  */
 export const MAX_STEP_MULTIPLICATIONS = 2 ** 45;
+/**
+ * Maximum number of values that all layers compute for one picture in `predict` and on the page
+ * (256 MiB in float64). Every model that a worker can evaluate with the default
+ * --max-memory-bytes has fewer: a chunk of an evaluation has at least ten rows.
+ */
+export const MAX_PREDICTION_VALUES = 2 ** 25;
+/**
+ * Maximum number of multiplications and comparisons for one picture in `predict` and on the page:
+ * about ten seconds, during which the page does not react. A convolutional network for pictures of
+ * 512 x 512 needs a quarter of that.
+ */
+export const MAX_PREDICTION_OPERATIONS = 2 ** 32;
 /** Maximum number of rows in one chunk of an evaluation. */
 export const EVALUATION_CHUNK_ROWS = 500;
 /**

@@ -1,6 +1,6 @@
 import { drawingOf } from '../../shared/digit/read-drawing.ts';
 import { readPng } from '../../shared/digit/png.ts';
-import { probabilities } from '../../shared/digit/network.ts';
+import { predictionExcess, probabilities } from '../../shared/digit/network.ts';
 import { normalise } from '../../shared/digit/normalise.ts';
 import { MNIST_DIGEST } from '../../shared/dataset/dataset.ts';
 import { ClusterError, errorTable } from '../../shared/errors.ts';
@@ -9,6 +9,7 @@ import type { CommandLine, PredictOptions } from '../options/options.ts';
 import { stderr, stdout } from '../terminal/output.ts';
 import { predictionLines, type Prediction } from '../terminal/prediction-text.ts';
 import { createLogger } from '../terminal/log.ts';
+import { restoreSignals } from '../processes/signals.ts';
 import { onStop } from '../processes/supervised.ts';
 import { retryPolicyOf } from '../runs/transfer.ts';
 
@@ -26,6 +27,9 @@ export async function predict(
   const chosen = await chooseModel(named, runsDir, retryPolicyOf(stopping.signal, log)).finally(
     release,
   );
+  checkPrediction(chosen);
+  // JavaScript handles no signal while it computes.
+  restoreSignals();
   const model: PictureModel = { ...chosen, layout: await layoutOf(chosen, data) };
   if (!model.layout.isNamed)
     log.warn(
@@ -50,6 +54,15 @@ export async function predict(
   }
   printer.end(model, images, skipped);
   return skipped.length === 0 ? 0 : errorTable.IMAGE.exit;
+}
+
+/** Throws LIMIT, before anything is allocated, if a prediction would be too large. */
+function checkPrediction({ name, configuration }: ChosenModel): void {
+  const excess = predictionExcess(configuration.model);
+  if (excess !== undefined)
+    throw new ClusterError('LIMIT', `the model ${name} ${excess}`, {
+      fix: 'use a smaller model; eval computes larger ones (--max-memory-bytes)',
+    });
 }
 
 interface PictureModel extends ChosenModel {

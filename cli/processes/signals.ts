@@ -64,6 +64,16 @@ export function watchSignals(): void {
   }
 }
 
+/**
+ * Makes each signal end this process immediately, as the system does by default, even while
+ * JavaScript is busy. SIGHUP remains ignored under nohup. A supervised process changes nothing.
+ */
+export function restoreSignals(): void {
+  if (isSupervised()) return;
+  const signals = ['SIGINT', 'SIGTERM', ...(hasTerminal ? (['SIGHUP'] as const) : [])] as const;
+  for (const signal of signals) process.removeAllListeners(signal);
+}
+
 /** Calls `say` when SIGHUP is ignored. */
 export function onIgnored(say: () => void): void {
   if (!hasTerminal && !isSupervised()) process.on('SIGHUP', say);

@@ -2,13 +2,12 @@ import { find, make, paintPicture, setCount, setText } from './dom.ts';
 import type { Link } from './follower.ts';
 import { count, percent } from './format.ts';
 import { INK_CELLS, PEN_CELLS } from './page-limits.ts';
-import { parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import { probabilities } from '../../shared/digit/network.ts';
 import { normalise, type Picture } from '../../shared/digit/normalise.ts';
 import { Ink } from './ink.ts';
 import { Pen } from './pen.ts';
 import type { RunState } from './run-state.ts';
-import type { WeightSource } from './weights.ts';
+import { predictionObstacle, type WeightSource } from './weights.ts';
 
 /** The drawing area and the model's prediction. */
 export interface Drawing {
@@ -36,16 +35,13 @@ export function mountDrawing(weights: WeightSource): Drawing {
     const { model, classNames } = state.view;
     bars.setClasses(model.classes, classNames);
     const { current } = weights;
-    if (
-      picture === undefined ||
-      current === undefined ||
-      current.values.length !== parameterCount(model)
-    ) {
+    const obstacle =
+      picture === undefined
+        ? 'Draw in the square.'
+        : predictionObstacle(model, current?.values.length);
+    if (picture === undefined || current === undefined || obstacle !== undefined) {
       bars.clear();
-      setText(
-        parts.answer,
-        picture === undefined ? 'Draw in the square.' : missingText(current?.values.length),
-      );
+      setText(parts.answer, obstacle ?? '');
       return;
     }
     const found = probabilities(model, current.values, picture.pixels);
@@ -121,12 +117,6 @@ export function mountDrawing(weights: WeightSource): Drawing {
       parts.answer.scrollIntoView({ block: 'nearest' });
     },
   };
-}
-
-function missingText(length: number | undefined): string {
-  return length === undefined
-    ? 'No weights are available yet.'
-    : 'The weights do not match the model.';
 }
 
 /** One bar per class. */

@@ -1,3 +1,5 @@
+import { parameterCount, type ModelShape } from '../../shared/arithmetic/model-shape.ts';
+import { predictionExcess } from '../../shared/digit/network.ts';
 import { WEIGHTS_INTERVAL_MILLISECONDS } from './page-limits.ts';
 
 export interface Weights {
@@ -52,4 +54,15 @@ export class WeightSource {
     const loaded = await this.#load().catch(() => undefined);
     if (loaded !== undefined) this.current = loaded;
   }
+}
+
+/** Why this number of weights gives no prediction with the model; undefined if it does. */
+export function predictionObstacle(
+  model: ModelShape,
+  weights: number | undefined,
+): string | undefined {
+  const excess = predictionExcess(model);
+  if (excess !== undefined) return `The model is too large to draw for: it ${excess}.`;
+  if (weights === undefined) return 'No weights are available yet.';
+  return weights === parameterCount(model) ? undefined : 'The weights do not match the model.';
 }

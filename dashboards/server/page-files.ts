@@ -23,6 +23,7 @@ const JAVASCRIPT = 'text/javascript; charset=utf-8';
 /** Folders with modules for browsers, and their URL paths. */
 const browserFolders = [
   ['dashboards/page', '/'],
+  ['shared', '/shared/'],
   ['shared/arithmetic', '/shared/arithmetic/'],
   ['shared/digit', '/shared/digit/'],
   ['shared/text', '/shared/text/'],

@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { predict } from '../../../../cli/commands/predict.ts';
 import { predictionLines, type Prediction } from '../../../../cli/terminal/prediction-text.ts';
 import { colouredText, plainText } from '../../../../cli/terminal/styled-line.ts';
@@ -13,7 +13,8 @@ import { pngFile } from '../../../fixtures/png-file.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { captured } from '../../../fixtures/captured-output.ts';
 import { configuration, modelBytes, writeRun } from '../../../fixtures/model-file.ts';
-import { inputCount } from '../../../../shared/arithmetic/model-shape.ts';
+import { inputCount, type ModelShape } from '../../../../shared/arithmetic/model-shape.ts';
+import { watchSignals } from '../../../../cli/processes/signals.ts';
 
 let folder: string;
 let runsDir: string;
@@ -148,6 +149,45 @@ describe('predict', () => {
   test('reports a wrong model as an error in the model, not in the pictures', async () => {
     writeFileSync(join(runsDir, 'a', 'model.safetensors'), 'damaged');
     await expect(ask([write('good.png', true)], 'text')).rejects.toMatchObject({ code: 'DATA' });
+  });
+
+  test('rejects a model that computes too many values', async () => {
+    const large: ModelShape = {
+      rows: 256,
+      columns: 256,
+      layers: [
+        {
+          kind: 'conv2d',
+          filters: 4096,
+          kernel: [1, 1],
+          strides: [1, 1],
+          padding: 'valid',
+          activation: 'relu',
+        },
+        { kind: 'max_pooling2d', pool: [256, 256], strides: [256, 256], padding: 'valid' },
+        { kind: 'flatten' },
+      ],
+      classes: 2,
+    };
+    const path = join(folder, 'large.safetensors');
+    const batch = { batchSize: 1, virtualShards: 1 };
+    writeFileSync(path, modelBytes({ ...configuration, ...batch, model: large }));
+    await expect(ask([write('good.png', true)], 'text', path)).rejects.toMatchObject({
+      code: 'LIMIT',
+      message: expect.stringContaining(`${path} computes 268505090 values`),
+    });
+  });
+
+  test('lets signals end the process immediately while it computes', async () => {
+    captured();
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      const before = process.listeners(signal);
+      onTestFinished(() => before.forEach((listener) => process.on(signal, listener)));
+    }
+    watchSignals();
+    expect(process.listenerCount('SIGINT')).toBeGreaterThan(0);
+    expect(await ask([write('good.png', true)], 'text')).toBe(0);
+    for (const signal of ['SIGINT', 'SIGTERM']) expect(process.listenerCount(signal)).toBe(0);
   });
 });
 

@@ -8,6 +8,17 @@ const page = readPageFiles();
 const sources = join(import.meta.dirname, '../../../../dashboards/page');
 const text = (path: string) => page.get(path)?.body.toString('utf8') ?? '';
 
+const followed = new Set<string>();
+
+/** Expects the page to have every module that this one imports, and what those import. */
+function expectImports(path: string): void {
+  if (followed.has(path)) return;
+  followed.add(path);
+  expect(page.get(path), path).toBeDefined();
+  for (const [, name = ''] of text(path).matchAll(/^(?:import|\}|export)\b.*'(\.[^']+)';$/gm))
+    expectImports(new URL(name, `http://page${path}`).pathname);
+}
+
 describe("the page's files", () => {
   test('form a fixed list, which does not contain any other path', () => {
     expect(page.get('/')?.type).toBe('text/html; charset=utf-8');
@@ -32,8 +43,7 @@ describe("the page's files", () => {
     for (const name of readdirSync(sources).filter((name) => name.endsWith('.ts'))) {
       const script = text(`/${name.replace(/ts$/, 'js')}`);
       expect(script, name).not.toBe('');
-      for (const [, path] of script.matchAll(/from '\.(\/[^']+)'/g))
-        expect(page.get(path ?? ''), path).toBeDefined();
+      expectImports(`/${name.replace(/ts$/, 'js')}`);
     }
   });
 

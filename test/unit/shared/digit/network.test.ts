@@ -1,8 +1,14 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { denseModel, parameterCount } from '../../../../shared/arithmetic/model-shape.ts';
-import { probabilities } from '../../../../shared/digit/network.ts';
-import { WeightSource } from '../../../../dashboards/page/weights.ts';
+import {
+  denseModel,
+  parameterCount,
+  type Layer,
+  type ModelShape,
+} from '../../../../shared/arithmetic/model-shape.ts';
+import { predictionExcess, probabilities } from '../../../../shared/digit/network.ts';
+import { convnetModel } from '../../../fixtures/engine/models.ts';
+import { predictionObstacle, WeightSource } from '../../../../dashboards/page/weights.ts';
 
 const widths = fc.integer({ min: 1, max: 6 });
 const models = fc
@@ -119,3 +125,46 @@ function naive(widths: readonly number[], weights: Float32Array, picture: Float3
   const powers = values.map((value) => Math.exp(value - largest));
   return powers.map((power) => power / powers.reduce((a, b) => a + b, 0));
 }
+
+describe('a model that is too large for a prediction', () => {
+  const pool = (cells: number, step: number) => ({
+    kind: 'max_pooling2d' as const,
+    pool: [cells, cells] as const,
+    strides: [step, step] as const,
+    padding: 'same' as const,
+  });
+  const point = (filters: number) => ({
+    kind: 'conv2d' as const,
+    filters,
+    kernel: [1, 1] as const,
+    strides: [1, 1] as const,
+    padding: 'valid' as const,
+    activation: 'relu' as const,
+  });
+  const square = (side: number, ...layers: readonly Layer[]): ModelShape => ({
+    rows: side,
+    columns: side,
+    layers: [...layers, { kind: 'flatten' }],
+    classes: 10,
+  });
+
+  test('computes too many values, or needs too many operations, also for pooling', () => {
+    expect(predictionExcess(convnetModel)).toBeUndefined();
+    const values = square(256, point(4096), pool(256, 256));
+    expect(predictionExcess(values)).toMatch(/^computes \d+ values .*MAX_PREDICTION_VALUES/);
+    expect(predictionExcess(square(128, pool(128, 1)))).toBeUndefined();
+    expect(predictionExcess(square(128, point(17), pool(128, 1)))).toMatch(
+      /^needs \d+ operations .*MAX_PREDICTION_OPERATIONS/,
+    );
+    const dense = denseModel([1, 65_536], [65_536, 1], 0, 10);
+    expect(predictionExcess(dense)).toMatch(/^needs 4295032842 operations /);
+  });
+
+  test('gets a message on the page instead of a prediction', () => {
+    const model = square(256, point(4096), pool(256, 256));
+    expect(predictionObstacle(model, parameterCount(model))).toMatch(/^The model is too large/);
+    expect(predictionObstacle(convnetModel, parameterCount(convnetModel))).toBeUndefined();
+    expect(predictionObstacle(convnetModel, 3)).toBe('The weights do not match the model.');
+    expect(predictionObstacle(convnetModel, undefined)).toBe('No weights are available yet.');
+  });
+});
