@@ -3,14 +3,13 @@ import { checkEmpty, subjectOf, writeArtifacts } from '../runs/artifact-files.ts
 import { startEvaluation, type Evaluated } from '../../coordinator/evaluator.ts';
 import { errorOf } from '../../coordinator/decisions/outcome.ts';
 import type { Score } from '../../shared/evaluation/score.ts';
-import { accepts } from '../../shared/arithmetic/model-shape.ts';
 import { loadGivenDataset, loadOwnDataset } from '../../shared/dataset/own-dataset.ts';
 import { announceJoin } from '../secrets/join-command.ts';
 import { swappedHalves, type Dataset } from '../../shared/dataset/dataset.ts';
 import { assert, ClusterError } from '../../shared/errors.ts';
 import { DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS } from '../../shared/limits.ts';
 import { tuneRuntime } from '../../shared/runtime.ts';
-import { chooseModel, type ChosenModel } from '../runs/choose-model.ts';
+import { checkFit, chooseModel, type ChosenModel } from '../runs/choose-model.ts';
 import {
   evaluationDocument,
   evaluationLines,
@@ -107,21 +106,6 @@ async function writeReport(
     if (error instanceof ClusterError) return error;
     throw error;
   }
-}
-
-/** Throws DATA unless the dataset has as many pixels and classes as the model expects. */
-function checkFit(
-  { name, configuration }: ChosenModel,
-  { rows, columns, classNames }: Dataset,
-): void {
-  const { model } = configuration;
-  if (accepts(model, rows, columns) && model.classes === classNames.length) return;
-  throw new ClusterError(
-    'DATA',
-    `${name} has ${model.rows} x ${model.columns} pixels and ${model.classes} classes; ` +
-      `the dataset has ${rows} x ${columns} pixels and ${classNames.length} classes`,
-    { fix: 'set --data to a dataset like the one that the model was trained with' },
-  );
 }
 
 interface Computation {

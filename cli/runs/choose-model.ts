@@ -159,11 +159,12 @@ async function readModelFile(
 /**
  * The layout from the dataset in `data`, or else from the model's run, or else from its dataset if
  * the package or the cache has it. Without any of these, the model's own rows and columns count,
- * and classes are numbers. Rejects with DATA if an older version did not record rows and columns.
+ * and classes are numbers. Rejects with DATA if the dataset does not fit the model, or if an older
+ * version did not record rows and columns.
  */
 export async function layoutOf(model: ChosenModel, data: string | undefined): Promise<Layout> {
   const { own, record } = model;
-  if (data !== undefined) return layoutFrom(await loadOwnDataset(own, data), true);
+  if (data !== undefined) return layoutFrom(model, await loadOwnDataset(own, data), true);
   if (record !== undefined && own.classNames !== undefined) {
     const { rows, columns } = record.dataset;
     if (accepts(model.configuration.model, rows, columns))
@@ -172,11 +173,28 @@ export async function layoutOf(model: ChosenModel, data: string | undefined): Pr
   const dataset = await loadOwnDataset(own, undefined).catch(ignoreData);
   return dataset === undefined
     ? guessedLayout(model)
-    : layoutFrom(dataset, dataset.name !== undefined);
+    : layoutFrom(model, dataset, dataset.name !== undefined);
 }
 
-function layoutFrom({ rows, columns, classNames }: Dataset, isNamed: boolean): Layout {
+function layoutFrom(model: ChosenModel, dataset: Dataset, isNamed: boolean): Layout {
+  checkFit(model, dataset);
+  const { rows, columns, classNames } = dataset;
   return { rows, columns, classNames, isNamed };
+}
+
+/** Throws DATA unless the dataset has as many pixels and classes as the model expects. */
+export function checkFit(
+  { name, configuration }: Pick<ChosenModel, 'name' | 'configuration'>,
+  { rows, columns, classNames }: Dataset,
+): void {
+  const { model } = configuration;
+  if (accepts(model, rows, columns) && model.classes === classNames.length) return;
+  throw new ClusterError(
+    'DATA',
+    `${name} has ${model.rows} x ${model.columns} pixels and ${model.classes} classes; ` +
+      `the dataset has ${rows} x ${columns} pixels and ${classNames.length} classes`,
+    { fix: 'set --data to a dataset like the one that the model was trained with' },
+  );
 }
 
 /** Ignores a missing dataset, whose pictures are not needed. */

@@ -38,7 +38,7 @@ export function mountDrawing(weights: WeightSource): Drawing {
     const obstacle =
       picture === undefined
         ? 'Draw in the square.'
-        : predictionObstacle(model, current?.values.length);
+        : predictionObstacle(model, current?.values.length, picture.pixels.length);
     if (picture === undefined || current === undefined || obstacle !== undefined) {
       bars.clear();
       setText(parts.answer, obstacle ?? '');

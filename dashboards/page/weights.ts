@@ -1,4 +1,8 @@
-import { parameterCount, type ModelShape } from '../../shared/arithmetic/model-shape.ts';
+import {
+  inputCount,
+  parameterCount,
+  type ModelShape,
+} from '../../shared/arithmetic/model-shape.ts';
 import { predictionExcess } from '../../shared/digit/network.ts';
 import { WEIGHTS_INTERVAL_MILLISECONDS } from './page-limits.ts';
 
@@ -56,13 +60,15 @@ export class WeightSource {
   }
 }
 
-/** Why this number of weights gives no prediction with the model; undefined if it does. */
+/** Why these numbers of weights and pixels give no prediction; undefined if they do. */
 export function predictionObstacle(
   model: ModelShape,
   weights: number | undefined,
+  pixels: number,
 ): string | undefined {
   const excess = predictionExcess(model);
   if (excess !== undefined) return `The model is too large to draw for: it ${excess}.`;
   if (weights === undefined) return 'No weights are available yet.';
-  return weights === parameterCount(model) ? undefined : 'The weights do not match the model.';
+  if (weights !== parameterCount(model)) return 'The weights do not match the model.';
+  return pixels === inputCount(model) ? undefined : 'The dataset does not match the model.';
 }

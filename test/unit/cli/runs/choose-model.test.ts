@@ -5,7 +5,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { chooseModel, layoutOf } from '../../../../cli/runs/choose-model.ts';
 import { encodeTensors } from '../../../../shared/files/safetensors.ts';
 import { canonicalConfiguration } from '../../../../shared/configuration.ts';
-import { datasetDigest } from '../../../../shared/dataset/dataset.ts';
+import { datasetDigest, MNIST_DIGEST } from '../../../../shared/dataset/dataset.ts';
 import { modelDigest } from '../../../../shared/files/own-model.ts';
 import { MAX_MODEL_FILE_BYTES } from '../../../../shared/limits.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
@@ -154,6 +154,25 @@ describe('the chosen model', () => {
 });
 
 describe('rejects, with the name of the file,', () => {
+  test('a model whose size or number of classes is not that of its dataset', async () => {
+    const data = join(runs, 'data');
+    mkdirSync(data);
+    for (const [name, bytes] of Object.entries(tinyFiles)) writeFileSync(join(data, name), bytes);
+    const alone = join(runs, 'alone.safetensors');
+    for (const [dataset, model, words, given] of [
+      [MNIST_DIGEST, denseModel([32, 32], [2], 0, 10), '32 x 32 pixels and 10 classes', undefined],
+      [MNIST_DIGEST, denseModel([28, 28], [2], 0, 9), '28 x 28 pixels and 9 classes', undefined],
+      [datasetDigest(tinyBytes), denseModel([2, 4], [2], 0, 10), '2 x 4 pixels', data],
+    ] as const) {
+      writeFileSync(alone, modelBytes({ ...configuration, dataset, model }));
+      const chosen = await chooseModel(alone, runs, immediateRetries());
+      await expect(layoutOf(chosen, given)).rejects.toMatchObject({
+        code: 'DATA',
+        message: expect.stringContaining(`${alone} has ${words}`),
+      });
+    }
+  });
+
   const foreign = expect.stringContaining('is not the model that run.json describes');
 
   test("a model that was replaced by another run's, even in a store", async () => {

@@ -126,7 +126,7 @@ function naive(widths: readonly number[], weights: Float32Array, picture: Float3
   return powers.map((power) => power / powers.reduce((a, b) => a + b, 0));
 }
 
-describe('a model that is too large for a prediction', () => {
+describe('a model for a prediction', () => {
   const pool = (cells: number, step: number) => ({
     kind: 'max_pooling2d' as const,
     pool: [cells, cells] as const,
@@ -148,7 +148,7 @@ describe('a model that is too large for a prediction', () => {
     classes: 10,
   });
 
-  test('computes too many values, or needs too many operations, also for pooling', () => {
+  test('is refused if it computes too many values or needs too many operations', () => {
     expect(predictionExcess(convnetModel)).toBeUndefined();
     const values = square(256, point(4096), pool(256, 256));
     expect(predictionExcess(values)).toMatch(/^computes \d+ values .*MAX_PREDICTION_VALUES/);
@@ -160,11 +160,17 @@ describe('a model that is too large for a prediction', () => {
     expect(predictionExcess(dense)).toMatch(/^needs 4295032842 operations /);
   });
 
-  test('gets a message on the page instead of a prediction', () => {
+  test('gets a message on the page instead of a prediction if it is too large', () => {
     const model = square(256, point(4096), pool(256, 256));
-    expect(predictionObstacle(model, parameterCount(model))).toMatch(/^The model is too large/);
-    expect(predictionObstacle(convnetModel, parameterCount(convnetModel))).toBeUndefined();
-    expect(predictionObstacle(convnetModel, 3)).toBe('The weights do not match the model.');
-    expect(predictionObstacle(convnetModel, undefined)).toBe('No weights are available yet.');
+    const obstacle = predictionObstacle(model, parameterCount(model), 65_536);
+    expect(obstacle).toMatch(/^The model is too large/);
+  });
+
+  test('has the right numbers of weights and of pixels', () => {
+    const weights = parameterCount(convnetModel);
+    expect(predictionObstacle(convnetModel, weights, 784)).toBeUndefined();
+    expect(predictionObstacle(convnetModel, weights, 783)).toMatch(/^The dataset does not match/);
+    expect(predictionObstacle(convnetModel, 3, 784)).toMatch(/^The weights do not match/);
+    expect(predictionObstacle(convnetModel, undefined, 784)).toBe('No weights are available yet.');
   });
 });
