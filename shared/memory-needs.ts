@@ -13,9 +13,10 @@ import {
   modelOperations,
   outputValues,
   parameterCount,
+  valuesOf,
   type ModelShape,
 } from './arithmetic/model-shape.ts';
-import { evaluationRows } from './arithmetic/model-size.ts';
+import { evaluationRows, needsSecondChannel } from './arithmetic/model-size.ts';
 import { modelText } from './arithmetic/model-text.ts';
 import { stateNames } from './arithmetic/optimizer.ts';
 
@@ -119,8 +120,9 @@ export function workerBytes(configuration: Needing, engine: EngineKind): number 
   const fed = factor.fed * (inputs + masks) + joined;
   const training = shardRows * (shardsAtOnce * fed + row + factor.images * images);
   const evaluation = evaluationRows(model) * (factor.fed * inputs + row + factor.images * images);
+  const widened = engine === 'tensorflow' ? widenedFloats(model, shardRows) : 0;
   const engineFloats =
-    Math.max(training, evaluation) + shardsAtOnce * factor.parameters * parameters;
+    Math.max(training, evaluation) + widened + shardsAtOnce * factor.parameters * parameters;
   return FLOAT_BYTES * (batches + vectors + engineFloats);
 }
 
@@ -159,6 +161,23 @@ export function checkWorkerMemory(
         'or model, or more --virtual-shards',
     },
   );
+}
+
+/**
+ * Copies of a shard's images and of the kernel while a convolution has a second channel of zeros:
+ * the zeros, both channels, and what the library copies of these.
+ */
+const WIDENED_COPIES = 5;
+
+/** The largest number of values that a second channel adds to a convolution. */
+function widenedFloats(model: ModelShape, shardRows: number): number {
+  const rows = Math.max(shardRows, evaluationRows(model));
+  const sizes = modelOperations(model).map((operation) => {
+    if (operation.kind !== 'conv2d' || !needsSecondChannel(operation)) return 0;
+    const kernel = operation.biasOffset - operation.kernelOffset;
+    return WIDENED_COPIES * (rows * valuesOf(operation.from) + kernel);
+  });
+  return Math.max(...sizes);
 }
 
 interface RowValues {

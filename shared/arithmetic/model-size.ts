@@ -9,6 +9,7 @@ import {
   modelOperations,
   outputValues,
   valuesOf,
+  type Convolution,
   type ModelShape,
 } from './model-shape.ts';
 
@@ -35,6 +36,15 @@ export function rowMultiplications(model: ModelShape): number {
 /** Whether a model has convolutions or pooling. */
 export function hasImages(model: ModelShape): boolean {
   return modelOperations(model).some((operation) => 'window' in operation);
+}
+
+/**
+ * Whether the engine tensorflow adds a channel of zeros to a convolution's image and kernel; see
+ * addConvolution in worker/engines/layer-graph.ts.
+ */
+export function needsSecondChannel({ from, to, window }: Convolution): boolean {
+  const [down, right] = window.strides;
+  return from.channels === 1 && to.width === 1 && down !== right;
 }
 
 /**

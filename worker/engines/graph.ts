@@ -141,10 +141,10 @@ export class GraphBuilder {
     return this.add('Reshape', [x, this.integers(...shape)], { T: FLOAT, Tshape: INT });
   }
 
-  zeros(...shape: readonly number[]): Value {
-    const length = shape.reduce((product, size) => product * size, 1);
-    const values = Array.from({ length }, () => 0);
-    return this.constant({ type: 'float32', shape, values });
+  /** Zeros, which exist only once `after` has been computed: a constant would always exist. */
+  zeros(shape: readonly number[], after: Value): Value {
+    const inputs = [this.integers(...shape), this.scalar('float32', 0), ...control(after)];
+    return this.add('Fill', inputs, { T: FLOAT, index_type: INT });
   }
 
   slice(x: Value, begin: number, size: number): Value {

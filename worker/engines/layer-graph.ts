@@ -12,6 +12,7 @@ import type {
   Pooling,
   Volume,
 } from '../../shared/arithmetic/model-shape.ts';
+import { needsSecondChannel } from '../../shared/arithmetic/model-size.ts';
 import type { GraphBuilder, Value } from './graph.ts';
 import { item } from './engine.ts';
 
@@ -145,13 +146,11 @@ function addConvolution(
   kernel: Value,
   rows: number,
 ): Value {
-  const { from: image, to, window } = operation;
-  const { size, strides } = window;
-  if (image.channels > 1 || to.width > 1 || strides[0] === strides[1])
-    return graph.windowed('Conv2D', [from, kernel], window);
+  const { from: image, window } = operation;
+  if (!needsSecondChannel(operation)) return graph.windowed('Conv2D', [from, kernel], window);
   const [images, kernels] = [
-    graph.zeros(...imageShape(rows, image)),
-    graph.zeros(...size, 1, to.channels),
+    graph.zeros(imageShape(rows, image), from),
+    graph.zeros(kernelShape(operation), from),
   ];
   const inputs = [graph.concat(3, from, images), graph.concat(2, kernel, kernels)];
   return graph.windowed('Conv2D', inputs, window);

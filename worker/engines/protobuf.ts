@@ -1,3 +1,5 @@
+import { assert } from '../../shared/errors.ts';
+
 const VARINT = 0;
 const BYTES = 2;
 /** The bytes of a varint that are reserved for a length: enough for 256 MiB. */
@@ -12,6 +14,12 @@ const LENGTH_BYTES = 4;
 export class MessageWriter {
   #bytes = Buffer.alloc(65_536);
   #end = 0;
+  readonly #lengthBytes: number;
+
+  /** `lengthBytes` is the size of each length. */
+  constructor(lengthBytes = LENGTH_BYTES) {
+    this.#lengthBytes = lengthBytes;
+  }
 
   /** The bytes written so far. */
   result(): Uint8Array {
@@ -49,12 +57,13 @@ export class MessageWriter {
   /** A field that contains another message, whose fields `write` writes. */
   nested(field: number, write: () => void): void {
     this.#varint(8 * field + BYTES);
-    this.#reserve(LENGTH_BYTES);
-    const start = this.#end + LENGTH_BYTES;
+    this.#reserve(this.#lengthBytes);
+    const start = this.#end + this.#lengthBytes;
     this.#end = start;
     write();
     let length = this.#end - start;
-    for (let i = start - LENGTH_BYTES; i < start; i++) {
+    assert(length < 2 ** (7 * this.#lengthBytes), `a message of ${length} bytes is too long`);
+    for (let i = start - this.#lengthBytes; i < start; i++) {
       this.#bytes[i] = i === start - 1 ? length : (length & 127) | 128;
       length >>>= 7;
     }

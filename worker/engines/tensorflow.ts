@@ -74,7 +74,7 @@ class Gradient {
     this.#classes = model.classes;
     this.#logits = new Float32Array(rows * model.classes);
     const graph = gradientGraph({ model, shards, rowsPerShard, labelSmoothing });
-    this.session = loadGraph(addon, support, graph);
+    this.session = prepared(() => loadGraph(addon, support, graph));
     const parameters = parameterCount(model);
     const offsets = gradientOffsets(model);
     this.#parts = offsets.map((begin, i) => [begin, offsets[i + 1] ?? parameters + 1]);
@@ -86,7 +86,7 @@ class Gradient {
       masks: dropoutOperations(model).map(({ units }) => new Float32Array(rows * units)),
       scale: new Float32Array(rows),
     };
-    warmUp(() => {
+    prepared(() => {
       this.compute(new Float32Array(parameters), batch, new Float32Array(parameters + 1));
     });
   }
@@ -116,8 +116,9 @@ class Predictions {
     this.#logits = new Float32Array(evaluationRows * classes);
     this.#losses = new Float32Array(evaluationRows);
     this.#probabilities = new Float32Array(evaluationRows * classes);
-    this.session = loadGraph(addon, support, predictionGraph(model, evaluationRows));
-    warmUp(() => {
+    const graph = predictionGraph(model, evaluationRows);
+    this.session = prepared(() => loadGraph(addon, support, graph));
+    prepared(() => {
       this.compute(
         new Float32Array(parameterCount(model)),
         new Float32Array(evaluationRows * inputCount(model)),
@@ -146,12 +147,12 @@ class Predictions {
 }
 
 /**
- * Makes a graph's first call, on zeros, which creates its operations and allocates memory, so it
- * can fail in ways that later calls cannot.
+ * Loads a graph or makes its first call, on zeros, which creates its operations and allocates
+ * memory, so it can fail in ways that later calls cannot. Throws ENGINE.
  */
-function warmUp(call: () => void): void {
+function prepared<T>(call: () => T): T {
   try {
-    call();
+    return call();
   } catch (error) {
     throw new ClusterError('ENGINE', `TensorFlow cannot run the model: ${messageOf(error)}`, {
       fix:

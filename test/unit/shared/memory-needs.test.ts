@@ -1,12 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { DEFAULT_MAX_WORKER_MEMORY_BYTES } from '../../../shared/limits.ts';
-import { convnetModel } from '../../fixtures/engine/models.ts';
+import { conv2d, convnetModel } from '../../fixtures/engine/models.ts';
 import {
   checkCoordinatorMemory,
   checkWorkerMemory,
   workerBytes,
 } from '../../../shared/memory-needs.ts';
-import { denseModel } from '../../../shared/arithmetic/model-shape.ts';
+import { denseModel, type ModelShape } from '../../../shared/arithmetic/model-shape.ts';
 
 const MEBIBYTE = 1024 ** 2;
 const optimizer = { kind: 'adam', beta1: 0.9, beta2: 0.999, epsilon: 1e-7 } as const;
@@ -20,6 +20,13 @@ const deep = (dropout: number) =>
     dropout,
     10,
   );
+/** A convolution for which TensorFlow needs a second channel. */
+const narrow: ModelShape = {
+  rows: 64,
+  columns: 64,
+  classes: 3,
+  layers: [conv2d(1, [2, 64], { strides: [2, 1] }), { kind: 'flatten' }],
+};
 
 describe('the memory that a run needs', () => {
   // Measured in MiB: how much a worker's peak memory exceeds its peak with a batch of 32 and 8
@@ -39,6 +46,8 @@ describe('the memory that a run needs', () => {
     ['tensorflow', { model: convnetModel, batchSize: 1024, virtualShards: 1 }, 384],
     ['tensorflow', { model: convnetModel, batchSize: 2048, virtualShards: 1 }, 705],
     ['tensorflow', { model: convnetModel, batchSize: 4096, virtualShards: 8 }, 264],
+    ['tensorflow', { model: narrow, batchSize: 4096, virtualShards: 1 }, 594],
+    ['tensorflow', { model: narrow, batchSize: 16_384, virtualShards: 1 }, 2571],
     ['wasm', { model: convnetModel, batchSize: 1024, virtualShards: 1 }, 1656],
     ['wasm', { model: convnetModel, batchSize: 2048, virtualShards: 1 }, 3206],
     ['wasm', { model: convnetModel, batchSize: 4096, virtualShards: 8 }, 897],

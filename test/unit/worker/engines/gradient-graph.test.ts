@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { gradientGraph } from '../../../../worker/engines/gradient-graph.ts';
-import { convnetModel } from '../../../fixtures/engine/models.ts';
-import { denseModel } from '../../../../shared/arithmetic/model-shape.ts';
+import { conv2d, convnetModel } from '../../../fixtures/engine/models.ts';
+import { denseModel, type ModelShape } from '../../../../shared/arithmetic/model-shape.ts';
 import type { Graph } from '../../../../worker/engines/graph.ts';
 
 const model = denseModel([28, 28], [128, 64], 0.2, 10);
@@ -31,6 +31,22 @@ describe('the graph of a subtree with images', () => {
     ] as const)
       for (const shards of [1, 2, 8])
         expect(countOf(imageGraph(shards), operation)).toBe(count * shards);
+  });
+
+  it('does not contain the zeros of a second channel, which begin with their shard', () => {
+    const narrow: ModelShape = {
+      rows: 28,
+      columns: 28,
+      classes: 3,
+      layers: [conv2d(1, [2, 28], { strides: [2, 1] }), { kind: 'flatten' }],
+    };
+    const { nodes } = gradientGraph({ model: narrow, shards: 2, rowsPerShard: 8192 });
+    const zeros = nodes.filter(({ operation }) => operation === 'Fill');
+    expect(zeros).toHaveLength(4);
+    for (const { inputs } of zeros) expect(inputs[2]).toMatch(/^\^/);
+    for (const { attributes } of nodes)
+      for (const attribute of Object.values(attributes))
+        if ('tensor' in attribute) expect(attribute.tensor.values.length).toBeLessThan(5);
   });
 
   it('begins each shard when the sum before it is complete', () => {
