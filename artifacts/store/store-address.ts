@@ -69,6 +69,8 @@ function pathOf(uri: string): string {
   if (uri.includes('\0')) throw refused(uri, 'it contains a NUL character');
   if (rest === '') throw refused(uri, 'the folder is missing');
   if (!rest.startsWith('//')) return rest;
+  // A path may contain "%00", but a URL has a NUL character there.
+  if (uri.includes('%00')) throw refused(uri, 'it contains a NUL character');
   try {
     return fileURLToPath(uri);
   } catch (error) {

@@ -48,6 +48,15 @@ const synonyms: Readonly<Record<string, string>> = {
  */
 export function parseModel(text: string, file: string): ParsedModel {
   const { LineCounter, isSeq, parseDocument } = libraries.yaml();
+  // YAML allows none, but the parser accepts one in a comment; `local` passes the text in an
+  // environment variable, which cannot contain one.
+  const nul = text.indexOf('\0');
+  if (nul >= 0)
+    throw refused(
+      `${file}:${text.slice(0, nul).split('\n').length}`,
+      'a NUL character',
+      'delete it, or save the file as text in UTF-8',
+    );
   const counter = new LineCounter();
   const document = parseDocument(text, {
     lineCounter: counter,

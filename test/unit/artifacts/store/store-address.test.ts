@@ -41,6 +41,7 @@ describe('parseStoreUri', () => {
     ['gs://bucket/x', 'gs:'],
     ['file:', 'the folder is missing'],
     ['file:a\0b', 'NUL'],
+    ['file:///a%00b', 'NUL'],
     ['file://host/x', 'file:///DIR'],
     ['file:///a%2fb', 'file:///DIR'],
     ['s3:', 'the bucket is missing'],

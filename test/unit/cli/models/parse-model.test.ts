@@ -41,6 +41,7 @@ describe('a model file', () => {
   it.each([
     ['a: 1', 'm:1: not a list of layers', '- conv2d:'],
     ['', 'm:1: not a list of layers', '- conv2d:'],
+    ['- flatten\n# a\0b\n- dense: {units: 3}', 'm:2: a NUL character', 'UTF-8'],
     [
       '- flatten\n- conv3d: {}',
       'm:2: layer 2: the layer "conv3d" is unknown',
