@@ -36,6 +36,10 @@ interface Range {
 
 export const WEEK_SECONDS = 7 * 86_400;
 const NAME = new RegExp(`^[A-Za-z0-9][A-Za-z0-9._-]{0,${MAX_NAME_CHARACTERS - 1}}$`);
+/** A number as people or JavaScript write it: small ones have an exponent, as in 1e-7. */
+const NUMBER = String.raw`\d+(?:\.\d+)?(?:e[+-]?\d+)?`;
+const EPOCHS = new RegExp(`^(${NUMBER}) ?epochs?$`, 'i');
+const QUANTITY = new RegExp(`^(${NUMBER}) ?([a-z]*)$`, 'i');
 const SECONDS_PER_UNIT: Readonly<Record<string, number>> = {
   '': 1,
   ms: 0.001,
@@ -181,7 +185,7 @@ export function stepsOrDuration({
       const count = steps.parse(text);
       if (count !== undefined) return { steps: count };
       const length = seconds.parse(text);
-      return length === undefined ? undefined : { milliseconds: 1000 * length };
+      return length === undefined ? undefined : { milliseconds: Math.round(1000 * length) };
     },
     format(value) {
       if ('steps' in value) return String(value.steps);
@@ -246,7 +250,7 @@ export function stepsOrEpochs(min: 0 | 1): ValueType<StepsOrEpochs> {
     parse(text) {
       const count = steps.parse(text);
       if (count !== undefined) return { steps: count };
-      const epochs = Number(/^(\d+(?:\.\d+)?) ?epochs?$/i.exec(text)?.[1]);
+      const epochs = Number(EPOCHS.exec(text)?.[1]);
       return epochs > 0 && epochs <= MAX_EPOCHS ? { epochs } : undefined;
     },
     format(value) {
@@ -325,7 +329,7 @@ function decimalOf(text: string): number | undefined {
 }
 
 function quantity(text: string, units: Readonly<Record<string, number>>): number | undefined {
-  const [, digits, unit] = /^(\d+(?:\.\d+)?) ?([a-z]*)$/i.exec(text) ?? [];
+  const [, digits, unit] = QUANTITY.exec(text) ?? [];
   if (digits === undefined || unit === undefined || !Object.hasOwn(units, unit.toLowerCase()))
     return undefined;
   return Number(digits) * (units[unit.toLowerCase()] ?? 0);
