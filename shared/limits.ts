@@ -173,6 +173,8 @@ export const MAX_STEPS = 2 ** 31;
 export const MAX_LEARNING_RATE = 1000;
 export const MAX_RATE_CHANGES = 64;
 export const MAX_WEIGHT_DECAY = 100;
+/** Minimum of Adam's epsilon, in float32: a kernel sees a smaller one as 0, and 0 / 0 diverges. */
+export const MIN_EPSILON = 2 ** -126;
 /** Maximum number of classes in a dataset. */
 export const MAX_CLASSES = 256;
 /** Maximum number of pixels in a dataset image. */

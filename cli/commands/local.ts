@@ -86,6 +86,9 @@ export async function local(
   const run = { ...rest, port, tokenFile: undefined, startWorkers: plans.length };
   const isDense = model === undefined || model === 'mlp';
   const begin = { runId, model, init, ...(isDense ? { hidden, dropout } : {}) };
+  // The coordinator takes epsilon from the record, where an older version may have left a smaller
+  // one than the option allows.
+  const resumed = { runId: undefined, epsilon: undefined };
   // The coordinator cannot read a pipe again.
   const text = layers?.text === undefined ? {} : { [MODEL_TEXT]: layers.text };
   const common = { maxRestarts: options.maxRestarts, log };
@@ -123,11 +126,11 @@ export async function local(
       // A coordinator that crashed before its first run.json left nothing to resume.
       const isBegun = isRestart && existsSync(join(directory, RECORD_FILE));
       // The restarted coordinator continues with the workers that are connected.
-      const again = { runId: undefined, resume: directory, startWorkers: options.minWorkers };
+      const again = { ...resumed, resume: directory, startWorkers: options.minWorkers };
       return argumentsFor('coordinator', {
         ...run,
         ...where,
-        ...(isBegun ? again : options.resume === undefined ? begin : { runId }),
+        ...(isBegun ? again : options.resume === undefined ? begin : resumed),
       });
     },
   });

@@ -8,6 +8,7 @@ import { MAX_AUGMENTED_PIXELS } from '../../shared/augment-limits.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
+import { MIN_EPSILON } from '../../shared/limits.ts';
 import type { RunRecord } from '../../shared/files/run-schema.ts';
 import { stepsPerEpoch, totalSteps } from '../../shared/arithmetic/schedule.ts';
 import { checkExcess } from '../models/choose-layers.ts';
@@ -35,6 +36,12 @@ export function recipeOptions(recorded: Configuration) {
   };
 }
 
+/** What a new run must have in addition; files of older versions are not checked for it. */
+const newConfigurationSchema = configurationSchema.refine(
+  ({ optimizer }) => optimizer.kind === 'sgd' || Math.fround(optimizer.epsilon) >= MIN_EPSILON,
+  { message: 'must be at least 2^-126', path: ['optimizer', 'epsilon'] },
+);
+
 /**
  * The configuration of a run with this model, on which its bytes depend; `init` is the digest of
  * the weights that it begins with. Throws USAGE or LIMIT.
@@ -52,7 +59,7 @@ export function configurationOf(
   const length = { epochs, ...(steps === undefined ? {} : { steps }) };
   const split = splitSamples(dataset.train.samples, options.validationSplit);
   const schedule = { ...recipe, ...length, ...split };
-  return configurationSchema.parse({
+  return newConfigurationSchema.parse({
     dataset: dataset.digest,
     ...recipe,
     ...updateOf(options, {

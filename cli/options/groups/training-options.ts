@@ -83,7 +83,10 @@ export const trainingOptions = {
   }),
   epsilon: withDefaultIf(
     isAdam,
-    decimal('a number above 0, at most 1', (x) => x > 0 && x <= 1),
+    decimal(
+      'a number of at least 2^-126, which is about 1.2e-38, and at most 1',
+      (x) => Math.fround(x) >= limits.MIN_EPSILON && x <= 1,
+    ),
     1e-7,
     { in: trainingCommands, help: "Adam's epsilon" },
   ),

@@ -108,6 +108,20 @@ describe('the update of a recipe', () => {
     expect(configurationOf(optionsOf('--seed 1'), wide, dataset).augment).toBeUndefined();
   });
 
+  test('is rejected if epsilon is 0 or subnormal in float32, but read from older files', () => {
+    for (const epsilon of [1e-46, 1e-38, 1.17549428e-38]) {
+      const refused = { code: 'USAGE', fix: expect.stringContaining('at least 2^-126') };
+      expect(() => optionsOf(`--epsilon ${epsilon}`)).toThrow(expect.objectContaining(refused));
+      const options = { ...optionsOf('--seed 1'), epsilon };
+      expect(() => configurationOf(options, model, dataset)).toThrow('at least 2^-126');
+      const known = configurationOf(optionsOf('--seed 1'), model, dataset);
+      const optimizer = { ...known.optimizer, epsilon };
+      expect(configurationSchema.safeParse({ ...known, optimizer }).success).toBe(true);
+    }
+    for (const epsilon of [2 ** -126, 1.1754943508222875e-38, 1])
+      expect(optionsOf(`--epsilon ${epsilon}`)).toMatchObject({ epsilon });
+  });
+
   test('is rejected if its steps do not fit together', () => {
     const refusal = (line: string) => {
       try {
