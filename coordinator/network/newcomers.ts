@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { Server as SecureServer } from 'node:https';
 import { Socket } from 'node:net';
+import { countArrival } from '../../shared/arrivals.ts';
 import { NEWCOMER_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 import { newcomerPlaces } from '../../shared/open-files.ts';
 import { isMalformedRequest, type BoundedServer } from './http-server.ts';
@@ -64,10 +65,13 @@ export class Newcomers {
     // with the token.
     const takers = http.listeners('connection');
     http.removeAllListeners('connection').on('connection', (socket: Socket) => {
+      countArrival();
       if (socket.remoteAddress === undefined) return void socket.destroy();
       for (const take of takers) Reflect.apply(take, http, [socket]);
       this.#add(socket, socket.remoteAddress);
     });
+    // A connection over the server's own limit.
+    http.on('drop', countArrival);
     http.on('request', ({ socket }: IncomingMessage) => this.#asked(socket));
     // Runs before the socket is destroyed, because it has no address afterwards.
     http.prependListener('clientError', (error, socket) => {

@@ -1,4 +1,5 @@
 import { availableParallelism } from 'node:os';
+import { arrivals } from '../arrivals.ts';
 import { ClusterError } from '../errors.ts';
 import {
   BLOCK_MICROSECONDS,
@@ -55,8 +56,9 @@ const CORES = availableParallelism();
 /**
  * Where the processes of one host exchange frames without sockets. While frames are expected, this
  * process waits for them in the kernel, for at most BLOCK_MICROSECONDS between two turns of its
- * event loop. If none has come for MAX_BLOCKING_MILLISECONDS, it says in its memory that it reads
- * only its sockets: peers then use those.
+ * event loop, and not at all after a turn that accepted a connection. If none has come for
+ * MAX_BLOCKING_MILLISECONDS, it says in its memory that it reads only its sockets: peers then use
+ * those.
  */
 export class Rendezvous {
   readonly #addon: MemoryAddon;
@@ -70,6 +72,8 @@ export class Rendezvous {
   /** When frames were last expected, in milliseconds. */
   #expectedAt = 0;
   #isPolling = false;
+  /** The connections that this process had accepted when it last looked. */
+  #arrivals = arrivals();
 
   constructor(addon: MemoryAddon, own: MappedMemory, spin: Spin = 0) {
     this.#addon = addon;
@@ -181,9 +185,15 @@ export class Rendezvous {
     }
   }
 
-  /** Hears and waits until this turn of the event loop has lasted long enough. */
+  /**
+   * Hears and waits until this turn of the event loop has lasted long enough. After a turn that
+   * accepted a connection it only hears, because each turn accepts only one: otherwise a few
+   * hundred connections per second would fill the listener's queue.
+   */
   #turn(): void {
     const began = performance.now();
+    const isQuiet = this.#arrivals === arrivals();
+    this.#arrivals = arrivals();
     for (;;) {
       this.poll();
       // A frame may have closed this rendezvous, and its memory.
@@ -192,7 +202,7 @@ export class Rendezvous {
       const left = BLOCK_MICROSECONDS - 1000 * (now - began);
       const canWait = this.#peers.size > 0 && this.#peers.size <= MAX_CHANNEL_PEERS;
       if (!canWait || now - this.#expectedAt > MAX_BLOCKING_MILLISECONDS) return this.#sleep();
-      if (left <= 0) return void setImmediate(() => this.#turn());
+      if (left <= 0 || !isQuiet) return void setImmediate(() => this.#turn());
       this.#wait(Math.ceil(left));
     }
   }

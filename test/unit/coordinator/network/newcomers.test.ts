@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { get } from 'node:http';
 import { connect, createServer, Socket } from 'node:net';
+import { setImmediate as turn } from 'node:timers/promises';
 import { connect as secure } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import {
@@ -8,11 +9,18 @@ import {
   type ServerTls,
 } from '../../../../coordinator/network/http-server.ts';
 import { Newcomers, type NewcomerEnd } from '../../../../coordinator/network/newcomers.ts';
+import { arrivals } from '../../../../shared/arrivals.ts';
+import type { MemoryAddon } from '../../../../shared/wire/memory-addon.ts';
+import { Rendezvous } from '../../../../shared/wire/rendezvous.ts';
+import { PeerMemory, SharedMemory } from '../../../../shared/wire/shared-memory.ts';
+import { compiledMemoryAddon } from '../../../fixtures/engine/memory-addon.ts';
 import { TestAuthority } from '../../../fixtures/certificates.ts';
 import { listening } from '../../../fixtures/listening.ts';
 
 const PLACES = 3;
 const LOCAL = '127.0.0.1';
+const CROWD = 40;
+const BYTES = 100;
 /** Longer than any newcomer waits in a test. */
 const LONG_MILLISECONDS = 600_000;
 
@@ -60,7 +68,68 @@ async function ask(port: number, path: string): Promise<number | undefined> {
   return response.statusCode;
 }
 
+/** A listener next to a rendezvous with one peer; counts how often the rendezvous waits. */
+async function startBesideRendezvous() {
+  const { addon } = await compiledMemoryAddon(onTestFinished);
+  const [own, other] = [new SharedMemory(BYTES, addon), new SharedMemory(BYTES, addon)];
+  const peer = new PeerMemory(other.address, BYTES, addon);
+  if (own.mapped === undefined || peer.mapped === undefined) throw new Error('not mapped');
+  const ignored = { hear: () => undefined, failed: () => undefined, ring: () => undefined };
+  const seen = { waits: 0 };
+  const counting: MemoryAddon = {
+    ...addon,
+    wait: (...values) => {
+      seen.waits += 1;
+      return addon.wait(...values);
+    },
+  };
+  const rendezvous = new Rendezvous(counting, own.mapped);
+  rendezvous.join(peer.mapped, { slot: 1, readsAs: 1, from: 1 }, ignored);
+  onTestFinished(() => {
+    rendezvous.close();
+    for (const memory of [peer, own, other]) memory.close();
+  });
+  return { seen, rendezvous, ...(await startListener()) };
+}
+
 describe('connections that have not been admitted', () => {
+  it.skipIf(process.platform !== 'linux')(
+    'do not queue behind waits for frames in shared memory',
+    async () => {
+      const { seen, rendezvous, http, port } = await startBesideRendezvous();
+      let accepted = 0;
+      http.on('connection', () => (accepted += 1));
+      rendezvous.expect();
+      await turn();
+      expect(seen.waits).toBeGreaterThan(0);
+      // The system establishes them all before this process accepts the first one.
+      const crowd = Array.from({ length: CROWD }, () => connect(port, LOCAL));
+      for (const socket of crowd) socket.on('error', () => undefined);
+      onTestFinished(() => crowd.forEach((socket) => socket.destroy()));
+      seen.waits = 0;
+      while (accepted < CROWD) {
+        rendezvous.expect();
+        await turn();
+      }
+      expect(seen.waits).toBeLessThan(CROWD / 2);
+      const before = seen.waits;
+      while (seen.waits === before) {
+        rendezvous.expect();
+        await turn();
+      }
+    },
+  );
+
+  it('are counted as arrivals, even over the limit of the server', async () => {
+    const { http, port } = await startListener();
+    http.maxConnections = 1;
+    const before = arrivals();
+    await idle(port);
+    const dropped = await idle(port);
+    await dropped.gone;
+    expect(arrivals() - before).toBe(2);
+  });
+
   it('have a limit of their own, and the oldest gives way', async () => {
     const { port, ends } = await startListener();
     const crowd = [];
