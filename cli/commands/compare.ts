@@ -31,7 +31,17 @@ export async function compare(
 
 /** A row for each run, with a column for each setting that differs. */
 function csvRows({ runs, differences }: Comparison): (string | number)[][] {
-  const heads = ['run', 'directory', 'state', 'step', 'steps', 'accuracy', 'loss', 'seconds'];
+  const heads = [
+    'run',
+    'directory',
+    'state',
+    'step',
+    'steps',
+    'accuracy',
+    'loss',
+    'set',
+    'seconds',
+  ];
   return [
     [...heads, 'steps_per_second', ...differences.map(({ setting }) => setting)],
     ...runs.map((run, i) => [
@@ -40,8 +50,9 @@ function csvRows({ runs, differences }: Comparison): (string | number)[][] {
       run.state,
       run.step,
       run.steps,
-      run.test?.accuracy ?? '',
-      run.test?.loss ?? '',
+      run.evaluation?.accuracy ?? '',
+      run.evaluation?.loss ?? '',
+      run.evaluation?.set ?? '',
       run.seconds,
       run.stepsPerSecond ?? '',
       ...differences.map(({ values }) => values[i] ?? ''),

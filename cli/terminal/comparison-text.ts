@@ -1,4 +1,5 @@
-import { count, duration, percent } from '../../shared/text/number-format.ts';
+import { accuracyText } from './runs-table.ts';
+import { count, duration } from '../../shared/text/number-format.ts';
 import { printable } from '../../shared/printable.ts';
 import type { ComparedRun, Comparison, SameRecipe, StepDifference } from '../runs/compare-runs.ts';
 import { columnsOf, padLeft, padRight } from './columns.ts';
@@ -28,8 +29,8 @@ const facts: readonly { readonly head: string; readonly text: (run: ComparedRun)
     head: 'steps',
     text: ({ step, steps }) => (step === steps ? '' : `${count(step)} of `) + count(steps),
   },
-  { head: 'accuracy', text: ({ test }) => (test === undefined ? '-' : percent(test.accuracy)) },
-  { head: 'loss', text: ({ test }) => test?.loss.toFixed(4) ?? '-' },
+  { head: 'accuracy', text: accuracyText },
+  { head: 'loss', text: ({ evaluation }) => evaluation?.loss.toFixed(4) ?? '-' },
   { head: 'time', text: ({ seconds }) => duration(seconds) },
   { head: 'steps/s', text: ({ stepsPerSecond: rate }) => (rate === undefined ? '-' : count(rate)) },
   { head: 'workers', text: ({ workers }) => String(workers) },

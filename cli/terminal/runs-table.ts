@@ -80,7 +80,7 @@ export function runsTable(runs: readonly RunOverview[], width: number): Line[] {
 
 /** `5,625` for a complete run, otherwise `1,200 of 5,625`. */
 /** The accuracy on the test set, unless it says that the set is another one. */
-function accuracyText({ evaluation }: RunOverview): string {
+export function accuracyText({ evaluation }: RunOverview): string {
   if (evaluation === undefined) return '-';
   const { set, accuracy } = evaluation;
   return `${set === 'test' ? '' : `${set} `}${percent(accuracy)}`;

@@ -1,0 +1,106 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { loadDataset } from '../../../shared/dataset/load-dataset.ts';
+import { imagesFile, labelsFile } from '../../fixtures/dataset/idx-files.ts';
+import { findChild, gone } from '../../fixtures/processes/children.ts';
+import { train } from '../../fixtures/processes/cluster.ts';
+import { expectSame, readRun, type FinishedRun } from '../../fixtures/processes/finished-run.ts';
+import { newRun } from '../../fixtures/processes/options.ts';
+import { run, start, until } from '../../fixtures/processes/program.ts';
+import { stepsWritten } from '../../fixtures/processes/steps-written.ts';
+import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
+
+const TRAIN_ROWS = 600;
+const TEST_ROWS = 120;
+/** Every option of a recipe. 480 rows are 14 steps of an epoch; its last batch has 12 rows. */
+const EVERY_OPTION = [
+  ...['--batch-size', '36', '--virtual-shards', '8', '--epochs', '8', '--seed', '3'],
+  ...['--optimizer', 'adamw', '--learning-rate', '0.003', '--weight-decay', '0.01'],
+  ...['--clip-norm', '1', '--lr-schedule', 'cosine', '--warmup', '10'],
+  ...['--augment', 'shift=2,rotate=10,zoom=0.1', '--label-smoothing', '0.1'],
+  ...['--validation-split', '0.2', '--early-stopping', '4', '--min-delta', '0.001', '--keep-best'],
+];
+const EVERY_LAYER = `- conv2d: {filters: 6, kernel_size: 3, padding: same, activation: relu}
+- max_pooling2d: {pool_size: [3, 2], strides: 2, padding: same}
+- dropout: {rate: 0.25}
+- conv2d: {filters: 8, kernel_size: [3, 2], strides: [2, 1]}
+- average_pooling2d: {pool_size: 3, strides: 1, padding: same}
+- flatten
+- dense: {units: 24, activation: relu}
+- dropout: {rate: 0.5}
+- dense: {units: 12}
+`;
+
+/** The first images of MNIST, as a dataset of its own. */
+async function fewImages(): Promise<string> {
+  const folder = temporaryFolder();
+  const { train: all, test } = await loadDataset(undefined);
+  for (const [name, { images, labels }, rows] of [
+    ['train', all, TRAIN_ROWS],
+    ['t10k', test, TEST_ROWS],
+  ] as const) {
+    const pixels = imagesFile(rows, 28, 28, (i) => images[i] ?? 0);
+    writeFileSync(join(folder, `${name}-images-idx3-ubyte`), pixels);
+    const few = labelsFile([...labels.subarray(0, rows)]);
+    writeFileSync(join(folder, `${name}-labels-idx1-ubyte`), few);
+  }
+  return folder;
+}
+
+/** Trains with three workers, and kills a worker and the coordinator on the way. */
+async function trainDisturbed(options: readonly string[]): Promise<string> {
+  const runs = temporaryFolder();
+  const directory = join(runs, 'r');
+  const local = start(['local', ...newRun(runs), ...options, '-n', '3', '--checkpoint-every', '9']);
+  for (const [step, victim] of [
+    [5, 'w1'],
+    [20, 'coordinator'],
+    [40, 'w0'],
+  ] as const) {
+    const child = await until(
+      () => (stepsWritten(directory) < step ? undefined : findChild(local, victim)),
+      local,
+    );
+    process.kill(child.pid, 'SIGKILL');
+    await gone([child]);
+  }
+  expect(await local.exited, local.output()).toBe(0);
+  return directory;
+}
+
+describe.each(['convnet', 'every layer'])('a run of %s with every option of a recipe', (name) => {
+  let options: readonly string[];
+  let undisturbed: FinishedRun;
+
+  it('gives the same bytes for any number of workers', async () => {
+    const folder = temporaryFolder();
+    const model = name === 'convnet' ? name : join(folder, 'every-layer.yaml');
+    if (model !== name) writeFileSync(model, EVERY_LAYER);
+    const common = ['--data', await fewImages(), '--model', model, '--no-http', '--no-pictures'];
+    const few = ['local', ...newRun(folder, 'init'), ...common, '--steps', '3', '-n', '1'];
+    expect((await run(few)).code).toBe(0);
+    options = [...common, ...EVERY_OPTION, '--init', join(folder, 'init')];
+    undisturbed = await train([...options, '-n', '1']);
+    for (const workers of ['2', '5'])
+      expectSame(await train([...options, '-n', workers]), undisturbed);
+  });
+
+  it('gives them although processes are killed, verifies, and shows a changed digit', async () => {
+    const directory = await trainDisturbed(options);
+    const disturbed = readRun(directory);
+    expectSame(disturbed, undisturbed);
+    const verified = await run(['verify', directory, '-n', '2']);
+    expect(verified.code, verified.output).toBe(0);
+    const path = join(directory, 'metrics.jsonl');
+    const text = readFileSync(path, 'utf8');
+    const line = text.split('\n').find((each) => each.includes('"kind":"evaluation"')) ?? '';
+    const changed = line.replace(
+      /("loss":\d\.\d)(\d)/,
+      (_, start: string, digit: string) => start + String((Number(digit) + 1) % 10),
+    );
+    expect(changed).not.toBe(line);
+    writeFileSync(path, text.replace(line, changed));
+    expect((await run(['verify', directory, '-n', '2'])).code).toBe(35);
+  });
+});
