@@ -1,11 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { expect, it } from 'vitest';
+import { errorTable } from '../../../shared/errors.ts';
 import { loadDataset } from '../../../shared/dataset/load-dataset.ts';
 import { imagesFile, labelsFile } from '../../fixtures/dataset/idx-files.ts';
 import { findChild, gone } from '../../fixtures/processes/children.ts';
 import { train } from '../../fixtures/processes/cluster.ts';
-import { expectSame, readRun, type FinishedRun } from '../../fixtures/processes/finished-run.ts';
+import { expectSame, readRun } from '../../fixtures/processes/finished-run.ts';
 import { newRun } from '../../fixtures/processes/options.ts';
 import { run, start, until } from '../../fixtures/processes/program.ts';
 import { stepsWritten } from '../../fixtures/processes/steps-written.ts';
@@ -69,38 +70,38 @@ async function trainDisturbed(options: readonly string[]): Promise<string> {
   return directory;
 }
 
-describe.each(['convnet', 'every layer'])('a run of %s with every option of a recipe', (name) => {
-  let options: readonly string[];
-  let undisturbed: FinishedRun;
-
-  it('gives the same bytes for any number of workers', async () => {
+it.each(['convnet', 'every layer'])(
+  'every option of a recipe gives the same bytes for any number of workers and any kill: %s',
+  async (name) => {
     const folder = temporaryFolder();
     const model = name === 'convnet' ? name : join(folder, 'every-layer.yaml');
     if (model !== name) writeFileSync(model, EVERY_LAYER);
     const common = ['--data', await fewImages(), '--model', model, '--no-http', '--no-pictures'];
     const few = ['local', ...newRun(folder, 'init'), ...common, '--steps', '3', '-n', '1'];
     expect((await run(few)).code).toBe(0);
-    options = [...common, ...EVERY_OPTION, '--init', join(folder, 'init')];
-    undisturbed = await train([...options, '-n', '1']);
+    const options = [...common, ...EVERY_OPTION, '--init', join(folder, 'init')];
+    const undisturbed = await train([...options, '-n', '1']);
     for (const workers of ['2', '5'])
       expectSame(await train([...options, '-n', workers]), undisturbed);
-  });
 
-  it('gives them although processes are killed, verifies, and shows a changed digit', async () => {
     const directory = await trainDisturbed(options);
-    const disturbed = readRun(directory);
-    expectSame(disturbed, undisturbed);
+    expectSame(readRun(directory), undisturbed);
     const verified = await run(['verify', directory, '-n', '2']);
     expect(verified.code, verified.output).toBe(0);
-    const path = join(directory, 'metrics.jsonl');
-    const text = readFileSync(path, 'utf8');
-    const line = text.split('\n').find((each) => each.includes('"kind":"evaluation"')) ?? '';
-    const changed = line.replace(
-      /("loss":\d\.\d)(\d)/,
-      (_, start: string, digit: string) => start + String((Number(digit) + 1) % 10),
-    );
-    expect(changed).not.toBe(line);
-    writeFileSync(path, text.replace(line, changed));
-    expect((await run(['verify', directory, '-n', '2'])).code).toBe(35);
-  });
-});
+    changeDigit(join(directory, 'metrics.jsonl'));
+    const refused = await run(['verify', directory, '-n', '2']);
+    expect(refused.code, refused.output).toBe(errorTable.DIFFERS.exit);
+  },
+);
+
+/** Changes a digit of the first evaluation's loss. */
+function changeDigit(path: string): void {
+  const text = readFileSync(path, 'utf8');
+  const line = text.split('\n').find((each) => each.includes('"kind":"evaluation"')) ?? '';
+  const changed = line.replace(
+    /("loss":\d\.\d)(\d)/,
+    (_, start: string, digit: string) => start + String((Number(digit) + 1) % 10),
+  );
+  expect(changed).not.toBe(line);
+  writeFileSync(path, text.replace(line, changed));
+}

@@ -67,8 +67,11 @@ describe('the recipes in the package', () => {
     expect(local('--recipe best').options).toMatchObject({
       ...best,
       virtualShards: 8,
-      weightDecay: 0.004,
+      weightDecay: 0.01,
       warmup: { steps: 200 },
+      augment: { shift: 2, rotate: 10, zoom: 0.1 },
+      validationSplit: 0.1,
+      keepBest: true,
     });
   });
 });
