@@ -93,6 +93,7 @@ export async function openRecorder(
     term,
     clock: clock.now,
     date: clock.date,
+    after: clock.after,
     snapshot: () => tensors.snapshot(),
     onTakenOver: fail,
     record: resumedRecord(run, tensors.checksum),

@@ -1,3 +1,4 @@
+import type { Clock } from '../shared/clock.ts';
 import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset/dataset.ts';
 import type { ClusterError } from '../shared/errors.ts';
@@ -27,6 +28,8 @@ export interface RecorderOptions {
   readonly snapshot: () => Pick<Checkpoint, 'weights' | 'state'>;
   /** Draws a finished run's artifacts. Without it, only the list of mistakes is written. */
   readonly draw?: Draw | undefined;
+  /** Calls back after some milliseconds; returns a function that cancels it. */
+  readonly after: Clock['after'];
   /** Called when another coordinator has taken over the run. */
   readonly onTakenOver: (error: ClusterError) => void;
   /** Where the record of a resumed run continues; undefined for a new run. */

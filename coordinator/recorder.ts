@@ -14,6 +14,7 @@ import { planStep, totalSteps } from '../shared/arithmetic/schedule.ts';
 import { EventLimit } from './event-limit.ts';
 import type { LeaveReport, ResultReport, StepResult } from './driver.ts';
 import type { RecordedLine } from './run-directory/read-run.ts';
+import { SpaceWait } from './run-directory/space-wait.ts';
 import { engineOf, runRecord } from './run-directory/run-record.ts';
 import type { FinishedRun, RecorderOptions, ResumedRecord } from './recorder-options.ts';
 import type { RunRecorder } from './serve.ts';
@@ -38,6 +39,7 @@ export class Recorder implements RunRecorder {
   #past: Pick<ResumedRecord, 'lines' | 'events'> | undefined;
   readonly #chain: Chain;
   readonly #speed: SpeedMeter;
+  readonly #space: SpaceWait;
   readonly #started: string;
   /** When this coordinator opened the run, by the monotonic clock. */
   readonly #opened: number;
@@ -63,6 +65,7 @@ export class Recorder implements RunRecorder {
     this.#past = record;
     this.#chain = new Chain(record?.chain ?? firstLink(configuration));
     this.#speed = new SpeedMeter(clock);
+    this.#space = new SpaceWait(rest.after);
     this.#started = record?.started ?? date().toISOString();
     this.#opened = clock();
     this.#weights = record?.weights ?? 0n;
@@ -174,13 +177,24 @@ export class Recorder implements RunRecorder {
   }
 
   async #writeBest(state: RunState): Promise<void> {
+    const { viewer, onTakenOver } = this.#options;
+    const { step } = state;
+    const tell = (retrying: string, { message }: ClusterError) =>
+      viewer.log('warn', `the best checkpoint is waiting for space; ${retrying}: ${message}`, {
+        step,
+      });
     try {
-      await this.#saveCheckpoint(state);
+      await this.#space.write(() => this.#saveCheckpoint(state), tell);
     } catch (error) {
       if (!(error instanceof ClusterError)) throw error;
       this.#hasFailed = true;
-      this.#options.onTakenOver(error);
+      onTakenOver(error);
     }
+  }
+
+  #close(): void {
+    this.#isClosing = true;
+    this.#space.close();
   }
 
   #recordEvaluation(
@@ -356,14 +370,14 @@ export class Recorder implements RunRecorder {
 
   /** Closes all files, so that another coordinator may resume the run immediately. */
   async abandon(): Promise<void> {
-    this.#isClosing = true;
+    this.#close();
     await this.#checkpointing?.catch(() => undefined);
     await this.#options.files.close().catch(() => undefined);
   }
 
   async #finish(state: RunState, outcome: Outcome): Promise<RunRecord> {
     const { files, configuration, dataset, predictions, snapshot } = this.#options;
-    this.#isClosing = true;
+    this.#close();
     let record = this.#record(state, outcome);
     await this.#checkpointing;
     // Before the best weights were restored, the last ones were saved.

@@ -78,7 +78,6 @@ export function runsTable(runs: readonly RunOverview[], width: number): Line[] {
   ];
 }
 
-/** `5,625` for a complete run, otherwise `1,200 of 5,625`. */
 /** The accuracy on the test set, unless it says that the set is another one. */
 export function accuracyText({ evaluation }: RunOverview): string {
   if (evaluation === undefined) return '-';
@@ -86,6 +85,7 @@ export function accuracyText({ evaluation }: RunOverview): string {
   return `${set === 'test' ? '' : `${set} `}${percent(accuracy)}`;
 }
 
+/** `5,625` for a complete run, otherwise `1,200 of 5,625`. */
 function stepsText({ step, steps }: RunOverview): string {
   return step === steps ? count(steps) : `${count(step)} of ${count(steps)}`;
 }

@@ -370,6 +370,13 @@ export const guards: readonly Guard[] = [
     without: 'const spared = undefined;',
   },
   {
+    name: 'the checkpoint of the best evaluation waits while the disk is full',
+    file: 'coordinator/run-directory/space-wait.ts',
+    line: '!isFull(error.cause) || this.#isClosed',
+    without: 'isFull(error.cause) || this.#isClosed',
+    likelySeed: 40,
+  },
+  {
     name: 'the checkpoint of the best evaluation is written',
     file: 'coordinator/recorder.ts',
     line: 'return this.#keepBest(state).then(',
