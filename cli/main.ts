@@ -9,6 +9,7 @@ import { linesOf, stderr, stdout } from './terminal/output.ts';
 import { version } from './package.ts';
 import { packageRoot } from '../shared/package-root.ts';
 import { parseCommand, type Print } from './program.ts';
+import { endLookups, lookUpInChildren } from './processes/name-lookups.ts';
 import { onIgnored, watchSignals } from './processes/signals.ts';
 
 /** The error from the first failed write to stdout. */
@@ -30,6 +31,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     commandNames,
   );
   outliveReaders();
+  lookUpInChildren();
   watchSignals();
   process.on('uncaughtException', (error) => process.exit(explain(error, argv)));
   onIgnored(() =>
@@ -58,6 +60,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     return code;
   } finally {
     process.off('beforeExit', defect);
+    endLookups();
   }
 }
 

@@ -2,10 +2,13 @@ import { createServer, type ListenOptions } from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
 import { z } from 'zod';
 import { portOf } from '../../coordinator/network/http-server.ts';
+import { lookUpInChildren } from './name-lookups.ts';
 import type { ReservationReply } from './reserved-port.ts';
 
 const withHandle = z.object({ _handle: z.object({ fd: z.int().min(3) }) });
 
+// --host may be a name.
+lookUpInChildren();
 // reserved-port.ts is the only caller and passes these options.
 const server = createServer().listen(workerData as ListenOptions);
 const reply = (message: ReservationReply): void => parentPort?.postMessage(message);
