@@ -35,6 +35,7 @@ interface Range {
 }
 
 export const WEEK_SECONDS = 7 * 86_400;
+export const MAX_RETRIES = 1_000_000;
 const NAME = new RegExp(`^[A-Za-z0-9][A-Za-z0-9._-]{0,${MAX_NAME_CHARACTERS - 1}}$`);
 /** A number as people or JavaScript write it: small ones have an exponent, as in 1e-7. */
 const NUMBER = String.raw`\d+(?:\.\d+)?(?:e[+-]?\d+)?`;

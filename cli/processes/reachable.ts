@@ -9,7 +9,8 @@ const noRoute: ReadonlySet<string> = new Set(['EADDRNOTAVAIL', 'EHOSTUNREACH', '
 /**
  * Dials the address at which this command's own workers will reach its coordinator. Rejects with
  * ADDRESS if this machine has no route there, for instance in a new network namespace: the workers
- * would dial in vain until --max-wait-time. Ignores all other errors, which the workers report.
+ * would dial in vain for as long as this command runs. Ignores all other errors, which the workers
+ * report.
  */
 export async function requireReachable(url: string): Promise<void> {
   const { hostname, port } = new URL(url);

@@ -8,6 +8,7 @@ import { engineEnvironment } from './engine-environment.ts';
 import type { Log } from '../terminal/log.ts';
 import { checkMachine } from './machine.ts';
 import { RestartingProcess, type RestartingProcessOptions } from './restarting-process.ts';
+import { MAX_RETRIES, WEEK_SECONDS } from '../options/value-types.ts';
 import type { EvalOptions, LocalOptions, VerifyOptions } from '../options/options.ts';
 
 /** The settings for a worker that is to be started. */
@@ -71,35 +72,48 @@ function requireAnyGpu(usable: UsableGpus): void {
 const CRASH_FIX =
   "if files of TensorFlow's library were changed, replace them with: mnist-dist setup --repair";
 
-/** Starts a planned worker on this machine; `common.environment` contains the token. */
-export function startWorker(
-  { name, engine, device, threads, environment: own }: WorkerPlan,
-  options: (LocalOptions | VerifyOptions | EvalOptions) & {
-    readonly sslCaCertfile?: string | undefined;
-  },
+type OptionsOfCommand = (LocalOptions | VerifyOptions | EvalOptions) & {
+  readonly sslCaCertfile?: string | undefined;
+};
+
+/** The command line of a planned worker. */
+export function workerArguments(
+  { name, engine, device, threads }: WorkerPlan,
+  options: OptionsOfCommand,
   coordinator: string,
-  common: Pick<RestartingProcessOptions, 'environment' | 'maxRestarts' | 'restarting' | 'log'>,
-): RestartingProcess {
-  // The coordinator reports on the run, so workers log only warnings and errors.
-  const logLevel = options.logLevel === 'debug' ? 'debug' : 'warn';
-  const settings = {
+): string[] {
+  return argumentsFor('worker', {
     ...options,
     name,
     engine,
     device,
     threads,
     coordinator,
-    logLevel,
+    // The coordinator reports on the run, so workers log only warnings and errors.
+    logLevel: options.logLevel === 'debug' ? 'debug' : 'warn',
     tokenFile: undefined,
-  } as const;
-  const args = argumentsFor('worker', settings);
-  const environment = { ...common.environment, ...own };
+    // This command ends its workers, and they end with it. Until then they wait even for a
+    // coordinator that is suspended, or that a paused terminal (Ctrl-S) holds up. Limits in
+    // the environment and the configuration file are for other workers.
+    maxWaitTime: WEEK_SECONDS,
+    maxRetries: MAX_RETRIES,
+  });
+}
+
+/** Starts a planned worker on this machine; `common.environment` contains the token. */
+export function startWorker(
+  plan: WorkerPlan,
+  options: OptionsOfCommand,
+  coordinator: string,
+  common: Pick<RestartingProcessOptions, 'environment' | 'maxRestarts' | 'restarting' | 'log'>,
+): RestartingProcess {
+  const args = workerArguments(plan, options, coordinator);
   return new RestartingProcess({
     ...common,
-    name,
-    environment,
+    name: plan.name,
+    environment: { ...common.environment, ...plan.environment },
     output: 'capture',
     args: () => args,
-    crashFix: engine === 'tensorflow' ? CRASH_FIX : undefined,
+    crashFix: plan.engine === 'tensorflow' ? CRASH_FIX : undefined,
   });
 }

@@ -6,6 +6,7 @@ import {
   duration,
   flag,
   integer,
+  MAX_RETRIES,
   path,
   port,
   secret,
@@ -87,7 +88,7 @@ export const networkOptions = {
       'allow connections between machines without TLS; others on the network can then read ' +
       'the weights and the dataset',
   }),
-  maxRetries: withoutDefault(integer({ min: 0, max: 1_000_000 }), {
+  maxRetries: withoutDefault(integer({ min: 0, max: MAX_RETRIES }), {
     in: ['worker'],
     help: 'maximum number of attempts to reconnect (default: retry for --max-wait-time)',
   }),
