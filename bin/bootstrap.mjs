@@ -49,10 +49,7 @@ export async function prepare(say = print) {
   } catch (error) {
     if (error instanceof LockError) throw new SetupError(error.message, error.fix);
     if (error instanceof SetupError || error.code === undefined) throw error;
-    throw new SetupError(
-      `set-up cannot write to ${root}: ${error.message}`,
-      FULL_DISK.has(error.code) ? 'free disk space' : 'use a folder that you can write to',
-    );
+    throw new SetupError(`set-up cannot write to ${root}: ${error.message}`, fixFor(error.code));
   }
 }
 
@@ -61,6 +58,11 @@ export function explain(error) {
   if (!(error instanceof SetupError)) throw error;
   print(`error: ${error.message}${error.fix === undefined ? '' : `\n  fix: ${error.fix}`}`);
   return SETUP_EXIT_CODE;
+}
+
+function fixFor(code) {
+  if (code === 'EFBIG') return 'raise the limit on the size of files: ulimit -f unlimited';
+  return FULL_DISK.has(code) ? 'free disk space' : 'use a folder that you can write to';
 }
 
 async function installAndBuild(say, lease) {

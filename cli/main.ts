@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { homeOf } from '../shared/disk/cache-directory.ts';
-import { systemCode } from '../shared/disk/system-error.ts';
+import { FILE_SIZE_FIX, isTooLarge, systemCode } from '../shared/disk/system-error.ts';
 import { ClusterError } from '../shared/errors.ts';
 import { commandNames, commandTable } from './command-table.ts';
 import { explain, say } from './terminal/explain.ts';
@@ -88,7 +88,9 @@ async function checkPrinted(): Promise<void> {
   const code = systemCode(outputError);
   if (code !== 'EPIPE' && code !== 'EIO') {
     throw new ClusterError('DISK', `the output could not be written: ${outputError.message}`, {
-      fix: 'free disk space, or redirect the output elsewhere, and run the command again',
+      fix:
+        `${isTooLarge(outputError) ? FILE_SIZE_FIX : 'free disk space'}, ` +
+        'or redirect the output elsewhere, and run the command again',
       cause: outputError,
     });
   }

@@ -1,3 +1,5 @@
+import { totalSteps } from '../shared/arithmetic/schedule.ts';
+import { checkFileSizes } from '../shared/file-needs.ts';
 import type { RunRecord } from '../shared/files/run-schema.ts';
 import { openRecorder, type OpenSettings } from './open-run.ts';
 import type { RunViewer } from './viewer.ts';
@@ -31,6 +33,7 @@ export async function startCoordinator(
   settings: RunSettings,
   viewer: RunViewer,
 ): Promise<RunningCoordinator> {
+  checkFileSizes(settings.configuration, totalSteps(settings.configuration));
   const serving = await serve(
     settings,
     (context) => openRecorder(settings, context, viewer),

@@ -249,6 +249,8 @@ export const TICK_MILLISECONDS = 50;
 // A run's files and their readers.
 /** Maximum size of a file without tensors that is read as a whole, such as run.json. */
 export const MAX_RUN_FILE_BYTES = 16 * 1024 ** 2;
+/** Minimum size of the line of a step in metrics.jsonl. */
+export const MIN_STEP_LINE_BYTES = 200;
 /** Maximum size of a line of metrics.jsonl; real lines have about 300 bytes. */
 export const MAX_METRICS_LINE_BYTES = 4096;
 /**

@@ -1,5 +1,5 @@
-import { readFileSync } from 'node:fs';
 import { MAX_NEWCOMERS, MIN_NEWCOMERS, MIN_OPEN_FILES } from './limits.ts';
+import { processLimit } from './process-limits.ts';
 
 /**
  * Why this process cannot have `count` files open at the same time, and a fix; undefined if it can.
@@ -15,17 +15,9 @@ export function tooFewFiles(
   };
 }
 
-/**
- * The limit on open files, which Node has already raised to the hard limit; undefined if it is
- * unlimited or unknown.
- */
+/** Node has already raised it to the hard limit. */
 function openFilesLimit(): number | undefined {
-  try {
-    const text = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1];
-    return text === undefined ? undefined : Number(text);
-  } catch {
-    return undefined;
-  }
+  return processLimit('Max open files');
 }
 
 /**

@@ -181,7 +181,7 @@ describe('the source tree', () => {
       'cli/package.ts',
       'cli/printed-help.ts',
       'dashboards/server/page-files.ts',
-      'shared/open-files.ts',
+      'shared/process-limits.ts',
       'shared/wire/shared-memory.ts',
     ]);
   });

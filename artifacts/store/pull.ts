@@ -2,7 +2,7 @@ import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { systemDisk } from '../../shared/disk/disk.ts';
 import { isOwnFolder, lstatIfThere } from '../../shared/disk/regular-file.ts';
-import { systemCode } from '../../shared/disk/system-error.ts';
+import { FILE_SIZE_FIX, isTooLarge, systemCode } from '../../shared/disk/system-error.ts';
 import { makeDirectories } from '../../shared/disk/whole-file.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { MAX_STORE_TRANSFERS } from '../../shared/limits.ts';
@@ -162,9 +162,11 @@ async function onDisk<T>(path: string, action: () => Promise<T>): Promise<T> {
 function diskError(path: string, error: unknown): ClusterError {
   const isTaken = ['ENOTEMPTY', 'EEXIST', 'ENOENT'].includes(systemCode(error) ?? '');
   return new ClusterError('DISK', `${path} could not be written: ${messageOf(error)}`, {
-    fix: isTaken
-      ? 'another pull may be writing to it: retry once it has ended, or choose another directory'
-      : 'free disk space, or choose another directory; complete files are not fetched again',
+    fix: isTooLarge(error)
+      ? FILE_SIZE_FIX
+      : isTaken
+        ? 'another pull may be writing to it: retry once it has ended, or choose another directory'
+        : 'free disk space, or choose another directory; complete files are not fetched again',
     cause: error,
   });
 }

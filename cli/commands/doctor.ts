@@ -1,4 +1,6 @@
+import { MNIST_SHAPE } from '../../shared/dataset/dataset.ts';
 import { ClusterError, errorTable } from '../../shared/errors.ts';
+import type { FileNeeding } from '../../shared/file-needs.ts';
 import { DEFAULT_WORKERS } from '../../shared/limits.ts';
 import { tryWasm } from '../../worker/engines/wasm.ts';
 import {
@@ -8,7 +10,10 @@ import {
   type RepairPlan,
 } from '../../worker/native/cache/repair.ts';
 import { canTrain, doctorRows, rowLines, type Row } from '../../worker/native/doctor-rows.ts';
-import { machineChecks, type MachineCheck } from '../processes/machine.ts';
+import { fileSizeCheck, machineChecks, type MachineCheck } from '../processes/machine.ts';
+import { chooseLayers, modelFor } from '../models/choose-layers.ts';
+import { parseOptions } from '../options/parse-options.ts';
+import { optimizerOf } from '../runs/recipe-options.ts';
 import type { DoctorOptions } from '../options/options.ts';
 import { stderr, stdout } from '../terminal/output.ts';
 import { setupProgress } from '../terminal/setup-progress.ts';
@@ -60,8 +65,17 @@ async function fix(plan: RepairPlan, changes: readonly string[]): Promise<void> 
 
 async function rowsOf(options: DoctorOptions): Promise<readonly Row[]> {
   // These run first, because the other checks allocate WebAssembly memories.
-  const machine = machineChecks(DEFAULT_WORKERS).map(machineRow);
+  const machine = [...machineChecks(DEFAULT_WORKERS), fileSizeCheck(defaultRun())].map(machineRow);
   return [...(await doctorRows(tryWasm, options)), ...machine];
+}
+
+/** What the default options of `local` compute. */
+function defaultRun(): FileNeeding {
+  const { options } = parseOptions('local', new Map(), {});
+  return {
+    model: modelFor(chooseLayers(options, {}), MNIST_SHAPE),
+    optimizer: optimizerOf(options),
+  };
 }
 
 function indented(lines: readonly string[]): string[] {

@@ -6,6 +6,7 @@ import { newRunId } from '../../coordinator/run-directory/run-directory.ts';
 import { configurationOfRecord, type Configuration } from '../../shared/configuration.ts';
 import { MNIST_SHAPE } from '../../shared/dataset/dataset.ts';
 import { ClusterError, errorTable } from '../../shared/errors.ts';
+import { checkFileSizes } from '../../shared/file-needs.ts';
 import {
   checkCoordinatorMemory,
   checkWorkerMemory,
@@ -66,7 +67,10 @@ export async function local(
     before === undefined
       ? leastConfiguration(options, layers)
       : configurationOfRecord(before.configuration);
-  if (least !== undefined) checkCoordinatorMemory(least);
+  if (least !== undefined) {
+    checkCoordinatorMemory(least);
+    checkFileSizes(least, options.steps ?? 0);
+  }
   // Reserved for the whole run, so that no other process can take the port while the coordinator
   // restarts.
   const { port, descriptor } = await holdRunPort(options, explicit, log);

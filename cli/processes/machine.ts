@@ -1,6 +1,7 @@
 import { instantiate } from '../../shared/kernels/binary.ts';
 import { FILES_OF_A_WORKER, MEMORIES_OF_A_WORKER, MIN_OPEN_FILES } from '../../shared/limits.ts';
 import { ClusterError } from '../../shared/errors.ts';
+import { checkFileSizes, type FileNeeding } from '../../shared/file-needs.ts';
 import { tooFewFiles } from '../../shared/open-files.ts';
 
 /** A resource that every worker on this machine needs. */
@@ -30,6 +31,15 @@ export function machineChecks(workers: number): readonly MachineCheck[] {
       run: () => void Array.from({ length: MEMORIES_OF_A_WORKER }, () => instantiate(1)),
     },
   ];
+}
+
+/** The check that `doctor` shows; a run checks what its own model needs. */
+export function fileSizeCheck(run: FileNeeding): MachineCheck {
+  return {
+    name: 'file size',
+    good: 'enough for checkpoints of the default model (ulimit -f)',
+    run: () => checkFileSizes(run, 0),
+  };
 }
 
 /**

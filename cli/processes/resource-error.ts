@@ -1,4 +1,4 @@
-import { systemCode } from '../../shared/disk/system-error.ts';
+import { FILE_SIZE_FIX, systemCode } from '../../shared/disk/system-error.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 
 const memoryFix =
@@ -45,6 +45,8 @@ export function resourceErrorOf(error: unknown): ClusterError | undefined {
     case 'ENOSPC':
     case 'EDQUOT':
       return refused('DISK', message, 'free disk space');
+    case 'EFBIG':
+      return refused('DISK', message, FILE_SIZE_FIX);
     case 'EROFS':
     case 'EIO':
       return refused('DISK', message, "check that path's file system");

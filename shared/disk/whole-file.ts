@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
 import { ClusterError, messageOf } from '../errors.ts';
 import { systemDisk, type Disk, type DiskFile } from './disk.ts';
-import { isFull, systemCode } from './system-error.ts';
+import { FILE_SIZE_FIX, isFull, isTooLarge, systemCode } from './system-error.ts';
 
 /**
  * Writes a file atomically: writes a temporary file in `staging` (by default the file's folder),
@@ -119,8 +119,11 @@ export async function withOutFolder<T>(action: () => Promise<T>): Promise<T> {
 
 /** The user-facing error for a failed write. */
 export function diskError(path: string, error: unknown): ClusterError {
+  const fix = isTooLarge(error)
+    ? FILE_SIZE_FIX
+    : `${isFull(error) ? 'free disk space' : 'check its folder'}, or change ${FOLDER_OPTIONS}`;
   return new ClusterError('DISK', `${path} could not be written: ${messageOf(error)}`, {
-    fix: `${isFull(error) ? 'free disk space' : 'check its folder'}, or change ${FOLDER_OPTIONS}`,
+    fix,
     cause: error,
   });
 }

@@ -30,7 +30,7 @@ import {
 } from './engine-manifest.ts';
 import type { Manifest, NativeEngine } from './engine-manifest.ts';
 import { cacheDirectory, whyForbidden } from '../../shared/disk/cache-directory.ts';
-import { systemCode } from '../../shared/disk/system-error.ts';
+import { FILE_SIZE_FIX, isTooLarge, systemCode } from '../../shared/disk/system-error.ts';
 import { addonSources, ownLink, tfjsPackage } from './places.ts';
 import type { Report } from './setup-event.ts';
 import { smokeTest } from './smoke.ts';
@@ -107,7 +107,11 @@ function notWritten(cache: string, error: unknown): ClusterError {
   const why = isForbidden ? whyForbidden(cache) : messageOf(error);
   const otherFolder = 'choose a writable folder: MNIST_DIST_CACHE=DIR';
   return new ClusterError('SETUP', `TensorFlow could not be set up in ${cache}: ${why}`, {
-    fix: isForbidden ? otherFolder : `free disk space, or ${otherFolder}`,
+    fix: isTooLarge(error)
+      ? FILE_SIZE_FIX
+      : isForbidden
+        ? otherFolder
+        : `free disk space, or ${otherFolder}`,
     cause: error,
   });
 }

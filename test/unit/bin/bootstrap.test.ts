@@ -128,6 +128,17 @@ test('a full disk is reported as such', async () => {
   expect(stderr).toMatch(/set-up cannot write to .*ENOSPC.*\n {2}fix: free disk space\n/);
 });
 
+test('a limit on the size of files is reported as such', async () => {
+  await start();
+  write('node_modules/dejavu-fonts-ttf/ttf/DejaVuSans.ttf', 'f'.repeat(1_000_000));
+  write('cli/main.ts', 'two');
+  const command = [process.execPath, join(checkout, 'bin/mnist-dist.mjs')];
+  const limited = ['-c', 'ulimit -f 300; exec "$@"', 'bash', ...command];
+  const { status, stderr } = await run('bash', limited);
+  expect(status).toBe(10);
+  expect(stderr).toMatch(/set-up cannot write to .*EFBIG.*\n {2}fix: .*ulimit -f unlimited\n/);
+});
+
 describe('a set-up whose stderr is broken', () => {
   test('because a pipe was closed continues and starts the program', async () => {
     write('fail', 'slow');

@@ -15,6 +15,7 @@ describe('an error from the system or the runtime', () => {
     [systemError('ERR_WORKER_OUT_OF_MEMORY', 'Worker terminated'), 'LIMIT'],
     [systemError('ENOSPC', 'ENOSPC: no space left on device, write'), 'DISK'],
     [systemError('EDQUOT', 'EDQUOT: quota exceeded'), 'DISK'],
+    [systemError('EFBIG', 'EFBIG: file too large, write'), 'DISK'],
     [systemError('EROFS', 'EROFS: read-only file system, open /x'), 'DISK'],
     [systemError('EIO', 'EIO: i/o error, read'), 'DISK'],
     [new RangeError('WebAssembly.Memory(): could not allocate memory'), 'LIMIT'],

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink } from 'node:fs/promises
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { makeDirectories, writeWhole } from '../../../../shared/disk/whole-file.ts';
+import { diskError, makeDirectories, writeWhole } from '../../../../shared/disk/whole-file.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -38,6 +38,14 @@ describe('writeWhole', () => {
     await expect(writeWhole(join(folder, 'b'), 'x')).rejects.toMatchObject({ code: 'DISK' });
     expect(await readdir(folder)).toEqual(['b']);
   });
+});
+
+it('advises free space only if the disk is full', () => {
+  const fixOf = (code: string) =>
+    diskError('x', Object.assign(new Error(`${code}: fake`), { code })).fix;
+  expect(fixOf('EFBIG')).toBe('raise the limit on the size of files: ulimit -f unlimited');
+  expect(fixOf('ENOSPC')).toMatch(/^free disk space/);
+  expect(fixOf('EACCES')).toMatch(/^check its folder/);
 });
 
 describe('makeDirectories', () => {
