@@ -93,7 +93,7 @@ export async function openRecorder(
     term,
     clock: clock.now,
     date: clock.date,
-    after: clock.after,
+    after: (milliseconds, task) => clock.after(milliseconds, task),
     snapshot: () => tensors.snapshot(),
     onTakenOver: fail,
     record: resumedRecord(run, tensors.checksum),

@@ -15,13 +15,12 @@ import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 const TRAIN_ROWS = 600;
 const TEST_ROWS = 120;
 /** Every option of a recipe. 480 rows are 14 steps of an epoch; its last batch has 12 rows. */
-const EVERY_OPTION = [
-  ...['--batch-size', '36', '--virtual-shards', '8', '--epochs', '8', '--seed', '3'],
-  ...['--optimizer', 'adamw', '--learning-rate', '0.003', '--weight-decay', '0.01'],
-  ...['--clip-norm', '1', '--lr-schedule', 'cosine', '--warmup', '10'],
-  ...['--augment', 'shift=2,rotate=10,zoom=0.1', '--label-smoothing', '0.1'],
-  ...['--validation-split', '0.2', '--early-stopping', '4', '--min-delta', '0.001', '--keep-best'],
-];
+const EVERY_OPTION = (
+  '--batch-size 36 --virtual-shards 8 --epochs 8 --seed 3 --optimizer adamw ' +
+  '--learning-rate 0.003 --weight-decay 0.01 --clip-norm 1 --lr-schedule cosine --warmup 10 ' +
+  '--augment shift=2,rotate=10,zoom=0.1 --label-smoothing 0.1 --validation-split 0.2 ' +
+  '--early-stopping 4 --min-delta 0.001 --keep-best'
+).split(' ');
 const EVERY_LAYER = `- conv2d: {filters: 6, kernel_size: 3, padding: same, activation: relu}
 - max_pooling2d: {pool_size: [3, 2], strides: 2, padding: same}
 - dropout: {rate: 0.25}

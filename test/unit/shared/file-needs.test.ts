@@ -18,7 +18,7 @@ describe("a run's largest file", () => {
     const { length } = encodeCheckpoint({
       configuration,
       step: 1,
-      evaluated: 0,
+      evaluated: { test: 0, validation: 0 },
       chain: '0'.repeat(64),
       fingerprint: '0'.repeat(64),
       weights: vector(),
