@@ -66,11 +66,13 @@ const systemTime = { now: () => performance.now(), sleep: (milliseconds) => slee
 export class LockError extends Error {
   /**
    * @param {string} message
-   * @param {string} fix
+   * @param {string} fix for the lock of set-up
+   * @param {boolean} isForeign whether something else is at the lock's path
    */
-  constructor(message, fix) {
+  constructor(message, fix, isForeign = false) {
     super(message);
     this.fix = fix;
+    this.isForeign = isForeign;
   }
 }
 
@@ -233,7 +235,7 @@ async function acquire(directory, say, time) {
       if (now - told >= PROGRESS_MILLISECONDS) {
         say(
           told === -Infinity
-            ? `waiting for another set-up process (${who}), which holds the lock ${directory}`
+            ? `waiting for another process (${who}), which holds the lock ${directory}`
             : `still waiting after ${seconds(now - begun)} s: ${stateOf(found, unmoved)}`,
         );
         told = now;
@@ -368,8 +370,9 @@ function requireLock(directory) {
     why = `it cannot be read: ${error instanceof Error ? error.message : String(error)}`;
   }
   throw new LockError(
-    `${directory} is needed for the set-up lock, but ${why}`,
+    `${directory} is needed for a lock, but ${why}`,
     `move it away, or use a different cache: MNIST_DIST_CACHE=DIR`,
+    true,
   );
 }
 
@@ -449,7 +452,7 @@ function stateOf(found, unmoved) {
  */
 function tooLong(directory, who, waited) {
   return new LockError(
-    `another set-up process (${who}) still holds the lock ${directory} after a wait of ` +
+    `another process (${who}) still holds the lock ${directory} after a wait of ` +
       `${seconds(waited)} s`,
     `stop that process, or remove ${directory} if that process is not running set-up; or ` +
       `use a different cache: MNIST_DIST_CACHE=DIR`,

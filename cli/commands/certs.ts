@@ -47,13 +47,14 @@ export async function certs(
 async function locked(folder: string, action: () => Promise<void>): Promise<void> {
   const lock = join(folder, '.lock');
   try {
-    await withLock(lock, action, () =>
-      stderr.write(`waiting for another mnist-dist certs in ${folder}`),
-    );
+    await withLock(lock, action, (line) => stderr.write(line));
   } catch (error) {
     if (error instanceof LockError)
       throw new ClusterError('DISK', error.message, {
-        fix: `wait for the other command, or remove ${lock} if none is running`,
+        fix: error.isForeign
+          ? 'move it away, or use another folder (--out)'
+          : `wait for the other command, or remove ${lock} if none is running`,
+        cause: error,
       });
     if (error instanceof ClusterError || systemCode(error) === undefined) throw error;
     throw diskError(folder, error);

@@ -75,7 +75,8 @@ export function modelFor(
     kind === undefined
       ? `the last layer (dense ${classes}, one unit per class)`
       : `layer ${problem.layer + 1} (${kind})`;
-  const [what, fix] = problem.message.split(': ', 2);
+  // The fix may contain a colon as well.
+  const [, what = problem.message, fix] = /^([^]*?): ([^]*)$/.exec(problem.message) ?? [];
   throw new ClusterError(
     'USAGE',
     `${line === undefined ? name : `${name}:${line}`}: ${layer} ${what}`,

@@ -171,6 +171,8 @@ interface Place {
 /** The settings of one layer. */
 class Settings {
   readonly #values = new Map<string, unknown>();
+  /** Where the names without a value are. */
+  readonly #valueless = new Map<string, string>();
   readonly #place: Place;
 
   constructor(map: YAMLMap | undefined, place: Place) {
@@ -185,7 +187,10 @@ class Settings {
           `${place.subject} has no setting "${shortened(name, 80)}"`,
           suggestion(name, known, 'its settings'),
         );
-      this.#values.set(name, value);
+      // A name without a value is missing.
+      if (value === null || (isScalar(value) && value.value === null))
+        this.#valueless.set(name, `${place.file}:${place.lineOf(key)}`);
+      else this.#values.set(name, value);
     }
   }
 
@@ -232,7 +237,11 @@ class Settings {
     const node = this.#values.get(name);
     if (node !== undefined) return numberOf(node);
     const { at, subject } = this.#place;
-    throw refused(at, `${subject} has no ${name}`, `add it, such as "${name}: ${EXAMPLES[name]}"`);
+    throw refused(
+      this.#valueless.get(name) ?? at,
+      `${subject} has no ${name}`,
+      `add it, such as "${name}: ${EXAMPLES[name]}"`,
+    );
   }
 
   #notAllowed(name: string, allowed: string, meant = ''): ClusterError {

@@ -17,7 +17,11 @@ export function differingModel(
   const asked = (['model', 'hidden', 'dropout'] as const).filter((key) => explicit.has(key));
   if (asked.length === 0) return [];
   if (name === undefined || name === 'mlp') {
-    if (dense === undefined) return [`--model ${modelText(recorded)}, not mlp`];
+    if (dense === undefined) {
+      const model = `--model ${modelText(recorded)}`;
+      if (explicit.has('model')) return [`${model}, not mlp`];
+      return asked.map((key) => `${model}, which has no --${key}`);
+    }
     return asked.flatMap((key) => {
       if (key === 'model') return [];
       const [ours, theirs] =

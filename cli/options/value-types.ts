@@ -252,6 +252,7 @@ export function stepsOrEpochs(min: 0 | 1): ValueType<StepsOrEpochs> {
       const count = steps.parse(text);
       if (count !== undefined) return { steps: count };
       const epochs = Number(EPOCHS.exec(text)?.[1]);
+      if (epochs === 0 && min === 0) return { steps: 0 };
       return epochs > 0 && epochs <= MAX_EPOCHS ? { epochs } : undefined;
     },
     format(value) {

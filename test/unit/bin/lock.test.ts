@@ -81,7 +81,7 @@ describe('the set-up lock', () => {
     await Promise.all([set(quickTime(), work), set(quickTime(), work), set(quickTime(), work)]);
     expect(readdirSync(parent)).toEqual([]);
     expect(said[0]).toMatch(
-      /^waiting for another set-up process \(process \d+ on .*\), which holds the lock/,
+      /^waiting for another process \(process \d+ on .*\), which holds the lock/,
     );
   });
 
@@ -282,7 +282,7 @@ describe('the set-up lock', () => {
     create();
     const before = readdirSync(parent, { recursive: true });
     await expect(set()).rejects.toMatchObject({
-      message: expect.stringContaining(`${lock} is needed for the set-up lock`),
+      message: expect.stringContaining(`${lock} is needed for a lock`),
       fix: expect.stringMatching(/^move it away, or use a different cache/),
     });
     expect(readdirSync(parent, { recursive: true })).toEqual(before);

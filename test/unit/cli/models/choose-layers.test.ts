@@ -84,6 +84,16 @@ describe('the layers to train', () => {
       expect.objectContaining({ code: 'USAGE', message: expect.stringContaining(message) }),
     );
   });
+
+  it('do not fit small images, with the whole advice', () => {
+    const chosen = chooseLayers({ ...options, model: 'convnet' });
+    expect(() => modelFor(chosen, { rows: 1, columns: 1, classes: 2 })).toThrow(
+      expect.objectContaining({
+        message: expect.stringMatching(/larger than its input of 1 x 1$/),
+        fix: 'use a smaller window, or padding: same',
+      }),
+    );
+  });
 });
 
 describe('the summary of a model', () => {
@@ -140,10 +150,13 @@ describe('the model of a resumed run', () => {
   });
 
   it('is not mlp', () => {
-    for (const key of ['hidden', 'dropout', 'model'] as const) {
-      const given = key === 'model' ? { ...options, model: 'mlp' } : options;
-      const [difference] = differingModel(given, new Set([key]), convnetModel);
-      expect(difference).toMatch(/^--model conv2d 32 3x3 relu - .*, not mlp$/);
-    }
+    const given = { ...options, model: 'mlp' };
+    expect(differingModel(given, new Set(['model', 'hidden']), convnetModel)).toEqual([
+      expect.stringMatching(/^--model conv2d 32 3x3 relu - .*, not mlp$/),
+    ]);
+    expect(differingModel(options, new Set(['hidden', 'dropout']), convnetModel)).toEqual([
+      expect.stringMatching(/^--model conv2d 32 3x3 relu - .*, which has no --hidden$/),
+      expect.stringMatching(/^--model conv2d 32 3x3 relu - .*, which has no --dropout$/),
+    ]);
   });
 });

@@ -170,6 +170,20 @@ describe('mnist-dist certs', () => {
     expect(readdirSync(folder).filter((name) => name.startsWith('.lock'))).toEqual([]);
   });
 
+  it('names what it waits for, and what is not its lock', async () => {
+    const said = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+    await Promise.all([make('one.example'), make('two.example')]);
+    expect(said.mock.calls.flat().join('')).toMatch(
+      /^waiting for another process \(process \d+ on .*\), which holds the lock .*\.lock/,
+    );
+    writeFileSync(join(folder, '.lock'), '');
+    await expect(make('three.example')).rejects.toMatchObject({
+      code: 'DISK',
+      message: expect.stringContaining('.lock is needed for a lock, but mnist-dist did not create'),
+      fix: 'move it away, or use another folder (--out)',
+    });
+  });
+
   it('advises --out if its folder cannot be written', async () => {
     writeFileSync(join(folder, 'file'), '');
     const options = { config: undefined, out: join(folder, 'file', 'certs'), days: 10 };
