@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto';
 import { ClusterError, messageOf } from '../shared/errors.ts';
+import { isLoopback } from '../shared/wire/address.ts';
 
 const CHAIN = new Set([
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
@@ -102,6 +103,8 @@ function fixOf(code: string, { protocol, hostname, host, port }: URL): string {
     case 'EHOSTUNREACH':
     case 'ENETUNREACH':
     case 'TimeoutError':
+      if (isLoopback(hostname))
+        return `check whether the process that listens on port ${port} is suspended or busy`;
       return (
         `open port ${port} in the firewall of ${hostname}, or dial an address that this ` +
         `machine can reach (see the coordinator's --advertise)`

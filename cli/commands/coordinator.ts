@@ -34,6 +34,7 @@ import {
   announceJoin,
   openOrStop,
   writeJoinFile,
+  removeOwnJoinFile,
   tokenOfJoinFile,
 } from '../secrets/join-command.ts';
 import { pushFinishedRun } from '../../artifacts/store/push.ts';
@@ -264,11 +265,14 @@ function publishJoin(
   token: string,
   isGenerated: boolean,
 ): () => void {
+  const joinFile = join(directory, JOIN_FILE);
   // `local` has passed the address and the token to its workers.
-  if (isSupervised()) return () => undefined;
+  if (isSupervised()) {
+    removeOwnJoinFile(joinFile);
+    return () => undefined;
+  }
   const { host, advertise, logFormat } = options;
   const endpoint = { host, advertise, port, certificate, token };
-  const joinFile = join(directory, JOIN_FILE);
   const removeJoinFile = writeJoinFile(joinFile, endpoint);
   const workers = startWorkersOf(options);
   const isShown = stdout.isTerminal && logFormat === 'text';

@@ -9,7 +9,7 @@ import { MAX_JOIN_CHARACTERS } from '../../shared/limits.ts';
 import { joinText, parseJoin } from './join.ts';
 import type { Log } from '../terminal/log.ts';
 import { hideFromGit, writeSecretFile } from './secret-file.ts';
-import { isOwnJoinFile, recordJoinFile } from './own-join-files.ts';
+import { dropJoinRecord, isOwnJoinFile, recordJoinFile } from './own-join-files.ts';
 import type { OwnCertificate } from './tls-files.ts';
 
 const JOIN_LIMIT = { name: 'MAX_JOIN_CHARACTERS', bytes: MAX_JOIN_CHARACTERS };
@@ -96,6 +96,13 @@ export function tokenOfJoinFile(file: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Removes the join file of this user's coordinator that crashed, whose token is of no more use. */
+export function removeOwnJoinFile(file: string): void {
+  if (tokenOfJoinFile(file) === undefined) return;
+  rmSync(file, { force: true });
+  dropJoinRecord(file);
 }
 
 /**

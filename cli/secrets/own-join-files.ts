@@ -30,9 +30,18 @@ export function recordJoinFile(file: string, text: string): () => void {
     makeFolders(recordFolder(), 0o700);
     dropStaleRecords();
     writeSecretFile(record, `${sha256(text)} ${path}`);
-    return () => rmSync(record, { force: true });
+    return () => dropJoinRecord(file);
   } catch {
     return () => undefined;
+  }
+}
+
+/** Drops the record of a join file; does nothing if there is none. */
+export function dropJoinRecord(file: string): void {
+  try {
+    rmSync(recordOf(file).record, { force: true });
+  } catch {
+    // Its run directory is gone: the next record drops it.
   }
 }
 

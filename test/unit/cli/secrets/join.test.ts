@@ -2,6 +2,7 @@ import {
   chmodSync,
   chownSync,
   cpSync,
+  existsSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -14,6 +15,7 @@ import { beforeEach, describe, expect, it, vi } from 'vitest';
 import {
   dialName,
   joinTextOf,
+  removeOwnJoinFile,
   tokenOfJoinFile,
   writeJoinFile,
 } from '../../../../cli/secrets/join-command.ts';
@@ -147,6 +149,17 @@ describe('the join file of a coordinator that crashed', () => {
     expect(tokenOfJoinFile(join(folder, 'join'))).toBeUndefined();
     remove();
     expect(readdirSync(join(cacheDirectory(), 'joins'))).toEqual([]);
+  });
+
+  it('is removed by a coordinator that needs none, unless it came with the run', () => {
+    const file = join(temporaryFolder(), 'join');
+    writeJoinFile(file, endpoint);
+    removeOwnJoinFile(file);
+    expect(existsSync(file)).toBe(false);
+    expect(readdirSync(join(cacheDirectory(), 'joins'))).toEqual([]);
+    writeFileSync(file, 'something else', { mode: 0o600 });
+    removeOwnJoinFile(file);
+    expect(existsSync(file)).toBe(true);
   });
 
   it('is forgotten once it is gone', () => {
