@@ -6,8 +6,9 @@ import type { EvaluatedSteps } from '../evaluation/evaluated-set.ts';
 import type { Judgement } from '../evaluation/judgement.ts';
 import { MAX_NAME_CHARACTERS, MAX_STEPS, MAX_WORKERS } from '../limits.ts';
 import type { LinePosition } from './metrics.ts';
-import { namedTensors, parameterCount } from '../arithmetic/model-shape.ts';
+import { parameterCount } from '../arithmetic/model-shape.ts';
 import { stateNames } from '../arithmetic/optimizer.ts';
+import { parameterTensors } from './parameter-tensors.ts';
 import { decodeTensors, encodeTensors, tensorsLike, type Tensor } from './safetensors.ts';
 import { ARITHMETIC } from '../arithmetic/version.ts';
 import { issuesOf } from '../schema.ts';
@@ -101,7 +102,9 @@ export function encodeCheckpoint(checkpoint: Checkpoint): Uint8Array {
   const vectors = [checkpoint.weights, ...checkpoint.state];
   const prefixes = prefixesOf(configuration);
   assert(vectors.length === prefixes.length, 'the state is that of the optimizer');
-  const tensors = vectors.flatMap((vector, i) => named(prefixes[i] ?? '', vector, configuration));
+  const tensors = vectors.flatMap((vector, i) =>
+    parameterTensors(configuration.model, vector, prefixes[i]),
+  );
   return encodeTensors({
     metadata: {
       arithmetic: String(ARITHMETIC),
@@ -188,7 +191,7 @@ export function decodeCheckpoint(
   const vectors = prefixesOf(configuration).map(() => new Float32Array(count));
   const [weights = new Float32Array(count), ...state] = vectors;
   const expected = prefixesOf(configuration).flatMap((prefix, i) =>
-    named(prefix, vectors[i] ?? weights, configuration),
+    parameterTensors(configuration.model, vectors[i] ?? weights, prefix),
   );
   const tensors = tensorsLike(expected, decoded);
   if (tensors === undefined)
@@ -228,14 +231,6 @@ function prefixesOf({ optimizer }: Configuration): string[] {
 function positionOf(text: string | undefined): LinePosition | undefined {
   const [bytes, digest = ''] = text?.split(' ') ?? [];
   return bytes === undefined ? undefined : { bytes: Number(bytes), digest };
-}
-
-function named(prefix: string, values: Float32Array, { model }: Configuration): Tensor[] {
-  return namedTensors(model).map(({ name, shape, offset, length }) => ({
-    name: `${prefix}${name}`,
-    shape,
-    data: values.subarray(offset, offset + length),
-  }));
 }
 
 function digestOfText(text: string): string {

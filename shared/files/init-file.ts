@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { namedTensors, parameterCount, type ModelShape } from '../arithmetic/model-shape.ts';
+import type { ModelShape } from '../arithmetic/model-shape.ts';
 import type { Configuration } from '../configuration.ts';
 import { assert, ClusterError } from '../errors.ts';
 import { shortDigest } from '../printable.ts';
-import { decodeTensors, encodeTensors, tensorsLike } from './safetensors.ts';
+import { parametersOf, parameterTensors } from './parameter-tensors.ts';
+import { decodeTensors, encodeTensors } from './safetensors.ts';
 
 /** The SHA-256 of weights: P float32 in the order of the parameters, without any names. */
 export function weightsDigest(weights: Float32Array): string {
@@ -19,11 +20,7 @@ export function weightsDigest(weights: Float32Array): string {
 export function encodeInit(model: ModelShape, weights: Float32Array): Uint8Array {
   return encodeTensors({
     metadata: { init: weightsDigest(weights) },
-    tensors: namedTensors(model).map(({ name, shape, offset, length }) => ({
-      name,
-      shape,
-      data: weights.subarray(offset, offset + length),
-    })),
+    tensors: parameterTensors(model, weights),
   });
 }
 
@@ -37,12 +34,9 @@ export function decodeInit(
   { model, init }: Configuration,
 ): Float32Array {
   assert(init !== undefined, 'the recipe says which weights the run begins with');
-  const expected = namedTensors(model);
-  const tensors = tensorsLike(expected, decodeTensors(bytes, file));
-  if (tensors === undefined)
+  const weights = parametersOf(model, decodeTensors(bytes, file));
+  if (weights === undefined)
     throw new ClusterError('DATA', `${file} does not have the tensors of the run's model`);
-  const weights = new Float32Array(parameterCount(model));
-  for (const [i, { offset }] of expected.entries()) weights.set(tensors[i]?.data ?? [], offset);
   const digest = weightsDigest(weights);
   if (digest === init) return weights;
   throw new ClusterError(

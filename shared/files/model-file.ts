@@ -5,8 +5,9 @@ import {
   type Configuration,
 } from '../configuration.ts';
 import { ClusterError } from '../errors.ts';
-import { namedTensors, parameterCount } from '../arithmetic/model-shape.ts';
-import { decodeTensors, encodeTensors, tensorsLike, type TensorFile } from './safetensors.ts';
+import { parameterCount } from '../arithmetic/model-shape.ts';
+import { parametersOf, parameterTensors } from './parameter-tensors.ts';
+import { decodeTensors, encodeTensors } from './safetensors.ts';
 
 export interface ModelFile {
   readonly configuration: Configuration;
@@ -26,11 +27,7 @@ export interface ModelFile {
 export function encodeModel({ configuration, step, chain, weights }: ModelFile): Uint8Array {
   return encodeTensors({
     metadata: { configuration: canonicalConfiguration(configuration), step: String(step), chain },
-    tensors: namedTensors(configuration.model).map(({ name, shape, offset, length }) => ({
-      name,
-      shape,
-      data: weights.subarray(offset, offset + length),
-    })),
+    tensors: parameterTensors(configuration.model, weights),
   });
 }
 
@@ -54,21 +51,9 @@ export function readModel(bytes: Uint8Array, file: string): ModelFile {
   // file has.
   if (4 * parameterCount(configuration.model) > bytes.length) throw foreignTensors(file);
   const { step, chain } = said;
-  return {
-    configuration,
-    step: Number(step),
-    chain,
-    weights: weightsOf(decoded, file, configuration),
-  };
-}
-
-function weightsOf(decoded: TensorFile, file: string, { model }: Configuration): Float32Array {
-  const expected = namedTensors(model);
-  const tensors = tensorsLike(expected, decoded);
-  if (tensors === undefined) throw foreignTensors(file);
-  const weights = new Float32Array(parameterCount(model));
-  for (const [i, { offset }] of expected.entries()) weights.set(tensors[i]?.data ?? [], offset);
-  return weights;
+  const weights = parametersOf(configuration.model, decoded);
+  if (weights === undefined) throw foreignTensors(file);
+  return { configuration, step: Number(step), chain, weights };
 }
 
 function foreignTensors(file: string): ClusterError {
