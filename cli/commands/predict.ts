@@ -1,6 +1,7 @@
 import { drawingOf } from '../../shared/digit/read-drawing.ts';
 import { readPng } from '../../shared/digit/png.ts';
-import { predictionExcess, probabilities } from '../../shared/digit/network.ts';
+import { predictionExcess } from '../../shared/arithmetic/model-size.ts';
+import { probabilities } from '../../shared/digit/network.ts';
 import { normalise } from '../../shared/digit/normalise.ts';
 import { MNIST_DIGEST } from '../../shared/dataset/dataset.ts';
 import { ClusterError, errorTable } from '../../shared/errors.ts';

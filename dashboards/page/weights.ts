@@ -3,7 +3,7 @@ import {
   parameterCount,
   type ModelShape,
 } from '../../shared/arithmetic/model-shape.ts';
-import { predictionExcess } from '../../shared/digit/network.ts';
+import { predictionExcess } from '../../shared/arithmetic/model-size.ts';
 import { WEIGHTS_INTERVAL_MILLISECONDS } from './page-limits.ts';
 
 export interface Weights {

@@ -1,6 +1,8 @@
 import {
   EVALUATION_CHUNK_ROWS,
   MAX_CHUNK_VALUES,
+  MAX_PREDICTION_OPERATIONS,
+  MAX_PREDICTION_VALUES,
   MAX_SHARD_VALUES,
   MAX_STEP_MULTIPLICATIONS,
 } from '../model-limits.ts';
@@ -11,6 +13,8 @@ import {
   valuesOf,
   type Convolution,
   type ModelShape,
+  type Operation,
+  type Pooling,
 } from './model-shape.ts';
 
 /** The numbers of rows that an evaluation chunk can have: divisors of EVALUATION_CHUNK_ROWS. */
@@ -23,14 +27,24 @@ export function rowValues(model: ModelShape): number {
 
 /** Multiplications of one row's forward pass; a training step has three times as many. */
 export function rowMultiplications(model: ModelShape): number {
-  return sum(
-    modelOperations(model).map((operation) => {
-      if (operation.kind === 'dense') return operation.inputs * operation.units;
-      if (operation.kind !== 'conv2d') return 0;
-      const [height, width] = operation.window.size;
-      return valuesOf(operation.to) * height * width * operation.from.channels;
-    }),
-  );
+  return sum(modelOperations(model).map(multiplicationsOf));
+}
+
+function multiplicationsOf(operation: Operation): number {
+  if (operation.kind === 'dense') return operation.inputs * operation.units;
+  return operation.kind === 'conv2d' ? coveredValues(operation) * operation.from.channels : 0;
+}
+
+/** What the layers without weights do in one row's forward pass: window values, and masks. */
+function otherOperations(operation: Operation): number {
+  if (operation.kind === 'dropout') return operation.units;
+  return 'window' in operation && operation.kind !== 'conv2d' ? coveredValues(operation) : 0;
+}
+
+/** The number of values in the windows of all outputs; a window has one channel here. */
+function coveredValues({ to, window }: Convolution | Pooling): number {
+  const [height, width] = window.size;
+  return valuesOf(to) * height * width;
 }
 
 /** Whether a model has convolutions or pooling. */
@@ -74,6 +88,23 @@ export function excessOf(
     return (
       `needs ${multiplications} multiplications for a batch of ${batchSize} rows, more than ` +
       `${MAX_STEP_MULTIPLICATIONS} (MAX_STEP_MULTIPLICATIONS)`
+    );
+  return undefined;
+}
+
+/** Why a prediction with this model would be too large, or undefined; completes "the model ...". */
+export function predictionExcess(model: ModelShape): string | undefined {
+  const values = rowValues(model);
+  if (values > MAX_PREDICTION_VALUES)
+    return (
+      `computes ${values} values for a picture, more than ${MAX_PREDICTION_VALUES} ` +
+      '(MAX_PREDICTION_VALUES)'
+    );
+  const count = rowMultiplications(model) + sum(modelOperations(model).map(otherOperations));
+  if (count > MAX_PREDICTION_OPERATIONS)
+    return (
+      `needs ${count} operations for a picture, more than ${MAX_PREDICTION_OPERATIONS} ` +
+      '(MAX_PREDICTION_OPERATIONS)'
     );
   return undefined;
 }

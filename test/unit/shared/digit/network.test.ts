@@ -6,7 +6,8 @@ import {
   type Layer,
   type ModelShape,
 } from '../../../../shared/arithmetic/model-shape.ts';
-import { predictionExcess, probabilities } from '../../../../shared/digit/network.ts';
+import { predictionExcess } from '../../../../shared/arithmetic/model-size.ts';
+import { probabilities } from '../../../../shared/digit/network.ts';
 import { convnetModel } from '../../../fixtures/engine/models.ts';
 import { predictionObstacle, WeightSource } from '../../../../dashboards/page/weights.ts';
 
