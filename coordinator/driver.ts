@@ -61,7 +61,7 @@ export interface RunObserver {
   /** Records the evaluation of a set, after the checkpoint that it may need. */
   evaluation(step: number, set: EvaluatedSet, state: RunState): Recorded | Promise<Recorded>;
   /** The weights to restore; before the best ones, the last ones are saved. */
-  restore(which: Weights, state: RunState): Promise<Float32Array>;
+  restore(state: RunState, which: Weights): Promise<Float32Array>;
   /** Copies all checkpoint data before it returns. */
   checkpoint(state: RunState): void;
   log(effect: Extract<Effect, { kind: 'log' }>): void;
@@ -363,20 +363,18 @@ export class Driver implements PeerEvents {
   }
 
   #restore({ which }: Extract<Effect, { kind: 'restore' }>): void {
-    this.#options.observer.restore(which, this.#state).then(
-      (weights) => this.#replace(weights),
-      (error: unknown) => this.#crash(error),
-    );
+    this.#options.observer
+      .restore(this.#state, which)
+      .then((weights) => this.#replace(weights))
+      .catch((error: unknown) => this.#crash(error));
   }
 
-  /** Replaces the weights once a frame is free; closes the slowest connections until then. */
+  /** Replaces the weights once a frame is free. */
   #replace(weights: Float32Array): void {
-    if (this.#state.phase === 'ended' || this.#shutdownReason !== undefined) return;
-    const { tensors, clock } = this.#options;
-    if (tensors.replace(weights)) return this.#enqueue({ kind: 'restored', now: this.#now() });
-    for (const slot of tensors.slowest())
-      this.#peers.get(slot)?.terminate('it does not read its messages');
-    clock.soon(() => this.#replace(weights));
+    if (this.#isOver) return;
+    if (this.#options.tensors.replace(weights))
+      return this.#enqueue({ kind: 'restored', now: this.#now() });
+    this.#retryWithFrame(() => this.#replace(weights));
   }
 
   #record(): void {
@@ -385,21 +383,32 @@ export class Driver implements PeerEvents {
     this.#updated = undefined;
   }
 
+  /** Retries the update, outside the queue. */
+  #waitForFrame(step: number, correct: number): void {
+    this.#retryWithFrame(() => {
+      this.#update({ kind: 'update', step, correct });
+      this.#enqueue({ kind: 'tick', now: this.#now() });
+    });
+  }
+
   /**
    * Called while all weights frames are still being sent. Closes the slowest connections, then
-   * retries the update.
+   * calls `retry`, unless the run is over.
    */
-  #waitForFrame(step: number, correct: number): void {
+  #retryWithFrame(retry: () => void): void {
     for (const slot of this.#options.tensors.slowest())
       this.#peers.get(slot)?.terminate('it does not read its messages');
     this.#options.clock.soon(() => {
-      if (this.#state.phase === 'ended' || this.#shutdownReason !== undefined) return;
+      if (this.#isOver) return;
       try {
-        this.#update({ kind: 'update', step, correct });
+        retry();
       } catch (error) {
-        return this.#crash(error);
+        this.#crash(error);
       }
-      this.#enqueue({ kind: 'tick', now: this.#now() });
     });
+  }
+
+  get #isOver(): boolean {
+    return this.#state.phase === 'ended' || this.#shutdownReason !== undefined;
   }
 }

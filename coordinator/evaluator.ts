@@ -1,5 +1,4 @@
 import { misclassified, type Misclassified } from '../shared/evaluation/misclassified.ts';
-import { notEvaluated } from '../shared/evaluation/evaluated-set.ts';
 import { score, type Score } from '../shared/evaluation/score.ts';
 import type { Configuration } from '../shared/configuration.ts';
 import type { Dataset } from '../shared/dataset/dataset.ts';
@@ -16,7 +15,7 @@ import {
   type RunContext,
 } from './serve.ts';
 import type { Recorded } from './decisions/events.ts';
-import type { Resumed, RunState } from './decisions/state.ts';
+import { beginning, type Resumed, type RunState } from './decisions/state.ts';
 import type { RunViewer } from './viewer.ts';
 
 /** The evaluation of a model on the test set. */
@@ -32,16 +31,7 @@ export class Evaluator implements RunRecorder {
   readonly run = 'eval';
   readonly term = 1;
   /** The state as if training had just completed its only step. */
-  readonly resumed: Resumed = {
-    step: 1,
-    evaluated: notEvaluated,
-    fingerprint: undefined,
-    engine: undefined,
-    mixed: false,
-    delivered: new Map<string, number>(),
-    countedFrom: 0,
-    suspects: [],
-  };
+  readonly resumed: Resumed = { ...beginning, step: 1 };
   readonly #dataset: Dataset;
   readonly #context: RunContext;
   readonly #log: RunViewer['log'];

@@ -8,7 +8,6 @@ import {
   type Configuration,
 } from '../shared/configuration.ts';
 import { ClusterError } from '../shared/errors.ts';
-import { notEvaluated } from '../shared/evaluation/evaluated-set.ts';
 import { hasStoppedEarly, judgingSet } from '../shared/evaluation/judgement.ts';
 import type { RunRecord } from '../shared/files/run-schema.ts';
 import { totalSteps } from '../shared/arithmetic/schedule.ts';
@@ -25,7 +24,7 @@ import type { Draw, ResumedRecord } from './recorder-options.ts';
 import { Recorder } from './recorder.ts';
 import type { RunContext } from './serve.ts';
 import { earlyText } from './decisions/close-step.ts';
-import type { Resumed } from './decisions/state.ts';
+import { beginning, type Resumed } from './decisions/state.ts';
 import type { LockEnvironment } from './run-directory/run-lock.ts';
 import { RunFiles, type FoundRun, type ReopenedRun } from './run-directory/run-files.ts';
 import type { RunViewer } from './viewer.ts';
@@ -319,18 +318,7 @@ function repeating(
   configuration: Configuration,
 ): Resumed | undefined {
   const repeated = repeatedSteps(lines, configuration);
-  if (repeated.size === 0) return undefined;
-  return {
-    step: 0,
-    evaluated: notEvaluated,
-    repeated,
-    fingerprint: undefined,
-    engine: undefined,
-    mixed: false,
-    delivered: new Map(),
-    countedFrom: 0,
-    suspects: [],
-  };
+  return repeated.size === 0 ? undefined : { ...beginning, repeated };
 }
 
 /** Why a run ended at this checkpoint, before its last step; undefined if it did not. */

@@ -232,8 +232,11 @@ export class Recorder implements RunRecorder {
     return { loss: result.loss, link: chain };
   }
 
-  /** Saves the last weights in a checkpoint, and resolves with the best ones. */
-  async restore(_which: Weights, state: RunState): Promise<Float32Array> {
+  /**
+   * Saves the last weights in a checkpoint, and resolves with the best ones. They are not needed
+   * again: the run ends after the test of the best ones.
+   */
+  async restore(state: RunState): Promise<Float32Array> {
     const { files, configuration, snapshot } = this.#options;
     const { judgement, step } = state;
     assert(judgement !== undefined, 'a run with evaluations has a best one');

@@ -148,6 +148,18 @@ export interface Resumed {
   readonly suspects: readonly Suspect[];
 }
 
+/** The state at the beginning of a run, with any engine. */
+export const beginning: Resumed = {
+  step: 0,
+  evaluated: notEvaluated,
+  fingerprint: undefined,
+  engine: undefined,
+  mixed: false,
+  delivered: new Map(),
+  countedFrom: 0,
+  suspects: [],
+};
+
 export interface WorkerState {
   readonly slot: number;
   readonly name: string;
@@ -234,35 +246,39 @@ export const noCounts: Counts = {
   stragglerSteps: 0,
 };
 
-export function initialState(settings: Settings, now: number, resumed?: Resumed): RunState {
+export function initialState(
+  settings: Settings,
+  now: number,
+  resumed: Resumed = beginning,
+): RunState {
   return {
     settings,
     phase: 'gathering',
     started: false,
-    step: resumed?.step ?? 0,
-    evaluated: resumed?.evaluated ?? notEvaluated,
-    judgement: resumed?.judgement,
+    step: resumed.step,
+    evaluated: resumed.evaluated,
+    judgement: resumed.judgement,
     weights: 'last',
     isRestoring: false,
-    repeated: resumed?.repeated ?? new Set(),
+    repeated: resumed.repeated ?? new Set(),
     workers: new Map(),
     task: undefined,
-    fingerprint: resumed?.fingerprint,
-    isProven: resumed?.fingerprint !== undefined,
+    fingerprint: resumed.fingerprint,
+    isProven: resumed.fingerprint !== undefined,
     provisionalMilliseconds: CLAIM_LIMIT_MILLISECONDS,
-    engine: resumed?.engine,
-    mixed: resumed?.mixed ?? false,
+    engine: resumed.engine,
+    mixed: resumed.mixed,
     waitingSince: now,
     times: { step: [], evaluation: [] },
     plans: new Map(),
     stopping: undefined,
     counts: noCounts,
-    delivered: resumed?.delivered ?? new Map(),
-    countedFrom: resumed?.countedFrom ?? 0,
+    delivered: resumed.delivered,
+    countedFrom: resumed.countedFrom,
     closed: [],
-    suspects: resumed?.suspects ?? [],
+    suspects: resumed.suspects,
     isAuditSkipped: false,
-    checkpoint: { step: resumed?.step ?? 0, at: now },
+    checkpoint: { step: resumed.step, at: now },
   };
 }
 

@@ -294,8 +294,7 @@ function checkBest(
 
 /**
  * Checks that each epoch and a finished run end with an evaluation, and a finished run with that of
- * the test set. An evaluation after the last
- * step may be missing unless the run has finished.
+ * the test set. An evaluation after the last step may be missing unless the run has finished.
  */
 function checkEvaluations(
   { directory, record, configuration }: RunContents,

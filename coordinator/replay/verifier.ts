@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { notEvaluated, type EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
+import type { EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
 import { judge, judgingSet, type Judgement } from '../../shared/evaluation/judgement.ts';
 import { score, type Score } from '../../shared/evaluation/score.ts';
 import { Chain } from '../../shared/files/chain.ts';
@@ -24,7 +24,7 @@ import { metricsNow, type CheckpointFile } from '../run-directory/run-contents.t
 import type { RunRecorder, RunContext } from '../serve.ts';
 import type { Effect, Outcome } from '../decisions/effects.ts';
 import type { Recorded } from '../decisions/events.ts';
-import type { Resumed, RunState, Weights } from '../decisions/state.ts';
+import { beginning, type Resumed, type RunState, type Weights } from '../decisions/state.ts';
 import type { Replay } from './replay-plan.ts';
 import { MODEL_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 
@@ -109,18 +109,9 @@ export class Verifier implements RunRecorder {
     const { fingerprint } = checkpoints;
     if (fingerprint === undefined) return undefined;
     const engine = contents.record.engine?.description;
-    return {
-      step: start.step,
-      // An evaluation after the starting step is recomputed.
-      evaluated: notEvaluated,
-      judgement: this.#judgement,
-      fingerprint,
-      engine,
-      mixed: false,
-      delivered: new Map(),
-      countedFrom: 0,
-      suspects: [],
-    };
+    // An evaluation after the starting step is recomputed.
+    const { step } = start;
+    return { ...beginning, step, judgement: this.#judgement, fingerprint, engine };
   }
 
   /** Compares the files of the step that the replay starts from. */
@@ -154,7 +145,7 @@ export class Verifier implements RunRecorder {
   }
 
   /** The best weights for the test, and afterwards the last ones again. */
-  async restore(which: Weights, { judgement }: RunState): Promise<Float32Array> {
+  async restore({ judgement }: RunState, which: Weights): Promise<Float32Array> {
     const { tensors } = this.#context;
     if (which === 'last') return this.#last;
     assert(judgement !== undefined, 'a run with evaluations has a best one');

@@ -233,7 +233,7 @@ export class SimulatedCoordinator {
         witness.step(this, result);
         recorder.step(result);
       },
-      restore: (which, state) => recorder.restore(which, state),
+      restore: (state) => recorder.restore(state),
       evaluation: (step, set, state) => {
         witness.evaluation(this, step, set, this.#predictions.all(set));
         return recorder.evaluation(step, set, state);
