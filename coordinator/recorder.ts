@@ -21,7 +21,7 @@ import type { RunRecorder } from './serve.ts';
 import { SpeedMeter } from './speed-meter.ts';
 import type { Effect, Outcome } from './decisions/effects.ts';
 import type { Recorded } from './decisions/events.ts';
-import type { Resumed, RunState, Weights } from './decisions/state.ts';
+import type { Resumed, RunState } from './decisions/state.ts';
 import type { EvaluationReport, OpenReport } from './viewer.ts';
 
 /**

@@ -1,9 +1,11 @@
+import type { CsvRow } from '../../artifacts/report/csv.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import type { CommandLine, CompareOptions } from '../options/options.ts';
 import { chooseRun } from '../runs/choose-run.ts';
 import { compareRuns, type Comparison } from '../runs/compare-runs.ts';
 import { comparisonText } from '../terminal/comparison-text.ts';
 import { stdout } from '../terminal/output.ts';
+import { runsCsvRow, type RunsCsvColumn } from '../terminal/runs-csv.ts';
 
 /** `mnist-dist compare`: prints several runs next to each other. Writes no files. */
 export async function compare(
@@ -29,31 +31,24 @@ export async function compare(
   }
 }
 
+const csvHeads: readonly RunsCsvColumn[] = [
+  'run',
+  'directory',
+  'state',
+  'step',
+  'steps',
+  'accuracy',
+  'loss',
+  'set',
+  'seconds',
+];
+
 /** A row for each run, with a column for each setting that differs. */
-function csvRows({ runs, differences }: Comparison): (string | number)[][] {
-  const heads = [
-    'run',
-    'directory',
-    'state',
-    'step',
-    'steps',
-    'accuracy',
-    'loss',
-    'set',
-    'seconds',
-  ];
+function csvRows({ runs, differences }: Comparison): CsvRow[] {
   return [
-    [...heads, 'steps_per_second', ...differences.map(({ setting }) => setting)],
+    [...csvHeads, 'steps_per_second', ...differences.map(({ setting }) => setting)],
     ...runs.map((run, i) => [
-      run.name,
-      run.directory,
-      run.state,
-      run.step,
-      run.steps,
-      run.evaluation?.accuracy ?? '',
-      run.evaluation?.loss ?? '',
-      run.evaluation?.set ?? '',
-      run.seconds,
+      ...runsCsvRow(run, csvHeads),
       run.stepsPerSecond ?? '',
       ...differences.map(({ values }) => values[i] ?? ''),
     ]),

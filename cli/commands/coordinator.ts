@@ -18,7 +18,7 @@ import { tuneRuntime } from '../../shared/runtime.ts';
 import { shortDigest } from '../../shared/printable.ts';
 import { shellPath } from '../../shared/shell-word.ts';
 import type { RunRecord } from '../../shared/files/run-schema.ts';
-import { totalEpochs, totalSteps } from '../../shared/arithmetic/schedule.ts';
+import { planStep, totalEpochs, totalSteps } from '../../shared/arithmetic/schedule.ts';
 import type { Log } from '../terminal/log.ts';
 import type { CommandLine, CoordinatorOptions } from '../options/options.ts';
 import { JOIN_FILE } from '../../shared/files/run-layout.ts';
@@ -40,7 +40,6 @@ import {
 import { pushFinishedRun } from '../../artifacts/store/push.ts';
 import { retryPolicyOf } from '../runs/transfer.ts';
 import { observe, type Observed } from '../runs/observe.ts';
-import { planStep } from '../../shared/arithmetic/schedule.ts';
 import { judgingSet } from '../../shared/evaluation/judgement.ts';
 import { adoptRun } from '../runs/resume.ts';
 import { checkInitModel, chooseInit, type ChosenInit } from '../runs/choose-init.ts';

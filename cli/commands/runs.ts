@@ -1,7 +1,7 @@
-import type { CsvRow } from '../../artifacts/report/csv.ts';
 import { stderr, stdout } from '../terminal/output.ts';
 import type { RunsOptions } from '../options/options.ts';
-import { listRuns, type RunOverview } from '../runs/run-overview.ts';
+import { listRuns } from '../runs/run-overview.ts';
+import { runsCsvRow, type RunsCsvColumn } from '../terminal/runs-csv.ts';
 import { runsTable } from '../terminal/runs-table.ts';
 
 /** `mnist-dist runs`: lists the runs in a folder, newest first. Does not write any files. */
@@ -13,7 +13,7 @@ export async function runs({ runsDir, format }: RunsOptions): Promise<number> {
   }
   const others = unlisted.map(({ directory, reason }) => `${directory}: ${reason}`);
   if (format === 'csv') {
-    stdout.csv(csvHeads, ...runs.map(csvRow));
+    stdout.csv(csvHeads, ...runs.map((run) => runsCsvRow(run, csvHeads)));
     stderr.write(...others.map((line) => `mnist-dist: ${line}`));
     return 0;
   }
@@ -26,7 +26,7 @@ export async function runs({ runsDir, format }: RunsOptions): Promise<number> {
   return 0;
 }
 
-const csvHeads = [
+const csvHeads: readonly RunsCsvColumn[] = [
   'run',
   'directory',
   'state',
@@ -41,22 +41,3 @@ const csvHeads = [
   'dataset',
   'set',
 ];
-
-/** Unknown values are empty cells. */
-function csvRow(run: RunOverview): CsvRow {
-  return [
-    run.name,
-    run.directory,
-    run.state,
-    run.started,
-    run.step,
-    run.steps,
-    run.evaluation?.accuracy ?? '',
-    run.evaluation?.loss ?? '',
-    run.seconds,
-    run.workers,
-    run.engine ?? '',
-    run.dataset,
-    run.evaluation?.set ?? '',
-  ];
-}

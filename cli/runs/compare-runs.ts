@@ -1,6 +1,5 @@
 import { basename, join } from 'node:path';
 import { metricsOf } from '../../coordinator/run-directory/run-contents.ts';
-import { readRunRecord } from '../../coordinator/run-directory/read-run.ts';
 import {
   canonicalRecipe,
   configurationOfRecord,
@@ -9,7 +8,7 @@ import {
 } from '../../shared/configuration.ts';
 import { MetricsReader, type MetricsLine, type StepLine } from '../../shared/files/metrics.ts';
 import { METRICS_FILE } from '../../shared/files/run-layout.ts';
-import { readOverview, type RunOverview } from './run-overview.ts';
+import { readRecordedRun, type RunOverview } from './run-overview.ts';
 
 /** Several runs, next to each other. All arrays have the order of the runs. */
 export interface Comparison {
@@ -70,11 +69,10 @@ export async function compareRuns(
 }
 
 async function load(directory: string, now: number): Promise<Loaded> {
-  const overview = await readOverview(directory, basename(directory), now);
-  const { configuration, result } = await readRunRecord(directory);
+  const { overview, record } = await readRecordedRun(directory, basename(directory), now);
   return {
-    run: { ...overview, stepsPerSecond: result?.steps_per_second ?? undefined },
-    configuration: configurationOfRecord(configuration),
+    run: { ...overview, stepsPerSecond: record.result?.steps_per_second ?? undefined },
+    configuration: configurationOfRecord(record.configuration),
   };
 }
 

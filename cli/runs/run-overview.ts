@@ -12,7 +12,7 @@ import { RunHistory } from '../../dashboards/feed/history.ts';
 import { configurationOfRecord } from '../../shared/configuration.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { METRICS_TAIL_BYTES } from '../../shared/limits.ts';
-import { parseRunRecord, type RunStatus } from '../../shared/files/run-schema.ts';
+import { parseRunRecord, type RunRecord, type RunStatus } from '../../shared/files/run-schema.ts';
 import { totalSteps } from '../../shared/arithmetic/schedule.ts';
 import { EVENTS_FILE, METRICS_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 
@@ -94,6 +94,15 @@ export async function readOverview(
   name: string,
   now: number,
 ): Promise<RunOverview> {
+  return (await readRecordedRun(directory, name, now)).overview;
+}
+
+/** The same, with the record in run.json. */
+export async function readRecordedRun(
+  directory: string,
+  name: string,
+  now: number,
+): Promise<{ readonly overview: RunOverview; readonly record: RunRecord }> {
   // Read before the record, which then shows whether the run has ended in the meantime.
   const writer = await writerOf(directory, systemDisk, systemProcesses);
   const path = join(directory, RECORD_FILE);
@@ -105,7 +114,7 @@ export async function readOverview(
     history.add(event);
   const isOver = record.state !== 'running';
   const wasCutOff = !isOver && writer === undefined;
-  return {
+  const overview: RunOverview = {
     directory,
     name,
     writer,
@@ -124,6 +133,7 @@ export async function readOverview(
     engine: record.engine?.description.kind ?? history.engine,
     dataset: record.dataset.name ?? 'unknown',
   };
+  return { overview, record };
 }
 
 const stepSchema = z.looseObject({ step: z.int().min(1) });

@@ -1,4 +1,4 @@
-import { accuracyText } from './runs-table.ts';
+import { accuracyText, stepsText } from './runs-table.ts';
 import { count, duration } from '../../shared/text/number-format.ts';
 import { printable } from '../../shared/printable.ts';
 import type { ComparedRun, Comparison, SameRecipe, StepDifference } from '../runs/compare-runs.ts';
@@ -25,10 +25,7 @@ export function comparisonText({ runs, differences, pairs }: Comparison): string
 
 const facts: readonly { readonly head: string; readonly text: (run: ComparedRun) => string }[] = [
   { head: 'state', text: ({ state }) => state },
-  {
-    head: 'steps',
-    text: ({ step, steps }) => (step === steps ? '' : `${count(step)} of `) + count(steps),
-  },
+  { head: 'steps', text: stepsText },
   { head: 'accuracy', text: accuracyText },
   { head: 'loss', text: ({ evaluation }) => evaluation?.loss.toFixed(4) ?? '-' },
   { head: 'time', text: ({ seconds }) => duration(seconds) },

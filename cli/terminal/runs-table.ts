@@ -86,7 +86,7 @@ export function accuracyText({ evaluation }: RunOverview): string {
 }
 
 /** `5,625` for a complete run, otherwise `1,200 of 5,625`. */
-function stepsText({ step, steps }: RunOverview): string {
+export function stepsText({ step, steps }: RunOverview): string {
   return step === steps ? count(steps) : `${count(step)} of ${count(steps)}`;
 }
 
