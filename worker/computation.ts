@@ -3,7 +3,7 @@ import type { Configuration } from '../shared/configuration.ts';
 import { evaluatedSamples, type Dataset } from '../shared/dataset/dataset.ts';
 import { ClusterError } from '../shared/errors.ts';
 import type { Tensor } from '../shared/wire/frame.ts';
-import type { EvaluatedSet } from '../shared/evaluation/evaluated-set.ts';
+import { samplesInTrainingFiles, type EvaluatedSet } from '../shared/evaluation/evaluated-set.ts';
 import { collectGarbage } from '../shared/runtime.ts';
 import type { EngineIdentity, EngineKind } from '../shared/engine-identity.ts';
 import { accepts, parameterCount } from '../shared/arithmetic/model-shape.ts';
@@ -268,13 +268,11 @@ function inTurn<T>(
 }
 
 /** Throws DATA if the dataset does not have the shape that the coordinator described. */
-function checkDataset(
-  { model, validationSamples = 0, trainSamples, testSamples }: Configuration,
-  dataset: Dataset,
-): void {
+function checkDataset(configuration: Configuration, dataset: Dataset): void {
+  const { model, testSamples } = configuration;
   const { rows, columns, classNames, train, test } = dataset;
   const found = [train.samples, test.samples, rows, columns, classNames.length];
-  const inFiles = trainSamples + validationSamples;
+  const inFiles = samplesInTrainingFiles(configuration);
   const described = [inFiles, testSamples, model.rows, model.columns, model.classes];
   const isAlike = found.every((count, i) => i === 2 || i === 3 || count === described[i]);
   if (isAlike && accepts(model, rows, columns)) return;

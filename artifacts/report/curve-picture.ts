@@ -21,7 +21,7 @@ interface Axis {
 }
 
 /**
- * Draws the loss or the accuracy: training per step, thinned and smoothed, and the evaluated
+ * Draws the loss or the accuracy: of training per step, thinned and smoothed, and of the evaluated
  * set per epoch.
  */
 export async function curveSvg(

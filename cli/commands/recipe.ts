@@ -6,7 +6,7 @@ import { afterSuggestion, didYouMean } from '../options/suggest.ts';
 import { padRight } from '../terminal/columns.ts';
 import { stdout } from '../terminal/output.ts';
 
-/** `mnist-dist recipe`: prints a recipe's file as it stands, or lists the recipes. */
+/** `mnist-dist recipe`: prints the file of a recipe, or lists the recipes. */
 export function recipe({ operands: [name] }: Pick<CommandLine, 'operands'>): Promise<number> {
   if (name === undefined) {
     const width = Math.max(...recipeNames.map((each) => each.length));

@@ -1,5 +1,6 @@
 import type { Configuration } from '../../shared/configuration.ts';
 import { ClusterError } from '../../shared/errors.ts';
+import { samplesInTrainingFiles } from '../../shared/evaluation/evaluated-set.ts';
 
 type Split = Pick<Configuration, 'validationSamples' | 'trainSamples'>;
 
@@ -23,9 +24,10 @@ export function splitSamples(samples: number, split: number | undefined): Split 
 }
 
 /** The shortest split that gives the recorded sets; undefined if the run has no validation set. */
-export function recordedSplit({ validationSamples, trainSamples }: Split): number | undefined {
+export function recordedSplit(recorded: Split): number | undefined {
+  const { validationSamples, trainSamples } = recorded;
   if (validationSamples === undefined) return undefined;
-  const samples = trainSamples + validationSamples;
+  const samples = samplesInTrainingFiles(recorded);
   // Rounding may move the last sample of a set to the other one; this fraction is in the middle.
   const middle = (validationSamples - 0.5) / samples;
   const short = [1, 2, 3, 4, 5, 6, 7, 8]
@@ -36,8 +38,8 @@ export function recordedSplit({ validationSamples, trainSamples }: Split): numbe
 
 /** The given split or, if it gives the recorded sets, the split that `recordedSplit` returns. */
 export function comparableSplit(split: number | undefined, recorded: Split): number | undefined {
-  const { validationSamples = 0, trainSamples } = recorded;
-  if (split === undefined || validationSamples === 0) return split;
-  const isSame = Math.floor((trainSamples + validationSamples) * (1 - split)) === trainSamples;
+  if (split === undefined || recorded.validationSamples === undefined) return split;
+  const samples = samplesInTrainingFiles(recorded);
+  const isSame = Math.floor(samples * (1 - split)) === recorded.trainSamples;
   return isSame ? recordedSplit(recorded) : split;
 }

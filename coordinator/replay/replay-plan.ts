@@ -4,6 +4,7 @@ import { datasetOfRun, otherDataset } from '../../shared/dataset/own-dataset.ts'
 import { accepts } from '../../shared/arithmetic/model-shape.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
 import { ClusterError } from '../../shared/errors.ts';
+import { samplesInTrainingFiles } from '../../shared/evaluation/evaluated-set.ts';
 import {
   recordedCheckpoints,
   newestCheckpoint,
@@ -79,8 +80,8 @@ export function checkDataset(
 ): void {
   if (dataset.digest !== configuration.dataset)
     throw otherDataset(datasetOfRun(directory, record), dataset.digest, 'NOT_REPLAYABLE');
-  const { validationSamples = 0, trainSamples, testSamples, model } = configuration;
-  const recorded = [trainSamples + validationSamples, testSamples, model.classes];
+  const { testSamples, model } = configuration;
+  const recorded = [samplesInTrainingFiles(configuration), testSamples, model.classes];
   const { train, test, rows, columns, classNames } = dataset;
   const actual = [train.samples, test.samples, classNames.length];
   if (recorded.some((size, i) => size !== actual[i]) || !accepts(model, rows, columns))

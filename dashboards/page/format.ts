@@ -58,3 +58,8 @@ export function timeOfDay(time: string | number): string {
     .map((part) => String(part).padStart(2, '0'))
     .join(':');
 }
+
+/** Begins with a capital letter: "validation" -> "Validation" */
+export function capitalized(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

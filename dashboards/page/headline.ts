@@ -1,6 +1,15 @@
 import { find, make, setAttribute, setText } from './dom.ts';
 import type { Link } from './follower.ts';
-import { count, counted, duration, loss, percent, short, timeOfDay } from './format.ts';
+import {
+  capitalized,
+  count,
+  counted,
+  duration,
+  loss,
+  percent,
+  short,
+  timeOfDay,
+} from './format.ts';
 import { smoothSteps, type RunState } from './run-state.ts';
 
 /** The numbers at the top of the page, and the line with the run's state. */
@@ -71,10 +80,6 @@ export function mountHeadline(): (state: RunState | undefined, link: Link) => vo
     progress.value = view.totalSteps === 0 ? 0 : status.step / view.totalSteps;
     document.title = accuracy === undefined ? 'mnist-dist' : `${percent(accuracy)} · mnist-dist`;
   };
-}
-
-function capitalized(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /** Shows the percent sign smaller than the number. */

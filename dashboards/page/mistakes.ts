@@ -1,6 +1,6 @@
 import type { Evaluated, Mistake } from '../feed/api.ts';
 import { find, make, paintPicture, setText } from './dom.ts';
-import { count, percent } from './format.ts';
+import { capitalized, count, percent } from './format.ts';
 import type { Picture } from '../../shared/digit/normalise.ts';
 import type { RunState } from './run-state.ts';
 
@@ -58,7 +58,7 @@ function makeButton(
   paintPicture(canvas, picture);
   const { true: actual, predicted, confidence, index } = mistake;
   const label =
-    `${set === 'test' ? 'Test' : 'Validation'} image ${index}: ${name(actual)}, ` +
+    `${capitalized(set)} image ${index}: ${name(actual)}, ` +
     `predicted as ${name(predicted)} with ` +
     percent(confidence, 1);
   const button = make(

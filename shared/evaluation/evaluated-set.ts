@@ -22,6 +22,14 @@ export function setAfterEpochs({ validationSamples }: Pick<SetSizes, 'validation
   return validationSamples === undefined ? 'test' : 'validation';
 }
 
+/** The number of samples in the training files: the training set and then the validation set. */
+export function samplesInTrainingFiles({
+  validationSamples = 0,
+  trainSamples,
+}: Pick<SetSizes, 'validationSamples'> & { readonly trainSamples: number }): number {
+  return trainSamples + validationSamples;
+}
+
 /** The number of samples in a set. */
 export function samplesIn(set: EvaluatedSet, { validationSamples, testSamples }: SetSizes): number {
   return set === 'test' ? testSamples : (validationSamples ?? 0);

@@ -154,11 +154,11 @@ export class GraphBuilder {
     });
   }
 
-  /** [rows, depth]: -own at each row's class and -other elsewhere, also in a row of class -1. */
-  negativeTargets(classes: Value, depth: number, { own, other }: Targets): Value {
+  /** [rows, classes]: -own at each row's label and -other elsewhere, also in a row of label -1. */
+  negativeTargets(labels: Value, classes: number, { own, other }: Targets): Value {
     const inputs = [
-      classes,
-      this.scalar('int32', depth),
+      labels,
+      this.scalar('int32', classes),
       this.scalar('float32', -own),
       // +0, not -0, without label smoothing.
       this.scalar('float32', 0 - other),

@@ -15,10 +15,10 @@ export function predictionGraph(model: ModelShape, rows: number): Graph {
   const graph = new GraphBuilder();
   const layers = addLayers(graph, model);
   const inputs = graph.placeholder('inputs', 'float32', [rows, inputCount(model)]);
-  const classes = graph.placeholder('labels', 'int32', [rows]);
-  const labels = graph.negativeTargets(classes, model.classes, oneHot);
+  const labels = graph.placeholder('labels', 'int32', [rows]);
+  const targets = graph.negativeTargets(labels, model.classes, oneHot);
   const computed = addForward(graph, layers, inputs, { shards: 1, rowsPerShard: rows });
   const logits = item(computed, computed.length - 1).to;
-  const loss = graph.sum(graph.binary('Mul', labels, graph.unary('LogSoftmax', logits)), 1);
+  const loss = graph.sum(graph.binary('Mul', targets, graph.unary('LogSoftmax', logits)), 1);
   return graph.build([logits, loss, graph.unary('Softmax', logits)]);
 }

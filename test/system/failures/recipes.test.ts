@@ -7,6 +7,7 @@ import { imagesFile, labelsFile } from '../../fixtures/dataset/idx-files.ts';
 import { findChild, gone } from '../../fixtures/processes/children.ts';
 import { train } from '../../fixtures/processes/cluster.ts';
 import { expectSame, readRun } from '../../fixtures/processes/finished-run.ts';
+import { everyLayerFile } from '../../fixtures/processes/model-file.ts';
 import { newRun } from '../../fixtures/processes/options.ts';
 import { run, start, until } from '../../fixtures/processes/program.ts';
 import { stepsWritten } from '../../fixtures/processes/steps-written.ts';
@@ -21,16 +22,6 @@ const EVERY_OPTION = (
   '--augment shift=2,rotate=10,zoom=0.1 --label-smoothing 0.1 --validation-split 0.2 ' +
   '--early-stopping 4 --min-delta 0.001 --keep-best'
 ).split(' ');
-const EVERY_LAYER = `- conv2d: {filters: 6, kernel_size: 3, padding: same, activation: relu}
-- max_pooling2d: {pool_size: [3, 2], strides: 2, padding: same}
-- dropout: {rate: 0.25}
-- conv2d: {filters: 8, kernel_size: [3, 2], strides: [2, 1]}
-- average_pooling2d: {pool_size: 3, strides: 1, padding: same}
-- flatten
-- dense: {units: 24, activation: relu}
-- dropout: {rate: 0.5}
-- dense: {units: 12}
-`;
 
 /** The first images of MNIST, as a dataset of its own. */
 async function fewImages(): Promise<string> {
@@ -73,8 +64,7 @@ it.each(['convnet', 'every layer'])(
   'every option of a recipe gives the same bytes for any number of workers and any kill: %s',
   async (name) => {
     const folder = temporaryFolder();
-    const model = name === 'convnet' ? name : join(folder, 'every-layer.yaml');
-    if (model !== name) writeFileSync(model, EVERY_LAYER);
+    const model = name === 'convnet' ? name : everyLayerFile();
     const common = ['--data', await fewImages(), '--model', model, '--no-http', '--no-pictures'];
     const few = ['local', ...newRun(folder, 'init'), ...common, '--steps', '3', '-n', '1'];
     expect((await run(few)).code).toBe(0);

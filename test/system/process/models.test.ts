@@ -3,40 +3,24 @@ import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { train } from '../../fixtures/processes/cluster.ts';
 import { readRun } from '../../fixtures/processes/finished-run.ts';
+import { everyLayerFile } from '../../fixtures/processes/model-file.ts';
 import { newRun } from '../../fixtures/processes/options.ts';
 import { run } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
-
-const EVERY_LAYER = `- conv2d: {filters: 6, kernel_size: 3, padding: same, activation: relu}
-- max_pooling2d: {pool_size: [3, 2], strides: 2, padding: same}
-- dropout: {rate: 0.25}
-- conv2d: {filters: 8, kernel_size: [3, 2], strides: [2, 1]}
-- average_pooling2d: {pool_size: 3, strides: 1, padding: same}
-- flatten
-- dense: {units: 24, activation: relu}
-- dropout: {rate: 0.5}
-- dense: {units: 12}
-`;
-
-function modelFile(): string {
-  const file = join(temporaryFolder(), 'every-layer.yaml');
-  writeFileSync(file, EVERY_LAYER);
-  return file;
-}
 
 // The last shard of a batch of 36 rows has one real row.
 const SHORT = ['--steps', '4', '--batch-size', '36', '--virtual-shards', '8'];
 
 // failures/recipes.test.ts does the same with TensorFlow.
 it('wasm gives the same bytes for any number of workers', async () => {
-  const options = ['--model', modelFile(), '--engine', 'wasm', ...SHORT];
+  const options = ['--model', everyLayerFile(), '--engine', 'wasm', ...SHORT];
   const [one, three] = [await train([...options, '-n', '1']), await train([...options, '-n', '3'])];
   expect(three.modelSha256).toBe(one.modelSha256);
 });
 
 it('a run keeps its model when it is resumed, and its file evaluates and verifies', async () => {
   const runs = temporaryFolder();
-  const file = modelFile();
+  const file = everyLayerFile();
   const first = ['local', ...newRun(runs), '--model', file, '--engine', 'wasm', ...SHORT];
   expect((await run(first)).code).toBe(0);
   writeFileSync(file, '- flatten\n');

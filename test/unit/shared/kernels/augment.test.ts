@@ -137,7 +137,7 @@ describe('the kernel', () => {
     const kernel = new Kernel(7, 9);
     const quarters = new Set<number>();
     const found = { least: 0, most: 0 };
-    // A bound of one unit, and half a turn, of which one sample in 65,537 draws each angle.
+    // The largest bounds are one unit and half a turn: one sample in 65,537 draws each angle.
     for (let sample = 0; sample < 200_000; sample++) {
       const each = { seed: 1, epoch: 1, sample };
       const { angle, scale } = drawMotion(each, largest);

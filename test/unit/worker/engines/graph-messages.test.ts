@@ -75,13 +75,13 @@ describe("a graph's definition", () => {
 
   it('has every kind of attribute, and negative, large and fractional values', () => {
     const graph = new GraphBuilder();
-    const placeholder = graph.placeholder('x', 'int32', [300, 70_000]);
-    const hot = graph.negativeTargets(placeholder, 10, oneHot);
-    const sum = graph.sum(hot, 0);
+    const labels = graph.placeholder('x', 'int32', [300, 70_000]);
+    const targets = graph.negativeTargets(labels, 10, oneHot);
+    const sum = graph.sum(targets, 0);
     const numbers = graph.integers(0, 127, 128, -1, 2 ** 31 - 1, -(2 ** 31));
     const fraction = graph.scalar('float32', 0.1);
     const definition = decoded(graph.build([sum, numbers, fraction]));
-    const [x, one, axes] = [placeholder, hot, sum].map((name) => attributesOf(definition, name));
+    const [x, one, axes] = [labels, targets, sum].map((name) => attributesOf(definition, name));
     expect(x?.get('dtype')).toMatchObject({ type: 3 });
     expect(x?.get('shape')).toMatchObject({
       shape: { dimList: [{ size: 300 }, { size: 70_000 }] },
