@@ -125,6 +125,8 @@ export const HEARTBEAT_INTERVAL_MILLISECONDS = 2_000;
 export const IDLE_LIMIT_MILLISECONDS = 20_000;
 /** Time limit for a peer or a child process to finish after being told to stop. */
 export const CLOSE_LIMIT_MILLISECONDS = 2_000;
+/** Longest measurement in `mnist-dist bench`, including the start of its processes. */
+export const MEASUREMENT_LIMIT_MILLISECONDS = 300_000;
 /** First pause before a worker dials again; each further pause is twice as long. */
 export const FIRST_REDIAL_MILLISECONDS = 100;
 /** Longest pause before a worker dials again. */

@@ -39,7 +39,8 @@ export class Link {
   #heard: number;
   #open = true;
   #sending = 0;
-  #slot = 0;
+  /** Undefined until the coordinator has said it. */
+  #slot: number | undefined;
   #whenSent: (() => void) | undefined;
 
   constructor(
@@ -121,6 +122,8 @@ export class Link {
   }
 
   #join(next: number): void {
+    if (this.#slot === undefined)
+      throw new ClusterError('PROTOCOL', 'the coordinator sent "channel" before "welcome"');
     this.#channel?.join(this.#slot, next, {
       hear: (frame) => this.#receive(frame, true),
       failed: (error) => this.#events.failed(error),

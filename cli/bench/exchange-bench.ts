@@ -1,5 +1,7 @@
 import type { ServerTls } from '../../coordinator/network/http-server.ts';
 import type { Cell } from './cell.ts';
+import { ClusterError } from '../../shared/errors.ts';
+import { MEASUREMENT_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 import { counted } from '../../shared/text/number-format.ts';
 
 /** Transports between the bench's processes. */
@@ -54,18 +56,26 @@ export function exchangeCell(
     transport,
     stepsPerSecond,
     measure: async () => {
-      await bench.connect(workers);
       const warmUp = stepsPerSecond.length === 0 ? FIRST_WARM_UP_STEPS : WARM_UP_STEPS;
-      let left = warmUp;
-      await bench.exchange(workers, () => --left === 0);
-      let [steps, elapsed] = [0, 0];
-      const started = performance.now();
-      await bench.exchange(workers, () => {
-        steps += 1;
-        elapsed = performance.now() - started;
-        return elapsed >= milliseconds;
-      });
-      stepsPerSecond.push((1000 * steps) / elapsed);
+      const limit = setTimeout(
+        () => bench.fail(new ClusterError('TIMEOUT', `${name}: a process does not answer`)),
+        MEASUREMENT_LIMIT_MILLISECONDS,
+      );
+      try {
+        await bench.connect(workers);
+        let left = warmUp;
+        await bench.exchange(workers, () => --left === 0);
+        let [steps, elapsed] = [0, 0];
+        const started = performance.now();
+        await bench.exchange(workers, () => {
+          steps += 1;
+          elapsed = performance.now() - started;
+          return elapsed >= milliseconds;
+        });
+        stepsPerSecond.push((1000 * steps) / elapsed);
+      } finally {
+        clearTimeout(limit);
+      }
     },
   };
 }

@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { executable } from '../package.ts';
 import { ClusterError } from '../../shared/errors.ts';
-import { CLOSE_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
+import { CLOSE_LIMIT_MILLISECONDS, MEASUREMENT_LIMIT_MILLISECONDS } from '../../shared/limits.ts';
 import { supervisedEnvironment } from '../processes/signals.ts';
 import {
   replySchema,
@@ -62,14 +62,22 @@ export class MeasuredProcess {
   ): Promise<Extract<MeasureReply, { kind: 'measured' }>> {
     signal.throwIfAborted();
     let onAbort = (): void => undefined;
+    let limit: NodeJS.Timeout | undefined;
     const answered = new Promise<MeasureReply>((resolve, reject) => {
       this.#process.once('message', (message) => resolve(replySchema.parse(message)));
       onAbort = () => reject(reasonOf(signal));
       signal.addEventListener('abort', onAbort, { once: true });
       this.#failed.catch(reject);
+      limit = setTimeout(
+        () => reject(new ClusterError('TIMEOUT', `${this.#name} does not answer`)),
+        MEASUREMENT_LIMIT_MILLISECONDS,
+      );
     });
     this.#process.send(request);
-    const answer = await answered.finally(() => signal.removeEventListener('abort', onAbort));
+    const answer = await answered.finally(() => {
+      clearTimeout(limit);
+      signal.removeEventListener('abort', onAbort);
+    });
     if (answer.kind === 'measured') return answer;
     const { code, message, fix } = answer;
     throw new ClusterError(code, message, fix === undefined ? {} : { fix });

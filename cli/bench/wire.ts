@@ -10,6 +10,7 @@ import {
   encodePointer,
   MAX_FRAME_HEAD_BYTES,
   frameCapacity,
+  type Tensor,
   type TensorFrame,
 } from '../../shared/wire/frame.ts';
 import type { MemoryAddon } from '../../shared/wire/memory-addon.ts';
@@ -17,7 +18,11 @@ import { Rendezvous, type ChannelPeer } from '../../shared/wire/rendezvous.ts';
 import { PeerMemory, SharedMemory } from '../../shared/wire/shared-memory.ts';
 import { tuneRuntime } from '../../shared/runtime.ts';
 import { SHARED_MEMORY_BUFFERS } from '../../shared/limits.ts';
-import { PROTOCOL, type CoordinatorMessage } from '../../shared/wire/messages.ts';
+import {
+  PROTOCOL,
+  type CoordinatorMessage,
+  type WorkerMessage,
+} from '../../shared/wire/messages.ts';
 import { initialWeights } from '../../shared/arithmetic/random.ts';
 import type { RunDescription } from '../../shared/wire/run-description.ts';
 import type { BenchCertificate, ExchangeBench, Transport } from './exchange-bench.ts';
@@ -26,15 +31,6 @@ import { MODEL, SEED, UPDATE } from './workload.ts';
 import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
 
 const RUN = 'bench';
-/** What this process waits for. */
-interface Wait {
-  /** Workers that have not connected or answered yet. */
-  missing: number;
-  readonly workers: number;
-  readonly isLast: () => boolean;
-  readonly done: () => void;
-  readonly failed: (error: unknown) => void;
-}
 
 /** How tensors reach the wire workers. */
 export type Way =
@@ -72,8 +68,10 @@ export class WireBench implements ExchangeBench {
   readonly #processes: MeasuredProcess[] = [];
   readonly #buffers: readonly Uint8Array[];
   readonly #gradient: Uint8Array;
+  /** The workers that have not answered the current step. */
+  readonly #asked = new Set<Peer>();
   #server: CoordinatorServer | undefined;
-  #wait: Wait | undefined;
+  #change: (error?: unknown) => void = () => undefined;
   #step = 0;
 
   constructor(way: Way, environment: NodeJS.ProcessEnv, signal: AbortSignal) {
@@ -98,7 +96,7 @@ export class WireBench implements ExchangeBench {
   }
 
   fail(error: unknown): void {
-    this.#wait?.failed(error);
+    this.#change(error);
   }
 
   async end(): Promise<void> {
@@ -116,16 +114,19 @@ export class WireBench implements ExchangeBench {
       const task = { kind: 'wire', port, token: this.#token, ca } as const;
       const started = new MeasuredProcess('a wire worker', task, this.#environment);
       this.#processes.push(started);
-      started.failed.catch((error: unknown) => this.#wait?.failed(error));
+      started.failed.catch((error: unknown) => this.#change(error));
     }
-    const missing = workers - this.#connections.length;
-    if (missing > 0) await this.#waitFor(missing, () => true);
+    await this.#until(() => this.#connections.length >= workers);
   }
 
   async exchange(workers: number, isLast: () => boolean): Promise<void> {
-    const ended = this.#waitFor(workers, isLast);
     this.#send(workers);
-    await ended;
+    await this.#until(() => {
+      if (this.#asked.size > 0) return false;
+      const isEnd = isLast();
+      if (!isEnd) this.#send(workers);
+      return isEnd;
+    });
   }
 
   #send(workers: number): void {
@@ -147,7 +148,8 @@ export class WireBench implements ExchangeBench {
     const body = buffer.subarray(MAX_FRAME_HEAD_BYTES, -CHECKSUM_BYTES);
     this.#shared?.memory.write(index, body, 0n);
     const pointer = encodePointer({ ...message, buffer: index }, 0n);
-    for (const connection of connections)
+    for (const connection of connections) {
+      this.#asked.add(connection);
       connection.sendWeights({
         message,
         peers,
@@ -155,29 +157,31 @@ export class WireBench implements ExchangeBench {
         pointer: () => pointer,
         hold: () => () => undefined,
       });
+    }
     this.#shared?.channels.expect();
     if (peers.length > 0) this.#shared?.channels.publish(pointer, peers);
   }
 
-  /**
-   * Waits for `workers` connections or gradients, then exchanges frames with as many workers until
-   * `isLast`. Rejects if a worker is lost, and on Ctrl-C.
-   */
-  async #waitFor(workers: number, isLast: () => boolean): Promise<void> {
+  /** Calls `isDone` at each change. Rejects if a worker is lost, and on Ctrl-C. */
+  async #until(isDone: () => boolean): Promise<void> {
     this.#signal.throwIfAborted();
-    await new Promise<void>((done, failed) => {
-      this.#wait = { missing: workers, workers, isLast, done, failed };
+    await new Promise<void>((resolve, reject) => {
+      this.#change = (error) => {
+        if (error !== undefined) reject(error);
+        else if (isDone()) resolve();
+      };
+      this.#change();
     });
   }
 
-  #arrived(): void {
-    const wait = this.#wait;
-    if (wait === undefined) return;
-    wait.missing -= 1;
-    if (wait.missing > 0) return;
-    if (wait.isLast()) return wait.done();
-    wait.missing = wait.workers;
-    this.#send(wait.workers);
+  #hear(worker: Peer, message: WorkerMessage, tensor: Tensor | undefined): void {
+    if (message.kind === 'ready') this.#connections.push(worker);
+    if (message.kind === 'gradient') {
+      if (!this.#asked.delete(worker) || message.step !== this.#step)
+        return this.#change(new ClusterError('RUN_FAILED', 'a wire worker answered unasked'));
+      tensor?.copyTo(this.#gradient);
+    }
+    this.#change();
   }
 
   async #listen(): Promise<CoordinatorServer> {
@@ -204,16 +208,14 @@ export class WireBench implements ExchangeBench {
         tls: this.#certificate,
       },
       {
-        connected: () => undefined,
-        message: (connection, message, tensor) => {
-          if (message.kind === 'ready') this.#connections.push(connection);
-          else if (tensor?.byteLength === this.#gradient.byteLength) tensor.copyTo(this.#gradient);
-          else return;
-          this.#arrived();
+        connected: (worker) => {
+          const { slot } = worker;
+          worker.send({ kind: 'welcome', run: RUN, term: 1, slot, session: '0'.repeat(32) });
         },
+        message: (worker, message, tensor) => this.#hear(worker, message, tensor),
         control: () => undefined,
-        disconnected: (_connection, reason) => {
-          this.#wait?.failed(new ClusterError('RUN_FAILED', `a wire worker was lost: ${reason}`));
+        disconnected: (_worker, reason) => {
+          this.#change(new ClusterError('RUN_FAILED', `a wire worker was lost: ${reason}`));
         },
       },
     );

@@ -37,3 +37,20 @@ it('a link fails with TIMEOUT when its connection is idle for too long', async (
   await look(1);
   expect(failed).toEqual(['TIMEOUT']);
 });
+
+it('a link fails with PROTOCOL if a channel is opened before the worker has a slot', async () => {
+  const { client, server } = await connected();
+  const failed: string[] = [];
+  const link = new Link(client, undefined, undefined, () => 0, {
+    message: () => undefined,
+    failed: ({ code }) => failed.push(code),
+    closed: () => undefined,
+    isReady: () => false,
+    crashed: () => undefined,
+    log: () => undefined,
+  });
+  onTestFinished(() => link.close());
+  server.send(encodeHeader({ kind: 'channel', next: 1 }));
+  await vi.waitUntil(() => failed.length > 0);
+  expect(failed).toEqual(['PROTOCOL']);
+});
