@@ -1,7 +1,9 @@
-import { assert } from '../../shared/errors.ts';
+import { assert } from '../errors.ts';
 
 const VARINT = 0;
+const FIXED_64 = 1;
 const BYTES = 2;
+const FIXED_32 = 5;
 /** The bytes of a varint that are reserved for a length: enough for 256 MiB. */
 const LENGTH_BYTES = 4;
 
@@ -44,6 +46,29 @@ export class MessageWriter {
         this.#reserve(4);
         this.#end = this.#bytes.writeFloatLE(value, this.#end);
       }
+    });
+  }
+
+  /** A field of type float. */
+  float(field: number, value: number): void {
+    this.#varint(8 * field + FIXED_32);
+    this.#reserve(4);
+    this.#end = this.#bytes.writeFloatLE(value, this.#end);
+  }
+
+  /** A field of type double. */
+  double(field: number, value: number): void {
+    this.#varint(8 * field + FIXED_64);
+    this.#reserve(8);
+    this.#end = this.#bytes.writeDoubleLE(value, this.#end);
+  }
+
+  /** A field of type bytes. */
+  bytes(field: number, bytes: Uint8Array): void {
+    this.nested(field, () => {
+      this.#reserve(bytes.length);
+      this.#bytes.set(bytes, this.#end);
+      this.#end += bytes.length;
     });
   }
 

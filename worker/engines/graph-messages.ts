@@ -1,6 +1,6 @@
 import { unreachable } from '../../shared/errors.ts';
 import type { Attribute, ConstantTensor, ElementType, Graph, GraphNode } from './graph.ts';
-import { MessageWriter } from './protobuf.ts';
+import { MessageWriter } from '../../shared/files/protobuf.ts';
 
 // The numbers of fields are those of TensorFlow's *.proto files, named in each function.
 
