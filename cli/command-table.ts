@@ -55,6 +55,7 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
     ],
     synonyms: 'train training fit run start launch quickstart torchrun resume',
     printsLog: true,
+    settle: checks.settleLength,
     checks: [
       checks.checkRunOptions,
       checks.checkModel,
@@ -77,6 +78,7 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
     ],
     synonyms: 'server serve master leader chief driver head scheduler ps parameter-server',
     printsLog: true,
+    settle: checks.settleLength,
     checks: [
       checks.checkRunOptions,
       checks.checkModel,

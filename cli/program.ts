@@ -83,10 +83,12 @@ function parsedCommand<C extends CommandName>(
   argv: readonly string[],
 ): Parsed<C> {
   const { checks = [], settle, load } = commandTable[name];
-  const { options, explicit, givenOf } = parseOptions(name, flagsOf(name, command), environment);
+  const given = flagsOf(name, command);
+  const { options, explicit, givenOf } = parseOptions(name, given, environment);
   for (const check of checks) check(options, givenOf);
   const settled = settle?.(options, givenOf) ?? options;
-  const commandLine = { explicit, operands: command.args, argv };
+  const flags = new Set(given.keys());
+  const commandLine = { explicit, flags, operands: command.args, argv };
   return {
     ...commandLine,
     command: name,

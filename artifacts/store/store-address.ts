@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { expandHome } from '../../shared/disk/cache-directory.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { MAX_STORE_KEY_BYTES } from '../../shared/limits.ts';
 
@@ -68,7 +69,7 @@ function pathOf(uri: string): string {
   const rest = uri.slice('file:'.length);
   if (uri.includes('\0')) throw refused(uri, 'it contains a NUL character');
   if (rest === '') throw refused(uri, 'the folder is missing');
-  if (!rest.startsWith('//')) return rest;
+  if (!rest.startsWith('//')) return expandHome(rest);
   // A path may contain "%00", but a URL has a NUL character there.
   if (uri.includes('%00')) throw refused(uri, 'it contains a NUL character');
   try {

@@ -12,9 +12,10 @@ import { padLeft, padRight } from '../terminal/columns.ts';
 /** `mnist-dist model`: prints a summary of a model, in the form that Keras users know. */
 export async function model(
   { data, hidden, dropout }: ModelOptions,
-  { operands: [name], explicit }: Pick<CommandLine, 'operands' | 'explicit'>,
+  { operands: [name], flags }: Pick<CommandLine, 'operands' | 'flags'>,
 ): Promise<number> {
-  if (name !== undefined && name !== 'mlp' && (explicit.has('hidden') || explicit.has('dropout')))
+  // A file or an environment that other commands use too may describe an mlp to train.
+  if (name !== undefined && name !== 'mlp' && (flags.has('hidden') || flags.has('dropout')))
     throw new ClusterError('USAGE', `--hidden and --dropout are only for mlp, not for ${name}`, {
       fix: 'remove them',
     });

@@ -185,6 +185,16 @@ function checkTokenFile(key: OptionKey, file: string | undefined, given: GivenOf
   if (stat.size > MAX_TOKEN_FILE_BYTES) throw refuse(`${stat.size} bytes`);
 }
 
+/** Without --steps if --epochs comes from a stronger source, such as a flag over a file. */
+export function settleLength<O extends LocalOptions | CoordinatorOptions>(
+  options: O,
+  given: GivenOf,
+): O {
+  const [epochs, steps] = [given('epochs').source, given('steps').source];
+  const isOverridden = sources.indexOf(epochs) < sources.indexOf(steps);
+  return isOverridden ? { ...options, steps: undefined } : options;
+}
+
 /**
  * --gpu and --cpu are mutually exclusive: the one from the stronger source wins. Throws USAGE if
  * both come from the same source.

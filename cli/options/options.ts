@@ -38,6 +38,8 @@ export type BenchOptions = OptionsOf<'bench'>;
 export interface CommandLine {
   /** The options that were given by a flag, a variable or the configuration file. */
   readonly explicit: ReadonlySet<OptionKey>;
+  /** The options that were given by a flag. */
+  readonly flags: ReadonlySet<OptionKey>;
   /** The words after the command that do not belong to a flag. */
   readonly operands: readonly string[];
   /** The whole command line, without the node executable and the script. */

@@ -1,5 +1,4 @@
-import { join } from 'node:path';
-import { homeOf } from '../../shared/disk/cache-directory.ts';
+import { expandHome } from '../../shared/disk/cache-directory.ts';
 import {
   BLOCK_MICROSECONDS,
   MAX_EPOCHS,
@@ -135,15 +134,6 @@ export function path(metavar: string, allowed: string): ValueType<string> {
     parse: (text) => (text === '' || /\0|-----BEGIN /.test(text) ? undefined : expandHome(text)),
     format: String,
   };
-}
-
-/**
- * Expands ~, which a shell does only at the beginning of a word: not in --runs-dir=~/x or in a
- * file.
- */
-function expandHome(path: string): string {
-  const home = path === '~' || path.startsWith('~/') ? homeOf() : undefined;
-  return home === undefined ? path : join(home, path.slice(1));
 }
 
 /** Any text. The command checks it and never repeats it in an error. */

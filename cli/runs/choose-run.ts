@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, statSync, type Stats } from 'node:fs';
+import { existsSync, statSync, type Stats } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { z } from 'zod';
 import { readEntryNow } from '../../shared/disk/regular-file.ts';
@@ -6,6 +6,7 @@ import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { afterSuggestion, nearest } from '../options/suggest.ts';
 import { shellPath } from '../../shared/shell-word.ts';
 import { RECORD_FILE } from '../../shared/files/run-layout.ts';
+import { runFolders } from './run-folders.ts';
 
 const startedSchema = z.object({ started: z.iso.datetime() });
 
@@ -72,12 +73,10 @@ function unknownRun(named: string, runs: string): ClusterError {
   });
 }
 
-/** Subfolders that may be runs; a leading dot marks an unfinished pull. */
+/** Subfolders that may be runs. */
 function foldersIn(folder: string): string[] {
   try {
-    const entries = readdirSync(folder, { withFileTypes: true });
-    const folders = entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'));
-    return folders.map(({ name }) => name);
+    return runFolders(folder);
   } catch {
     // A folder that cannot be read does not contain a usable run.
     return [];

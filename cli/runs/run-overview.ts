@@ -1,4 +1,3 @@
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { linesIfThere, readIfThere } from '../../coordinator/run-directory/run-contents.ts';
@@ -15,6 +14,7 @@ import { METRICS_TAIL_BYTES } from '../../shared/limits.ts';
 import { parseRunRecord, type RunRecord, type RunStatus } from '../../shared/files/run-schema.ts';
 import { totalSteps } from '../../shared/arithmetic/schedule.ts';
 import { EVENTS_FILE, METRICS_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
+import { runFolders } from './run-folders.ts';
 
 /** An overview of a run. It trusts the run's files; only `verify` checks them. */
 export interface RunOverview {
@@ -62,7 +62,7 @@ export async function listRuns(
 ): Promise<{ runs: RunOverview[]; unlisted: Unlisted[] }> {
   const found: RunOverview[] = [];
   const unlisted: Unlisted[] = [];
-  for (const name of await foldersIn(runs)) {
+  for (const name of foldersIn(runs)) {
     const directory = join(runs, name);
     try {
       found.push(await readOverview(directory, name, now));
@@ -74,12 +74,9 @@ export async function listRuns(
   return { runs: found.toSorted((a, b) => (a.started < b.started ? 1 : -1)), unlisted };
 }
 
-/** The subfolders, sorted by name, except those with a leading dot, which are not runs. */
-async function foldersIn(runs: string): Promise<string[]> {
+function foldersIn(runs: string): string[] {
   try {
-    const entries = await readdir(runs, { withFileTypes: true });
-    const folders = entries.filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'));
-    return folders.map(({ name }) => name).toSorted();
+    return runFolders(runs);
   } catch (error) {
     if (systemCode(error) === 'ENOENT') return [];
     throw new ClusterError('DATA', `${runs} cannot be read (--runs-dir): ${messageOf(error)}`, {

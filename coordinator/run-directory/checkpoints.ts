@@ -83,8 +83,9 @@ export class Checkpoints {
 
   /**
    * The newest intact checkpoint; undefined if there is none. `damaged` is called for each newer
-   * checkpoint that is not intact. The checkpoints' names are synced first, which the coordinator
-   * that wrote them may not have done. Rejects with DISK.
+   * checkpoint that is not intact, or that needs the checkpoint of an earlier best epoch which is
+   * not. The checkpoints' names are synced first, which the coordinator that wrote them may not have
+   * done. Rejects with DISK.
    */
   async newest(
     configuration: Configuration,
@@ -94,15 +95,46 @@ export class Checkpoints {
     if (names.length > 0) await syncNames(this.#directory, true, this.#disk);
     for (const name of names) {
       const path = join(this.#directory, name);
+      let checkpoint: Checkpoint;
       try {
-        return decodeCheckpoint(await this.#disk.read(path, tensorFileLimit), path, configuration);
+        const bytes = await this.#disk.read(path, tensorFileLimit);
+        checkpoint = decodeCheckpoint(bytes, path, configuration);
       } catch (error) {
         if (!(error instanceof ClusterError)) throw error;
         this.#damaged.add(name);
         damaged(error);
+        continue;
+      }
+      try {
+        await this.#requireBest(checkpoint, configuration);
+        return checkpoint;
+      } catch (error) {
+        if (!(error instanceof ClusterError)) throw error;
+        damaged(error);
       }
     }
     return undefined;
+  }
+
+  /**
+   * With --keep-best, a run ends with the weights of its best epoch, so that it cannot go on from a
+   * checkpoint without them. Rejects with DATA.
+   */
+  async #requireBest({ step, judgement }: Checkpoint, configuration: Configuration): Promise<void> {
+    if (configuration.keepBest !== true || judgement === undefined) return;
+    const { best } = judgement;
+    if (best.step === step) return;
+    try {
+      await this.weightsAt(best.step, configuration);
+    } catch (error) {
+      if (!(error instanceof ClusterError)) throw error;
+      throw new ClusterError(
+        'DATA',
+        `${join(this.#directory, nameOf(step))} needs the checkpoint of the best epoch ` +
+          `(--keep-best): ${error.message}`,
+        { cause: error },
+      );
+    }
   }
 
   /**

@@ -115,12 +115,15 @@ export class Board {
   async recall(lines: AsyncIterable<PastLine>): Promise<void> {
     const past = new Curve(MAX_CURVE_POINTS);
     let evaluations: EvaluationPoint[] = [];
+    let tested: EvaluationPoint | undefined;
     for await (const line of lines) {
       if (line.kind === 'step') past.add(line);
       else if (line.set === this.#facts.evaluatedSet)
         evaluations = withPoint(evaluations, pointOf(line));
-      else this.#tested ??= pointOf(line);
+      else tested = pointOf(line);
     }
+    // This coordinator may have tested in the meantime.
+    this.#tested ??= tested;
     past.join(this.#curve);
     this.#curve = past;
     for (const point of this.#evaluations) evaluations = withPoint(evaluations, point);

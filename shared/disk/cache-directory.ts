@@ -112,3 +112,12 @@ function noCache(why: string, cause?: unknown): ClusterError {
     cause,
   });
 }
+
+/**
+ * Expands ~ at the beginning of a path. A shell does so only at the beginning of a word: not in
+ * --runs-dir=~/x, in file:~/x or in a file.
+ */
+export function expandHome(path: string): string {
+  const home = path === '~' || path.startsWith('~/') ? homeOf() : undefined;
+  return home === undefined ? path : join(home, path.slice(1));
+}

@@ -46,7 +46,9 @@ export function readModel(bytes: Uint8Array, file: string): ModelFile {
   const said = ownSchema.safeParse(decoded.metadata).data;
   const configuration = said === undefined ? undefined : parseConfiguration(said.configuration);
   if (said === undefined || configuration === undefined)
-    throw new ClusterError('DATA', `${file} is a safetensors file, but not an mnist-dist model`);
+    throw new ClusterError('DATA', `${file} is a safetensors file, but not a model of mnist-dist`, {
+      fix: "use a run's model.safetensors; its metadata describe the model",
+    });
   // Memory is allocated for the weights, so the configuration must not claim more of them than the
   // file has.
   if (4 * parameterCount(configuration.model) > bytes.length) throw foreignTensors(file);

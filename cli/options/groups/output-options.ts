@@ -23,7 +23,7 @@ export const outputOptions = {
   }),
   overwrite: withDefault(flag, false, {
     in: ['dashboards'],
-    help: 'replace existing mnist-dist dashboards that differ',
+    help: 'replace dashboards of mnist-dist that exist and differ',
   }),
   days: withDefault(
     integer({ min: 1, max: limits.MAX_CERTIFICATE_DAYS }),

@@ -194,6 +194,15 @@ describe('precedence', () => {
     });
     expect([...explicit].toSorted()).toEqual(['batchSize', 'config', 'engine', 'epochs', 'seed']);
   });
+  test('the length of a run has the unit of the stronger source', () => {
+    const steps = file('steps.yaml', 'steps: 3\n');
+    expect(local(`--epochs 4 --config ${steps}`).options).toMatchObject({ epochs: 4 });
+    expect(local(`--epochs 4 --config ${steps}`).options.steps).toBeUndefined();
+    expect(local('--epochs 4', { MNIST_DIST_STEPS: '3' }).options.steps).toBeUndefined();
+    expect(local('--epochs 4 --steps 3').options.steps).toBe(3);
+    expect(local('--steps 3', { MNIST_DIST_EPOCHS: '4' }).options.steps).toBe(3);
+    expect(local(`--recipe best --config ${steps}`).options.steps).toBe(3);
+  });
   test('a variable can specify the file', () => {
     expect(local('', { MNIST_DIST_CONFIG: config }).options.seed).toBe(3);
   });

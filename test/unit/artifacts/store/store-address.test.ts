@@ -1,4 +1,5 @@
-import { resolve } from 'node:path';
+import { homedir } from 'node:os';
+import { join, resolve } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
@@ -15,6 +16,8 @@ describe('parseStoreUri', () => {
     ['file:/srv/store', '/srv/store'],
     ['file:results', resolve('results')],
     ['file:a b', resolve('a b')],
+    ['file:~/a', join(homedir(), 'a')],
+    ['file:a/~', resolve('a/~')],
     ['file:a%20b', resolve('a%20b')],
     ['file:../up', resolve('../up')],
     ['file:///srv/a%20b', '/srv/a b'],

@@ -234,7 +234,7 @@ describe('rejects, with the name of the file,', () => {
     });
   });
 
-  test('a file that is damaged, or that is not an mnist-dist model', async () => {
+  test('a file that is damaged, or that is not a model of mnist-dist', async () => {
     const file = join(runs, 'file');
     const tensors = [{ name: 'dense.0.kernel', shape: [1], data: Float32Array.of(1) }];
     const metadata = {
@@ -251,12 +251,15 @@ describe('rejects, with the name of the file,', () => {
     for (const [bytes, what] of [
       [modelBytes().subarray(0, -4), 'not an intact safetensors file'],
       [new Uint8Array(0), 'not an intact safetensors file'],
-      [encodeTensors({ metadata: {}, tensors }), 'not an mnist-dist model'],
+      [encodeTensors({ metadata: {}, tensors }), 'not a model of mnist-dist'],
       [
         encodeTensors({ metadata: { ...metadata, configuration: '{' }, tensors }),
-        'not an mnist-dist model',
+        'not a model of mnist-dist',
       ],
-      [encodeTensors({ metadata: { ...metadata, step: '0' }, tensors }), 'not an mnist-dist model'],
+      [
+        encodeTensors({ metadata: { ...metadata, step: '0' }, tensors }),
+        'not a model of mnist-dist',
+      ],
       [encodeTensors({ metadata, tensors }), 'does not have the tensors'],
       [
         encodeTensors({ metadata: { ...metadata, configuration: hugeText }, tensors }),

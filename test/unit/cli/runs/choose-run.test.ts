@@ -36,6 +36,14 @@ describe('the chosen run', () => {
     expect(chooseRun(undefined, runs)).toBe(join(runs, 'newest'));
   });
 
+  it('is also one that a link leads to', () => {
+    const elsewhere = temporaryFolder();
+    writeFileSync(join(elsewhere, 'run.json'), '{"started":"2026-01-05T00:00:00.000Z"}');
+    symlinkSync(elsewhere, join(runs, 'linked'));
+    symlinkSync(join(runs, 'gone'), join(runs, 'dangling'));
+    expect(chooseRun(undefined, runs)).toBe(join(runs, 'linked'));
+  });
+
   it('is refused if its name is misspelled, and the most similar name is suggested', () => {
     expect(refusal(join(runs, 'secnd'))).toContain(`did you mean ${join(runs, 'second')}?`);
     expect(refusal('first')).toContain(`did you mean ${join(runs, 'first')}?`);

@@ -159,6 +159,30 @@ describe("a run's checkpoints", () => {
     expect(left).toEqual(['step-0000000040.safetensors']);
   });
 
+  it('are used with --keep-best only if that of the best epoch is intact', async () => {
+    const own = { ...configuration, keepBest: true, validationSamples: 2, minDelta: 0 } as const;
+    const at = (step: number, best: number) => ({
+      ...checkpointOf(step),
+      configuration: own,
+      judgement: { step, best: { step: best, loss: 1, link: 'cd'.repeat(32) }, waited: 0 },
+    });
+    const folder = temporaryFolder();
+    const checkpoints = new Checkpoints(folder, folder, 3, systemDisk);
+    for (const each of [at(2, 2), at(4, 4), at(6, 4)]) await checkpoints.write(each, 4);
+    const newest = async (): Promise<[number | undefined, string[]]> => {
+      const said: string[] = [];
+      const found = await checkpoints.newest(own, ({ message }) => said.push(message));
+      return [found?.step, said];
+    };
+    expect(await newest()).toEqual([6, []]);
+    const best = join(folder, 'checkpoints', 'step-0000000004.safetensors');
+    await writeFile(best, 'damaged');
+    const needs = expect.stringContaining('needs the checkpoint of the best epoch (--keep-best)');
+    expect(await newest()).toEqual([2, [needs, expect.stringContaining('step-0000000004')]]);
+    await rm(best);
+    expect(await newest()).toEqual([2, [needs]]);
+  });
+
   it('are removed if they are damaged, instead of intact ones', async () => {
     const folder = temporaryFolder();
     const directory = join(folder, 'checkpoints');

@@ -68,6 +68,24 @@ describe("a run's board", () => {
     expect(new Board(facts, asItIs).view(status)).toBeUndefined();
   });
 
+  it('shows the last test of earlier coordinators, unless there was another since', async () => {
+    const split = { ...configurationFixture, validationSamples: 4 };
+    const { rows, columns, classNames } = { rows: 2, columns: 2, classNames: ['a', 'b'] };
+    const dataset = { rows, columns, classNames, name: 'Sample' };
+    const board = new Board(runFacts(split, dataset, '0.0.0', true), asItIs);
+    await board.restored({ ...opening, lines: Readable.from([]), events: Readable.from([]) });
+    const tests = [2, 4].map((at) => ({
+      kind: 'evaluation' as const,
+      set: 'test' as const,
+      ...step(at),
+    }));
+    await board.recall(Readable.from(tests));
+    expect(board.view(status)).toMatchObject({ tested: [4, 1, 0.5] });
+    board.evaluation({ set: 'test', ...step(6) });
+    await board.recall(Readable.from(tests));
+    expect(board.view(status)).toMatchObject({ tested: [6, 1, 0.5] });
+  });
+
   it('shows the records from an earlier coordinator, and counts repeated steps once', async () => {
     const confusion = [
       [3, 1],
