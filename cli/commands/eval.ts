@@ -188,8 +188,8 @@ function print(evaluation: Evaluation, { format }: EvalOptions): void {
 /** Returns 0. Throws BELOW if the accuracy is below --fail-under. */
 function judged({ accuracy }: Score, least: number | undefined): number {
   if (least === undefined || accuracy >= least) return 0;
-  throw new ClusterError(
-    'BELOW',
-    `the accuracy is ${percent(accuracy)}, below ${percent(least)} (--fail-under)`,
-  );
+  const [is, limit] = [percent(accuracy), percent(least)];
+  // Two decimals of a percentage may not show the difference.
+  const [shown, wanted] = is === limit ? [accuracy, least] : [is, limit];
+  throw new ClusterError('BELOW', `the accuracy is ${shown}, below ${wanted} (--fail-under)`);
 }

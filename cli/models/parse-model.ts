@@ -1,4 +1,4 @@
-import type { YAMLMap } from 'yaml';
+import type { YAMLMap, YAMLError } from 'yaml';
 import { libraries } from '../libraries.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import type { Layer, Size } from '../../shared/arithmetic/model-shape.ts';
@@ -67,11 +67,7 @@ export function parseModel(text: string, file: string): ParsedModel {
   const lineOf = (node: unknown) => counter.linePos(startOf(node)).line;
   const [problem] = [...document.errors, ...document.warnings];
   if (problem !== undefined)
-    throw refused(
-      `${file}:${counter.linePos(problem.pos[0]).line}`,
-      problem.code === 'DUPLICATE_KEY' ? 'duplicate key' : problem.message,
-      EXAMPLE,
-    );
+    throw refused(`${file}:${counter.linePos(problem.pos[0]).line}`, messageFor(problem), EXAMPLE);
   const root = document.contents;
   if (!isSeq(root)) throw refused(`${file}:${lineOf(root)}`, 'not a list of layers', EXAMPLE);
   if (root.items.length > limits.MAX_LAYERS)
@@ -87,6 +83,11 @@ export function parseModel(text: string, file: string): ParsedModel {
 }
 
 const EXAMPLE = 'write one layer per line, such as "- conv2d: {filters: 32, kernel_size: 3}"';
+
+function messageFor({ code, message }: YAMLError): string {
+  if (code === 'DUPLICATE_KEY') return 'duplicate key';
+  return code === 'MULTIPLE_DOCS' ? 'a model file is one YAML document' : message;
+}
 
 function layerOf(
   node: unknown,

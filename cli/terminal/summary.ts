@@ -180,8 +180,8 @@ export function shortcomingText(
       );
     }
     case 'risen': {
-      const losses = `${lossText(shortcoming.from)} after the first epoch, ${lossText(loss)} now`;
-      return `the loss on the test set has risen: ${losses}; try ${smaller} or fewer --epochs`;
+      const losses = `first ${lossText(shortcoming.from)}, now ${lossText(loss)}`;
+      return `the loss on the test set has risen: ${losses}; try ${smaller} or a shorter training`;
     }
     default:
       return unreachable(shortcoming);

@@ -84,8 +84,8 @@ export class Checkpoints {
   /**
    * The newest intact checkpoint; undefined if there is none. `damaged` is called for each newer
    * checkpoint that is not intact, or that needs the checkpoint of an earlier best epoch which is
-   * not. The checkpoints' names are synced first, which the coordinator that wrote them may not have
-   * done. Rejects with DISK.
+   * not. The checkpoints' names are synced first, which the coordinator that wrote them may not
+   * have done. Rejects with DISK.
    */
   async newest(
     configuration: Configuration,
@@ -117,7 +117,7 @@ export class Checkpoints {
   }
 
   /**
-   * With --keep-best, a run ends with the weights of its best epoch, so that it cannot go on from a
+   * With --keep-best, a run ends with the weights of its best epoch, so that it cannot resume from a
    * checkpoint without them. Rejects with DATA.
    */
   async #requireBest({ step, judgement }: Checkpoint, configuration: Configuration): Promise<void> {

@@ -145,7 +145,11 @@ function damaged(path: string, cause?: unknown): ClusterError {
 }
 
 function tooLarge(path: string, what: string): ClusterError {
-  return refused(path, `it has ${what}`, 'scale it down: predict uses 28 x 28 pixels');
+  return refused(
+    path,
+    `it has ${what}`,
+    'scale it down to the size of the images that the model was trained on',
+  );
 }
 
 function refused(path: string, what: string, fix: string, cause?: unknown): ClusterError {

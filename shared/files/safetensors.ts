@@ -110,6 +110,8 @@ const entrySchema = z.strictObject({
   data_offsets: z.tuple([offset, offset]),
 });
 type Entry = z.infer<typeof entrySchema>;
+/** The types of the format; this project uses only F32. */
+const typeSchema = z.looseObject({ dtype: z.string().regex(/^[A-Z]\w{0,15}$/) });
 
 function split(bytes: Uint8Array, file: string): { header: Uint8Array; body: Uint8Array } {
   if (bytes.length < LENGTH_BYTES)
@@ -148,6 +150,11 @@ function parseHeader(header: Uint8Array, file: string): Record<string, unknown> 
 function inFileOrder(entries: Record<string, unknown>, file: string): [string, Entry][] {
   const parsed = Object.entries(entries).map(([name, value]): [string, Entry] => {
     const entry = entrySchema.safeParse(value);
+    const type = typeSchema.safeParse(value).data?.dtype;
+    if (type !== undefined && type !== 'F32')
+      throw new ClusterError('DATA', `${file}: tensor ${name} has the type ${type}, not F32`, {
+        fix: 'convert it to float32',
+      });
     if (!entry.success) throw damaged(file, `tensor ${name}: ${describe(entry.error)}`);
     return [name, entry.data];
   });
