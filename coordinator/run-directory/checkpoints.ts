@@ -117,8 +117,8 @@ export class Checkpoints {
   }
 
   /**
-   * With --keep-best, a run ends with the weights of its best epoch, so that it cannot resume from a
-   * checkpoint without them. Rejects with DATA.
+   * With --keep-best, a run ends with the weights of its best epoch, so that it needs their
+   * checkpoint as well. Rejects with DATA.
    */
   async #requireBest({ step, judgement }: Checkpoint, configuration: Configuration): Promise<void> {
     if (configuration.keepBest !== true || judgement === undefined) return;
