@@ -132,13 +132,17 @@ async function openRun(
       await closedOnError(files, () => files.writeInit(configuration.model, init));
     return { files, term: 1, old: undefined, init };
   }
+  let skipped: ClusterError | undefined;
   const { files, ...old } = await RunFiles.resume({
     ...options,
     directory,
     takeOver,
-    damaged: (error) => viewer.log('warn', `skipping a checkpoint: ${error.message}`, {}),
+    damaged: (error) => {
+      skipped ??= error;
+      viewer.log('warn', `skipping a checkpoint: ${error.message}`, {});
+    },
     selectLines: (found) => {
-      checkResumable(settings, directory, found);
+      checkResumable(settings, directory, found, skipped);
       const { record, written } = found;
       const mayMix = settings.launch['allow_mixed_engines'] === true;
       // Steps that mixed engines recompute may differ from the recorded lines.
@@ -190,6 +194,7 @@ function checkResumable(
   { configuration }: OpenSettings,
   directory: string,
   { record, checkpoint, written }: FoundRun,
+  skipped: ClusterError | undefined,
 ): void {
   refuseOldArithmetic(record, directory);
   const differing = differingSettings(configuration, configurationOfRecord(record.configuration));
@@ -202,7 +207,7 @@ function checkResumable(
   }
   // A diverged run may have no checkpoint, and loses nothing by starting again.
   if (checkpoint === undefined && record.step > 0 && record.state !== 'diverged')
-    throw noCheckpoint(directory, record);
+    throw noCheckpoint(directory, record, skipped);
   if (checkpoint !== undefined && !reaches(written, checkpoint))
     throw missingLines(directory, checkpoint, written);
   const step = checkpoint?.step ?? 0;
@@ -231,19 +236,27 @@ function checkResumable(
 
 /**
  * The error for a run without checkpoints, such as one pulled from a store: its steps would be
- * lost.
+ * lost. `skipped` says why the newest checkpoint is not used.
  */
-function noCheckpoint(directory: string, { state, step }: RunRecord): ClusterError {
-  return new ClusterError(
-    'USAGE',
+function noCheckpoint(
+  directory: string,
+  { state, step }: RunRecord,
+  skipped: ClusterError | undefined,
+): ClusterError {
+  const what =
     `${directory} is ${state} at step ${step} (run.json), but checkpoints/ has no ` +
-      'checkpoint to resume from (--resume)',
-    {
-      fix:
-        'resume it on the machine where it ran (a store does not keep checkpoints), or start ' +
-        'a new run',
-    },
-  );
+    'checkpoint to resume from (--resume)';
+  return skipped === undefined
+    ? new ClusterError('USAGE', what, {
+        fix:
+          'resume it on the machine where it ran (a store does not keep checkpoints), or start ' +
+          'a new run',
+      })
+    : new ClusterError('USAGE', `${what}: ${skipped.message}`, {
+        fix:
+          'restore the file, or start a new run with the same settings, which computes the ' +
+          'same model',
+      });
 }
 
 /**

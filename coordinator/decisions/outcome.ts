@@ -76,16 +76,18 @@ export function withoutTask(
 }
 
 /**
- * Ends the run after the open step, or immediately if the run is waiting for workers or for a
- * decision.
+ * Ends the run after the open step, or immediately if the run is waiting for workers, for a
+ * decision or for the record of an evaluation, which waits while the disk is full.
  */
 export function stop(state: RunState, code: ErrorCode): Next {
-  const isWaiting = state.phase === 'gathering' || state.task?.undecidedSince !== undefined;
-  if (state.task === undefined || isWaiting) return end(state, stopped(code));
+  const { phase, task } = state;
+  const isRecording = task !== undefined && task.kind !== 'step' && task.openParts === 0;
+  const isWaiting = phase === 'gathering' || task?.undecidedSince !== undefined || isRecording;
+  if (task === undefined || isWaiting) return end(state, stopped(code));
   // SIGTERM and SIGHUP often arrive more than once, so only a second Ctrl-C stops a run
   // immediately.
   const again = code === 'INTERRUPTED' ? '; press Ctrl-C again to stop immediately' : '';
-  const message = `stopping after step ${state.task.step}${again}`;
+  const message = `stopping after step ${task.step}${again}`;
   const log = { kind: 'log', level: 'info', event: 'stopping', message, fields: { code } } as const;
   return { state: { ...state, stopping: code }, effects: [log] };
 }

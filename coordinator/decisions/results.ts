@@ -7,7 +7,7 @@ import type { Verdict } from './events.ts';
 import { type RunState, withWorker, type WorkerState } from './state.ts';
 import type { Accepted, Answer, Part, Task } from './task.ts';
 import { leaseOf, remember, workOf } from './leases.ts';
-import { diverged, end } from './outcome.ts';
+import { diverged, end, stopped } from './outcome.ts';
 import { takeSum } from './reduce.ts';
 import { recordFailure, recordSuccess } from './worker-trust.ts';
 import {
@@ -178,8 +178,12 @@ function accept(
   const credited = credit(state, task, verdict, samples, now);
   if (task.kind !== 'step') {
     const { kind: set, step } = task;
-    const effects: Effect[] =
-      taken.openParts === 0 ? [effect, { kind: 'evaluate', step, set }] : [effect];
+    const isComplete = taken.openParts === 0;
+    const { keepBest } = state.settings.configuration;
+    // The record of an evaluation that decides may wait for the disk. A resumed run repeats it.
+    if (isComplete && keepBest === true && set === 'validation' && state.stopping !== undefined)
+      return end(credited.state, stopped(state.stopping));
+    const effects: Effect[] = isComplete ? [effect, { kind: 'evaluate', step, set }] : [effect];
     return {
       state: { ...credited.state, task: taken },
       effects: [...credited.effects, ...effects],

@@ -32,6 +32,8 @@ export class Checkpoints {
   readonly #disk: Disk;
   /** Names of files that `newest` found damaged. */
   readonly #damaged = new Set<string>();
+  /** Names of files that `newest` could not read, such as those of another user. */
+  readonly #unreadable = new Set<string>();
   #isMade = false;
 
   constructor(runDirectory: string, staging: string, count: number, disk: Disk) {
@@ -43,7 +45,8 @@ export class Checkpoints {
 
   /**
    * Writes a checkpoint, then removes damaged ones, and the oldest ones in excess of the number to
-   * keep, except that of the step `spared`. Resolves with its size in bytes; rejects with DISK.
+   * keep, except that of the step `spared` and those that cannot be read. Resolves with its size in
+   * bytes; rejects with DISK.
    */
   async write(checkpoint: Checkpoint, spared?: number): Promise<number> {
     const name = nameOf(checkpoint.step);
@@ -53,11 +56,14 @@ export class Checkpoints {
     await writeWhole(join(this.#directory, name), bytes, this.#disk, this.#staging);
     try {
       this.#damaged.delete(name);
+      this.#unreadable.delete(name);
       for (const damaged of this.#damaged) await this.#remove(damaged);
       this.#damaged.clear();
       // A newer checkpoint must be damaged (the run resumed from an earlier one), so it does not
       // count.
-      const names = (await this.#names()).filter((other) => other <= name);
+      const names = (await this.#names()).filter(
+        (other) => other <= name && !this.#unreadable.has(other),
+      );
       const best = spared === undefined ? undefined : nameOf(spared);
       for (const old of names.slice(this.#count)) if (old !== best) await this.#remove(old);
     } catch (error) {
@@ -73,9 +79,11 @@ export class Checkpoints {
       const bytes = await this.#disk.read(path, tensorFileLimit);
       return decodeCheckpoint(bytes, path, configuration).weights;
     } catch (error) {
-      if (error instanceof ClusterError) throw error;
-      throw new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, {
-        fix: 'the checkpoint of the best epoch is needed (--keep-best): restore it and resume',
+      const { message } = error instanceof ClusterError ? error : unreadable(path, error);
+      throw new ClusterError('DATA', message, {
+        fix:
+          'the checkpoint of the best epoch is needed (--keep-best): restore it, or resume the ' +
+          'run, which then computes it again from an older checkpoint',
         cause: error,
       });
     }
@@ -94,18 +102,8 @@ export class Checkpoints {
     const names = await this.#names();
     if (names.length > 0) await syncNames(this.#directory, true, this.#disk);
     for (const name of names) {
-      const path = join(this.#directory, name);
-      let checkpoint: Checkpoint;
       try {
-        const bytes = await this.#disk.read(path, tensorFileLimit);
-        checkpoint = decodeCheckpoint(bytes, path, configuration);
-      } catch (error) {
-        if (!(error instanceof ClusterError)) throw error;
-        this.#damaged.add(name);
-        damaged(error);
-        continue;
-      }
-      try {
+        const checkpoint = await this.#intact(name, configuration);
         await this.#requireBest(checkpoint, configuration);
         return checkpoint;
       } catch (error) {
@@ -114,6 +112,26 @@ export class Checkpoints {
       }
     }
     return undefined;
+  }
+
+  /** Reads a checkpoint, and remembers if it is damaged or cannot be read. Rejects with DATA. */
+  async #intact(name: string, configuration: Configuration): Promise<Checkpoint> {
+    const path = join(this.#directory, name);
+    let bytes: Uint8Array;
+    try {
+      bytes = await this.#disk.read(path, tensorFileLimit);
+    } catch (error) {
+      const isSystem = systemCode(error) !== undefined;
+      if (!isSystem && !(error instanceof ClusterError)) throw error;
+      this.#unreadable.add(name);
+      throw isSystem ? unreadable(path, error) : error;
+    }
+    try {
+      return decodeCheckpoint(bytes, path, configuration);
+    } catch (error) {
+      this.#damaged.add(name);
+      throw error;
+    }
   }
 
   /**
@@ -162,4 +180,8 @@ export class Checkpoints {
       .toSorted()
       .toReversed();
   }
+}
+
+function unreadable(path: string, error: unknown): ClusterError {
+  return new ClusterError('DATA', `${path} cannot be read: ${messageOf(error)}`, { cause: error });
 }

@@ -119,12 +119,11 @@ export class RunFiles {
     files: OpenFiles,
     options: RunFilesOptions,
   ) {
-    const { keepCheckpoints, disk } = options;
     this.id = id;
     this.path = path;
     this.#lock = lock;
     this.#staging = files.staging;
-    this.#checkpoints = new Checkpoints(path, files.staging, keepCheckpoints, disk);
+    this.#checkpoints = files.checkpoints;
     this.#metrics = files.metrics;
     this.#events = files.events;
     this.#formatter = new MetricsFormatter(files.end.digest);
@@ -136,7 +135,7 @@ export class RunFiles {
 
   /** Creates a new run's directory. Rejects with USAGE, RUN_EXISTS, LOCKED or DISK. */
   static async create(options: CreateOptions): Promise<RunFiles> {
-    const { disk, clock } = options;
+    const { disk, clock, keepCheckpoints } = options;
     const now = clock.date();
     const directory = await createRunDirectory(options.runs, options.runId, now, disk);
     const { path } = directory;
@@ -148,7 +147,8 @@ export class RunFiles {
       await checkNotStarted(path, disk);
       await makeOwnFolder(join(path, ARTIFACTS_FOLDER), disk);
       await checkResultPaths(path, disk);
-      const old = { staging, metrics: undefined, events: undefined };
+      const checkpoints = new Checkpoints(path, staging, keepCheckpoints, disk);
+      const old = { staging, checkpoints, metrics: undefined, events: undefined };
       return new RunFiles(directory, lock, await openFiles(path, old, options, false), options);
     });
   }
@@ -174,7 +174,7 @@ export class RunFiles {
       const written = await readLines(directory, checkpoint, disk);
       const lines = selectLines({ record, checkpoint, written });
       const events = await readEvents(directory, disk);
-      const old = { staging, metrics: endOf(lines), events: events?.bytes };
+      const old = { staging, checkpoints, metrics: endOf(lines), events: events?.bytes };
       const opened = await openFiles(directory, old, options, takeOver);
       const named = { id: idOf(directory, record), path: directory };
       const files = new RunFiles(named, lock, opened, options);
@@ -367,12 +367,14 @@ async function lossOf(lock: RunLock): Promise<ClusterError | undefined> {
 /** How much of a run's files to keep; undefined for a file that does not exist. */
 interface OldFiles {
   readonly staging: string;
+  readonly checkpoints: Checkpoints;
   readonly metrics: LinePosition | undefined;
   readonly events: number | undefined;
 }
 
 interface OpenFiles {
   readonly staging: string;
+  readonly checkpoints: Checkpoints;
   readonly metrics: AppendFile;
   readonly events: AppendFile;
   /** Where the lines of metrics.jsonl end. */
@@ -390,7 +392,7 @@ async function openFiles(
   options: RunFilesOptions,
   takeOver: boolean,
 ): Promise<OpenFiles> {
-  const { staging } = old;
+  const { staging, checkpoints } = old;
   const { disk } = options;
   const linesOf = (file: string, bytes: number) =>
     linesWithin(piecesOf(file, disk, 0, bytes), file);
@@ -403,7 +405,7 @@ async function openFiles(
   };
   const metrics = await open(METRICS_FILE, old.metrics?.bytes, MAX_METRICS_BUFFER_BYTES);
   const events = await open(EVENTS_FILE, old.events, MAX_EVENTS_BUFFER_BYTES);
-  return { staging, metrics, events, end: old.metrics ?? FIRST_LINE };
+  return { staging, checkpoints, metrics, events, end: old.metrics ?? FIRST_LINE };
 }
 
 async function cutOff(path: string, bytes: number, disk: Disk): Promise<void> {

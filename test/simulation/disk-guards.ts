@@ -22,7 +22,7 @@ export const diskGuards: readonly Guard[] = [
   {
     name: 'a damaged checkpoint is not kept instead of a good one',
     file: 'coordinator/run-directory/checkpoints.ts',
-    line: '.filter((other) => other <= name)',
+    line: 'other <= name && ',
     without: '',
     test: 'test/unit/coordinator/run-directory/checkpoints.test.ts',
   },

@@ -6,17 +6,17 @@ import { EXPECTED, fail } from './answers.ts';
 /** Two chunks of validation samples, and three of test samples. */
 const split = { ...configuration, validationSamples: 700 };
 
+function untilEvaluation(cluster: Cluster, kind: 'validation' | 'test', step: number): void {
+  cluster.join(0);
+  while (cluster.state.task?.kind !== kind || cluster.state.step !== step)
+    cluster.answer(cluster.requests[0] ?? fail());
+}
+
 describe('a run with a validation set', () => {
   const [validated, tested] = [
     ['validation 4: 0,1', 'validation 8: 0,1'],
     ['test 8: 0,1,2'],
   ] as const;
-  const untilEvaluation = (cluster: Cluster, kind: 'validation' | 'test', step: number) => {
-    cluster.join(0);
-    while (cluster.state.task?.kind !== kind || cluster.state.step !== step)
-      cluster.answer(cluster.requests[0] ?? fail());
-  };
-
   it('evaluates it after each epoch, and the test set once, at the end', () => {
     const cluster = new Cluster({ configuration: split });
     cluster.join(0);
@@ -57,6 +57,33 @@ describe('a run with a validation set', () => {
     expect(cluster.evaluations).toEqual(validated);
     expect(cluster.outcome?.state).toBe('interrupted');
     expect(cluster.state.evaluated).toEqual({ validation: 8, test: 0 });
+  });
+});
+
+describe('a run with --keep-best that is stopped while its disk is full', () => {
+  const best = { ...split, keepBest: true, minDelta: 0 } as const;
+  const interrupted = { state: 'interrupted', code: 'TERMINATED' };
+
+  it('does not wait for the record of an evaluation', () => {
+    const cluster = new Cluster({ configuration: best });
+    // Not answered, as while the checkpoint of the best weights waits for space.
+    cluster.isRecordingHeld = true;
+    untilEvaluation(cluster, 'validation', 4);
+    cluster.finish();
+    expect(cluster.outcome).toBeUndefined();
+    cluster.dispatch({ kind: 'stop', code: 'TERMINATED', now: cluster.now });
+    expect(cluster.outcome).toMatchObject(interrupted);
+  });
+
+  it('does not begin to record an evaluation', () => {
+    const cluster = new Cluster({ configuration: best });
+    cluster.isRecordingHeld = true;
+    untilEvaluation(cluster, 'validation', 4);
+    cluster.dispatch({ kind: 'stop', code: 'TERMINATED', now: cluster.now });
+    expect(cluster.outcome).toBeUndefined();
+    cluster.finish();
+    expect(cluster.outcome).toMatchObject(interrupted);
+    expect(cluster.state.evaluated).toEqual({ validation: 0, test: 0 });
   });
 });
 

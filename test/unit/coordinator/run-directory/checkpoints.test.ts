@@ -2,7 +2,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { Checkpoints } from '../../../../coordinator/run-directory/checkpoints.ts';
-import { systemDisk } from '../../../../shared/disk/disk.ts';
+import { systemDisk, type Disk } from '../../../../shared/disk/disk.ts';
 import {
   decodeCheckpoint,
   encodeCheckpoint,
@@ -157,6 +157,31 @@ describe("a run's checkpoints", () => {
     await one.write(checkpointOf(40));
     const left = (await readdir(directory)).filter((name) => name.startsWith('step-'));
     expect(left).toEqual(['step-0000000040.safetensors']);
+  });
+
+  it('are skipped if they cannot be read, are not removed, and take no place', async () => {
+    const folder = temporaryFolder();
+    const directory = join(folder, 'checkpoints');
+    const before = new Checkpoints(folder, folder, 3, systemDisk);
+    for (const step of [3, 5]) await before.write(checkpointOf(step));
+    const broken = join(directory, 'step-0000000005.safetensors');
+    await mkdir(join(directory, 'step-0000000009.safetensors'));
+    const read: Disk['read'] = (path, limit) => {
+      if (path === broken) throw Object.assign(new Error('EIO: i/o error'), { code: 'EIO' });
+      return systemDisk.read(path, limit);
+    };
+    const after = new Checkpoints(folder, folder, 1, { ...systemDisk, read });
+    const said: string[] = [];
+    const newest = await after.newest(configuration, ({ message }) => said.push(message));
+    expect(newest?.step).toBe(3);
+    expect(said).toEqual([
+      expect.stringContaining('step-0000000009.safetensors'),
+      `${broken} cannot be read: EIO: i/o error`,
+    ]);
+    for (const step of [10, 11]) await after.write(checkpointOf(step));
+    expect((await readdir(directory)).toSorted()).toEqual(
+      ['05', '09', '11'].map((step) => `step-00000000${step}.safetensors`),
+    );
   });
 
   it('are used with --keep-best only if that of the best epoch is intact', async () => {

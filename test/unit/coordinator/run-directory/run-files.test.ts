@@ -13,7 +13,8 @@ import { parseRunRecord } from '../../../../shared/files/run-schema.ts';
 import { decodeTensors } from '../../../../shared/files/safetensors.ts';
 import { configurationFixture } from '../../../fixtures/configuration.ts';
 import { sampleRun } from '../../../fixtures/run-record.ts';
-import { denseModel } from '../../../../shared/arithmetic/model-shape.ts';
+import { configurationOfRecord } from '../../../../shared/configuration.ts';
+import { denseModel, parameterCount } from '../../../../shared/arithmetic/model-shape.ts';
 
 let runs: string;
 let errors: ClusterError[];
@@ -237,6 +238,35 @@ describe('RunFiles', () => {
     });
     expect((await read('r', 'events.jsonl')).match(/one|two/g)).toEqual(['one', 'two']);
     expect(await readdir(join(runs, 'r'))).not.toContain('.drafts-7');
+  });
+
+  it('removes a damaged checkpoint with its next one, and keeps the intact ones', async () => {
+    const first = await open('r');
+    await first.writeRun(sampleRun);
+    const own = configurationOfRecord(sampleRun.configuration);
+    const zeros = () => new Float32Array(parameterCount(own.model));
+    const at = (number: number) => ({
+      ...checkpoint,
+      configuration: own,
+      step: number,
+      weights: zeros(),
+      state: [zeros(), zeros()],
+    });
+    for (const number of [1, 2]) await first.writeCheckpoint(at(number));
+    await first.close();
+    await writeFile(join(runs, 'r', 'checkpoints', 'step-0000000002.safetensors'), 'damaged');
+    const resumed = await RunFiles.resume({
+      ...options,
+      ...anyRun,
+      directory: join(runs, 'r'),
+      takeOver: false,
+    });
+    expect(resumed.checkpoint?.step).toBe(1);
+    await resumed.files.writeCheckpoint(at(3));
+    await resumed.files.close();
+    expect((await readdir(join(runs, 'r', 'checkpoints'))).toSorted()).toEqual(
+      ['1', '3'].map((number) => `step-000000000${number}.safetensors`),
+    );
   });
 
   it('writes nothing after another coordinator has taken the run over', async () => {

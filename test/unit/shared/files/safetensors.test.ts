@@ -84,7 +84,7 @@ describe('safetensors', () => {
     [
       'a different dtype',
       file('{"x":{"dtype":"F64","shape":[1],"data_offsets":[0,8]}}', Array(8).fill(0)),
-      'tensor x has the type F64, not F32',
+      /tensor x has the type F64, not F32/,
     ],
     [
       'a gap between tensors',
