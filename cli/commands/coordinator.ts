@@ -40,6 +40,7 @@ import {
 import { pushFinishedRun } from '../../artifacts/store/push.ts';
 import { retryPolicyOf } from '../runs/transfer.ts';
 import { observe, type Observed } from '../runs/observe.ts';
+import { Trackers } from '../runs/track.ts';
 import { judgingSet } from '../../shared/evaluation/judgement.ts';
 import { adoptRun } from '../runs/resume.ts';
 import { checkInitModel, chooseInit, type ChosenInit } from '../runs/choose-init.ts';
@@ -87,6 +88,7 @@ export async function coordinator(
       );
     const observed = await observe(options, explicit, configuration, dataset, terminal.log);
     if (observed !== undefined) tell({ kind: 'page', port: observed.port });
+    const trackers = new Trackers(options, configuration, terminal.log);
     const hurry = new AbortController();
     try {
       return await train({
@@ -96,11 +98,12 @@ export async function coordinator(
         configuration,
         init: init?.weights,
         observed,
+        trackers,
         hurry,
         ...terminal,
       });
     } finally {
-      await observed?.close(hurry.signal);
+      await Promise.all([observed?.close(hurry.signal), trackers.close(hurry.signal)]);
     }
   } finally {
     terminal.progress.close();
@@ -159,15 +162,19 @@ interface Training {
   readonly configuration: Configuration;
   readonly init: Float32Array | undefined;
   readonly observed: Observed | undefined;
-  /** Aborted by Ctrl-C once the run has ended, which ends the upload and the wait for a scrape. */
+  readonly trackers: Trackers;
+  /**
+   * Aborted by Ctrl-C once the run has ended, which ends the upload, the wait for a scrape and the
+   * last transfers of trackers.
+   */
   readonly hurry: AbortController;
   readonly progress: Progress;
   readonly log: Log;
 }
 
 async function train(training: Training): Promise<number> {
-  const { options, certificate, dataset, configuration, observed, hurry, progress, log } = training;
-  const { init } = training;
+  const { options, certificate, dataset, configuration, init } = training;
+  const { observed, trackers, hurry, progress, log } = training;
   const ownToken = givenToken(options.tokenFile, process.env);
   const { resume } = options;
   const keptToken = resume === undefined ? undefined : tokenOfJoinFile(join(resume, JOIN_FILE));
@@ -193,14 +200,17 @@ async function train(training: Training): Promise<number> {
           ? (port) => writeLoopbackToken(options.host, port, token).remove
           : undefined,
     },
-    viewers(observed === undefined ? [terminal] : [terminal, observed.viewer], (viewer, error) => {
-      if (viewer === observed?.viewer) observed.fail(error);
-      else
-        log.error(
-          { err: error },
-          `the terminal no longer shows progress; the run continues: ${messageOf(error)}`,
-        );
-    }),
+    viewers(
+      [terminal, ...(observed === undefined ? [] : [observed.viewer]), ...trackers.viewers],
+      (viewer, error) => {
+        if (viewer === observed?.viewer) observed.fail(error);
+        else if (!trackers.fail(viewer, error))
+          log.error(
+            { err: error },
+            `the terminal no longer shows progress; the run continues: ${messageOf(error)}`,
+          );
+      },
+    ),
   );
   tell({ kind: 'ready' });
   onExpect((workers) => run.expect(workers));
@@ -306,12 +316,16 @@ async function upload(
   log.info({ uri: stored.uri }, `the results are at ${stored.uri}`);
 }
 
-function announce({ options, observed, progress, log }: Training, directory: string): void {
+function announce(
+  { options, observed, trackers, progress, log }: Training,
+  directory: string,
+): void {
   log.info({ run: directory }, `run ${directory}`);
   if (observed !== undefined) {
     log.info({ page: observed.url }, `watch it at ${observed.url}`);
     progress.page(observed.url);
   }
+  trackers.announce(directory);
   const { virtualShards } = options;
   const workers = startWorkersOf(options);
   if (workers > virtualShards) {

@@ -28,6 +28,11 @@ export class MessageWriter {
     return this.#bytes.subarray(0, this.#end);
   }
 
+  /** Begins a new message in the same memory, which invalidates the last result. */
+  clear(): void {
+    this.#end = 0;
+  }
+
   /** A field of type int32, int64, bool or enum. */
   integer(field: number, value: number): void {
     this.#varint(8 * field + VARINT);

@@ -48,4 +48,16 @@ export const watchingOptions = {
       'how long to wait after the run for one more scrape of /metrics, ' +
       'so that Prometheus gets the last values',
   }),
+  tensorboard: withoutDefault(
+    {
+      ...path('DIR', 'a folder, or no value for the folder tensorboard in the run directory'),
+      bare: 'run',
+    },
+    {
+      in: trainingCommands,
+      help:
+        'write event files for TensorBoard to DIR/RUN-ID ' +
+        '(without DIR: to the folder tensorboard in the run directory)',
+    },
+  ),
 };
