@@ -86,9 +86,9 @@ export async function coordinator(
         'the test set decides when the run stops, so its result is too good: set ' +
           '--validation-split to hold out other samples',
       );
+    const trackers = new Trackers(options, configuration, terminal.log);
     const observed = await observe(options, explicit, configuration, dataset, terminal.log);
     if (observed !== undefined) tell({ kind: 'page', port: observed.port });
-    const trackers = new Trackers(options, configuration, terminal.log);
     const hurry = new AbortController();
     try {
       return await train({

@@ -33,6 +33,7 @@ import {
   type ChosenLayers,
 } from '../models/choose-layers.ts';
 import { chooseInit } from '../runs/choose-init.ts';
+import { mlflowTarget } from '../runs/mlflow-target.ts';
 import { adoptRun } from '../runs/resume.ts';
 import { withEngineOfRun } from '../runs/run-engine.ts';
 import { pageCertificate } from '../secrets/page-secrets.ts';
@@ -58,6 +59,7 @@ export async function local(
   const certificate = trainingCertificate(options);
   // Checked here, because a coordinator that fails is started again.
   if (options.http) pageCertificate(options);
+  mlflowTarget(options.mlflow, process.env);
   // Read first, so that an error in the run's record is reported before a port is reserved,
   // TensorFlow is set up and processes are started.
   const before = options.resume === undefined ? undefined : await readRunRecord(options.resume);

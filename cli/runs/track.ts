@@ -1,27 +1,31 @@
 import { dirname } from 'node:path';
 import type { RunViewer } from '../../coordinator/viewer.ts';
+import type { MlflowServer } from '../../dashboards/trackers/mlflow-client.ts';
+import { MlflowTracker } from '../../dashboards/trackers/mlflow.ts';
 import { TensorBoardTracker } from '../../dashboards/trackers/tensorboard.ts';
 import type { Tracker } from '../../dashboards/trackers/tracker.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import { messageOf } from '../../shared/errors.ts';
+import { isLoopback } from '../../shared/wire/address.ts';
 import { shellPath } from '../../shared/shell-word.ts';
 import type { CoordinatorOptions } from '../options/options.ts';
+import { version } from '../package.ts';
+import { mlflowTarget } from './mlflow-target.ts';
 import type { Log } from '../terminal/log.ts';
 
 /** The value of --tensorboard that stands for the run directory. */
 const RUN_DIRECTORY = 'run';
 
+type TrackerOptions = Pick<CoordinatorOptions, 'tensorboard' | 'mlflow'>;
+
 /** The trackers that the options ask for. */
 export class Trackers {
-  readonly #options: Pick<CoordinatorOptions, 'tensorboard'>;
+  readonly #options: TrackerOptions;
   readonly #log: Log;
   readonly #all: readonly Tracker[];
 
-  constructor(
-    options: Pick<CoordinatorOptions, 'tensorboard'>,
-    configuration: Configuration,
-    log: Log,
-  ) {
+  /** Throws USAGE if MLflow's variables cannot be used. */
+  constructor(options: TrackerOptions, configuration: Configuration, log: Log) {
     this.#options = options;
     this.#log = log;
     const { tensorboard } = options;
@@ -32,7 +36,12 @@ export class Trackers {
       date: () => Date.now(),
     };
     const folder = tensorboard === RUN_DIRECTORY ? undefined : tensorboard;
-    this.#all = tensorboard === undefined ? [] : [new TensorBoardTracker({ folder, ...common })];
+    const mlflow = mlflowTarget(options.mlflow, process.env);
+    if (mlflow !== undefined) warnOfPlainText(mlflow.server, log);
+    this.#all = [
+      ...(tensorboard === undefined ? [] : [new TensorBoardTracker({ folder, ...common })]),
+      ...(mlflow === undefined ? [] : [new MlflowTracker({ ...mlflow, version, ...common })]),
+    ];
   }
 
   get viewers(): RunViewer[] {
@@ -66,4 +75,11 @@ export class Trackers {
     );
     await Promise.all(closing);
   }
+}
+
+/** Warns if credentials for another machine are sent without TLS. */
+function warnOfPlainText({ url, authorization }: MlflowServer, log: Log): void {
+  const { protocol, hostname } = new URL(url);
+  if (authorization === undefined || protocol === 'https:' || isLoopback(hostname)) return;
+  log.warn({ mlflow: url }, `the credentials for MLflow are sent without TLS to ${url}`);
 }

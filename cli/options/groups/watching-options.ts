@@ -1,6 +1,7 @@
 import * as limits from '../../../shared/limits.ts';
 import { DEFAULT_HTTP_PORT, host } from '../endpoint.ts';
 import { trainingCommands, withDefault, withoutDefault } from '../option.ts';
+import { trackingUri } from '../tracking-uri.ts';
 import { duration, flag, path, port } from '../value-types.ts';
 
 const pageCommands = [...trainingCommands, 'show'] as const;
@@ -60,4 +61,10 @@ export const watchingOptions = {
         '(without DIR: to the folder tensorboard in the run directory)',
     },
   ),
+  mlflow: withoutDefault(trackingUri, {
+    in: trainingCommands,
+    help:
+      'log the run to this MLflow server (without URI: to MLFLOW_TRACKING_URI); ' +
+      'MLFLOW_EXPERIMENT_NAME and the variables for its credentials apply',
+  }),
 };
