@@ -10,6 +10,8 @@ export const MAX_EVENT_QUEUE_BYTES = 8 * 1024 ** 2;
 export const MAX_EVENT_PICTURE_BYTES = 16 * 1024 ** 2;
 /** Interval between two values of the speed, and of a gradient norm that has to be computed. */
 export const TRACKED_SPEED_MILLISECONDS = 250;
+/** Number of earlier steps that are read before they are written to an event file. */
+export const RECALLED_EVENTS = 1_000;
 /** How long the end of a run waits for a disk that does not write its event file. */
 export const EVENT_CLOSE_MILLISECONDS = 10_000;
 

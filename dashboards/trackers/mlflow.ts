@@ -5,7 +5,6 @@ import type { Outcome } from '../../coordinator/decisions/effects.ts';
 import { readRunRecord } from '../../coordinator/run-directory/read-run.ts';
 import {
   silentViewer,
-  type EvaluationReport,
   type OpenReport,
   type RunViewer,
   type StepReport,
@@ -22,7 +21,14 @@ import * as limits from '../../shared/tracker-limits.ts';
 import { pastLines } from '../feed/past-lines.ts';
 import { MetricWindows } from './metric-windows.ts';
 import { MlflowClient, MlflowError, type MlflowServer } from './mlflow-client.ts';
-import { metricNames, trackedSettings, type Scalar, type Tell, type Tracker } from './tracker.ts';
+import {
+  metricNames,
+  trackedSettings,
+  type EvaluationFacts,
+  type Scalar,
+  type Tell,
+  type Tracker,
+} from './tracker.ts';
 
 export interface MlflowOptions {
   readonly server: MlflowServer;
@@ -45,8 +51,6 @@ interface Metric {
   readonly timestamp: number;
   readonly step: number;
 }
-
-type EvaluationFacts = Pick<EvaluationReport, 'set' | 'step' | 'loss' | 'correct' | 'samples'>;
 
 const runSchema = z.object({
   info: z.object({ run_id: z.string().regex(/^[\w-]{1,64}$/), artifact_uri: z.string() }),
@@ -104,8 +108,10 @@ export class MlflowTracker implements Tracker {
   #deadline: NodeJS.Timeout | undefined;
   /** Ends the current pause. */
   #wake: () => void = () => undefined;
+  /** Whether the last request failed. */
+  #isDown = false;
   /** Whether the user was told that the server does not accept anything, and that it does again. */
-  #told = { isDown: false, isBack: false };
+  readonly #told = { isDown: false, isBack: false };
 
   constructor(options: MlflowOptions) {
     this.#options = options;
@@ -136,6 +142,11 @@ export class MlflowTracker implements Tracker {
     if (hurry.aborted) onHurry();
     hurry.addEventListener('abort', onHurry);
     this.#extend();
+    if (this.#isDown && !hurry.aborted)
+      this.#options.tell(
+        'info',
+        `waiting at most ${this.#closeMilliseconds / 1000} s for MLflow (Ctrl-C ends the wait)`,
+      );
     await this.#logging;
     clearTimeout(this.#deadline);
     hurry.removeEventListener('abort', onHurry);
@@ -394,6 +405,7 @@ export class MlflowTracker implements Tracker {
   }
 
   #refused({ message }: MlflowError): void {
+    this.#isDown = true;
     if (this.#told.isDown) return;
     this.#told.isDown = true;
     const { tell, server } = this.#options;
@@ -401,6 +413,7 @@ export class MlflowTracker implements Tracker {
   }
 
   #accepted(): void {
+    this.#isDown = false;
     if (!this.#told.isDown || this.#told.isBack) return;
     this.#told.isBack = true;
     this.#options.tell('info', `MLflow at ${this.#options.server.url} answers again`);

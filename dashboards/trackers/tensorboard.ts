@@ -1,24 +1,32 @@
+import { existsSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Outcome } from '../../coordinator/decisions/effects.ts';
 import {
   silentViewer,
-  type EvaluationReport,
   type OpenReport,
   type RunViewer,
   type StepReport,
 } from '../../coordinator/viewer.ts';
+import { learningRateOf } from '../../shared/arithmetic/learning-rate.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import { readEntry } from '../../shared/disk/regular-file.ts';
 import { systemCode } from '../../shared/disk/system-error.ts';
 import { messageOf } from '../../shared/errors.ts';
 import { EventRecords, type EventTime, type PngImage } from '../../shared/files/event-records.ts';
 import { ARTIFACTS_FOLDER } from '../../shared/files/run-layout.ts';
-import { EVENT_CLOSE_MILLISECONDS, MAX_EVENT_PICTURE_BYTES } from '../../shared/tracker-limits.ts';
+import {
+  EVENT_CLOSE_MILLISECONDS,
+  MAX_EVENT_PICTURE_BYTES,
+  MAX_EVENT_QUEUE_BYTES,
+  RECALLED_EVENTS,
+} from '../../shared/tracker-limits.ts';
+import { pastLines, type PastLine } from '../feed/past-lines.ts';
 import { EventFile } from './event-file.ts';
 import {
   metricNames,
   OccasionalScalars,
+  type EvaluationFacts,
   trackedSettings,
   type Tell,
   type Tracker,
@@ -54,6 +62,10 @@ export class TensorBoardTracker implements Tracker {
   readonly #occasional: OccasionalScalars;
   #run: OpenReport | undefined;
   #file: EventFile | undefined;
+  /** New records, while earlier steps are being read; undefined at all other times. */
+  #held: Uint8Array[] | undefined;
+  #heldBytes = 0;
+  #recalling: Promise<void> | undefined;
   #step = 0;
   #outcome: Outcome | undefined;
 
@@ -64,7 +76,7 @@ export class TensorBoardTracker implements Tracker {
       ...silentViewer,
       opened: (report) => this.#opened(report),
       step: (report) => this.#stepped(report),
-      evaluation: (report) => this.#evaluated(report),
+      evaluation: (report) => this.#append(this.#evaluationRecord(report)),
       // A resumed run continues from this step, whose records should then be there.
       checkpoint: () => void this.#file?.flush(),
       ended: (outcome) => {
@@ -76,7 +88,7 @@ export class TensorBoardTracker implements Tracker {
   async close(): Promise<void> {
     const file = this.#file;
     if (file === undefined) return;
-    const end = this.#end().then(() => file.close());
+    const end = this.#end(file).then(() => file.close());
     let timer: NodeJS.Timeout | undefined;
     const limit = new Promise<'late'>((resolve) => {
       timer = setTimeout(() => resolve('late'), EVENT_CLOSE_MILLISECONDS);
@@ -92,26 +104,69 @@ export class TensorBoardTracker implements Tracker {
 
   #opened(report: OpenReport): void {
     const { folder, configuration, tell } = this.#options;
-    const { run, directory, term, step } = report;
+    const { run, directory, term, step, past } = report;
     this.#run = report;
     this.#step = step;
     const own = folder === undefined ? join(directory, EVENTS_FOLDER) : join(folder, run);
     const nameAfter = (names: readonly string[]) => eventFileName(names, this.#seconds, term);
+    // A run that is tracked from here on has its earlier steps in metrics.jsonl.
+    const isRecalled = past !== undefined && !existsSync(own);
     const file = new EventFile(own, { nameAfter, tell });
     const seconds = this.#seconds;
     file.append(this.#records.fileVersion(seconds));
     // In the first file, it only makes TensorBoard heed those in later files.
-    file.append(this.#records.sessionStart({ seconds, step: step + 1 }));
+    file.append(this.#records.sessionStart({ seconds, step: isRecalled ? 1 : step + 1 }));
     const settings = trackedSettings(configuration);
     file.append(this.#records.hyperparameters({ seconds, step }, run, settings));
     void file.flush();
     this.#file = file;
+    if (!isRecalled) return;
+    this.#held = [];
+    this.#recalling = this.#recall(file, past());
+  }
+
+  /** Writes the earlier steps of a run, and then the records that were held back. */
+  async #recall(file: EventFile, pieces: AsyncIterable<Uint8Array>): Promise<void> {
+    try {
+      let count = 0;
+      for await (const line of pastLines(pieces)) {
+        file.append(this.#pastRecord(line));
+        count += 1;
+        if (count % RECALLED_EVENTS === 0) await file.flush();
+      }
+    } catch (error) {
+      const why = `its earlier steps could not be read (${messageOf(error)})`;
+      this.#options.tell('warn', `the event file in ${file.folder} is incomplete: ${why}`);
+    }
+    await file.flush();
+    for (const record of this.#held ?? []) file.append(record);
+    this.#held = undefined;
+  }
+
+  /** The record of an earlier step, whose time of day is not known. */
+  #pastRecord(line: PastLine): Uint8Array {
+    const { step } = line;
+    const time = { step, seconds: this.#seconds };
+    if (line.kind === 'evaluation') return this.#evaluationRecord(line);
+    return this.#records.scalars(time, [
+      [metricNames.loss.train, line.loss],
+      [metricNames.accuracy.train, line.correct / line.samples],
+      [metricNames.learningRate, learningRateOf(this.#options.configuration, step)],
+    ]);
+  }
+
+  #append(record: Uint8Array): void {
+    if (this.#held === undefined) return this.#file?.append(record);
+    // Only if the disk is slower than the training for a long time.
+    if (this.#heldBytes + record.length > MAX_EVENT_QUEUE_BYTES / 2) return;
+    this.#held.push(record);
+    this.#heldBytes += record.length;
   }
 
   #stepped(report: StepReport): void {
     const { step, loss, correct, samples, learningRate } = report;
     this.#step = step;
-    this.#file?.append(
+    this.#append(
       this.#records.scalars({ step, seconds: this.#seconds }, [
         [metricNames.loss.train, loss],
         [metricNames.accuracy.train, correct / samples],
@@ -121,30 +176,29 @@ export class TensorBoardTracker implements Tracker {
     );
   }
 
-  #evaluated({ set, step, loss, correct, samples }: EvaluationReport): void {
-    this.#file?.append(
-      this.#records.scalars({ step, seconds: this.#seconds }, [
-        [metricNames.loss[set], loss],
-        [metricNames.accuracy[set], correct / samples],
-      ]),
-    );
+  #evaluationRecord({ set, step, loss, correct, samples }: EvaluationFacts): Uint8Array {
+    return this.#records.scalars({ step, seconds: this.#seconds }, [
+      [metricNames.loss[set], loss],
+      [metricNames.accuracy[set], correct / samples],
+    ]);
   }
 
   /** Appends the pictures of a finished run, and whether the run succeeded. */
-  async #end(): Promise<void> {
+  async #end(file: EventFile): Promise<void> {
     if (this.#run === undefined) return;
+    await this.#recalling;
     const { directory } = this.#run;
     const state = this.#outcome?.state;
     const time: EventTime = { step: this.#step, seconds: this.#seconds };
     if (state === 'finished') {
       for (const [tag, name] of pictures) {
         const image = await this.#picture(join(directory, ARTIFACTS_FOLDER, name));
-        if (image !== undefined) this.#file?.append(this.#records.image(time, tag, image));
+        if (image !== undefined) file.append(this.#records.image(time, tag, image));
       }
     }
     // TensorBoard keeps the first state, so an interrupted run, which may be resumed, has none.
     if (state === 'finished' || state === 'diverged')
-      this.#file?.append(this.#records.hyperparametersEnd(time, state === 'finished'));
+      file.append(this.#records.hyperparametersEnd(time, state === 'finished'));
   }
 
   /** A picture; undefined if the run has none. */

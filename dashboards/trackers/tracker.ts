@@ -1,4 +1,4 @@
-import type { RunViewer, StepReport } from '../../coordinator/viewer.ts';
+import type { EvaluationReport, RunViewer, StepReport } from '../../coordinator/viewer.ts';
 import type { EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
 import { recipeSettings, type Configuration } from '../../shared/configuration.ts';
 import { TRACKED_SPEED_MILLISECONDS } from '../../shared/tracker-limits.ts';
@@ -30,6 +30,12 @@ export const metricNames = {
   stepsPerSecond: 'training/steps_per_second',
   gradientNorm: 'training/gradient_norm',
 } as const satisfies Record<string, string | Record<EvaluatedSet | 'train', string>>;
+
+/** What is tracked of an evaluation. */
+export type EvaluationFacts = Pick<
+  EvaluationReport,
+  'set' | 'step' | 'loss' | 'correct' | 'samples'
+>;
 
 /** A name and its value. */
 export type Scalar = readonly [string, number];

@@ -20,6 +20,8 @@ const at = (path: string, bad: Misbehaviour) => (asked: string) =>
 interface Tracked {
   readonly directory: string;
   readonly told: readonly string[];
+  /** Whether the user was told that the end of the run waits for the server. */
+  readonly isWaiting: boolean;
 }
 
 interface Tracking extends MadeUp {
@@ -27,7 +29,7 @@ interface Tracking extends MadeUp {
   readonly hurry?: AbortSignal;
   readonly closeMilliseconds?: number;
   /** Called between the end of the run and the end of the tracker. */
-  readonly beforeClose?: (tracker: MlflowTracker) => void | Promise<void>;
+  readonly beforeClose?: (tracker: MlflowTracker, told: readonly string[]) => void | Promise<void>;
 }
 
 /** Writes a run that is tracked by the server at this address. */
@@ -36,20 +38,25 @@ async function track(
   { authorization, hurry, beforeClose, ...run }: Tracking,
 ): Promise<Tracked> {
   const told: string[] = [];
+  let isWaiting = false;
   const tracker = new MlflowTracker({
     server: { url, authorization },
     experiment: 'digits',
     configuration: run.configuration ?? configuration,
     version: '1.2.3',
     closeMilliseconds: run.closeMilliseconds ?? 1000,
-    tell: (level, message) => void told.push(`${level}: ${message}`),
+    tell: (level, message) => {
+      // Whether it is told depends on which comes first, an answer or the end.
+      if (message.startsWith('waiting at most 1 s for MLflow')) isWaiting = true;
+      else if (!message.startsWith('waiting')) told.push(`${level}: ${message}`);
+    },
     clock: () => performance.now(),
     date: () => Date.now() + 0.5,
   });
   const directory = await makeUp({ ...run, viewer: tracker.viewer });
-  await beforeClose?.(tracker);
+  await beforeClose?.(tracker, told);
   await tracker.close(hurry ?? new AbortController().signal);
-  return { directory, told };
+  return { directory, told, isWaiting };
 }
 
 const stateOf = (directory: string): string =>
@@ -130,8 +137,14 @@ describe('a run in MLflow', () => {
 describe('a server that does not do its work cannot stop a run', () => {
   it('if it is down', async () => {
     const url = `http://127.0.0.1:${await freePort()}`;
-    const { directory, told } = await track(url, { runs: temporaryFolder() });
+    const { directory, told, isWaiting } = await track(url, {
+      runs: temporaryFolder(),
+      beforeClose: async (_, soFar) => {
+        await expect.poll(() => soFar).toHaveLength(1);
+      },
+    });
     expect(stateOf(directory)).toBe('finished');
+    expect(isWaiting).toBe(true);
     expect(told).toHaveLength(2);
     expect(told[0]).toMatch(
       /^warn: MLflow at \S+ cannot be reached: .*ECONNREFUSED.*metrics wait$/,

@@ -100,6 +100,17 @@ describe('event files', () => {
     ]);
   });
 
+  it('have the earlier steps of a run that is tracked when it is resumed', async () => {
+    const runs = temporaryFolder();
+    const directory = await makeUp({ runs, until: 7, isKilled: true });
+    await track({ runs, resume: directory });
+    const [events = []] = eventsIn(join(directory, 'tensorboard'));
+    expect(events.find(({ isSessionStart }) => isSessionStart)?.step).toBe(1);
+    const losses = Array.from({ length: 12 }, (_, i) => [i + 1, Math.fround(2 / (i + 1))]);
+    expect(seriesOf(events, 'loss/train')).toEqual(losses);
+    expect(seriesOf(events, 'loss/test').map(([step]) => step)).toEqual([5, 10, 12]);
+  });
+
   it('say how a run ended only when it cannot be resumed', async () => {
     const ends = async (run: Omit<MadeUp, 'runs'>) => {
       const { directory } = await track({ runs: temporaryFolder(), ...run });
