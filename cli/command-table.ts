@@ -188,6 +188,24 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
     settle: checks.settlePredict,
     load: async () => (await import('./commands/predict.ts')).predict,
   },
+  export: {
+    summary: 'write a model as ONNX',
+    operands: [
+      {
+        name: 'model',
+        help:
+          'run directory, model.safetensors, or URI of a run in a store ' +
+          '(default: the newest finished run in --runs-dir)',
+      },
+    ],
+    examples: [
+      ['mnist-dist export --to onnx', 'the newest finished run, to runs/ID/export/model.onnx'],
+      ['mnist-dist export runs/ID --to onnx --out models', 'a chosen run, to models/model.onnx'],
+    ],
+    synonyms: 'convert save-model onnx',
+    checks: [checks.checkData],
+    load: async () => (await import('./commands/export.ts')).exportModel,
+  },
   runs: {
     summary: 'list the runs in a folder, newest first',
     examples: [['mnist-dist runs', 'state, steps, accuracy and duration of each run']],
@@ -222,7 +240,7 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
         'to an S3-compatible store outside AWS',
       ],
     ],
-    synonyms: 'upload publish export',
+    synonyms: 'upload publish',
     load: async () => (await import('./commands/push.ts')).push,
   },
   pull: {

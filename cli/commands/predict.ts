@@ -5,7 +5,13 @@ import { probabilities } from '../../shared/digit/network.ts';
 import { normalise } from '../../shared/digit/normalise.ts';
 import { MNIST_DIGEST } from '../../shared/dataset/dataset.ts';
 import { ClusterError, errorTable } from '../../shared/errors.ts';
-import { chooseModel, layoutOf, type ChosenModel, type Layout } from '../runs/choose-model.ts';
+import {
+  chooseModel,
+  layoutOf,
+  unnamedText,
+  type ChosenModel,
+  type Layout,
+} from '../runs/choose-model.ts';
 import type { CommandLine, PredictOptions } from '../options/options.ts';
 import { stderr, stdout } from '../terminal/output.ts';
 import { predictionLines, type Prediction } from '../terminal/prediction-text.ts';
@@ -32,11 +38,7 @@ export async function predict(
   // JavaScript handles no signal while it computes.
   restoreSignals();
   const model: PictureModel = { ...chosen, layout: await layoutOf(chosen, data) };
-  if (!model.layout.isNamed)
-    log.warn(
-      {},
-      `${model.name} has no run.json beside it, so its classes are numbers (--data DIR adds names)`,
-    );
+  if (!model.layout.isNamed) log.warn({}, unnamedText(model));
   const printer = printers[format];
   const images: Prediction[] = [];
   const skipped: Skipped[] = [];

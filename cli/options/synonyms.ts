@@ -65,6 +65,7 @@ export const optionSynonyms: Synonyms = inverted({
   '--model': 'weights model-path checkpoint-path arch architecture network net model-name',
   '--out': 'out-dir report-dir',
   '--format': 'output-format',
+  '--to': 'target target-format export-format',
   '--log-level debug': 'verbose v debug',
   '--log-level warn': 'quiet q silent',
   '--no-progress': 'no-bar disable-tqdm disable-progress-bar no-progress-bar',

@@ -176,6 +176,11 @@ export async function layoutOf(model: ChosenModel, data: string | undefined): Pr
     : layoutFrom(model, dataset, dataset.name !== undefined);
 }
 
+/** The warning that the names of a model's classes are unknown. */
+export function unnamedText({ name }: ChosenModel): string {
+  return `${name} has no run.json beside it, so its classes are numbers (--data DIR adds names)`;
+}
+
 function layoutFrom(model: ChosenModel, dataset: Dataset, isNamed: boolean): Layout {
   checkFit(model, dataset);
   const { rows, columns, classNames } = dataset;

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Shortcoming } from '../../shared/evaluation/shortcoming.ts';
 import { unreachable } from '../../shared/errors.ts';
+import { shellPath } from '../../shared/shell-word.ts';
 import { columnsOf, padLeft, padRight } from './columns.ts';
 import { joined, paint, shortened, type Line } from './styled-line.ts';
 import { count, counted, duration, percent } from '../../shared/text/number-format.ts';
@@ -82,6 +83,7 @@ export function summaryLines(summary: Summary, width: number): Line[] {
         ([what, file]): readonly [string, string] => [what, join(summary.runDirectory, file)],
       ),
       ['sha256', summary.modelSha256],
+      ['export', `mnist-dist export ${shellPath(summary.runDirectory)} --to onnx`],
     ]),
   ];
 }

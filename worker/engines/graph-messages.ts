@@ -12,9 +12,14 @@ const GRAPH_PRODUCER = 1087;
 /** The graph as a GraphDef (graph.proto). */
 export function graphDefinition(graph: Graph): Uint8Array {
   const writer = new MessageWriter();
+  writeGraph(writer, graph);
+  return writer.result();
+}
+
+/** The fields of a GraphDef. */
+export function writeGraph(writer: MessageWriter, graph: Graph): void {
   for (const node of graph.nodes) writer.nested(1, () => writeNode(writer, node));
   writer.nested(4, () => writer.integer(1, GRAPH_PRODUCER));
-  return writer.result();
 }
 
 /**
@@ -63,19 +68,22 @@ function writeAttribute(writer: MessageWriter, attribute: Attribute): void {
 function writeTensor(writer: MessageWriter, { type, shape, values }: ConstantTensor): void {
   writer.integer(1, typeNumber(type));
   writeShape(writer, 2, shape);
-  if (type === 'int32') writer.integers(7, values);
+  // Little-endian, as on every processor that Node supports.
+  if (values instanceof Float32Array)
+    writer.bytes(4, new Uint8Array(values.buffer, values.byteOffset, values.byteLength));
+  else if (type === 'int32') writer.integers(7, values);
   else writer.floats(5, values);
 }
 
 /** A field of type TensorShapeProto (tensor_shape.proto). */
-function writeShape(writer: MessageWriter, field: number, sizes: readonly number[]): void {
+export function writeShape(writer: MessageWriter, field: number, sizes: readonly number[]): void {
   writer.nested(field, () => {
     for (const size of sizes) writer.nested(2, () => writer.integer(1, size));
   });
 }
 
 /** A DataType (types.proto). */
-function typeNumber(type: ElementType): number {
+export function typeNumber(type: ElementType): number {
   switch (type) {
     case 'float32':
       return 1;

@@ -16,7 +16,7 @@ export type Attribute =
 export interface ConstantTensor {
   readonly type: ElementType;
   readonly shape: readonly number[];
-  readonly values: readonly number[];
+  readonly values: readonly number[] | Float32Array;
 }
 
 export interface GraphNode {

@@ -1,4 +1,5 @@
 import * as limits from '../../../shared/limits.ts';
+import { exportFormats, formatSynonyms } from '../../export/export-formats.ts';
 import { trainingCommands, withDefault, withoutDefault } from '../option.ts';
 import { logLevelSynonyms } from '../synonyms.ts';
 import { choice, decimal, flag, integer, path } from '../value-types.ts';
@@ -15,15 +16,19 @@ const loggers = [
 ] as const;
 
 export const outputOptions = {
+  to: withoutDefault(choice(exportFormats, formatSynonyms), {
+    in: ['export'],
+    help: 'format to write the model in',
+  }),
   out: withoutDefault(path('DIR', 'a folder'), {
-    in: ['eval', 'dashboards', 'certs'],
+    in: ['eval', 'export', 'dashboards', 'certs'],
     help:
       'output folder; created if missing (default: mnist-dist-dashboards or certs; ' +
-      'eval: a new folder in the run directory)',
+      'eval: a new folder in the run directory; export: the folder export in it)',
   }),
   overwrite: withDefault(flag, false, {
-    in: ['dashboards'],
-    help: 'replace dashboards of mnist-dist that exist and differ',
+    in: ['export', 'dashboards'],
+    help: 'replace files that exist and differ (dashboards: only those of mnist-dist)',
   }),
   days: withDefault(
     integer({ min: 1, max: limits.MAX_CERTIFICATE_DAYS }),

@@ -21,6 +21,7 @@ export const runOptions = {
       'verify',
       'eval',
       'predict',
+      'export',
       'runs',
       'compare',
       'pull',
@@ -59,7 +60,7 @@ export const runOptions = {
     help: 'resume a run even if a coordinator on another host holds its lock',
   }),
   data: withoutDefault(path('DIR', 'an existing folder with the four MNIST files, idx or idx.gz'), {
-    in: ['local', 'coordinator', 'model', 'show', 'verify', 'eval', 'predict', 'doctor'],
+    in: ['local', 'coordinator', 'model', 'show', 'verify', 'eval', 'predict', 'export', 'doctor'],
     help:
       "folder with a different idx dataset (default: the run's dataset; " +
       'for a new run, the MNIST package)',

@@ -201,6 +201,7 @@ describe('the summary', () => {
       '1 dog\\u{1b}[2J   .  10   100.00 %',
     ]);
     expect(lines).toContain('model     runs/r1/model.safetensors');
+    expect(lines).toContain('export    mnist-dist export runs/r1 --to onnx');
     expect(lines).toContain('trained   9,375 steps in 1:01 with 2 workers');
     expect(lines).toContain('waited    0:30 for workers');
     expect(lines).toContain('speed     154 steps/s between evaluations');

@@ -79,7 +79,9 @@ describe("a graph's definition", () => {
     const sum = graph.sum(targets, 0);
     const numbers = graph.integers(0, 127, 128, -1, 2 ** 31 - 1, -(2 ** 31));
     const fraction = graph.scalar('float32', 0.1);
-    const definition = decoded(graph.build([sum, numbers, fraction]));
+    const floats = Float32Array.of(9, 0.5, -1).subarray(1);
+    const weights = graph.constant({ type: 'float32', shape: [2], values: floats });
+    const definition = decoded(graph.build([sum, numbers, fraction, weights]));
     const [x, one, axes] = [labels, targets, sum].map((name) => attributesOf(definition, name));
     expect(x?.get('dtype')).toMatchObject({ type: 3 });
     expect(x?.get('shape')).toMatchObject({
@@ -97,6 +99,12 @@ describe("a graph's definition", () => {
     });
     expect(attributesOf(definition, fraction).get('value')).toMatchObject({
       tensor: { dtype: 1, tensorShape: { dimList: [] }, floatValList: [Math.fround(0.1)] },
+    });
+    expect(attributesOf(definition, weights).get('value')).toMatchObject({
+      tensor: {
+        dtype: 1,
+        tensorContent: Buffer.of(0, 0, 0, 0x3f, 0, 0, 0x80, 0xbf).toString('base64'),
+      },
     });
   });
 });

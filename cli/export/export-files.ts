@@ -1,0 +1,11 @@
+import type { ExportedFile, ExportedModel } from './exported-model.ts';
+import type { ExportFormat } from './export-formats.ts';
+import { onnxModel } from './onnx.ts';
+
+/** The files of a model in a format; those of a format with several files are in a folder. */
+export function exportFiles(format: ExportFormat, model: ExportedModel): ExportedFile[] {
+  switch (format) {
+    case 'onnx':
+      return [{ name: 'model.onnx', bytes: onnxModel(model) }];
+  }
+}

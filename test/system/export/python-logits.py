@@ -1,0 +1,42 @@
+"""Computes the logits of exported models with the runtime of their format.
+
+Usage: python-logits.py RUNTIME, where RUNTIME is onnx. Reads JSON from stdin: a
+list of cases, each with "file" (the exported model), "images" (float32 values from 0 to 1), "rows",
+"columns" and "logits" (the file to write). Prints JSON: the metadata of the last model.
+"""
+
+import json
+import sys
+
+import numpy
+
+
+def onnx_logits(file: str, images: numpy.ndarray) -> tuple[numpy.ndarray, object]:
+    import onnx
+    import onnxruntime
+
+    onnx.checker.check_model(file, full_check=True)
+    session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    logits, probabilities = session.run(["logits", "probabilities"], {"image": images[:, None]})
+    check_probabilities(logits, probabilities)
+    return logits, session.get_modelmeta().custom_metadata_map
+
+
+def check_probabilities(logits: numpy.ndarray, probabilities: numpy.ndarray) -> None:
+    powers = numpy.exp(logits - logits.max(axis=1, keepdims=True))
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    numpy.testing.assert_allclose(probabilities, expected, atol=1e-5)
+
+
+def main(runtime: str) -> None:
+    compute = {"onnx": onnx_logits}[runtime]
+    metadata: object = None
+    for case in json.load(sys.stdin):
+        shape = (-1, case["rows"], case["columns"])
+        images = numpy.fromfile(case["images"], dtype="<f4").reshape(shape)
+        logits, metadata = compute(case["file"], images)
+        numpy.asarray(logits, dtype="<f4").tofile(case["logits"])
+    print(json.dumps(metadata))
+
+
+main(sys.argv[1])

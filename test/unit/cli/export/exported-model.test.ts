@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import {
+  checkExportSize,
+  exportedModel,
+  transposed,
+} from '../../../../cli/export/exported-model.ts';
+import { exportFiles } from '../../../../cli/export/export-files.ts';
+import { exportFormats } from '../../../../cli/export/export-formats.ts';
+import {
+  denseModel,
+  inputCount,
+  type ModelShape,
+} from '../../../../shared/arithmetic/model-shape.ts';
+import { initialWeights } from '../../../../shared/arithmetic/random.ts';
+import { encodeModel } from '../../../../shared/files/model-file.ts';
+import { configurationFixture } from '../../../fixtures/configuration.ts';
+import { everyLayerModel } from '../../../fixtures/engine/models.ts';
+
+function sourceOf(model: ModelShape, rows = model.rows, columns = model.columns) {
+  const file = {
+    configuration: { ...configurationFixture, model },
+    step: 7,
+    chain: 'ab'.repeat(32),
+    weights: initialWeights(1, model),
+  };
+  const classNames = Array.from({ length: model.classes }, (_, i) => `class "${i}" ä`);
+  return { ...file, bytes: encodeModel(file), rows, columns, classNames };
+}
+
+const models = { mlp: denseModel([28, 28], [16], 0.2, 10), 'every layer': everyLayerModel };
+
+/** SHA-256 of the files of each model. */
+const digests: Readonly<Record<string, readonly string[]>> = {
+  mlp: ['model.onnx 018afedb7eb511b0921999ef2de1e003131c1d1386c882413303a67e5086d30c'],
+  'every layer': ['model.onnx 8ca598e73bc3f89d83a6cdfb71bc840b662fd0be4e67c2d8726a02fdaa41d4e1'],
+};
+
+// A change of these bytes is a change of the format: say so in CHANGELOG.
+it.each(Object.entries(models))('writes the same bytes as before: %s', (name, model) => {
+  const found = exportFormats.flatMap((format) =>
+    exportFiles(format, exportedModel(sourceOf(model))).map(
+      ({ name: file, bytes }) => `${file} ${createHash('sha256').update(bytes).digest('hex')}`,
+    ),
+  );
+  expect(found).toEqual(digests[name]);
+});
+
+it.each(exportFormats)('contains the metadata: %s', (format) => {
+  const files = exportFiles(format, exportedModel(sourceOf(everyLayerModel)));
+  const text = files.map(({ bytes }) => Buffer.from(bytes).toString('utf8')).join('');
+  // As JSON, or as JSON in a string of JSON.
+  for (const part of ['normalization', 'float32(pixel) / 255', 'model_sha256', 'ab'.repeat(32)])
+    expect(text).toContain(part);
+  expect(text).toMatch(/class \\+"3\\+" ä/);
+});
+
+it('gives a dense model of an older version the rows and columns of its images', () => {
+  const exported = exportedModel(sourceOf(denseModel([1, 784], [4], 0, 10), 28, 28));
+  expect(exported.model).toMatchObject({ rows: 28, columns: 28 });
+  expect(inputCount(exported.model)).toBe(784);
+});
+
+it('refuses a model whose files would be too large, with the limit and a way out', () => {
+  expect(() => checkExportSize('m', 2 ** 29)).not.toThrow();
+  expect(() => checkExportSize('m', 2 ** 29 + 4)).toThrow(
+    expect.objectContaining({
+      code: 'LIMIT',
+      message: expect.stringMatching(/^the model m has 536,870,916 .* \(MAX_EXPORTED_BYTES\)$/),
+    }),
+  );
+});
+
+describe('transposed', () => {
+  it('orders the axes of a matrix and of an array with more axes', () => {
+    const data = Float32Array.from({ length: 24 }, (_, i) => i);
+    const matrix = transposed({ shape: [2, 3], data: data.subarray(0, 6) }, [1, 0]);
+    expect(matrix).toEqual({ shape: [3, 2], data: Float32Array.of(0, 3, 1, 4, 2, 5) });
+    const result = transposed({ shape: [2, 3, 4], data }, [2, 0, 1]);
+    expect(result.shape).toEqual([4, 2, 3]);
+    for (let a = 0; a < 2; a++)
+      for (let b = 0; b < 3; b++)
+        for (let c = 0; c < 4; c++)
+          expect(result.data[(c * 2 + a) * 3 + b]).toBe(data[(a * 3 + b) * 4 + c]);
+  });
+});
