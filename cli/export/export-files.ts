@@ -1,11 +1,18 @@
 import type { ExportedFile, ExportedModel } from './exported-model.ts';
 import type { ExportFormat } from './export-formats.ts';
 import { onnxModel } from './onnx.ts';
+import { savedModelFiles } from './saved-model.ts';
 
 /** The files of a model in a format; those of a format with several files are in a folder. */
 export function exportFiles(format: ExportFormat, model: ExportedModel): ExportedFile[] {
   switch (format) {
     case 'onnx':
       return [{ name: 'model.onnx', bytes: onnxModel(model) }];
+    case 'savedmodel':
+      return inFolder('saved_model', savedModelFiles(model));
   }
+}
+
+function inFolder(folder: string, files: readonly ExportedFile[]): ExportedFile[] {
+  return files.map(({ name, bytes }) => ({ name: `${folder}/${name}`, bytes }));
 }

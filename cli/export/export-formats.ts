@@ -1,9 +1,13 @@
 /** The formats of `mnist-dist export`. */
-export const exportFormats = ['onnx'] as const;
+export const exportFormats = ['onnx', 'savedmodel'] as const;
 export type ExportFormat = (typeof exportFormats)[number];
 
 /** What other programs call them. */
 export const formatSynonyms = {
   'onnx-runtime': 'onnx',
   onnxruntime: 'onnx',
+  tf: 'savedmodel',
+  'saved-model': 'savedmodel',
+  tensorflow: 'savedmodel',
+  pb: 'savedmodel',
 } as const;

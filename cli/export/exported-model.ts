@@ -138,3 +138,8 @@ export function transposed({ shape, data }: FloatTensor, axes: readonly number[]
 export function bytesOf({ data }: Pick<FloatTensor, 'data'>): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
+
+/** JSON as bytes, for people and programs. */
+export function jsonBytes(value: unknown): Uint8Array {
+  return new TextEncoder().encode(`${JSON.stringify(value, undefined, 2)}\n`);
+}

@@ -16,6 +16,7 @@ import {
 import { initialWeights } from '../../../shared/arithmetic/random.ts';
 import { loadDataset } from '../../../shared/dataset/load-dataset.ts';
 import { readModel } from '../../../shared/files/model-file.ts';
+import { readyTensorFlow } from '../../../worker/native/engine-manifest.ts';
 import { convnetModel, everyLayerModel, unusualModels } from '../../fixtures/engine/models.ts';
 import { everyLayerFile } from '../../fixtures/processes/model-file.ts';
 import { newRun } from '../../fixtures/processes/options.ts';
@@ -181,6 +182,23 @@ describe('an exported model computes the same logits', () => {
     expect(metadata).toMatchObject({
       normalization: 'float32(pixel) / 255: 0 is the background, 1 is ink',
       class_names: JSON.stringify(Array.from('0123456789')),
+    });
+  });
+
+  const binding = readyTensorFlow()?.binding;
+  it.skipIf(binding === undefined)('in TensorFlow, as a SavedModel', () => {
+    const list = join(temporaryFolder(), 'cases.json');
+    writeFileSync(list, JSON.stringify(written('savedmodel', 'saved_model')));
+    const script = file('test/system/export/saved-model-logits.mjs');
+    const { stderr, status } = spawnSync(process.execPath, [script, binding ?? '', list], {
+      encoding: 'utf8',
+      env: { ...process.env, TF_CPP_MIN_LOG_LEVEL: '2' },
+    });
+    expect(status, stderr).toBe(0);
+    compareWritten('savedmodel');
+    const folder = join(cases[0]?.folder ?? '', 'saved_model', 'assets.extra');
+    expect(JSON.parse(readFileSync(join(folder, 'metadata.json'), 'utf8'))).toMatchObject({
+      class_names: Array.from('0123456789'),
     });
   });
 });

@@ -37,11 +37,23 @@ it('writes every format into the run directory by default, and prints digests', 
   for (const to of exportFormats) expect(await write({ to })).toBe(0);
   const exported = join(runDirectory, 'export');
   const names = readdirSync(exported, { recursive: true, encoding: 'utf8' });
-  expect(names.toSorted()).toEqual(['model.onnx']);
+  expect(names.toSorted()).toEqual([
+    'model.onnx',
+    'saved_model',
+    'saved_model/assets.extra',
+    'saved_model/assets.extra/metadata.json',
+    'saved_model/saved_model.pb',
+  ]);
   expect(printed.error).toBe('');
   expect(printed.out).toMatch(
     new RegExp(`^${join(exported, 'model.onnx')}  [\\d,]+ bytes  sha256 [0-9a-f]{64}$`, 'm'),
   );
+  const metadata = join(exported, 'saved_model', 'assets.extra', 'metadata.json');
+  expect(JSON.parse(readFileSync(metadata, 'utf8'))).toMatchObject({
+    class_names: ['lying', 'standing'],
+    image: { rows: 7, columns: 7, channels: 1 },
+    step: 7,
+  });
 });
 
 it('warns that the classes of a model without a run are numbers', async () => {
@@ -58,24 +70,26 @@ it('warns that the classes of a model without a run are numbers', async () => {
 it('names the formats if --to is missing', async () => {
   await expect(write({ to: undefined })).rejects.toMatchObject({
     code: 'USAGE',
-    fix: 'allowed: onnx',
+    fix: 'allowed: onnx, savedmodel',
   });
 });
 
-it('replaces a file only with --overwrite', async () => {
+it('replaces a file only with --overwrite, and otherwise writes none of the others', async () => {
   const out = join(folder, 'out');
-  mkdirSync(out);
-  const file = join(out, 'model.onnx');
-  writeFileSync(file, 'mine');
-  await expect(write({ out })).rejects.toMatchObject({
+  const extra = join(out, 'saved_model', 'assets.extra');
+  mkdirSync(extra, { recursive: true });
+  const metadata = join(extra, 'metadata.json');
+  writeFileSync(metadata, 'mine');
+  await expect(write({ to: 'savedmodel', out })).rejects.toMatchObject({
     code: 'USAGE',
-    message: `${file} exists and differs`,
+    message: `${metadata} exists and differs`,
     fix: expect.stringContaining('--overwrite'),
   });
-  expect(readFileSync(file, 'utf8')).toBe('mine');
-  expect(await write({ out, overwrite: true })).toBe(0);
+  expect(readdirSync(join(out, 'saved_model'))).toEqual(['assets.extra']);
+  expect(readFileSync(metadata, 'utf8')).toBe('mine');
+  expect(await write({ to: 'savedmodel', out, overwrite: true })).toBe(0);
   // The same bytes may be written again.
-  expect(await write({ out })).toBe(0);
+  expect(await write({ to: 'savedmodel', out })).toBe(0);
 });
 
 it('does not replace a folder, and names a folder that cannot be created', async () => {

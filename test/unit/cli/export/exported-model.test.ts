@@ -32,8 +32,16 @@ const models = { mlp: denseModel([28, 28], [16], 0.2, 10), 'every layer': everyL
 
 /** SHA-256 of the files of each model. */
 const digests: Readonly<Record<string, readonly string[]>> = {
-  mlp: ['model.onnx 018afedb7eb511b0921999ef2de1e003131c1d1386c882413303a67e5086d30c'],
-  'every layer': ['model.onnx 8ca598e73bc3f89d83a6cdfb71bc840b662fd0be4e67c2d8726a02fdaa41d4e1'],
+  mlp: [
+    'model.onnx 018afedb7eb511b0921999ef2de1e003131c1d1386c882413303a67e5086d30c',
+    'saved_model/saved_model.pb 056c1e5834aafb8f9aba162c20e88d20a9534f8a55e5faa433d55c8a5263ca02',
+    'saved_model/assets.extra/metadata.json ad036b1d05dba330d35319a31505c2fc139f631cb259a152e712cad829408bc8',
+  ],
+  'every layer': [
+    'model.onnx 8ca598e73bc3f89d83a6cdfb71bc840b662fd0be4e67c2d8726a02fdaa41d4e1',
+    'saved_model/saved_model.pb 49859cec4296ecb29fd02a3e6b721e8cc6ae972e18c28be3ae658612882b7579',
+    'saved_model/assets.extra/metadata.json 177638faa84fdcbcc73d0126b47b8e5dd2fa09f69e71eeb280a349135f958886',
+  ],
 };
 
 // A change of these bytes is a change of the format: say so in CHANGELOG.
