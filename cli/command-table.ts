@@ -189,7 +189,7 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
     load: async () => (await import('./commands/predict.ts')).predict,
   },
   export: {
-    summary: 'write a model as ONNX or SavedModel',
+    summary: 'write a model as ONNX, SavedModel or TensorFlow.js',
     operands: [
       {
         name: 'model',
@@ -202,7 +202,7 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
       ['mnist-dist export --to onnx', 'the newest finished run, to runs/ID/export/model.onnx'],
       ['mnist-dist export runs/ID --to onnx --out models', 'a chosen run, to models/model.onnx'],
     ],
-    synonyms: 'convert save-model onnx savedmodel',
+    synonyms: 'convert save-model onnx savedmodel tfjs',
     checks: [checks.checkData],
     load: async () => (await import('./commands/export.ts')).exportModel,
   },

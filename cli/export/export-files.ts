@@ -2,6 +2,7 @@ import type { ExportedFile, ExportedModel } from './exported-model.ts';
 import type { ExportFormat } from './export-formats.ts';
 import { onnxModel } from './onnx.ts';
 import { savedModelFiles } from './saved-model.ts';
+import { tfjsFiles } from './tfjs-layers.ts';
 
 /** The files of a model in a format; those of a format with several files are in a folder. */
 export function exportFiles(format: ExportFormat, model: ExportedModel): ExportedFile[] {
@@ -10,6 +11,8 @@ export function exportFiles(format: ExportFormat, model: ExportedModel): Exporte
       return [{ name: 'model.onnx', bytes: onnxModel(model) }];
     case 'savedmodel':
       return inFolder('saved_model', savedModelFiles(model));
+    case 'tfjs':
+      return inFolder('tfjs', tfjsFiles(model));
   }
 }
 

@@ -1,5 +1,5 @@
 /** The formats of `mnist-dist export`. */
-export const exportFormats = ['onnx', 'savedmodel'] as const;
+export const exportFormats = ['onnx', 'savedmodel', 'tfjs'] as const;
 export type ExportFormat = (typeof exportFormats)[number];
 
 /** What other programs call them. */
@@ -10,4 +10,7 @@ export const formatSynonyms = {
   'saved-model': 'savedmodel',
   tensorflow: 'savedmodel',
   pb: 'savedmodel',
+  js: 'tfjs',
+  'tensorflow-js': 'tfjs',
+  'tfjs-layers-model': 'tfjs',
 } as const;

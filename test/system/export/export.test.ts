@@ -1,8 +1,11 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { exportFiles } from '../../../cli/export/export-files.ts';
 import { exportFormats } from '../../../cli/export/export-formats.ts';
 import { computeLayer } from '../../../shared/arithmetic/float64-layers.ts';
@@ -21,14 +24,18 @@ import { convnetModel, everyLayerModel, unusualModels } from '../../fixtures/eng
 import { everyLayerFile } from '../../fixtures/processes/model-file.ts';
 import { newRun } from '../../fixtures/processes/options.ts';
 import { run } from '../../fixtures/processes/program.ts';
+import { listening } from '../../fixtures/listening.ts';
 import { Random } from '../../fixtures/seeded-random.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
+import { missing, startBrowser, why } from '../browser/visitor.ts';
 
 const file = (path: string) => fileURLToPath(new URL(`../../../${path}`, import.meta.url));
 const IMAGES = 1000;
 const FEW_IMAGES = 20;
 /** The largest difference between logits, as a part of the largest logit. */
 const TOLERANCE = 1e-5;
+
+const answerSchema = z.object({ logits: z.array(z.number()), difference: z.number() });
 
 /** A model whose exports are compared with our own logits. */
 interface Case {
@@ -200,5 +207,49 @@ describe('an exported model computes the same logits', () => {
     expect(JSON.parse(readFileSync(join(folder, 'metadata.json'), 'utf8'))).toMatchObject({
       class_names: Array.from('0123456789'),
     });
+  });
+
+  it.skipIf(missing !== undefined)(`in TensorFlow.js in Chromium${why}`, async () => {
+    const library = join(
+      dirname(createRequire(import.meta.url).resolve('@tensorflow/tfjs/package.json')),
+      'dist/tf.min.js',
+    );
+    const server = createServer(({ url = '' }, response) => {
+      const [, at = '', name = ''] = url.split('/');
+      const folder = cases[Number(at)]?.folder;
+      if (folder === undefined || name === '') response.end('<!doctype html>');
+      else response.end(readFileSync(join(folder, 'tfjs', name)));
+    });
+    const port = await listening(server);
+    const browser = await startBrowser();
+    try {
+      const page = await browser.newPage();
+      await page.goto(`http://127.0.0.1:${port}/`);
+      await page.addScriptTag({ path: library });
+      for (const [at, each] of cases.entries()) {
+        const { rows, columns } = each.model;
+        const images = Buffer.from(each.images.buffer).toString('base64');
+        const answer = await page.evaluate(
+          `(async () => {
+            await tf.setBackend('cpu');
+            const bytes = Uint8Array.from(atob('${images}'), (each) => each.charCodeAt(0));
+            const values = new Float32Array(bytes.buffer);
+            const model = await tf.loadLayersModel('/${at}/model.json');
+            const outputs = [model.getLayer('logits').output, model.output];
+            const both = tf.model({ inputs: model.inputs, outputs });
+            const count = values.length / ${rows * columns};
+            const images = tf.tensor4d(values, [count, ${rows}, ${columns}, 1]);
+            const [logits, probabilities] = both.predict(images);
+            const difference = probabilities.sub(logits.softmax()).abs().max().dataSync()[0];
+            return { logits: [...logits.dataSync()], difference };
+          })()`,
+        );
+        const { logits, difference } = answerSchema.parse(answer);
+        expect(difference).toBeLessThan(1e-5);
+        compare(each, Float32Array.from(logits));
+      }
+    } finally {
+      await browser.close();
+    }
   });
 });

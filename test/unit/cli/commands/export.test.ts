@@ -43,6 +43,9 @@ it('writes every format into the run directory by default, and prints digests', 
     'saved_model/assets.extra',
     'saved_model/assets.extra/metadata.json',
     'saved_model/saved_model.pb',
+    'tfjs',
+    'tfjs/model.json',
+    'tfjs/weights.bin',
   ]);
   expect(printed.error).toBe('');
   expect(printed.out).toMatch(
@@ -70,7 +73,7 @@ it('warns that the classes of a model without a run are numbers', async () => {
 it('names the formats if --to is missing', async () => {
   await expect(write({ to: undefined })).rejects.toMatchObject({
     code: 'USAGE',
-    fix: 'allowed: onnx, savedmodel',
+    fix: 'allowed: onnx, savedmodel, tfjs',
   });
 });
 
