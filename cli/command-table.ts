@@ -189,7 +189,7 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
     load: async () => (await import('./commands/predict.ts')).predict,
   },
   export: {
-    summary: 'write a model as ONNX, SavedModel or TensorFlow.js',
+    summary: 'write a model as ONNX, SavedModel, TensorFlow.js or Keras',
     operands: [
       {
         name: 'model',
@@ -200,9 +200,9 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
     ],
     examples: [
       ['mnist-dist export --to onnx', 'the newest finished run, to runs/ID/export/model.onnx'],
-      ['mnist-dist export runs/ID --to onnx --out models', 'a chosen run, to models/model.onnx'],
+      ['mnist-dist export runs/ID --to keras --out models', 'a chosen run, to models/model.keras'],
     ],
-    synonyms: 'convert save-model onnx savedmodel tfjs',
+    synonyms: 'convert save-model onnx savedmodel tfjs keras',
     checks: [checks.checkData],
     load: async () => (await import('./commands/export.ts')).exportModel,
   },

@@ -1,5 +1,6 @@
 import type { ExportedFile, ExportedModel } from './exported-model.ts';
 import type { ExportFormat } from './export-formats.ts';
+import { kerasFile } from './keras-file.ts';
 import { onnxModel } from './onnx.ts';
 import { savedModelFiles } from './saved-model.ts';
 import { tfjsFiles } from './tfjs-layers.ts';
@@ -13,6 +14,8 @@ export function exportFiles(format: ExportFormat, model: ExportedModel): Exporte
       return inFolder('saved_model', savedModelFiles(model));
     case 'tfjs':
       return inFolder('tfjs', tfjsFiles(model));
+    case 'keras':
+      return [{ name: 'model.keras', bytes: kerasFile(model) }];
   }
 }
 

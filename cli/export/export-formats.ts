@@ -1,5 +1,5 @@
 /** The formats of `mnist-dist export`. */
-export const exportFormats = ['onnx', 'savedmodel', 'tfjs'] as const;
+export const exportFormats = ['onnx', 'savedmodel', 'tfjs', 'keras'] as const;
 export type ExportFormat = (typeof exportFormats)[number];
 
 /** What other programs call them. */
@@ -13,4 +13,7 @@ export const formatSynonyms = {
   js: 'tfjs',
   'tensorflow-js': 'tfjs',
   'tfjs-layers-model': 'tfjs',
+  keras3: 'keras',
+  h5: 'keras',
+  hdf5: 'keras',
 } as const;

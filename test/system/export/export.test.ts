@@ -192,6 +192,16 @@ describe('an exported model computes the same logits', () => {
     });
   });
 
+  const hasKeras = isInstalled('keras');
+  it.skipIf(!hasKeras)(`in Keras 3${hasKeras ? '' : skipped}`, () => {
+    // Each operation is compiled for each model, which takes seconds.
+    const some = cases.slice(0, 4);
+    const list = written('keras', 'model.keras', some).toReversed();
+    const metadata = python('keras', packagesOf('keras'), list);
+    compareWritten('keras', some);
+    expect(metadata).toMatchObject({ class_names: Array.from('0123456789') });
+  });
+
   const binding = readyTensorFlow()?.binding;
   it.skipIf(binding === undefined)('in TensorFlow, as a SavedModel', () => {
     const list = join(temporaryFolder(), 'cases.json');

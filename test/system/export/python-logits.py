@@ -1,12 +1,13 @@
 """Computes the logits of exported models with the runtime of their format.
 
-Usage: python-logits.py RUNTIME, where RUNTIME is onnx. Reads JSON from stdin: a
+Usage: python-logits.py RUNTIME, where RUNTIME is onnx or keras. Reads JSON from stdin: a
 list of cases, each with "file" (the exported model), "images" (float32 values from 0 to 1), "rows",
 "columns" and "logits" (the file to write). Prints JSON: the metadata of the last model.
 """
 
 import json
 import sys
+import zipfile
 
 import numpy
 
@@ -22,6 +23,17 @@ def onnx_logits(file: str, images: numpy.ndarray) -> tuple[numpy.ndarray, object
     return logits, session.get_modelmeta().custom_metadata_map
 
 
+def keras_logits(file: str, images: numpy.ndarray) -> tuple[numpy.ndarray, object]:
+    import keras
+
+    model = keras.saving.load_model(file)
+    both = keras.Model(model.inputs[0], [model.get_layer("logits").output, model.outputs[0]])
+    logits, probabilities = (numpy.asarray(values) for values in both(images[..., None]))
+    check_probabilities(logits, probabilities)
+    with zipfile.ZipFile(file) as archive:
+        return logits, json.loads(archive.read("metadata.json"))["mnist_dist"]
+
+
 def check_probabilities(logits: numpy.ndarray, probabilities: numpy.ndarray) -> None:
     powers = numpy.exp(logits - logits.max(axis=1, keepdims=True))
     expected = powers / powers.sum(axis=1, keepdims=True)
@@ -29,7 +41,7 @@ def check_probabilities(logits: numpy.ndarray, probabilities: numpy.ndarray) -> 
 
 
 def main(runtime: str) -> None:
-    compute = {"onnx": onnx_logits}[runtime]
+    compute = {"onnx": onnx_logits, "keras": keras_logits}[runtime]
     metadata: object = None
     for case in json.load(sys.stdin):
         shape = (-1, case["rows"], case["columns"])

@@ -38,6 +38,7 @@ it('writes every format into the run directory by default, and prints digests', 
   const exported = join(runDirectory, 'export');
   const names = readdirSync(exported, { recursive: true, encoding: 'utf8' });
   expect(names.toSorted()).toEqual([
+    'model.keras',
     'model.onnx',
     'saved_model',
     'saved_model/assets.extra',
@@ -73,7 +74,7 @@ it('warns that the classes of a model without a run are numbers', async () => {
 it('names the formats if --to is missing', async () => {
   await expect(write({ to: undefined })).rejects.toMatchObject({
     code: 'USAGE',
-    fix: 'allowed: onnx, savedmodel, tfjs',
+    fix: 'allowed: onnx, savedmodel, tfjs, keras',
   });
 });
 

@@ -38,6 +38,7 @@ const digests: Readonly<Record<string, readonly string[]>> = {
     'saved_model/assets.extra/metadata.json ad036b1d05dba330d35319a31505c2fc139f631cb259a152e712cad829408bc8',
     'tfjs/model.json e436f126e12cd7aae8af78792310deaf9af86bee6d34c9781025ca092f99e0e3',
     'tfjs/weights.bin 8fb0ca2072861452075dadfeb29233c620cc850232190944ae5f6724a331bb9f',
+    'model.keras 42d4729de0c4b7c308ad8fba50f4e82fa797583231ccafcfba3f4f6b68a9d6da',
   ],
   'every layer': [
     'model.onnx 8ca598e73bc3f89d83a6cdfb71bc840b662fd0be4e67c2d8726a02fdaa41d4e1',
@@ -45,6 +46,7 @@ const digests: Readonly<Record<string, readonly string[]>> = {
     'saved_model/assets.extra/metadata.json 177638faa84fdcbcc73d0126b47b8e5dd2fa09f69e71eeb280a349135f958886',
     'tfjs/model.json 52dc41cd8671e02615db05786297a5148ce88842b3574e00bbcac47113633c55',
     'tfjs/weights.bin 60b4c8884aeb8e03f9491197801e94ba8721b37c52fd9914a0aa43fb7bce8ed9',
+    'model.keras cc2dc06036d07a7fe3f87f4ae5e3e3b5a32e4ba467891204583f0a6878e54bef',
   ],
 };
 
