@@ -189,7 +189,7 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
     load: async () => (await import('./commands/predict.ts')).predict,
   },
   export: {
-    summary: 'write a model as ONNX, SavedModel, TensorFlow.js or Keras',
+    summary: 'write a model as ONNX, SavedModel, TensorFlow.js, Keras or PyTorch weights',
     operands: [
       {
         name: 'model',
@@ -202,7 +202,7 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
       ['mnist-dist export --to onnx', 'the newest finished run, to runs/ID/export/model.onnx'],
       ['mnist-dist export runs/ID --to keras --out models', 'a chosen run, to models/model.keras'],
     ],
-    synonyms: 'convert save-model onnx savedmodel tfjs keras',
+    synonyms: 'convert save-model onnx savedmodel tfjs keras torch',
     checks: [checks.checkData],
     load: async () => (await import('./commands/export.ts')).exportModel,
   },

@@ -4,6 +4,7 @@ import { kerasFile } from './keras-file.ts';
 import { onnxModel } from './onnx.ts';
 import { savedModelFiles } from './saved-model.ts';
 import { tfjsFiles } from './tfjs-layers.ts';
+import { torchFile } from './torch-tensors.ts';
 
 /** The files of a model in a format; those of a format with several files are in a folder. */
 export function exportFiles(format: ExportFormat, model: ExportedModel): ExportedFile[] {
@@ -16,6 +17,9 @@ export function exportFiles(format: ExportFormat, model: ExportedModel): Exporte
       return inFolder('tfjs', tfjsFiles(model));
     case 'keras':
       return [{ name: 'model.keras', bytes: kerasFile(model) }];
+    case 'safetensors':
+      // Not model.safetensors, which is the name of a run's own model.
+      return [{ name: 'pytorch.safetensors', bytes: torchFile(model) }];
   }
 }
 

@@ -1,5 +1,5 @@
 /** The formats of `mnist-dist export`. */
-export const exportFormats = ['onnx', 'savedmodel', 'tfjs', 'keras'] as const;
+export const exportFormats = ['onnx', 'savedmodel', 'tfjs', 'keras', 'safetensors'] as const;
 export type ExportFormat = (typeof exportFormats)[number];
 
 /** What other programs call them. */
@@ -16,4 +16,8 @@ export const formatSynonyms = {
   keras3: 'keras',
   h5: 'keras',
   hdf5: 'keras',
+  torch: 'safetensors',
+  pytorch: 'safetensors',
+  pt: 'safetensors',
+  pth: 'safetensors',
 } as const;

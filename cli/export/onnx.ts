@@ -32,7 +32,7 @@ const FLOAT = 1;
 const BATCH = 'batch';
 
 /** The axes of a kernel [height, width, in, out] in ONNX' order, which is PyTorch's as well. */
-const OUT_IN_ROW_COLUMN = [3, 2, 0, 1];
+export const OUT_IN_ROW_COLUMN = [3, 2, 0, 1];
 
 type OnnxAttribute = number | readonly number[];
 
@@ -170,7 +170,7 @@ function windowOf({
 }
 
 /** Rows below and columns right of the image that the last window covers. */
-function paddingAfter({
+export function paddingAfter({
   from,
   to,
   window: { size, strides, before },

@@ -18,7 +18,7 @@ const loggers = [
 export const outputOptions = {
   to: withoutDefault(choice(exportFormats, formatSynonyms), {
     in: ['export'],
-    help: 'format to write the model in',
+    help: 'format to write the model in; safetensors is for PyTorch',
   }),
   out: withoutDefault(path('DIR', 'a folder'), {
     in: ['eval', 'export', 'dashboards', 'certs'],

@@ -19,6 +19,7 @@ import {
 import { initialWeights } from '../../../shared/arithmetic/random.ts';
 import { loadDataset } from '../../../shared/dataset/load-dataset.ts';
 import { readModel } from '../../../shared/files/model-file.ts';
+import { decodeTensors } from '../../../shared/files/safetensors.ts';
 import { readyTensorFlow } from '../../../worker/native/engine-manifest.ts';
 import { convnetModel, everyLayerModel, unusualModels } from '../../fixtures/engine/models.ts';
 import { everyLayerFile } from '../../fixtures/processes/model-file.ts';
@@ -200,6 +201,21 @@ describe('an exported model computes the same logits', () => {
     const metadata = python('keras', packagesOf('keras'), list);
     compareWritten('keras', some);
     expect(metadata).toMatchObject({ class_names: Array.from('0123456789') });
+  });
+
+  const hasBoth = isInstalled('keras', 'python');
+  it.skipIf(!hasBoth)(`in the layouts of PyTorch${hasBoth ? '' : skipped}`, () => {
+    const name = 'pytorch.safetensors';
+    const some = cases.filter(({ folder }) => {
+      const path = join(folder, name);
+      return 'module' in decodeTensors(readFileSync(path), path).metadata;
+    });
+    // PyTorch has no module for a mean without padding whose sides differ.
+    expect(cases.length - some.length).toBe(2);
+    const list = written('torch', name, some).toReversed();
+    const metadata = python('torch', packagesOf('keras', 'python'), list);
+    compareWritten('torch', some);
+    expect(metadata).toMatchObject({ class_names: JSON.stringify(Array.from('0123456789')) });
   });
 
   const binding = readyTensorFlow()?.binding;

@@ -1,6 +1,6 @@
 """Computes the logits of exported models with the runtime of their format.
 
-Usage: python-logits.py RUNTIME, where RUNTIME is onnx or keras. Reads JSON from stdin: a
+Usage: python-logits.py RUNTIME, where RUNTIME is onnx, keras or torch. Reads JSON from stdin: a
 list of cases, each with "file" (the exported model), "images" (float32 values from 0 to 1), "rows",
 "columns" and "logits" (the file to write). Prints JSON: the metadata of the last model.
 """
@@ -34,6 +34,19 @@ def keras_logits(file: str, images: numpy.ndarray) -> tuple[numpy.ndarray, objec
         return logits, json.loads(archive.read("metadata.json"))["mnist_dist"]
 
 
+def torch_logits(file: str, images: numpy.ndarray) -> tuple[numpy.ndarray, object]:
+    """The module with JAX's operations, in PyTorch's layouts: PyTorch itself has gigabytes."""
+    from safetensors import safe_open
+
+    with safe_open(file, framework="np") as opened:
+        metadata = opened.metadata()
+        tensors = {name: opened.get_tensor(name) for name in opened.keys()}
+    import torch_modules
+
+    module = torch_modules.sequential(metadata["module"])
+    return module(images[:, None], tensors), metadata
+
+
 def check_probabilities(logits: numpy.ndarray, probabilities: numpy.ndarray) -> None:
     powers = numpy.exp(logits - logits.max(axis=1, keepdims=True))
     expected = powers / powers.sum(axis=1, keepdims=True)
@@ -41,7 +54,7 @@ def check_probabilities(logits: numpy.ndarray, probabilities: numpy.ndarray) -> 
 
 
 def main(runtime: str) -> None:
-    compute = {"onnx": onnx_logits, "keras": keras_logits}[runtime]
+    compute = {"onnx": onnx_logits, "keras": keras_logits, "torch": torch_logits}[runtime]
     metadata: object = None
     for case in json.load(sys.stdin):
         shape = (-1, case["rows"], case["columns"])

@@ -40,6 +40,7 @@ it('writes every format into the run directory by default, and prints digests', 
   expect(names.toSorted()).toEqual([
     'model.keras',
     'model.onnx',
+    'pytorch.safetensors',
     'saved_model',
     'saved_model/assets.extra',
     'saved_model/assets.extra/metadata.json',
@@ -74,7 +75,7 @@ it('warns that the classes of a model without a run are numbers', async () => {
 it('names the formats if --to is missing', async () => {
   await expect(write({ to: undefined })).rejects.toMatchObject({
     code: 'USAGE',
-    fix: 'allowed: onnx, savedmodel, tfjs, keras',
+    fix: 'allowed: onnx, savedmodel, tfjs, keras, safetensors',
   });
 });
 

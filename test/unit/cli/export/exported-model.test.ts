@@ -14,6 +14,7 @@ import {
 } from '../../../../shared/arithmetic/model-shape.ts';
 import { initialWeights } from '../../../../shared/arithmetic/random.ts';
 import { encodeModel } from '../../../../shared/files/model-file.ts';
+import { decodeTensors } from '../../../../shared/files/safetensors.ts';
 import { configurationFixture } from '../../../fixtures/configuration.ts';
 import { everyLayerModel } from '../../../fixtures/engine/models.ts';
 
@@ -39,6 +40,7 @@ const digests: Readonly<Record<string, readonly string[]>> = {
     'tfjs/model.json e436f126e12cd7aae8af78792310deaf9af86bee6d34c9781025ca092f99e0e3',
     'tfjs/weights.bin 8fb0ca2072861452075dadfeb29233c620cc850232190944ae5f6724a331bb9f',
     'model.keras 42d4729de0c4b7c308ad8fba50f4e82fa797583231ccafcfba3f4f6b68a9d6da',
+    'pytorch.safetensors 255ca9e77d9c9fba4812677ecffc8d6d3e5efe8e933cd778cfa0abb4fefce200',
   ],
   'every layer': [
     'model.onnx 8ca598e73bc3f89d83a6cdfb71bc840b662fd0be4e67c2d8726a02fdaa41d4e1',
@@ -47,6 +49,7 @@ const digests: Readonly<Record<string, readonly string[]>> = {
     'tfjs/model.json 52dc41cd8671e02615db05786297a5148ce88842b3574e00bbcac47113633c55',
     'tfjs/weights.bin 60b4c8884aeb8e03f9491197801e94ba8721b37c52fd9914a0aa43fb7bce8ed9',
     'model.keras cc2dc06036d07a7fe3f87f4ae5e3e3b5a32e4ba467891204583f0a6878e54bef',
+    'pytorch.safetensors 1f4019f1a0cadf52716b2b010e03fb223683984a954122d85357042bdbd019bc',
   ],
 };
 
@@ -73,6 +76,24 @@ it('gives a dense model of an older version the rows and columns of its images',
   const exported = exportedModel(sourceOf(denseModel([1, 784], [4], 0, 10), 28, 28));
   expect(exported.model).toMatchObject({ rows: 28, columns: 28 });
   expect(inputCount(exported.model)).toBe(784);
+});
+
+it('names the modules of PyTorch, and leaves them out where it has none', () => {
+  const metadataOf = (model: ModelShape) => {
+    const [file] = exportFiles('safetensors', exportedModel(sourceOf(model)));
+    return decodeTensors(file?.bytes ?? new Uint8Array(), 'file');
+  };
+  const { metadata, tensors } = metadataOf(models.mlp);
+  expect(metadata['module']).toBe(
+    'torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 16), torch.nn.ReLU(), ' +
+      'torch.nn.Dropout(0.2), torch.nn.Linear(16, 10))',
+  );
+  expect(tensors.map(({ name, shape }) => [name, shape])).toEqual([
+    ['1.weight', [16, 784]],
+    ['1.bias', [16]],
+    ['4.weight', [10, 16]],
+    ['4.bias', [10]],
+  ]);
 });
 
 it('refuses a model whose files would be too large, with the limit and a way out', () => {
