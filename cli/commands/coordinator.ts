@@ -7,7 +7,7 @@ import type { Outcome } from '../../coordinator/decisions/effects.ts';
 import { errorOf } from '../../coordinator/decisions/outcome.ts';
 import { readRunRecord } from '../../coordinator/run-directory/read-run.ts';
 import { startCoordinator, type RunningCoordinator } from '../../coordinator/start-coordinator.ts';
-import { loadDataset } from '../../shared/dataset/load-dataset.ts';
+import { newDataset } from '../runs/new-dataset.ts';
 import { datasetOfRun, loadOwnDataset } from '../../shared/dataset/own-dataset.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
@@ -71,7 +71,7 @@ export async function coordinator(
   try {
     const certificate = trainingCertificate(adopted);
     await checkArtifacts(adopted, terminal.log);
-    const { dataset, data, layers, recordedInit } = await datasetOf(adopted);
+    const { dataset, data, layers, recordedInit } = await datasetOf(adopted, terminal.log);
     const options = { ...adopted, data };
     const model = modelFor(layers, {
       rows: dataset.rows,
@@ -120,11 +120,11 @@ interface DataAndLayers {
 }
 
 /** The dataset and the layers for a new or a resumed run. */
-async function datasetOf(options: CoordinatorOptions): Promise<DataAndLayers> {
+async function datasetOf(options: CoordinatorOptions, log: Log): Promise<DataAndLayers> {
   const { data, resume } = options;
   if (resume === undefined) {
     const layers = chooseLayers(options);
-    return { dataset: await loadDataset(data), data, layers, recordedInit: undefined };
+    return { dataset: await newDataset(options, log), data, layers, recordedInit: undefined };
   }
   const record = await readRunRecord(resume);
   const own = datasetOfRun(resume, record);

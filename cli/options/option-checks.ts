@@ -1,5 +1,5 @@
 import { accessSync, constants, statSync, type Stats } from 'node:fs';
-import { DATASET_FILES_TEXT } from '../../shared/dataset/dataset-files.ts';
+import { DATA_TEXT } from '../../shared/dataset/dataset-files.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { MAX_TOKEN_FILE_BYTES } from '../../shared/limits.ts';
 import { isLoopback } from '../../shared/wire/address.ts';
@@ -134,7 +134,7 @@ export function checkWorkerOptions(options: WorkerOptions, given: GivenOf): void
 
 export function checkData({ data }: Pick<ShowOptions, 'data'>, given: GivenOf): void {
   if (data === undefined) return;
-  const fix = `allowed: an existing folder with ${DATASET_FILES_TEXT}`;
+  const fix = `allowed: ${DATA_TEXT}`;
   let stat: Stats | undefined;
   try {
     stat = statSync(data, { throwIfNoEntry: false });

@@ -5,9 +5,10 @@ import { ClusterError, messageOf } from '../errors.ts';
 import { MAX_DATASET_CANDIDATES } from '../limits.ts';
 import { systemCode } from '../disk/system-error.ts';
 
-/** Describes a dataset's files in messages. */
-const names = datasetFiles.map(({ file }) => file);
-export const DATASET_FILES_TEXT = `${names.join(', ')}, each plain or as .gz`;
+/** Describes in messages what --data may refer to. */
+export const DATA_TEXT =
+  `a folder with ${datasetFiles.map(({ file }) => file).join(', ')} (plain or .gz; EMNIST's ` +
+  'names, dots for dashes, and MNIST/raw also work)';
 
 /**
  * MNIST's file names and their variants: dots for dashes, EMNIST's prefix and "test", .gz. The
@@ -26,22 +27,38 @@ interface Candidate {
   readonly path: string;
 }
 
+/** The four files of a dataset that were found. */
+export interface FoundFiles {
+  /** The paths of each file, in the order of `datasetFiles`; copies of a file follow it. */
+  readonly paths: readonly (readonly string[])[];
+  /** The part of the names before MNIST's, such as "emnist-letters"; may be empty. */
+  readonly prefix: string;
+}
+
 /**
- * Finds the paths of a dataset's four files, in the order of `datasetFiles`. A file has several
- * paths if several names match it. A folder with the name of a file may contain that file, since
- * some archives unpack that way. Rejects with DATA if a file is missing, or if the folder has files
- * from several datasets.
+ * Finds a dataset's four files; undefined if the folder has none of them. A file has several paths
+ * if several names match it. A folder with the name of a file may contain that file, since some
+ * archives unpack that way. Rejects with DATA if a file is missing, or if the folder has files from
+ * several datasets.
  */
-export async function findDatasetFiles(directory: string): Promise<readonly (readonly string[])[]> {
+export async function findDatasetFiles(directory: string): Promise<FoundFiles | undefined> {
   const candidates = await candidatesIn(directory);
+  const [first] = candidates;
+  if (first === undefined) return undefined;
   if (new Set(candidates.map(({ prefix }) => prefix)).size > 1)
     throw severalDatasets(directory, candidates);
-  return datasetFiles.map((file) => {
-    const paths = candidates.filter((candidate) => candidate.file === file).map(({ path }) => path);
-    if (paths.length > 0) return paths;
-    throw new ClusterError('DATA', `${directory} has no ${file.file}`, {
-      fix: `a dataset is ${DATASET_FILES_TEXT}; EMNIST's names, and dots for dashes, also work`,
-    });
+  const paths = datasetFiles.map((file) => {
+    const own = candidates.filter((candidate) => candidate.file === file).map(({ path }) => path);
+    if (own.length > 0) return own;
+    throw missingFile(directory, file.file);
+  });
+  return { paths, prefix: first.prefix };
+}
+
+/** The error for a folder without one of the files. */
+export function missingFile(directory: string, file: string): ClusterError {
+  return new ClusterError('DATA', `${directory} has no ${file}`, {
+    fix: `a dataset is ${DATA_TEXT}`,
   });
 }
 
@@ -87,14 +104,15 @@ async function isFolder(path: string): Promise<boolean> {
   }
 }
 
-function notAFolder(directory: string, error: unknown): ClusterError {
+/** The error for a path that cannot be read as a folder. */
+export function notAFolder(directory: string, error: unknown): ClusterError {
   const reasons: Readonly<Record<string, string>> = {
     ENOENT: 'does not exist',
     ENOTDIR: 'is not a folder',
   };
   const reason = reasons[systemCode(error) ?? ''] ?? `cannot be read: ${messageOf(error)}`;
   return new ClusterError('DATA', `the data folder ${directory} ${reason}`, {
-    fix: `give --data a folder with ${DATASET_FILES_TEXT}`,
+    fix: `give --data ${DATA_TEXT}`,
     cause: error,
   });
 }

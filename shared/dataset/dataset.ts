@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { knownClassNames } from './class-names.ts';
 import { ClusterError } from '../errors.ts';
 import type { EvaluatedSet } from '../evaluation/evaluated-set.ts';
+import { shapeText } from './image-size.ts';
 import { parseIdx, parseIdxHeader, type IdxFile, type IdxKind } from './idx.ts';
 
 /** The images and the labels of one half of a dataset, as views into the dataset's bytes. */
@@ -58,33 +59,49 @@ export function parseDataset(
   classNames?: readonly string[],
   digest?: string,
 ): Dataset {
+  const { train, test } = parseHalves(bytes);
+  const known = knownClassNames(labelsDigest(train.labels.whole, test.labels.whole));
+  const names = classNames ?? known.classNames;
+  checkPixels(train.images, test.images);
+  checkLabels(train.labels.data, names.length, datasetFiles[1].file);
+  checkLabels(test.labels.data, names.length, datasetFiles[3].file);
+  return {
+    digest: digest ?? datasetDigest(bytes),
+    bytes,
+    name: known.name,
+    classNames: names,
+    rows: train.images.rows,
+    columns: train.images.columns,
+    train: samplesOf(train),
+    test: samplesOf(test),
+  };
+}
+
+/** The two idx files of one half of a dataset. */
+export interface IdxHalf {
+  readonly images: Part;
+  readonly labels: Part;
+}
+
+/** Parses the files of both halves. Throws DATA unless each image has a label. */
+export function parseHalves(bytes: Uint8Array): { train: IdxHalf; test: IdxHalf } {
   const [trainImages, trainLabels, testImages, testLabels] = datasetFiles;
   const reader = { rest: bytes };
-  const train = [take(reader, trainImages), take(reader, trainLabels)] as const;
-  const test = [take(reader, testImages), take(reader, testLabels)] as const;
+  const train = { images: take(reader, trainImages), labels: take(reader, trainLabels) };
+  const test = { images: take(reader, testImages), labels: take(reader, testLabels) };
   if (reader.rest.length > 0) {
     throw new ClusterError(
       'DATA',
       `the dataset has ${reader.rest.length} bytes after ${testLabels.file}`,
     );
   }
-  const known = knownClassNames(labelsDigest(train[1].whole, test[1].whole));
-  const names = classNames ?? known.classNames;
   checkCounts(train, [trainImages.file, trainLabels.file]);
   checkCounts(test, [testImages.file, testLabels.file]);
-  checkPixels(train[0], test[0]);
-  checkLabels(train[1].data, names.length, trainLabels.file);
-  checkLabels(test[1].data, names.length, testLabels.file);
-  return {
-    digest: digest ?? datasetDigest(bytes),
-    bytes,
-    name: known.name,
-    classNames: names,
-    rows: train[0].rows,
-    columns: train[0].columns,
-    train: { images: train[0].data, labels: train[1].data, samples: train[0].samples },
-    test: { images: test[0].data, labels: test[1].data, samples: test[0].samples },
-  };
+  return { train, test };
+}
+
+function samplesOf({ images, labels }: IdxHalf): Samples {
+  return { images: images.data, labels: labels.data, samples: images.samples };
 }
 
 /**
@@ -117,6 +134,7 @@ export function swappedHalves({ bytes, name, classNames }: Dataset): Dataset {
   return { ...parseDataset(swapped, classNames), name };
 }
 
+/** A file of a dataset. */
 interface Part extends IdxFile {
   /** The header and the data. */
   readonly whole: Uint8Array;
@@ -134,7 +152,7 @@ function labelsDigest(train: Uint8Array, test: Uint8Array): string {
 }
 
 function checkCounts(
-  [images, labels]: readonly [IdxFile, IdxFile],
+  { images, labels }: IdxHalf,
   [imageFile, labelFile]: readonly [string, string],
 ): void {
   if (images.samples === labels.samples) return;
@@ -151,13 +169,9 @@ function checkPixels(train: IdxFile, test: IdxFile): void {
   if (train.rows === test.rows && train.columns === test.columns) return;
   throw new ClusterError(
     'DATA',
-    `training images have ${pixelsOf(train)} pixels, but test images have ${pixelsOf(test)}`,
+    `training images have ${shapeText(train)} pixels, but test images have ${shapeText(test)}`,
     { fix: 'use training and test images of the same size' },
   );
-}
-
-function pixelsOf({ rows, columns }: IdxFile): string {
-  return `${rows} x ${columns}`;
 }
 
 function checkLabels(labels: Uint8Array, classes: number, file: string): void {

@@ -28,6 +28,19 @@ export interface IdxFile extends IdxHeader {
 const magicNumbers = { images: 0x803, labels: 0x801 } as const;
 export const idxHeaderBytes = { images: 16, labels: 8 } as const;
 
+/** The header of a file; labels have no size. */
+export function idxHeader(
+  kind: IdxKind,
+  samples: number,
+  size?: { readonly rows: number; readonly columns: number },
+): Uint8Array {
+  const words = [magicNumbers[kind], samples, ...(size ? [size.rows, size.columns] : [])];
+  const header = new Uint8Array(4 * words.length);
+  const view = new DataView(header.buffer);
+  for (const [i, word] of words.entries()) view.setUint32(4 * i, word);
+  return header;
+}
+
 /** Parses a whole file. Throws a DATA error that names `file` if the file is invalid. */
 export function parseIdx(bytes: Uint8Array, kind: IdxKind, file: string): IdxFile {
   const header = parseIdxHeader(bytes, kind, file);

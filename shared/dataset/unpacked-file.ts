@@ -3,6 +3,7 @@ import { pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { ClusterError, messageOf } from '../errors.ts';
 import { openNamed } from '../disk/regular-file.ts';
+import { sequentialReader, type SequentialReader } from './sequential-reader.ts';
 
 const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
 const PIECE_BYTES = 256 * 1024;
@@ -14,11 +15,7 @@ export interface UnpackedFile {
    * The file's size in bytes; undefined for gzip, which does not record the unpacked size reliably.
    */
   readonly size: number | undefined;
-  /**
-   * Fills `target` with the next bytes and resolves to their number, which is less than the length
-   * of `target` only at the end of the file.
-   */
-  read(target: Uint8Array): Promise<number>;
+  readonly read: SequentialReader;
   close(): Promise<void>;
 }
 
@@ -65,25 +62,13 @@ function gzipFile(path: string, handle: FileHandle): UnpackedFile {
   // Errors in the source reach the reader of `pieces`.
   pipeline(source, gunzip, () => undefined);
   const pieces: AsyncIterator<Buffer> = gunzip[Symbol.asyncIterator]();
-  let rest: Uint8Array = new Uint8Array();
+  const read = sequentialReader(pieces);
   return {
     path,
     size: undefined,
     read: async (target) => {
-      let at = 0;
       try {
-        while (at < target.length) {
-          if (rest.length === 0) {
-            const next = await pieces.next();
-            if (next.done === true) break;
-            rest = next.value;
-          }
-          const part = rest.subarray(0, target.length - at);
-          target.set(part, at);
-          at += part.length;
-          rest = rest.subarray(part.length);
-        }
-        return at;
+        return await read(target);
       } catch (error) {
         throw new ClusterError('DATA', `${path} is not an intact gzip file: ${messageOf(error)}`, {
           fix: 'copy or download the file again',

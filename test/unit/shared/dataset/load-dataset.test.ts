@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { loadDataset } from '../../../../shared/dataset/load-dataset.ts';
-import { MNIST_DIGEST } from '../../../../shared/dataset/dataset.ts';
+import { datasetDigest, MNIST_DIGEST } from '../../../../shared/dataset/dataset.ts';
 import { concatenate, imagesFile, labelsFile } from '../../../fixtures/dataset/idx-files.ts';
 import { tinyBytes, tinyFiles } from '../../../fixtures/dataset/tiny-dataset.ts';
 
@@ -72,8 +72,9 @@ describe('a folder', () => {
   const emnist = (name: string) => `emnist-letters-${name.replace('t10k', 'test')}`;
   it.each<[string, (name: string) => string]>([
     ['dots for dashes', dotted],
-    ["EMNIST's names", emnist],
-    ["EMNIST's names, gzipped", (name) => `${emnist(name)}.gz`],
+    ['a prefix', (name) => `letters-${name.replace('t10k', 'test')}`],
+    ['names as torchvision unpacks them', (name) => join('MNIST', 'raw', name)],
+    ["names in torchvision's folder of one dataset", (name) => join('raw', name)],
     ['plain files whose names end in .gz', (name) => `${name}.gz`],
     ['a folder with the name of each file', (name) => join(name, name)],
     [
@@ -87,6 +88,60 @@ describe('a folder', () => {
     for (const [name] of entries) await mkdir(join(folder, name, '..'), { recursive: true });
     await put(Object.fromEntries(entries));
     expect(Buffer.compare((await loadDataset(folder)).bytes, tinyBytes)).toBe(0);
+  });
+
+  it("has EMNIST's pictures upright and its letters from class 0, and says so", async () => {
+    const stored = {
+      ...tinyFiles,
+      'train-labels-idx1-ubyte': labelsFile([1, 26, 9]),
+      't10k-labels-idx1-ubyte': labelsFile([7, 2]),
+    };
+    await put(
+      Object.fromEntries(Object.entries(stored).map(([name, file]) => [emnist(name), file])),
+    );
+    const said: string[] = [];
+    const { rows, columns, train, test, classNames, digest } = await loadDataset(folder, {
+      say: (note) => said.push(note),
+    });
+    expect([rows, columns, classNames.length, classNames[25]]).toEqual([3, 2, 26, 'Z']);
+    // The pixels of the first picture are 0 to 5, in two rows of three.
+    expect([...train.images.subarray(0, 6)]).toEqual([0, 3, 1, 4, 2, 5]);
+    expect([...train.labels, ...test.labels]).toEqual([0, 25, 8, 6, 1]);
+    expect(said.join()).toMatch(/transposed.*upright.*labels 1 to 26 were made 0 to 25/);
+    // With a name for class 0, as older versions required, the labels stay.
+    await put({ 'labels.txt': ['none', ...classNames].join('\n') });
+    expect([...(await loadDataset(folder)).train.labels]).toEqual([1, 26, 9]);
+    // A run of an older version has the files as they are.
+    const old = datasetDigest(concatenate(Object.values(stored)));
+    expect((await loadDataset(folder, { wanted: old })).digest).toBe(old);
+    expect(digest).not.toBe(old);
+  });
+
+  it.each([
+    ['byclass', 62],
+    ['balanced', 47],
+    ['digits', 10],
+  ])("knows the classes of EMNIST's %s", async (part, classes) => {
+    const name = (file: string) => `emnist-${part}-${file.replace('t10k', 'test')}`;
+    await put(Object.fromEntries(Object.entries(tinyFiles).map(([f, file]) => [name(f), file])));
+    expect((await loadDataset(folder)).classNames).toHaveLength(classes);
+    await put({ [name('t10k-labels-idx1-ubyte')]: labelsFile([classes, 0]) });
+    await expect(loadDataset(folder)).rejects.toMatchObject({
+      message: expect.stringContaining(`the label is ${classes}`),
+    });
+  });
+
+  it('is rejected if torchvision put several datasets into it', async () => {
+    for (const name of ['MNIST', 'FashionMNIST']) {
+      await mkdir(join(folder, name, 'raw'), { recursive: true });
+      for (const [file, bytes] of Object.entries(tinyFiles))
+        await writeFile(join(folder, name, 'raw', file), bytes);
+    }
+    await expect(loadDataset(folder)).rejects.toMatchObject({
+      code: 'DATA',
+      message: expect.stringMatching(/several datasets: .*FashionMNIST\/raw, .*MNIST\/raw/),
+    });
+    expect((await loadDataset(join(folder, 'MNIST'))).digest).toBe(datasetDigest(tinyBytes));
   });
 
   it('is loaded through symlinks, and from gzipped files whose names lack .gz', async () => {

@@ -1,0 +1,34 @@
+/**
+ * EMNIST, which is told by the names of its files: "emnist-letters-train-images-idx3-ubyte", or
+ * "emnist-letters-train.csv" on Kaggle. All its files have each picture transposed, and the labels
+ * of its letters begin with 1.
+ */
+const EMNIST = /^emnist(?:[-_.](balanced|byclass|bymerge|letters|digits|mnist))?(?![a-z])/i;
+
+const UPPER = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ';
+const DIGITS = '0123456789';
+/** Lower-case letters that look different from their upper case have a class of their own. */
+const MERGED = `${DIGITS}${UPPER}abdefghnqrt`;
+
+/** The names of the classes by EMNIST's name for its part, from its label 0, or 1 for letters. */
+const names: Readonly<Record<string, string>> = {
+  balanced: MERGED,
+  byclass: `${DIGITS}${UPPER}${UPPER.toLowerCase()}`,
+  bymerge: MERGED,
+  letters: UPPER,
+  digits: DIGITS,
+  mnist: DIGITS,
+};
+
+export interface Emnist {
+  /** Undefined if the file's name does not say which part of EMNIST it has. */
+  readonly classNames: readonly string[] | undefined;
+}
+
+/** Undefined unless the name of the file, or its prefix, is one of EMNIST's. */
+export function emnistOf(fileName: string): Emnist | undefined {
+  const match = EMNIST.exec(fileName);
+  if (match === null) return undefined;
+  const characters = names[match[1]?.toLowerCase() ?? ''];
+  return { classNames: characters === undefined ? undefined : Array.from(characters) };
+}
