@@ -134,15 +134,14 @@ export function checkWorkerOptions(options: WorkerOptions, given: GivenOf): void
 
 export function checkData({ data }: Pick<ShowOptions, 'data'>, given: GivenOf): void {
   if (data === undefined) return;
-  const fix = `allowed: ${DATA_TEXT}`;
+  const fix = `allowed: an existing file or folder: ${DATA_TEXT}`;
   let stat: Stats | undefined;
   try {
     stat = statSync(data, { throwIfNoEntry: false });
   } catch {
     throw notAllowed('data', given('data'), fix, 'not readable');
   }
-  if (stat?.isDirectory() !== true)
-    throw notAllowed('data', given('data'), fix, 'the folder does not exist');
+  if (stat === undefined) throw notAllowed('data', given('data'), fix, 'it does not exist');
 }
 
 /** Rejects the settings of the model mlp for a different model. */

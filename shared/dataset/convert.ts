@@ -1,7 +1,7 @@
 import { ClusterError } from '../errors.ts';
 import { shapeText, type ImageSize } from './image-size.ts';
 import { idxHeader, idxHeaderBytes } from './idx.ts';
-import { emnistOf } from './formats/emnist.ts';
+import type { Emnist } from './formats/emnist.ts';
 import type { RawHalf, RawSet } from './formats/raw-set.ts';
 import { resizeAll } from './pictures/resize.ts';
 
@@ -16,8 +16,8 @@ export interface Conversion {
 interface ConvertOptions extends Conversion {
   /** How messages name the source. */
   readonly path: string;
-  /** The name of one of its files, by which EMNIST is told. */
-  readonly fileName: string;
+  /** Defined for a part of EMNIST. */
+  readonly emnist: Emnist | undefined;
   /** What the conversion is if the user does not say: that of the run whose dataset this is. */
   readonly implied?: Conversion | undefined;
   /** Names of the classes that come before those of the format. */
@@ -38,15 +38,14 @@ export interface Converted {
  * halves do not fit, and LIMIT if the files would exceed `maxBytes`.
  */
 export function convert(raw: RawSet, options: ConvertOptions): Converted {
-  const { path, maxBytes, imageSize } = options;
+  const { path, maxBytes, imageSize, emnist } = options;
   const notes = [...raw.notes];
-  const emnist = emnistOf(options.fileName);
   let halves = halvesOf(raw, options, notes);
   if (emnist !== undefined) {
     halves = halves.map(transposed);
     notes.push("EMNIST's pictures are stored transposed; they were turned upright");
   }
-  const classNames = options.classNames ?? raw.classNames ?? emnist?.classNames;
+  const classNames = options.classNames ?? emnist?.classNames;
   if (isCountedFrom1(halves, classNames)) {
     halves = halves.map(countedFrom0);
     notes.push(`the labels 1 to ${classNames?.length} were made 0 to ${largest(halves)}`);

@@ -5,9 +5,10 @@ import { convert } from './convert.ts';
 import { datasetDigest, MNIST_DIGEST, parseDataset, type Dataset } from './dataset.ts';
 import { ClusterError, messageOf } from '../errors.ts';
 import { DEFAULT_MAX_DATA_BYTES, MAX_LABELS_FILE_BYTES } from '../limits.ts';
-import { findSource } from './formats/source.ts';
+import { findSource, type Source } from './formats/source.ts';
 import { emnistOf } from './formats/emnist.ts';
 import { rawSetOfIdx, readIdxFiles } from './formats/idx-set.ts';
+import type { RawSet } from './formats/raw-set.ts';
 import { readNamed } from '../disk/regular-file.ts';
 import { systemCode } from '../disk/system-error.ts';
 
@@ -51,25 +52,45 @@ export async function readDataset(
 ): Promise<ReadDataset> {
   if (path === undefined) return { dataset: await loadEmbedded(), isConverted: false };
   const source = await findSource(path);
-  const bytes = await readIdxFiles(source.files, maxBytes);
   const named = classNames ?? (await readClassNames(join(source.folder, 'labels.txt')));
-  const isEmnist = emnistOf(source.name) !== undefined;
-  // Older versions used EMNIST's files as they are.
-  const isAsStored = !isEmnist || (wanted !== undefined && datasetDigest(bytes) === wanted);
-  const converted = isAsStored
-    ? { bytes, classNames: undefined, notes: [] }
-    : convert(rawSetOfIdx(bytes), {
-        path,
-        fileName: source.name,
-        classNames: named ?? unnamed?.classNames,
-        maxBytes,
-      });
+  const read = await readSource(source, { maxBytes, wanted });
+  const converted =
+    read instanceof Uint8Array
+      ? { bytes: read, classNames: undefined, notes: [] }
+      : convert(read, {
+          path,
+          emnist: emnistOf(source.name),
+          classNames: named ?? read.classNames ?? unnamed?.classNames,
+          maxBytes,
+        });
   const digest = datasetDigest(converted.bytes);
   const names =
     named ?? (digest === unnamed?.digest ? unnamed.classNames : undefined) ?? converted.classNames;
   const dataset = parseDataset(converted.bytes, names, digest);
   for (const note of converted.notes) say?.(note);
-  return { dataset, isConverted: !isAsStored };
+  return { dataset, isConverted: !(read instanceof Uint8Array) };
+}
+
+/**
+ * The images and labels at a source, or the bytes of idx files that need no conversion. Nothing
+ * that reads other forms is loaded before it is needed.
+ */
+async function readSource(
+  source: Source,
+  { maxBytes, wanted }: { readonly maxBytes: number; readonly wanted: string | undefined },
+): Promise<RawSet | Uint8Array> {
+  switch (source.kind) {
+    case 'idx': {
+      const bytes = await readIdxFiles(source.files, maxBytes);
+      // Older versions used EMNIST's files as they are.
+      const isAsStored =
+        emnistOf(source.name) === undefined ||
+        (wanted !== undefined && datasetDigest(bytes) === wanted);
+      return isAsStored ? bytes : rawSetOfIdx(bytes);
+    }
+    case 'npz':
+      return await (await import('./formats/npz-set.ts')).readNpz(source.file, maxBytes);
+  }
 }
 
 async function loadEmbedded(): Promise<Dataset> {

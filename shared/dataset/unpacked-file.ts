@@ -38,6 +38,21 @@ export async function openUnpacked(path: string): Promise<UnpackedFile> {
   }
 }
 
+/** The first bytes of a regular file, not unpacked; fewer if it is shorter. Rejects with DATA. */
+export async function startOf(path: string, length: number): Promise<Buffer> {
+  try {
+    const { handle } = await openNamed(path);
+    try {
+      const start = Buffer.alloc(length);
+      return start.subarray(0, await readAt(handle, start, 0));
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw unreadable(path, error);
+  }
+}
+
 function plainFile(path: string, handle: FileHandle, size: number): UnpackedFile {
   let at = 0;
   return {

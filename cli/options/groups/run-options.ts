@@ -59,10 +59,10 @@ export const runOptions = {
     in: trainingCommands,
     help: 'resume a run even if a coordinator on another host holds its lock',
   }),
-  data: withoutDefault(path('DIR', 'an existing folder with the four MNIST files, idx or idx.gz'), {
+  data: withoutDefault(path('DIR|FILE', 'a folder with a dataset, or an .npz file'), {
     in: ['local', 'coordinator', 'model', 'show', 'verify', 'eval', 'predict', 'export', 'doctor'],
     help:
-      "folder with a different idx dataset (default: the run's dataset; " +
+      "a different dataset, as idx files or mnist.npz (default: the run's dataset; " +
       'for a new run, the MNIST package)',
   }),
   model: withoutDefault(

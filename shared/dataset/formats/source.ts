@@ -1,34 +1,68 @@
 import { opendir, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { datasetFiles } from '../dataset.ts';
-import { findDatasetFiles, missingFile, notAFolder } from '../dataset-files.ts';
+import { findDatasetFiles, missingFile, notAFolder, DATA_TEXT } from '../dataset-files.ts';
 import { ClusterError } from '../../errors.ts';
 import { MAX_DATA_ENTRIES } from '../../dataset-limits.ts';
+import { startOf } from '../unpacked-file.ts';
 
-/** What was found at the path of a dataset. */
-export interface Source {
-  readonly kind: 'idx';
+interface Place {
   /** The folder that may have a labels.txt. */
   readonly folder: string;
-  /** The name of one of the files, or its beginning. */
+  /** The name of one of the files, or its beginning, by which EMNIST is told. */
   readonly name: string;
-  /** The paths of each of the four files; copies of a file follow it. */
-  readonly files: readonly (readonly string[])[];
 }
+
+/** What was found at the path of a dataset. */
+export type Source = Place &
+  (
+    | {
+        readonly kind: 'idx';
+        /** The paths of each of the four files; copies of a file follow it. */
+        readonly files: readonly (readonly string[])[];
+      }
+    | { readonly kind: 'npz'; readonly file: string }
+  );
 
 /** The folders that torchvision makes in its root, such as MNIST and FashionMNIST. */
 const TORCHVISION = /^(?:[A-Za-z]+-?)?MNIST$/i;
+const NPZ = /\.npz$/i;
+const SHOWN_NAMES = 8;
+const ZIP = Buffer.from('PK\u0003\u0004', 'latin1');
+/** How idx files begin, up to the number of dimensions. */
+const IDX = Buffer.of(0, 0, 8);
 
 /**
  * Finds the dataset at a path. Rejects with DATA if there is none, or if there are several.
  *
  * - idx files in the folder itself, in its folder "raw", or in "raw" of a folder like "MNIST", as
  *   torchvision stores them
+ * - an .npz file, or a folder with one
  */
 export async function findSource(path: string): Promise<Source> {
+  const isFile = await stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );
+  if (isFile) return await sourceInFile(path);
   const idx = await findIdx(path);
   if (idx !== undefined) return idx;
+  const npz = await findNpz(path);
+  if (npz !== undefined) return npz;
   throw missingFile(path, datasetFiles[0].file);
+}
+
+async function sourceInFile(path: string): Promise<Source> {
+  const place = { folder: dirname(path), name: basename(path) };
+  const start = await startOf(path, ZIP.length);
+  if (start.equals(ZIP)) return { kind: 'npz', folder: place.folder, name: '', file: path };
+  if (start.subarray(0, IDX.length).equals(IDX))
+    throw new ClusterError('DATA', `${path} is one of the four idx files of a dataset`, {
+      fix: 'give --data its folder',
+    });
+  throw new ClusterError('DATA', `${path} is not a folder or an .npz file`, {
+    fix: `give --data ${DATA_TEXT}`,
+  });
 }
 
 async function findIdx(folder: string): Promise<Source | undefined> {
@@ -51,25 +85,41 @@ async function findIdx(folder: string): Promise<Source | undefined> {
 
 /** The folders "raw", MNIST/raw and so on that exist. */
 async function rawFolders(folder: string): Promise<string[]> {
-  const inner = (await foldersIn(folder)).map((path) =>
-    basename(path) === 'raw' ? path : join(path, 'raw'),
-  );
+  const names = await namesIn(folder, (name) => name === 'raw' || TORCHVISION.test(name));
+  const inner = names.map((name) => join(folder, ...(name === 'raw' ? [name] : [name, 'raw'])));
   const found: string[] = [];
   for (const path of inner) if (await isFolder(path)) found.push(path);
-  return found.toSorted();
+  return found;
 }
 
-async function foldersIn(folder: string): Promise<string[]> {
+async function findNpz(folder: string): Promise<Source | undefined> {
+  const names = await namesIn(folder, (name) => NPZ.test(name));
+  const [name] = names;
+  if (name === undefined) return undefined;
+  if (names.length === 1) return { kind: 'npz', folder, name: '', file: join(folder, name) };
+  const shown = names.slice(0, SHOWN_NAMES).join(', ');
+  throw new ClusterError('DATA', `${folder} has several files: ${shown}`, {
+    fix: 'give --data the file that you mean',
+  });
+}
+
+/** The names that `accepts`, sorted. Rejects with LIMIT if there are too many of them. */
+async function namesIn(folder: string, accepts: (name: string) => boolean): Promise<string[]> {
   const found: string[] = [];
   try {
     for await (const { name } of await opendir(folder)) {
-      if (name !== 'raw' && !TORCHVISION.test(name)) continue;
-      if (found.push(join(folder, name)) > MAX_DATA_ENTRIES) break;
+      if (name.startsWith('.') || !accepts(name)) continue;
+      if (found.push(name) > MAX_DATA_ENTRIES) break;
     }
   } catch (error) {
     throw notAFolder(folder, error);
   }
-  return found;
+  if (found.length <= MAX_DATA_ENTRIES) return found.toSorted();
+  throw new ClusterError(
+    'LIMIT',
+    `${folder} has more than ${MAX_DATA_ENTRIES} folders or files of data (MAX_DATA_ENTRIES)`,
+    { fix: 'give --data a folder with one dataset' },
+  );
 }
 
 async function isFolder(path: string): Promise<boolean> {
