@@ -6,3 +6,7 @@ export const MAX_DATA_ENTRIES = 1024;
 export const MAX_NPZ_ENTRIES = 64;
 /** Maximum size of an array's header in an .npz file; NumPy's own limit is 10,000 characters. */
 export const MAX_NPY_HEADER_BYTES = 16 * 1024;
+/** Maximum size of the first line of a CSV file: 65,537 names of 15 characters. */
+export const MAX_CSV_HEADER_BYTES = 1024 ** 2;
+/** Maximum unpacked size of a CSV file; the largest dataset has up to four characters per pixel. */
+export const MAX_CSV_BYTES = 8 * 1024 ** 3;

@@ -52,7 +52,10 @@ export async function evaluate(
   const { own } = chosen;
   const whole = await (options.data === undefined
     ? loadOwnDataset(own, undefined)
-    : loadGivenDataset(own, options.data, (note) => log.info({}, note)));
+    : loadGivenDataset(own, options.data, {
+        testSplit: options.testSplit,
+        say: (note) => log.info({}, note),
+      }));
   if (whole.digest !== own.digest)
     log.warn(
       { dataset: whole.digest, own: own.digest },

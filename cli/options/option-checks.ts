@@ -132,7 +132,15 @@ export function checkWorkerOptions(options: WorkerOptions, given: GivenOf): void
   throw notAllowed('coordinator', given('coordinator'), fix, 'a different machine, without TLS');
 }
 
-export function checkData({ data }: Pick<ShowOptions, 'data'>, given: GivenOf): void {
+interface DataOptions extends Pick<ShowOptions, 'data'> {
+  readonly testSplit?: number | undefined;
+  readonly resume?: string | undefined;
+}
+
+export function checkData(options: DataOptions, given: GivenOf): void {
+  const { data, testSplit, resume } = options;
+  if (testSplit !== undefined && data === undefined && resume === undefined)
+    throw notAllowed('testSplit', given('testSplit'), 'set --data as well', 'without --data');
   if (data === undefined) return;
   const fix = `allowed: an existing file or folder: ${DATA_TEXT}`;
   let stat: Stats | undefined;

@@ -96,6 +96,7 @@ function ownDatasetOf(
     folder: undefined,
     classes: configuration.model.classes,
     classNames: undefined,
+    conversion: {},
   };
 }
 

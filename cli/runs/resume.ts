@@ -4,6 +4,7 @@ import {
   refuseOldArithmetic,
 } from '../../coordinator/run-directory/read-run.ts';
 import { configurationOfRecord, type Configuration } from '../../shared/configuration.ts';
+import { conversionOf } from '../../shared/dataset/own-dataset.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import type { RunRecord } from '../../shared/files/run-schema.ts';
 import { stepsPerEpoch, totalSteps } from '../../shared/arithmetic/schedule.ts';
@@ -50,7 +51,8 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   refuseOldArithmetic(record, directory);
   const recorded = configurationOfRecord(record.configuration);
   // The options that the run's record contains, except the run's length.
-  const values = recipeOptions(recorded);
+  const { testSplit } = conversionOf(record.launch);
+  const values = { ...recipeOptions(recorded), testSplit };
   const trust = trustOf(options, explicit, record.launch);
   // A coordinator has no engine; with --allow-mixed-engines any engine may join.
   const keepsEngine = 'engine' in options && !trust.allowMixedEngines;

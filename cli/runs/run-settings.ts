@@ -139,6 +139,7 @@ function launchOf(options: CoordinatorOptions): RunRecord['launch'] {
     sharedMemory,
     insecure,
     data,
+    testSplit,
   } = options;
   return {
     host,
@@ -153,5 +154,6 @@ function launchOf(options: CoordinatorOptions): RunRecord['launch'] {
     insecure,
     // Where later commands find the dataset; null means MNIST from the package.
     data: data === undefined ? null : resolve(data),
+    ...(testSplit === undefined ? {} : { test_split: testSplit }),
   };
 }

@@ -1,3 +1,4 @@
+import { digitNames } from './class-names.ts';
 import { ClusterError } from '../errors.ts';
 import { shapeText, type ImageSize } from './image-size.ts';
 import { idxHeader, idxHeaderBytes } from './idx.ts';
@@ -50,7 +51,8 @@ export function convert(raw: RawSet, options: ConvertOptions): Converted {
     halves = halves.map(countedFrom0);
     notes.push(`the labels 1 to ${classNames?.length} were made 0 to ${largest(halves)}`);
   }
-  if (classNames !== undefined) checkLabels(halves, classNames.length);
+  // Every dataset whose names are known by its labels has ten classes.
+  checkLabels(halves, (classNames ?? digitNames).length);
   const size = imageSize ?? halves[0];
   const total = halves.reduce((sum, half) => sum + bytesOf(half, imageSize ?? half), 0);
   if (total > maxBytes) throw tooLarge(path, total, maxBytes);
@@ -157,7 +159,7 @@ function countedFrom0(half: RawHalf): RawHalf {
 }
 
 /** Throws DATA for the first label without a class, with its place. */
-export function checkLabels(halves: readonly RawHalf[], classes: number): void {
+function checkLabels(halves: readonly RawHalf[], classes: number): void {
   for (const { labels, placeOf } of halves) {
     const at = labels.findIndex((label) => label >= classes);
     if (at < 0) continue;

@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { parseClassNames } from './class-names.ts';
-import { convert } from './convert.ts';
+import { convert, type Conversion } from './convert.ts';
 import { datasetDigest, MNIST_DIGEST, parseDataset, type Dataset } from './dataset.ts';
 import { ClusterError, messageOf } from '../errors.ts';
 import { DEFAULT_MAX_DATA_BYTES, MAX_LABELS_FILE_BYTES } from '../limits.ts';
@@ -12,7 +12,7 @@ import type { RawSet } from './formats/raw-set.ts';
 import { readNamed } from '../disk/regular-file.ts';
 import { systemCode } from '../disk/system-error.ts';
 
-interface LoadOptions {
+interface LoadOptions extends Conversion {
   readonly maxBytes?: number;
   /** Class names to use instead of those in labels.txt. */
   readonly classNames?: readonly string[];
@@ -23,6 +23,8 @@ interface LoadOptions {
   };
   /** The digest of the dataset that the caller needs, if it is known. */
   readonly wanted?: string;
+  /** What the conversion is if the files need one that is not given. */
+  readonly implied?: Conversion;
   /** Takes each of the notes about the conversion that a user should know. */
   readonly say?: ((note: string) => void) | undefined;
 }
@@ -48,16 +50,18 @@ export async function loadDataset(
  */
 export async function readDataset(
   path: string | undefined,
-  { maxBytes = DEFAULT_MAX_DATA_BYTES, classNames, unnamed, wanted, say }: LoadOptions = {},
+  options: LoadOptions = {},
 ): Promise<ReadDataset> {
   if (path === undefined) return { dataset: await loadEmbedded(), isConverted: false };
+  const { maxBytes = DEFAULT_MAX_DATA_BYTES, classNames, unnamed, say } = options;
   const source = await findSource(path);
   const named = classNames ?? (await readClassNames(join(source.folder, 'labels.txt')));
-  const read = await readSource(source, { maxBytes, wanted });
+  const read = await readSource(source, { ...options, maxBytes });
   const converted =
     read instanceof Uint8Array
       ? { bytes: read, classNames: undefined, notes: [] }
       : convert(read, {
+          ...options,
           path,
           emnist: emnistOf(source.name),
           classNames: named ?? read.classNames ?? unnamed?.classNames,
@@ -77,19 +81,26 @@ export async function readDataset(
  */
 async function readSource(
   source: Source,
-  { maxBytes, wanted }: { readonly maxBytes: number; readonly wanted: string | undefined },
+  options: LoadOptions & { readonly maxBytes: number },
 ): Promise<RawSet | Uint8Array> {
+  const { maxBytes, imageSize, testSplit, implied, wanted } = options;
   switch (source.kind) {
     case 'idx': {
       const bytes = await readIdxFiles(source.files, maxBytes);
       // Older versions used EMNIST's files as they are.
-      const isAsStored =
-        emnistOf(source.name) === undefined ||
-        (wanted !== undefined && datasetDigest(bytes) === wanted);
-      return isAsStored ? bytes : rawSetOfIdx(bytes);
+      const isEmnist = emnistOf(source.name) !== undefined && datasetDigest(bytes) !== wanted;
+      const isChanged = isEmnist || imageSize !== undefined || testSplit !== undefined;
+      return isChanged ? rawSetOfIdx(bytes) : bytes;
     }
-    case 'npz':
-      return await (await import('./formats/npz-set.ts')).readNpz(source.file, maxBytes);
+    case 'npz': {
+      const { readNpz } = await import('./formats/npz-set.ts');
+      return await readNpz(source.file, maxBytes);
+    }
+    case 'csv': {
+      const { readCsvFiles } = await import('./formats/csv-set.ts');
+      const isSplit = (testSplit ?? implied?.testSplit) !== undefined;
+      return await readCsvFiles(source, maxBytes, isSplit);
+    }
   }
 }
 

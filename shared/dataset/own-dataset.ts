@@ -1,4 +1,5 @@
 import { isAbsolute } from 'node:path';
+import type { Conversion } from './convert.ts';
 import { MNIST_DIGEST, parseDataset, type Dataset } from './dataset.ts';
 import { ClusterError, type ErrorCode } from '../errors.ts';
 import type { RunRecord } from '../files/run-schema.ts';
@@ -25,6 +26,13 @@ export interface OwnDataset {
   readonly classes: number;
   /** Undefined if only the model is known. */
   readonly classNames: readonly string[] | undefined;
+  /** How the files in the folder became the dataset, as far as the user chose it. */
+  readonly conversion: Conversion;
+}
+
+export interface GivenDatasetOptions extends Conversion {
+  /** Takes each of the notes about the conversion that a user should know. */
+  readonly say?: (note: string) => void;
 }
 
 export interface OwnDatasetOptions {
@@ -52,7 +60,13 @@ export function datasetOfRun(
     folder: typeof data === 'string' && isAbsolute(data) ? data : undefined,
     classes: model.classes,
     classNames: areAllNamed ? dataset.class_names : undefined,
+    conversion: conversionOf(launch),
   };
+}
+
+/** The conversion that a run has recorded among its launch settings. */
+export function conversionOf({ test_split: testSplit }: RunRecord['launch']): Conversion {
+  return typeof testSplit === 'number' ? { testSplit } : {};
 }
 
 /**
@@ -91,17 +105,18 @@ export async function loadOwnDataset(
 
 /**
  * Loads the dataset in a folder, which may be a different one. If it is the run's own, and
- * labels.txt is missing, the class names are the run's.
+ * labels.txt is missing, the class names are the run's. Without another choice, the files are
+ * converted as the run's own were.
  */
 export function loadGivenDataset(
-  { digest, classes, classNames }: OwnDataset,
+  { digest, classes, classNames, conversion }: OwnDataset,
   folder: string,
-  say?: (note: string) => void,
+  options: GivenDatasetOptions = {},
 ): Promise<Dataset> {
   // A dataset of ten classes may be a known one, which has names of its own.
   const known = classes === KNOWN_CLASSES ? undefined : numbers(classes);
   const unnamed = { digest, classNames: classNames ?? known };
-  return loadDataset(folder, { unnamed, wanted: digest, say });
+  return loadDataset(folder, { ...options, unnamed, wanted: digest, implied: conversion });
 }
 
 /** The error for a different dataset, whose digest is `found`. */
@@ -124,7 +139,11 @@ async function loadFrom(folder: string | undefined, own: OwnDataset): Promise<Da
   if (folder === undefined) return 'its folder is not recorded';
   try {
     const classNames = numbers(own.classes);
-    const dataset = await loadDataset(folder, { classNames, wanted: own.digest });
+    const dataset = await loadDataset(folder, {
+      ...own.conversion,
+      classNames,
+      wanted: own.digest,
+    });
     if (dataset.digest === own.digest) return withNames(dataset, own);
     return `${folder} now has ${shortDigest(dataset.digest)}`;
   } catch (error) {

@@ -32,6 +32,7 @@ export interface DoctorOptions {
   readonly host?: string | undefined;
   readonly port?: number | undefined;
   readonly data?: string | undefined;
+  readonly testSplit?: number | undefined;
   readonly runsDir?: string | undefined;
 }
 
@@ -58,7 +59,7 @@ export async function doctorRows(
     tensorFlowRow(native),
     cudaRow(native),
     wasmRow(tryWasm),
-    datasetRow(options.data),
+    datasetRow(options),
     portRow(options.host ?? '127.0.0.1', options.port ?? 29_400),
     lockRows([join(packageRoot, '.mnist-dist', 'lock'), join(cacheDirectory(), 'lock')]),
   ]);
@@ -214,9 +215,9 @@ function kernelsRow(): Row {
   }
 }
 
-async function datasetRow(directory: string | undefined): Promise<Row> {
+async function datasetRow({ data: directory, testSplit }: DoctorOptions): Promise<Row> {
   try {
-    const { digest } = await loadDataset(directory);
+    const { digest } = await loadDataset(directory, { testSplit });
     return {
       check: 'dataset',
       status: 'ok',

@@ -2,7 +2,7 @@ import * as limits from '../../../shared/limits.ts';
 import { trainingCommands, withDefault, withoutDefault } from '../option.ts';
 import { recipeNames } from '../recipe-names.ts';
 import { recipeSynonyms } from '../synonyms.ts';
-import { choice, flag, integer, name, path, stepsOrDuration } from '../value-types.ts';
+import { choice, decimal, flag, integer, name, path, stepsOrDuration } from '../value-types.ts';
 
 export const runOptions = {
   config: withoutDefault(path('FILE', 'a readable YAML file'), {
@@ -59,12 +59,19 @@ export const runOptions = {
     in: trainingCommands,
     help: 'resume a run even if a coordinator on another host holds its lock',
   }),
-  data: withoutDefault(path('DIR|FILE', 'a folder with a dataset, or an .npz file'), {
+  data: withoutDefault(path('DIR|FILE', 'a folder with a dataset, or an .npz or .csv file'), {
     in: ['local', 'coordinator', 'model', 'show', 'verify', 'eval', 'predict', 'export', 'doctor'],
     help:
-      "a different dataset, as idx files or mnist.npz (default: the run's dataset; " +
+      "a different dataset, as idx files, mnist.npz or CSV (default: the run's dataset; " +
       'for a new run, the MNIST package)',
   }),
+  testSplit: withoutDefault(
+    decimal('a number above 0, below 1', (x) => x > 0 && x < 1),
+    {
+      in: ['local', 'coordinator', 'model', 'eval', 'doctor'],
+      help: 'fraction at the end of the training set that is the test set, if --data has none',
+    },
+  ),
   model: withoutDefault(
     path(
       'NAME|FILE|RUN|URI',

@@ -5,6 +5,7 @@ import { findDatasetFiles, missingFile, notAFolder, DATA_TEXT } from '../dataset
 import { ClusterError } from '../../errors.ts';
 import { MAX_DATA_ENTRIES } from '../../dataset-limits.ts';
 import { startOf } from '../unpacked-file.ts';
+import type { CsvFiles } from './csv-set.ts';
 
 interface Place {
   /** The folder that may have a labels.txt. */
@@ -22,12 +23,14 @@ export type Source = Place &
         readonly files: readonly (readonly string[])[];
       }
     | { readonly kind: 'npz'; readonly file: string }
+    | ({ readonly kind: 'csv' } & CsvFiles)
   );
 
 /** The folders that torchvision makes in its root, such as MNIST and FashionMNIST. */
 const TORCHVISION = /^(?:[A-Za-z]+-?)?MNIST$/i;
-const NPZ = /\.npz$/i;
-const SHOWN_NAMES = 8;
+const [NPZ, CSV] = [/\.npz$/i, /\.csv(?:\.gz)?$/i];
+/** Kaggle's example of a submission has no pictures. */
+const SUBMISSION = /submission/i;
 const ZIP = Buffer.from('PK\u0003\u0004', 'latin1');
 /** How idx files begin, up to the number of dimensions. */
 const IDX = Buffer.of(0, 0, 8);
@@ -38,6 +41,7 @@ const IDX = Buffer.of(0, 0, 8);
  * - idx files in the folder itself, in its folder "raw", or in "raw" of a folder like "MNIST", as
  *   torchvision stores them
  * - an .npz file, or a folder with one
+ * - a CSV file, or a folder with one, or with one for training and one for testing
  */
 export async function findSource(path: string): Promise<Source> {
   const isFile = await stat(path).then(
@@ -47,22 +51,41 @@ export async function findSource(path: string): Promise<Source> {
   if (isFile) return await sourceInFile(path);
   const idx = await findIdx(path);
   if (idx !== undefined) return idx;
-  const npz = await findNpz(path);
-  if (npz !== undefined) return npz;
-  throw missingFile(path, datasetFiles[0].file);
+  const entries = await entriesIn(path);
+  const found = [npzIn(path, entries), csvIn(path, entries)].filter(
+    (source) => source !== undefined,
+  );
+  const [source] = found;
+  if (source === undefined) throw missingFile(path, datasetFiles[0].file);
+  if (found.length > 1)
+    throw new ClusterError(
+      'DATA',
+      `${path} has several datasets: ${found.map(describe).join(', ')}`,
+      {
+        fix: 'give --data the file that you mean, or put each dataset in a separate folder',
+      },
+    );
+  return source;
 }
 
 async function sourceInFile(path: string): Promise<Source> {
   const place = { folder: dirname(path), name: basename(path) };
   const start = await startOf(path, ZIP.length);
-  if (start.equals(ZIP)) return { kind: 'npz', folder: place.folder, name: '', file: path };
+  if (start.equals(ZIP) || NPZ.test(path))
+    return { kind: 'npz', folder: place.folder, name: '', file: path };
+  if (CSV.test(path)) return { kind: 'csv', ...place, train: path, test: undefined };
   if (start.subarray(0, IDX.length).equals(IDX))
     throw new ClusterError('DATA', `${path} is one of the four idx files of a dataset`, {
       fix: 'give --data its folder',
     });
-  throw new ClusterError('DATA', `${path} is not a folder or an .npz file`, {
+  throw new ClusterError('DATA', `${path} is not a folder, an .npz file or a .csv file`, {
     fix: `give --data ${DATA_TEXT}`,
   });
+}
+
+function describe(source: Source): string {
+  if (source.kind === 'npz') return basename(source.file);
+  return source.kind === 'csv' ? basename(source.train) : source.folder;
 }
 
 async function findIdx(folder: string): Promise<Source | undefined> {
@@ -92,14 +115,43 @@ async function rawFolders(folder: string): Promise<string[]> {
   return found;
 }
 
-async function findNpz(folder: string): Promise<Source | undefined> {
-  const names = await namesIn(folder, (name) => NPZ.test(name));
-  const [name] = names;
+/** The names in a folder that may belong to a dataset in another form than idx. */
+interface Entries {
+  readonly npz: readonly string[];
+  readonly csv: readonly string[];
+}
+
+async function entriesIn(folder: string): Promise<Entries> {
+  const files = await namesIn(folder, (name) => NPZ.test(name) || CSV.test(name));
+  const csv = files.filter((name) => CSV.test(name) && !SUBMISSION.test(name));
+  return { npz: files.filter((name) => NPZ.test(name)), csv };
+}
+
+function npzIn(folder: string, { npz }: Entries): Source | undefined {
+  const [name, ...others] = npz;
   if (name === undefined) return undefined;
-  if (names.length === 1) return { kind: 'npz', folder, name: '', file: join(folder, name) };
-  const shown = names.slice(0, SHOWN_NAMES).join(', ');
-  throw new ClusterError('DATA', `${folder} has several files: ${shown}`, {
-    fix: 'give --data the file that you mean',
+  if (others.length > 0) throw severalFiles(folder, npz);
+  return { kind: 'npz', folder, name: '', file: join(folder, name) };
+}
+
+function csvIn(folder: string, { csv }: Entries): Source | undefined {
+  const [name] = csv;
+  if (name === undefined) return undefined;
+  if (csv.length === 1)
+    return { kind: 'csv', folder, name, train: join(folder, name), test: undefined };
+  const trainName = csv.find((each) => /train/i.test(each));
+  const testName = csv.find((each) => /test/i.test(each) && !/train/i.test(each));
+  const isPair = csv.length === 2 && trainName !== undefined && testName !== undefined;
+  if (!isPair) throw severalFiles(folder, csv);
+  const files = { train: join(folder, trainName), test: join(folder, testName) };
+  return { kind: 'csv', folder, name: trainName, ...files };
+}
+
+function severalFiles(folder: string, names: readonly string[]): ClusterError {
+  return new ClusterError('DATA', `${folder} has several files: ${names.slice(0, 8).join(', ')}`, {
+    fix:
+      'give --data the file that you mean, or keep one .npz file, or two CSV files with "train" ' +
+      'and "test" in their names',
   });
 }
 

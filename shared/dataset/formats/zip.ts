@@ -63,19 +63,6 @@ class HandleReader extends RandomAccessReader {
   override _readStreamForRange(start: number, end: number): Readable {
     return Readable.from(piecesOf(this.#handle, start, end), { objectMode: false });
   }
-
-  override read(
-    buffer: Buffer,
-    offset: number,
-    length: number,
-    position: number,
-    done: (error: Error | null) => void,
-  ): void {
-    this.#handle.read(buffer, offset, length, position).then(
-      ({ bytesRead }) => done(bytesRead < length ? new Error('it ends too early') : null),
-      (error: unknown) => done(error instanceof Error ? error : new Error(String(error))),
-    );
-  }
 }
 
 async function* piecesOf(handle: FileHandle, start: number, end: number): AsyncGenerator<Buffer> {

@@ -4,7 +4,13 @@ import { parseCommand } from '../../../../cli/program.ts';
 import { captured } from '../../../fixtures/captured-output.ts';
 
 it('a model is printed although a variable describes an mlp, unless a flag does', async () => {
-  const settings = { hidden: [64], dropout: 0.2, config: undefined, data: undefined };
+  const settings = {
+    hidden: [64],
+    dropout: 0.2,
+    config: undefined,
+    data: undefined,
+    testSplit: undefined,
+  };
   const printed = captured();
   await model(settings, { operands: ['convnet'], flags: new Set() });
   expect(printed.out).toContain('conv2d.1');

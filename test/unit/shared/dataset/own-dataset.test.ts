@@ -8,6 +8,7 @@ import {
   loadOwnDataset,
   type OwnDataset,
 } from '../../../../shared/dataset/own-dataset.ts';
+import { loadDataset } from '../../../../shared/dataset/load-dataset.ts';
 import { datasetDigest, MNIST_DIGEST } from '../../../../shared/dataset/dataset.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
 import { imagesFile } from '../../../fixtures/dataset/idx-files.ts';
@@ -121,4 +122,25 @@ test("a given folder without labels.txt has the run's class names if it has its 
   rmSync(join(data, 'labels.txt'));
   const other = { ...twelve, digest: '0'.repeat(64) };
   expect((await loadGivenDataset(other, data)).classNames).toEqual(Array.from('0123456789'));
+});
+
+test("a run's dataset is converted again as its record says if the cache lacks it", async () => {
+  const csv = join(folder, 'train.csv');
+  writeFileSync(csv, '0,1\n1,2\n2,3\n3,4\n');
+  const { digest: sha256 } = await loadDataset(csv, { testSplit: 0.5 });
+  const run = datasetOfRun('runs/r', {
+    ...sampleRun,
+    configuration: { ...sampleRun.configuration, dataset: sha256 },
+    dataset: { ...sampleRun.dataset, sha256, class_names: names },
+    launch: { data: csv, test_split: 0.5 },
+  });
+  expect((await loadOwnDataset(run, undefined)).digest).toBe(sha256);
+  expect((await loadOwnDataset(run, csv)).digest).toBe(sha256);
+  expect((await loadGivenDataset(run, csv, { testSplit: 0.25 })).train.samples).toBe(3);
+  // A different dataset with a test set of its own is not split.
+  expect((await loadGivenDataset(run, data)).digest).toBe(digest);
+  await expect(loadOwnDataset({ ...run, conversion: {} }, undefined)).rejects.toMatchObject({
+    code: 'DATA',
+    message: expect.stringContaining('no test set'),
+  });
 });
