@@ -10,3 +10,9 @@ export const MAX_NPY_HEADER_BYTES = 16 * 1024;
 export const MAX_CSV_HEADER_BYTES = 1024 ** 2;
 /** Maximum unpacked size of a CSV file; the largest dataset has up to four characters per pixel. */
 export const MAX_CSV_BYTES = 8 * 1024 ** 3;
+/** Maximum number of pictures in one half of a folder of pictures. */
+export const MAX_PICTURES = 1_000_000;
+/** Maximum size of the file of a picture in a dataset. */
+export const MAX_PICTURE_FILE_BYTES = 16 * 1024 ** 2;
+/** Maximum number of scans in a JPEG; a progressive one usually has ten. */
+export const MAX_JPEG_SCANS = 64;

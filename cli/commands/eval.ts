@@ -53,6 +53,7 @@ export async function evaluate(
   const whole = await (options.data === undefined
     ? loadOwnDataset(own, undefined)
     : loadGivenDataset(own, options.data, {
+        imageSize: options.imageSize,
         testSplit: options.testSplit,
         say: (note) => log.info({}, note),
       }));

@@ -11,7 +11,7 @@ import { padLeft, padRight } from '../terminal/columns.ts';
 
 /** `mnist-dist model`: prints a summary of a model, in the form that Keras users know. */
 export async function model(
-  { data, hidden, dropout, testSplit }: ModelOptions,
+  { data, hidden, dropout, imageSize, testSplit }: ModelOptions,
   { operands: [name], flags }: Pick<CommandLine, 'operands' | 'flags'>,
 ): Promise<number> {
   // A file or an environment that other commands use too may describe an mlp to train.
@@ -20,7 +20,7 @@ export async function model(
       fix: 'remove them',
     });
   const chosen = chooseLayers({ model: name, hidden, dropout });
-  const image = data === undefined ? undefined : await loadDataset(data, { testSplit });
+  const image = data === undefined ? undefined : await loadDataset(data, { imageSize, testSplit });
   const { rows, columns } = image ?? MNIST_SHAPE;
   const classes = image?.classNames.length ?? MNIST_SHAPE.classes;
   stdout.write(...summaryLines(chosen.name, modelFor(chosen, { rows, columns, classes })));

@@ -1,5 +1,6 @@
 import { accessSync, constants, statSync, type Stats } from 'node:fs';
 import { DATA_TEXT } from '../../shared/dataset/dataset-files.ts';
+import type { ImageSize } from '../../shared/dataset/image-size.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { MAX_TOKEN_FILE_BYTES } from '../../shared/limits.ts';
 import { isLoopback } from '../../shared/wire/address.ts';
@@ -133,14 +134,16 @@ export function checkWorkerOptions(options: WorkerOptions, given: GivenOf): void
 }
 
 interface DataOptions extends Pick<ShowOptions, 'data'> {
+  readonly imageSize?: ImageSize | undefined;
   readonly testSplit?: number | undefined;
   readonly resume?: string | undefined;
 }
 
 export function checkData(options: DataOptions, given: GivenOf): void {
-  const { data, testSplit, resume } = options;
-  if (testSplit !== undefined && data === undefined && resume === undefined)
-    throw notAllowed('testSplit', given('testSplit'), 'set --data as well', 'without --data');
+  const { data, resume } = options;
+  for (const key of ['imageSize', 'testSplit'] as const)
+    if (options[key] !== undefined && data === undefined && resume === undefined)
+      throw notAllowed(key, given(key), 'set --data as well', 'without --data');
   if (data === undefined) return;
   const fix = `allowed: an existing file or folder: ${DATA_TEXT}`;
   let stat: Stats | undefined;

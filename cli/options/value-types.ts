@@ -1,7 +1,13 @@
+import {
+  formatImageSize,
+  parseImageSize,
+  type ImageSize,
+} from '../../shared/dataset/image-size.ts';
 import { expandHome } from '../../shared/disk/cache-directory.ts';
 import {
   BLOCK_MICROSECONDS,
   MAX_EPOCHS,
+  MAX_INPUTS,
   MAX_NAME_CHARACTERS,
   MAX_STEPS,
 } from '../../shared/limits.ts';
@@ -308,6 +314,15 @@ export const spin: ValueType<'auto' | number> = {
     return text === 'off' ? 0 : integer({ min: 0, max: BLOCK_MICROSECONDS }).parse(text);
   },
   format: (value) => (value === 0 ? 'off' : String(value)),
+};
+
+/** The size of a picture: "28", or "28x20" with its rows first. */
+export const imageSize: ValueType<ImageSize> = {
+  metavar: 'N|ROWSxCOLUMNS',
+  allowed: `rows and columns, such as 28 or 28x20, with at most ${MAX_INPUTS} pixels`,
+  words: [],
+  parse: parseImageSize,
+  format: formatImageSize,
 };
 
 function within(value: number, { min, max }: Range): number | undefined {

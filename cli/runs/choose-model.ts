@@ -6,6 +6,7 @@ import { readEntry, readNamed, tensorFileLimit } from '../../shared/disk/regular
 import { systemCode } from '../../shared/disk/system-error.ts';
 import { accepts } from '../../shared/arithmetic/model-shape.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
+import type { ImageSize } from '../../shared/dataset/image-size.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { MAX_MODEL_FILE_BYTES, MAX_RUN_FILE_BYTES } from '../../shared/limits.ts';
 import { readModel, type ModelFile } from '../../shared/files/model-file.ts';
@@ -97,7 +98,13 @@ function ownDatasetOf(
     classes: configuration.model.classes,
     classNames: undefined,
     conversion: {},
+    imageSize: sizeOf(configuration.model),
   };
+}
+
+/** The size of a model's pictures; older versions did not record it. */
+function sizeOf({ rows, columns }: ModelFile['configuration']['model']): ImageSize | undefined {
+  return rows === 1 ? undefined : { rows, columns };
 }
 
 async function fetchModel(uri: string, retryPolicy: RetryPolicy): Promise<Found> {

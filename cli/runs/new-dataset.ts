@@ -10,11 +10,11 @@ import type { Log } from '../terminal/log.ts';
  * in the cache, so that resuming, verifying and evaluating do not convert it again.
  */
 export async function newDataset(
-  { data, testSplit }: Pick<CoordinatorOptions, 'data' | 'testSplit'>,
+  { data, imageSize, testSplit }: Pick<CoordinatorOptions, 'data' | 'imageSize' | 'testSplit'>,
   log: Log,
 ): Promise<Dataset> {
   const say = (note: string) => log.info({}, note);
-  const { dataset, isConverted } = await readDataset(data, { testSplit, say });
+  const { dataset, isConverted } = await readDataset(data, { imageSize, testSplit, say });
   if (isConverted) await keep(dataset, log);
   return dataset;
 }

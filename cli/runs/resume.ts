@@ -51,8 +51,8 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   refuseOldArithmetic(record, directory);
   const recorded = configurationOfRecord(record.configuration);
   // The options that the run's record contains, except the run's length.
-  const { testSplit } = conversionOf(record.launch);
-  const values = { ...recipeOptions(recorded), testSplit };
+  const { imageSize, testSplit } = conversionOf(record.launch);
+  const values = { ...recipeOptions(recorded), imageSize, testSplit };
   const trust = trustOf(options, explicit, record.launch);
   // A coordinator has no engine; with --allow-mixed-engines any engine may join.
   const keepsEngine = 'engine' in options && !trust.allowMixedEngines;

@@ -7,6 +7,7 @@ import { augmentText, isAugmentable, isAugmenting } from '../../shared/arithmeti
 import { MAX_AUGMENTED_PIXELS } from '../../shared/augment-limits.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
+import { formatImageSize } from '../../shared/dataset/image-size.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
 import { MIN_EPSILON } from '../../shared/limits.ts';
 import type { RunRecord } from '../../shared/files/run-schema.ts';
@@ -139,6 +140,7 @@ function launchOf(options: CoordinatorOptions): RunRecord['launch'] {
     sharedMemory,
     insecure,
     data,
+    imageSize,
     testSplit,
   } = options;
   return {
@@ -154,6 +156,7 @@ function launchOf(options: CoordinatorOptions): RunRecord['launch'] {
     insecure,
     // Where later commands find the dataset; null means MNIST from the package.
     data: data === undefined ? null : resolve(data),
+    ...(imageSize === undefined ? {} : { image_size: formatImageSize(imageSize) }),
     ...(testSplit === undefined ? {} : { test_split: testSplit }),
   };
 }

@@ -66,7 +66,7 @@ export function parseClassNames(text: string, file: string): string[] {
   return lines.map((line, i) => {
     const name = line.trim();
     const shown = JSON.stringify(name.slice(0, MAX_NAME_CHARACTERS));
-    if (!isPrintable(name)) {
+    if (!isClassName(name)) {
       throw new ClusterError('DATA', `${file}, line ${i + 1}: ${shown} is not a class name`, {
         fix: `use 1 to ${MAX_NAME_CHARACTERS} printable characters`,
       });
@@ -85,6 +85,7 @@ export function parseClassNames(text: string, file: string): string[] {
   });
 }
 
-function isPrintable(name: string): boolean {
+/** Whether a class may have this name: 1 to 64 printable characters. */
+export function isClassName(name: string): boolean {
   return name.length <= MAX_NAME_CHARACTERS && /^[\p{L}\p{M}\p{N}\p{P}\p{S} ]+$/u.test(name);
 }

@@ -8,8 +8,8 @@ import { systemCode } from '../disk/system-error.ts';
 /** Describes in messages what --data may refer to. */
 export const DATA_TEXT =
   `a folder with ${datasetFiles.map(({ file }) => file).join(', ')} (plain or .gz; EMNIST's ` +
-  "names, dots for dashes, and MNIST/raw also work), an .npz file such as Keras' mnist.npz, or " +
-  "CSV files such as Kaggle's";
+  "names, dots for dashes, and MNIST/raw also work), an .npz file such as Keras' mnist.npz, " +
+  "CSV files such as Kaggle's, or pictures in train/CLASS/ and test/CLASS/";
 
 /**
  * MNIST's file names and their variants: dots for dashes, EMNIST's prefix and "test", .gz. The

@@ -101,6 +101,15 @@ async function readSource(
       const isSplit = (testSplit ?? implied?.testSplit) !== undefined;
       return await readCsvFiles(source, maxBytes, isSplit);
     }
+    case 'pictures': {
+      const { readPictures } = await import('./formats/picture-set.ts');
+      return await readPictures(source, {
+        imageSize: imageSize ?? implied?.imageSize,
+        // Given names are those of a run, which need not be in the order of the folders.
+        classNames: await readClassNames(join(source.folder, 'labels.txt')),
+        maxBytes,
+      });
+    }
   }
 }
 

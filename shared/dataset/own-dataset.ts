@@ -1,5 +1,6 @@
 import { isAbsolute } from 'node:path';
 import type { Conversion } from './convert.ts';
+import { parseImageSize, type ImageSize } from './image-size.ts';
 import { MNIST_DIGEST, parseDataset, type Dataset } from './dataset.ts';
 import { ClusterError, type ErrorCode } from '../errors.ts';
 import type { RunRecord } from '../files/run-schema.ts';
@@ -28,6 +29,8 @@ export interface OwnDataset {
   readonly classNames: readonly string[] | undefined;
   /** How the files in the folder became the dataset, as far as the user chose it. */
   readonly conversion: Conversion;
+  /** The size of its images, if it is recorded. */
+  readonly imageSize: ImageSize | undefined;
 }
 
 export interface GivenDatasetOptions extends Conversion {
@@ -61,12 +64,16 @@ export function datasetOfRun(
     classes: model.classes,
     classNames: areAllNamed ? dataset.class_names : undefined,
     conversion: conversionOf(launch),
+    imageSize: isSame ? { rows: dataset.rows, columns: dataset.columns } : undefined,
   };
 }
 
 /** The conversion that a run has recorded among its launch settings. */
-export function conversionOf({ test_split: testSplit }: RunRecord['launch']): Conversion {
-  return typeof testSplit === 'number' ? { testSplit } : {};
+export function conversionOf({ image_size: size, test_split }: RunRecord['launch']): Conversion {
+  return {
+    imageSize: typeof size === 'string' ? parseImageSize(size) : undefined,
+    testSplit: typeof test_split === 'number' ? test_split : undefined,
+  };
 }
 
 /**
@@ -106,17 +113,23 @@ export async function loadOwnDataset(
 /**
  * Loads the dataset in a folder, which may be a different one. If it is the run's own, and
  * labels.txt is missing, the class names are the run's. Without another choice, the files are
- * converted as the run's own were.
+ * converted as the run's own were, and pictures of any size get the run's size.
  */
 export function loadGivenDataset(
-  { digest, classes, classNames, conversion }: OwnDataset,
+  { digest, classes, classNames, conversion, imageSize }: OwnDataset,
   folder: string,
   options: GivenDatasetOptions = {},
 ): Promise<Dataset> {
   // A dataset of ten classes may be a known one, which has names of its own.
   const known = classes === KNOWN_CLASSES ? undefined : numbers(classes);
   const unnamed = { digest, classNames: classNames ?? known };
-  return loadDataset(folder, { ...options, unnamed, wanted: digest, implied: conversion });
+  return loadDataset(folder, {
+    ...options,
+    imageSize: options.imageSize ?? conversion.imageSize,
+    unnamed,
+    wanted: digest,
+    implied: { imageSize, testSplit: conversion.testSplit },
+  });
 }
 
 /** The error for a different dataset, whose digest is `found`. */

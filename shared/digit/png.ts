@@ -27,7 +27,16 @@ const [CHUNK_HEAD_BYTES, CHUNK_BYTES] = [8, 12];
  * names the file.
  */
 export async function readPng(path: string): Promise<Rgba> {
-  const file = await readFile(path);
+  return decodePng(await readFile(path), path);
+}
+
+/** Whether a file begins like a PNG. */
+export function isPng(file: Uint8Array): boolean {
+  return SIGNATURE.equals(file.subarray(0, SIGNATURE.length));
+}
+
+/** Like `readPng`, for the content of a file; throws. */
+export function decodePng(file: Buffer, path: string): Rgba {
   const head = readHead(file, path);
   try {
     const { end, packed } = readChunks(file);
@@ -64,8 +73,7 @@ interface Head {
 const SAMPLES = [1, 0, 3, 1, 2, 0, 4];
 
 function readHead(file: Buffer, path: string): Head {
-  if (!file.subarray(0, SIGNATURE.length).equals(SIGNATURE))
-    throw refused(path, 'it is not a PNG', 'save it as a PNG');
+  if (!isPng(file)) throw refused(path, 'it is not a PNG', 'save it as a PNG');
   if (file.length < HEAD_BYTES || chunkName(file, SIGNATURE.length) !== 'IHDR') throw damaged(path);
   const [columns, rows] = [file.readUInt32BE(16), file.readUInt32BE(20)];
   if (rows === 0 || columns === 0) throw refused(path, 'it has no pixels', 'save it again');

@@ -2,6 +2,7 @@ import { accessSync, constants, existsSync, statfsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 import { EXPIRY_MILLISECONDS, LockError, lockHolder } from '../../bin/lock.mjs';
+import type { ImageSize } from '../../shared/dataset/image-size.ts';
 import { loadDataset } from '../../shared/dataset/load-dataset.ts';
 import { createKernels, kernelDigest } from '../../shared/kernels/kernels.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
@@ -32,6 +33,7 @@ export interface DoctorOptions {
   readonly host?: string | undefined;
   readonly port?: number | undefined;
   readonly data?: string | undefined;
+  readonly imageSize?: ImageSize | undefined;
   readonly testSplit?: number | undefined;
   readonly runsDir?: string | undefined;
 }
@@ -215,9 +217,9 @@ function kernelsRow(): Row {
   }
 }
 
-async function datasetRow({ data: directory, testSplit }: DoctorOptions): Promise<Row> {
+async function datasetRow({ data: directory, imageSize, testSplit }: DoctorOptions): Promise<Row> {
   try {
-    const { digest } = await loadDataset(directory, { testSplit });
+    const { digest } = await loadDataset(directory, { imageSize, testSplit });
     return {
       check: 'dataset',
       status: 'ok',

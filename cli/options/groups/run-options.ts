@@ -2,7 +2,16 @@ import * as limits from '../../../shared/limits.ts';
 import { trainingCommands, withDefault, withoutDefault } from '../option.ts';
 import { recipeNames } from '../recipe-names.ts';
 import { recipeSynonyms } from '../synonyms.ts';
-import { choice, decimal, flag, integer, name, path, stepsOrDuration } from '../value-types.ts';
+import {
+  choice,
+  decimal,
+  flag,
+  imageSize,
+  integer,
+  name,
+  path,
+  stepsOrDuration,
+} from '../value-types.ts';
 
 export const runOptions = {
   config: withoutDefault(path('FILE', 'a readable YAML file'), {
@@ -62,8 +71,12 @@ export const runOptions = {
   data: withoutDefault(path('DIR|FILE', 'a folder with a dataset, or an .npz or .csv file'), {
     in: ['local', 'coordinator', 'model', 'show', 'verify', 'eval', 'predict', 'export', 'doctor'],
     help:
-      "a different dataset, as idx files, mnist.npz or CSV (default: the run's dataset; " +
-      'for a new run, the MNIST package)',
+      'a different dataset, as idx files, mnist.npz, CSV or folders of pictures ' +
+      "(default: the run's dataset; for a new run, the MNIST package)",
+  }),
+  imageSize: withoutDefault(imageSize, {
+    in: ['local', 'coordinator', 'model', 'eval', 'doctor'],
+    help: 'make every picture of --data this size, in pixels',
   }),
   testSplit: withoutDefault(
     decimal('a number above 0, below 1', (x) => x > 0 && x < 1),

@@ -1,3 +1,4 @@
+import type { Dirent } from 'node:fs';
 import { opendir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { datasetFiles } from '../dataset.ts';
@@ -6,6 +7,8 @@ import { ClusterError } from '../../errors.ts';
 import { MAX_DATA_ENTRIES } from '../../dataset-limits.ts';
 import { startOf } from '../unpacked-file.ts';
 import type { CsvFiles } from './csv-set.ts';
+import { halfNames, hasPictures, isFolder } from './picture-folders.ts';
+import type { PictureFolders } from './picture-set.ts';
 
 interface Place {
   /** The folder that may have a labels.txt. */
@@ -24,6 +27,7 @@ export type Source = Place &
       }
     | { readonly kind: 'npz'; readonly file: string }
     | ({ readonly kind: 'csv' } & CsvFiles)
+    | ({ readonly kind: 'pictures' } & PictureFolders)
   );
 
 /** The folders that torchvision makes in its root, such as MNIST and FashionMNIST. */
@@ -42,6 +46,7 @@ const IDX = Buffer.of(0, 0, 8);
  *   torchvision stores them
  * - an .npz file, or a folder with one
  * - a CSV file, or a folder with one, or with one for training and one for testing
+ * - a folder of pictures: "train" and "test" with a folder for each class, or only those
  */
 export async function findSource(path: string): Promise<Source> {
   const isFile = await stat(path).then(
@@ -52,9 +57,11 @@ export async function findSource(path: string): Promise<Source> {
   const idx = await findIdx(path);
   if (idx !== undefined) return idx;
   const entries = await entriesIn(path);
-  const found = [npzIn(path, entries), csvIn(path, entries)].filter(
-    (source) => source !== undefined,
-  );
+  const found = [
+    npzIn(path, entries),
+    csvIn(path, entries),
+    await picturesIn(path, entries),
+  ].filter((source) => source !== undefined);
   const [source] = found;
   if (source === undefined) throw missingFile(path, datasetFiles[0].file);
   if (found.length > 1)
@@ -85,7 +92,7 @@ async function sourceInFile(path: string): Promise<Source> {
 
 function describe(source: Source): string {
   if (source.kind === 'npz') return basename(source.file);
-  return source.kind === 'csv' ? basename(source.train) : source.folder;
+  return source.kind === 'csv' ? basename(source.train) : 'folders of pictures';
 }
 
 async function findIdx(folder: string): Promise<Source | undefined> {
@@ -119,12 +126,18 @@ async function rawFolders(folder: string): Promise<string[]> {
 interface Entries {
   readonly npz: readonly string[];
   readonly csv: readonly string[];
+  readonly folders: readonly string[];
 }
 
 async function entriesIn(folder: string): Promise<Entries> {
-  const files = await namesIn(folder, (name) => NPZ.test(name) || CSV.test(name));
-  const csv = files.filter((name) => CSV.test(name) && !SUBMISSION.test(name));
-  return { npz: files.filter((name) => NPZ.test(name)), csv };
+  const isFileOf = (name: string) => NPZ.test(name) || CSV.test(name);
+  const files = await namesIn(folder, isFileOf);
+  const folders = await namesIn(folder, (name, isDirectory) => isDirectory && !isFileOf(name));
+  return {
+    npz: files.filter((name) => NPZ.test(name)),
+    csv: files.filter((name) => CSV.test(name) && !SUBMISSION.test(name)),
+    folders,
+  };
 }
 
 function npzIn(folder: string, { npz }: Entries): Source | undefined {
@@ -155,12 +168,29 @@ function severalFiles(folder: string, names: readonly string[]): ClusterError {
   });
 }
 
+async function picturesIn(folder: string, { folders }: Entries): Promise<Source | undefined> {
+  const place = { kind: 'pictures', folder, name: '' } as const;
+  const [train, test] = [halfNames.train, halfNames.test].map((names) => {
+    const own = folders.filter((name) => names.some((each) => each === name.toLowerCase()));
+    if (own.length > 1) throw severalFiles(folder, own);
+    return own[0] === undefined ? undefined : join(folder, own[0]);
+  });
+  if (train !== undefined) return { ...place, train, test };
+  for (const name of folders)
+    if (await hasPictures(join(folder, name))) return { ...place, train: folder, test: undefined };
+  return undefined;
+}
+
 /** The names that `accepts`, sorted. Rejects with LIMIT if there are too many of them. */
-async function namesIn(folder: string, accepts: (name: string) => boolean): Promise<string[]> {
+async function namesIn(
+  folder: string,
+  accepts: (name: string, isDirectory: boolean) => boolean,
+): Promise<string[]> {
   const found: string[] = [];
   try {
-    for await (const { name } of await opendir(folder)) {
-      if (name.startsWith('.') || !accepts(name)) continue;
+    for await (const entry of await opendir(folder)) {
+      const { name } = entry;
+      if (name.startsWith('.') || !accepts(name, await isFolderEntry(folder, entry))) continue;
       if (found.push(name) > MAX_DATA_ENTRIES) break;
     }
   } catch (error) {
@@ -174,10 +204,8 @@ async function namesIn(folder: string, accepts: (name: string) => boolean): Prom
   );
 }
 
-async function isFolder(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isDirectory();
-  } catch {
-    return false;
-  }
+/** A link may lead to a folder. */
+async function isFolderEntry(folder: string, entry: Dirent): Promise<boolean> {
+  if (entry.isSymbolicLink()) return await isFolder(join(folder, entry.name));
+  return entry.isDirectory();
 }

@@ -9,6 +9,7 @@ it('a model is printed although a variable describes an mlp, unless a flag does'
     dropout: 0.2,
     config: undefined,
     data: undefined,
+    imageSize: undefined,
     testSplit: undefined,
   };
   const printed = captured();
