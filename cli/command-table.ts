@@ -88,6 +88,23 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
     ],
     load: async () => (await import('./commands/coordinator.ts')).coordinator,
   },
+  data: {
+    summary: 'show what a dataset contains: classes, counts, digest, pictures',
+    operands: [
+      {
+        name: 'path',
+        help:
+          'folder with idx files, CSV files or folders of pictures, or an .npz or .csv file ' +
+          '(default: MNIST)',
+      },
+    ],
+    examples: [
+      ['mnist-dist data photos --image-size 28', 'as --data photos --image-size 28 would train it'],
+      ['mnist-dist data photos --out sheet', 'pictures of each class in sheet/contact-sheet.png'],
+    ],
+    synonyms: 'dataset datasets inspect look',
+    load: async () => (await import('./commands/data.ts')).data,
+  },
   model: {
     summary: 'print the layers, shapes and parameters of a model',
     operands: [

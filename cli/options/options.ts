@@ -26,6 +26,7 @@ export type PullOptions = OptionsOf<'pull'>;
 export type EvalOptions = OptionsOf<'eval'>;
 export type PredictOptions = OptionsOf<'predict'>;
 export type ExportOptions = OptionsOf<'export'>;
+export type DataOptions = OptionsOf<'data'>;
 export type ModelOptions = OptionsOf<'model'>;
 export type RunsOptions = OptionsOf<'runs'>;
 export type CompareOptions = OptionsOf<'compare'>;

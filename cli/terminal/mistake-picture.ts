@@ -1,22 +1,12 @@
 import type { Misclassified } from '../../shared/evaluation/misclassified.ts';
 import { confidence, worst } from '../../shared/evaluation/worst.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
-import { columnsOf, padRight } from './columns.ts';
+import { dotLines, sideBySide } from './dot-picture.ts';
 import { percent } from '../../shared/text/number-format.ts';
 import type { Style } from './style.ts';
 import { className } from './summary.ts';
 
 const SHOWN_MISTAKES = 10;
-const GAP_COLUMNS = 2;
-/** Lowest pixel value that is drawn as a dot. */
-const INK = 96;
-/** Bits of a Braille pattern (U+2800): two columns of four dots. */
-const dots = [
-  [0x01, 0x08],
-  [0x02, 0x10],
-  [0x04, 0x20],
-  [0x40, 0x80],
-] as const;
 
 /**
  * The most confident mistakes as pictures made of dots, side by side, each with a caption below.
@@ -35,21 +25,10 @@ export function mistakeLines(
     // A terminal without Unicode shows the captions only.
     return style.unicode ? [...picture(dataset, index), ...caption] : caption;
   });
-  const columns = Math.max(...blocks.flat().map(columnsOf)) + GAP_COLUMNS;
-  const perLine = Math.max(1, Math.floor(width / columns));
-  const lines = ['The most confident mistakes, with their confidence and image index'];
-  for (let first = 0; first < blocks.length; first += perLine) {
-    const side = blocks.slice(first, first + perLine);
-    for (const row of side[0]?.keys() ?? [])
-      lines.push(
-        side
-          .map((block) => padRight(block[row] ?? '', columns))
-          .join('')
-          .trimEnd(),
-      );
-    lines.push('');
-  }
-  return lines;
+  return [
+    'The most confident mistakes, with their confidence and image index',
+    ...sideBySide(blocks, width),
+  ];
 }
 
 function picture(
@@ -57,17 +36,5 @@ function picture(
   index: number,
 ): string[] {
   const image = test.images.subarray(index * rows * columns, (index + 1) * rows * columns);
-  const isInk = (y: number, x: number) =>
-    y < rows && x < columns && (image[y * columns + x] ?? 0) >= INK;
-  return Array.from({ length: Math.ceil(rows / 4) }, (_, y) =>
-    Array.from({ length: Math.ceil(columns / 2) }, (_each, x) => {
-      let pattern = 0x2800;
-      dots.forEach((pair, dy) =>
-        pair.forEach((bit, dx) => {
-          if (isInk(4 * y + dy, 2 * x + dx)) pattern += bit;
-        }),
-      );
-      return String.fromCharCode(pattern);
-    }).join(''),
-  );
+  return dotLines(image, { rows, columns });
 }

@@ -33,6 +33,8 @@ export interface ReadDataset {
   readonly dataset: Dataset;
   /** Whether it was made from files of another form. */
   readonly isConverted: boolean;
+  /** The form of the files. */
+  readonly form: Source['kind'];
 }
 
 /** Like `readDataset`, for callers that need only the dataset. */
@@ -52,7 +54,7 @@ export async function readDataset(
   path: string | undefined,
   options: LoadOptions = {},
 ): Promise<ReadDataset> {
-  if (path === undefined) return { dataset: await loadEmbedded(), isConverted: false };
+  if (path === undefined) return { dataset: await loadEmbedded(), isConverted: false, form: 'idx' };
   const { maxBytes = DEFAULT_MAX_DATA_BYTES, classNames, unnamed, say } = options;
   const source = await findSource(path);
   const named = classNames ?? (await readClassNames(join(source.folder, 'labels.txt')));
@@ -72,7 +74,7 @@ export async function readDataset(
     named ?? (digest === unnamed?.digest ? unnamed.classNames : undefined) ?? converted.classNames;
   const dataset = parseDataset(converted.bytes, names, digest);
   for (const note of converted.notes) say?.(note);
-  return { dataset, isConverted: !(read instanceof Uint8Array) };
+  return { dataset, isConverted: !(read instanceof Uint8Array), form: source.kind };
 }
 
 /**

@@ -21,10 +21,11 @@ export const outputOptions = {
     help: 'format to write the model in; safetensors is for PyTorch',
   }),
   out: withoutDefault(path('DIR', 'a folder'), {
-    in: ['eval', 'export', 'dashboards', 'certs'],
+    in: ['eval', 'data', 'export', 'dashboards', 'certs'],
     help:
       'output folder; created if missing (default: mnist-dist-dashboards or certs; ' +
-      'eval: a new folder in the run directory; export: the folder export in it)',
+      'eval: a new folder in the run directory; export: the folder export in it; ' +
+      'data: none, and no contact-sheet.png)',
   }),
   overwrite: withDefault(flag, false, {
     in: ['export', 'dashboards'],
@@ -46,7 +47,7 @@ export const outputOptions = {
       '(show: pictures of the mistakes)',
   }),
   format: withDefault(choice(['text', 'json', 'csv']), 'text', {
-    in: ['eval', 'predict', 'runs', 'compare'],
+    in: ['eval', 'predict', 'data', 'runs', 'compare'],
     help: 'output for people, programs or spreadsheets',
   }),
   failUnder: withoutDefault(

@@ -75,13 +75,13 @@ export const runOptions = {
       "(default: the run's dataset; for a new run, the MNIST package)",
   }),
   imageSize: withoutDefault(imageSize, {
-    in: ['local', 'coordinator', 'model', 'eval', 'doctor'],
+    in: ['local', 'coordinator', 'data', 'model', 'eval', 'doctor'],
     help: 'make every picture of --data this size, in pixels',
   }),
   testSplit: withoutDefault(
     decimal('a number above 0, below 1', (x) => x > 0 && x < 1),
     {
-      in: ['local', 'coordinator', 'model', 'eval', 'doctor'],
+      in: ['local', 'coordinator', 'data', 'model', 'eval', 'doctor'],
       help: 'fraction at the end of the training set that is the test set, if --data has none',
     },
   ),

@@ -40,14 +40,17 @@ export async function readPictures(
     });
   const trainFiles = await picturesIn(train, names);
   const testFiles = test === undefined ? [] : await picturesIn(test, names);
-  const reader = { imageSize, left: maxBytes, first: undefined };
+  const reader: Reader = { imageSize, left: maxBytes, first: undefined, resized: 0 };
   const half = await readHalf(trainFiles, reader);
   if (half === undefined)
     throw new ClusterError('DATA', `${train} has no pictures`, { fix: 'add some' });
   const other = await readHalf(testFiles, reader);
   if (test !== undefined && other === undefined)
     throw new ClusterError('DATA', `${test} has no pictures`, { fix: 'add some, or remove it' });
-  return { train: half, test: other, classNames: names, notes: [] };
+  const total = trainFiles.length + testFiles.length;
+  const what = `${reader.resized} of ${total} pictures had another size and were made`;
+  const notes = reader.resized === 0 ? [] : [`${what} ${shapeText(half)} pixels`];
+  return { train: half, test: other, classNames: names, notes };
 }
 
 interface Reader {
@@ -56,6 +59,8 @@ interface Reader {
   left: number;
   /** The first picture, whose size all must have without `imageSize`. */
   first: (ImageSize & { readonly path: string }) | undefined;
+  /** The number of pictures that had another size. */
+  resized: number;
 }
 
 async function readHalf(
@@ -75,7 +80,10 @@ async function readHalf(
     const gray = grayOf(picture);
     if (picture.rows === size.rows && picture.columns === size.columns) target.set(gray);
     else if (reader.imageSize === undefined) throw otherSize(picture, path, reader);
-    else resize(picture, gray, size, target);
+    else {
+      reader.resized++;
+      resize(picture, gray, size, target);
+    }
   }
   if (images === undefined || size === undefined) return undefined;
   return {

@@ -106,7 +106,14 @@ describe('folders of pictures', () => {
     symlinkSync('../../elsewhere/2', join(folder, 'train/b/2.png'));
     put('test/a/0.jpg', png(2, 2, 5));
     const imageSize = { rows: 2, columns: 2 };
-    const { rows, columns, train, test: testing } = await loadDataset(folder, { imageSize });
+    const said: string[] = [];
+    const {
+      rows,
+      columns,
+      train,
+      test: testing,
+    } = await loadDataset(folder, { imageSize, say: (note) => said.push(note) });
+    expect(said).toEqual(['3 of 4 pictures had another size and were made 2 x 2 pixels']);
     expect([rows, columns, train.samples]).toEqual([2, 2, 3]);
     // The means of 0, 1, 4, 5 and so on, halves up.
     expect([...train.images.subarray(0, 4)]).toEqual([3, 5, 11, 13]);
