@@ -53,6 +53,8 @@ export const optionSynonyms: Synonyms = inverted({
   '--lr-boundaries': 'milestones lr-milestones boundaries',
   '--recipe': 'preset profile config-name',
   '--data': 'dataset data-dir data-path dataset-path dataset-dir data-root train-data root',
+  '--image-size': 'img-size imgsz image-dim resize target-size input-size',
+  '--test-split': 'test-size test-ratio test-fraction',
   '--runs-dir': 'output-dir log-dir logdir save-dir work-dir output output-path',
   '--run-id': 'id run-name experiment experiment-name job-id rdzv-id exp-name',
   '--resume': 'checkpoint restore resume-from resume-from-checkpoint load ckpt continue ckpt-path',
