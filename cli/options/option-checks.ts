@@ -1,4 +1,5 @@
 import { accessSync, constants, statSync, type Stats } from 'node:fs';
+import { isEmnistPrefix } from '../../shared/dataset/formats/emnist.ts';
 import { DATA_TEXT } from '../../shared/dataset/dataset-files.ts';
 import type { ImageSize } from '../../shared/dataset/image-size.ts';
 import { ClusterError } from '../../shared/errors.ts';
@@ -152,7 +153,8 @@ export function checkData(options: DataOptions, given: GivenOf): void {
   } catch {
     throw notAllowed('data', given('data'), fix, 'not readable');
   }
-  if (stat === undefined) throw notAllowed('data', given('data'), fix, 'it does not exist');
+  if (stat === undefined && !isEmnistPrefix(data))
+    throw notAllowed('data', given('data'), fix, 'it does not exist');
 }
 
 /** Rejects the settings of the model mlp for a different model. */

@@ -39,11 +39,15 @@ export interface FoundFiles {
 /**
  * Finds a dataset's four files; undefined if the folder has none of them. A file has several paths
  * if several names match it. A folder with the name of a file may contain that file, since some
- * archives unpack that way. Rejects with DATA if a file is missing, or if the folder has files from
- * several datasets.
+ * archives unpack that way. With a prefix, only files with exactly this prefix count. Rejects with
+ * DATA if a file is missing, or if the folder has files from several datasets.
  */
-export async function findDatasetFiles(directory: string): Promise<FoundFiles | undefined> {
-  const candidates = await candidatesIn(directory);
+export async function findDatasetFiles(
+  directory: string,
+  prefix?: string,
+): Promise<FoundFiles | undefined> {
+  const all = await candidatesIn(directory);
+  const candidates = prefix === undefined ? all : all.filter((each) => each.prefix === prefix);
   const [first] = candidates;
   if (first === undefined) return undefined;
   if (new Set(candidates.map(({ prefix }) => prefix)).size > 1)
@@ -123,6 +127,8 @@ function severalDatasets(directory: string, candidates: readonly Candidate[]): C
   const shown = names.slice(0, SHOWN_CANDIDATES).join(', ');
   const more = names.length > SHOWN_CANDIDATES ? ', ...' : '';
   return new ClusterError('DATA', `${directory} has files from several datasets: ${shown}${more}`, {
-    fix: 'put the four files of each dataset in a separate folder',
+    fix:
+      'give --data the beginning of the names, such as DIR/emnist-letters, or put the four files ' +
+      'of each dataset in a separate folder',
   });
 }

@@ -1,3 +1,6 @@
+import { statSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
+
 /**
  * EMNIST, which is told by the names of its files: "emnist-letters-train-images-idx3-ubyte", or
  * "emnist-letters-train.csv" on Kaggle. All its files have each picture transposed, and the labels
@@ -31,4 +34,13 @@ export function emnistOf(fileName: string): Emnist | undefined {
   if (match === null) return undefined;
   const characters = names[match[1]?.toLowerCase() ?? ''];
   return { classNames: characters === undefined ? undefined : Array.from(characters) };
+}
+
+/**
+ * Whether a path that does not exist may be the beginning of the names of EMNIST's files: its
+ * archive unpacks to a folder with the files of all parts.
+ */
+export function isEmnistPrefix(path: string): boolean {
+  if (emnistOf(basename(path)) === undefined) return false;
+  return statSync(dirname(path), { throwIfNoEntry: false })?.isDirectory() === true;
 }

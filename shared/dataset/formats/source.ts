@@ -2,6 +2,7 @@ import type { Dirent } from 'node:fs';
 import { opendir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { datasetFiles } from '../dataset.ts';
+import { isEmnistPrefix } from './emnist.ts';
 import { findDatasetFiles, missingFile, notAFolder, DATA_TEXT } from '../dataset-files.ts';
 import { ClusterError } from '../../errors.ts';
 import { MAX_DATA_ENTRIES } from '../../dataset-limits.ts';
@@ -46,14 +47,16 @@ const IDX = Buffer.of(0, 0, 8);
  *   torchvision stores them
  * - an .npz file, or a folder with one
  * - a CSV file, or a folder with one, or with one for training and one for testing
+ * - the beginning of the names of EMNIST's files in a folder, such as "gzip/emnist-letters"
  * - a folder of pictures: "train" and "test" with a folder for each class, or only those
  */
 export async function findSource(path: string): Promise<Source> {
-  const isFile = await stat(path).then(
-    (found) => found.isFile(),
-    () => false,
-  );
-  if (isFile) return await sourceInFile(path);
+  const there = await stat(path).catch(() => undefined);
+  if (there?.isFile() === true) return await sourceInFile(path);
+  if (there === undefined && isEmnistPrefix(path)) {
+    const named = await findByPrefix(dirname(path), basename(path));
+    if (named !== undefined) return named;
+  }
   const idx = await findIdx(path);
   if (idx !== undefined) return idx;
   const entries = await entriesIn(path);
@@ -93,6 +96,16 @@ async function sourceInFile(path: string): Promise<Source> {
 function describe(source: Source): string {
   if (source.kind === 'npz') return basename(source.file);
   return source.kind === 'csv' ? basename(source.train) : 'folders of pictures';
+}
+
+/** EMNIST's archives unpack to a folder with the files of all its parts. */
+async function findByPrefix(folder: string, prefix: string): Promise<Source | undefined> {
+  const idx = await findDatasetFiles(folder, prefix);
+  if (idx !== undefined) return { kind: 'idx', folder, name: prefix, files: idx.paths };
+  const isOwn = (name: string) =>
+    name.startsWith(prefix) && /^[-_.]/.test(name.slice(prefix.length));
+  const csv = await namesIn(folder, (name) => CSV.test(name) && isOwn(name));
+  return csvIn(folder, { npz: [], csv, folders: [] });
 }
 
 async function findIdx(folder: string): Promise<Source | undefined> {

@@ -383,6 +383,7 @@ describe('an error states the value, what is allowed and the nearest name', () =
     ['local --virtual-shards 64', '--batch-size 32 (the default)', '1 to 32'],
     ['local --min-workers 3 --max-workers 2', '--min-workers 3', '--max-workers'],
     ['local -n 3 --max-workers 2', '--nproc-per-node 3', '--max-workers 2'],
+    ['local --data /nowhere/emnist-letters', '--data', 'existing file or folder'],
     ['local --test-split 0.1', '--test-split 0.1', 'set --data'],
     ['local --data /nowhere/at/all', '--data /nowhere/at/all', 'existing file or folder'],
     ['local --token-file /nowhere/at/all', '--token-file /nowhere/at/all', 'readable file'],

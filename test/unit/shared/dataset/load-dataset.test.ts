@@ -131,6 +131,23 @@ describe('a folder', () => {
     });
   });
 
+  it('may have all parts of EMNIST, of which the beginning of a name chooses one', async () => {
+    for (const part of ['mnist', 'digits'])
+      for (const [file, bytes] of Object.entries(tinyFiles))
+        await put({ [`emnist-${part}-${file.replace('t10k', 'test')}.gz`]: gzipSync(bytes) });
+    await expect(loadDataset(folder)).rejects.toMatchObject({
+      message: expect.stringContaining('several datasets'),
+      fix: expect.stringContaining('DIR/emnist-letters'),
+    });
+    expect((await loadDataset(join(folder, 'emnist-digits'))).train.samples).toBe(3);
+    await expect(loadDataset(join(folder, 'emnist-letters'))).rejects.toMatchObject({
+      message: expect.stringContaining('emnist-letters does not exist'),
+    });
+    await put({ 'emnist-letters-train.csv': '1,2,3,4,5\n26,2,3,4,5\n' });
+    await put({ 'emnist-letters-test.csv': '2,2,3,4,5\n' });
+    expect((await loadDataset(join(folder, 'emnist-letters'))).classNames).toHaveLength(26);
+  });
+
   it('is rejected if torchvision put several datasets into it', async () => {
     for (const name of ['MNIST', 'FashionMNIST']) {
       await mkdir(join(folder, name, 'raw'), { recursive: true });
