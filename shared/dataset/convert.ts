@@ -21,7 +21,7 @@ interface ConvertOptions extends Conversion {
   readonly emnist: Emnist | undefined;
   /** What the conversion is if the user does not say: that of the run whose dataset this is. */
   readonly implied?: Conversion | undefined;
-  /** Names of the classes that come before those of the format. */
+  /** The names of the classes, if they are known. */
   readonly classNames: readonly string[] | undefined;
   readonly maxBytes: number;
 }
@@ -29,7 +29,6 @@ interface ConvertOptions extends Conversion {
 /** The four idx files of a dataset, in the order of `datasetFiles`. */
 export interface Converted {
   readonly bytes: Uint8Array;
-  readonly classNames: readonly string[] | undefined;
   readonly notes: readonly string[];
 }
 
@@ -46,7 +45,7 @@ export function convert(raw: RawSet, options: ConvertOptions): Converted {
     halves = halves.map(transposed);
     notes.push("EMNIST's pictures are stored transposed; they were turned upright");
   }
-  const classNames = options.classNames ?? emnist?.classNames;
+  const { classNames } = options;
   if (isCountedFrom1(halves, classNames)) {
     halves = halves.map(countedFrom0);
     notes.push(`the labels 1 to ${classNames?.length} were made 0 to ${largest(halves)}`);
@@ -76,7 +75,7 @@ export function convert(raw: RawSet, options: ConvertOptions): Converted {
       at += part.length;
     }
   }
-  return { bytes, classNames, notes };
+  return { bytes, notes };
 }
 
 function bytesOf({ samples }: RawHalf, { rows, columns }: ImageSize): number {

@@ -59,22 +59,23 @@ export async function readDataset(
   const source = await findSource(path);
   const named = classNames ?? (await readClassNames(join(source.folder, 'labels.txt')));
   const read = await readSource(source, { ...options, maxBytes });
-  const converted =
-    read instanceof Uint8Array
-      ? { bytes: read, classNames: undefined, notes: [] }
-      : convert(read, {
-          ...options,
-          path,
-          emnist: emnistOf(source.name),
-          classNames: named ?? read.classNames ?? unnamed?.classNames,
-          maxBytes,
-        });
+  const isConverted = !(read instanceof Uint8Array);
+  const emnist = isConverted ? emnistOf(source.name) : undefined;
+  const known = named ?? (isConverted ? read.classNames : undefined) ?? emnist?.classNames;
+  const converted = isConverted
+    ? convert(read, {
+        ...options,
+        path,
+        emnist,
+        classNames: known ?? unnamed?.classNames,
+        maxBytes,
+      })
+    : { bytes: read, notes: [] };
   const digest = datasetDigest(converted.bytes);
-  const names =
-    named ?? (digest === unnamed?.digest ? unnamed.classNames : undefined) ?? converted.classNames;
+  const names = known ?? (digest === unnamed?.digest ? unnamed.classNames : undefined);
   const dataset = parseDataset(converted.bytes, names, digest);
   for (const note of converted.notes) say?.(note);
-  return { dataset, isConverted: !(read instanceof Uint8Array), form: source.kind };
+  return { dataset, isConverted, form: source.kind };
 }
 
 /**

@@ -137,6 +137,9 @@ test("a run's dataset is converted again as its record says if the cache lacks i
   expect((await loadOwnDataset(run, undefined)).digest).toBe(sha256);
   expect((await loadOwnDataset(run, csv)).digest).toBe(sha256);
   expect((await loadGivenDataset(run, csv, { testSplit: 0.25 })).train.samples).toBe(3);
+  // The names of the run belong to its own dataset only.
+  expect((await loadGivenDataset(run, csv, { testSplit: 0.25 })).classNames[0]).toBe('0');
+  expect((await loadGivenDataset(run, csv)).classNames).toEqual(names);
   // A different dataset with a test set of its own is not split.
   expect((await loadGivenDataset(run, data)).digest).toBe(digest);
   await expect(loadOwnDataset({ ...run, conversion: {} }, undefined)).rejects.toMatchObject({
