@@ -47,9 +47,10 @@ export class Predictions {
     if (chunk.byteLength !== 4 * this.#chunkFloats) return broken(chunk);
     if (!chunk.copyTo(this.#kernels.bytes(this.#scratch, chunk.byteLength))) return broken(chunk);
     const actual = this.#kernels.check(this.#scratch, this.#chunkFloats);
-    const intact = actual.checksum === chunk.checksum && this.#hasClasses();
+    if (actual.checksum !== chunk.checksum) return broken(chunk);
     const digest = isDigested ? this.#digest() : undefined;
-    return { intact, stale: false, finite: actual.finite, digest };
+    const wrongClass = this.#wrongClass();
+    return { intact: true, stale: false, finite: actual.finite, digest, wrongClass };
   }
 
   /** SHA-256 of the chunk's body. */
@@ -58,15 +59,15 @@ export class Predictions {
     return createHash('sha256').update(bytes).digest('hex');
   }
 
-  /** Whether every row has a valid class. */
-  #hasClasses(): boolean {
+  /** The first predicted class that the model does not have; undefined if there is none. */
+  #wrongClass(): number | undefined {
     const values = this.#kernels.floats(this.#scratch, this.#chunkFloats);
     for (let at = 0; at < values.length; at += this.width) {
       const predicted = values[at] ?? NaN;
       if (!Number.isInteger(predicted) || predicted < 0 || predicted >= this.width - 2)
-        return false;
+        return predicted;
     }
-    return true;
+    return undefined;
   }
 
   accept(chunk: number): void {

@@ -26,7 +26,7 @@ const FLOAT_BYTES = 4;
 const SLACK_BYTES = 64 * 1024;
 
 /** The result of checking a received body. */
-export type Receipt = Pick<Verdict, 'intact' | 'stale' | 'finite' | 'digest'>;
+export type Receipt = Pick<Verdict, 'intact' | 'stale' | 'finite' | 'digest' | 'wrongClass'>;
 
 /** What a checkpoint contains of a run's tensors. */
 type TrainedState = Pick<Checkpoint, 'weights' | 'state'>;

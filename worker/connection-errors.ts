@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { ClusterError, messageOf } from '../shared/errors.ts';
 import { isLoopback } from '../shared/wire/address.ts';
+import type { ConnectionStage } from './connection-progress.ts';
 
 const CHAIN = new Set([
   'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
@@ -16,11 +17,20 @@ const CHAIN = new Set([
   'CERT_CHAIN_TOO_LONG',
 ]);
 
+/** The name of the error of AbortSignal.timeout. */
+const TIMEOUT = 'TimeoutError';
+
 /**
  * The error for a failed connection to a coordinator, with a fix. A worker gives up after a TLS
- * error and retries after UNREACHABLE. `trusted` are the certificates that it trusts, in PEM.
+ * error and retries after UNREACHABLE. `stage` is that of the connection when its time limit
+ * expired. `trusted` are the certificates that the worker trusts, in PEM.
  */
-export function connectionError(coordinator: URL, error: unknown, trusted = ''): ClusterError {
+export function connectionError(
+  coordinator: URL,
+  error: unknown,
+  stage?: ConnectionStage,
+  trusted = '',
+): ClusterError {
   if (error instanceof ClusterError) return error;
   const at = coordinator.href;
   const { code, reason } = faultOf(error);
@@ -72,9 +82,10 @@ export function connectionError(coordinator: URL, error: unknown, trusted = ''):
     default:
       return new ClusterError(
         'UNREACHABLE',
-        `no coordinator answers at ${at}: ${messageOf(error)}`,
+        `no coordinator answers at ${at}: ` +
+          (code === TIMEOUT ? lateness(coordinator, stage) : messageOf(error)),
         {
-          fix: fixOf(code, coordinator),
+          fix: fixOf(code, coordinator, stage),
           cause: error,
         },
       );
@@ -89,7 +100,26 @@ function expired(pem: string): string | undefined {
   return certificates[0]?.subject.replaceAll('\n', ', ');
 }
 
-function fixOf(code: string, { protocol, hostname, host, port }: URL): string {
+/** What did not happen within the time limit. */
+function lateness({ hostname }: URL, stage: ConnectionStage | undefined): string {
+  switch (stage) {
+    case 'lookup':
+      return `"${hostname}" was not resolved in time`;
+    case 'acceptance':
+      return 'no connection was established in time';
+    case 'response':
+      return 'the connection was established, but no response arrived in time';
+    case undefined:
+      return 'no response arrived in time';
+  }
+}
+
+function fixOf(
+  code: string,
+  { protocol, hostname, host, port }: URL,
+  stage: ConnectionStage | undefined,
+): string {
+  const resolve = `"${hostname}" cannot be resolved: check the name and DNS, or use the IP address`;
   switch (code) {
     case 'ECONNREFUSED':
       return (
@@ -98,13 +128,19 @@ function fixOf(code: string, { protocol, hostname, host, port }: URL): string {
       );
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
-      return `"${hostname}" cannot be resolved: check the name and DNS, or use the IP address`;
+      return resolve;
     case 'ETIMEDOUT':
     case 'EHOSTUNREACH':
     case 'ENETUNREACH':
-    case 'TimeoutError':
+    case TIMEOUT:
+      if (stage === 'lookup') return resolve;
       if (isLoopback(hostname))
         return `check whether the process that listens on port ${port} is suspended or busy`;
+      if (stage === 'response')
+        return (
+          `check whether the process that listens on port ${port} of ${hostname} is suspended ` +
+          'or busy'
+        );
       return (
         `open port ${port} in the firewall of ${hostname}, or dial an address that this ` +
         `machine can reach (see the coordinator's --advertise)`

@@ -4,6 +4,7 @@ import { ClusterError } from '../shared/errors.ts';
 import * as limits from '../shared/limits.ts';
 import type { RunDescription } from '../shared/wire/run-description.ts';
 import { connectionError } from './connection-errors.ts';
+import { ConnectionProgress } from './connection-progress.ts';
 import type { RunLimits } from './parse-description.ts';
 import { getOver, prepareRequest, type ProvenRequestOptions } from './proven-request.ts';
 import type { Anchor } from './trust.ts';
@@ -95,7 +96,8 @@ async function request(
     proven.check(response);
     return response;
   } catch (error) {
-    throw connectionError(options.coordinator, limit.aborted ? limit.reason : error);
+    const reason = limit.aborted ? limit.reason : error;
+    throw connectionError(options.coordinator, reason, wanted.progress.stage);
   }
 }
 
@@ -109,13 +111,16 @@ export async function requestOf(
   limit: AbortSignal,
 ): Promise<ProvenRequestOptions> {
   const either = AbortSignal.any([signal, limit]);
+  const progress = new ConnectionProgress(coordinator);
   try {
     // Undefined without TLS.
     const secure =
-      coordinator.protocol === 'wss:' ? await anchor.options(coordinator, either) : undefined;
-    return { version, coordinator, path, token, secure, signal: either };
+      coordinator.protocol === 'wss:'
+        ? await anchor.options(coordinator, progress, either)
+        : undefined;
+    return { version, coordinator, path, token, secure, progress, signal: either };
   } catch (error) {
-    throw connectionError(coordinator, limit.aborted ? limit.reason : error);
+    throw connectionError(coordinator, limit.aborted ? limit.reason : error, progress.stage);
   }
 }
 

@@ -15,6 +15,7 @@ import { PROTOCOL } from '../shared/wire/protocol.ts';
 import { updateFix } from '../shared/wire/other-version.ts';
 import type { SecureOptions } from './trust.ts';
 import { connectionError } from './connection-errors.ts';
+import { ConnectionProgress } from './connection-progress.ts';
 
 // An import evaluates every property of a module, and http.WebSocket loads undici from Node 22 on,
 // which takes half as long as starting Node.
@@ -32,6 +33,8 @@ export interface ProvenRequestOptions {
   readonly token: () => string;
   /** Undefined without TLS. */
   readonly secure: SecureOptions | undefined;
+  /** Follows the request's connection. */
+  readonly progress: ConnectionProgress;
   readonly signal: AbortSignal;
 }
 
@@ -56,7 +59,7 @@ export interface ProvenRequest {
  * connection error.
  */
 export async function prepareRequest(options: ProvenRequestOptions): Promise<ProvenRequest> {
-  const { coordinator, secure, signal } = options;
+  const { coordinator, secure, progress, signal } = options;
   const url = urlOf(options);
   const agent = oneConnection(
     secure === undefined ? new PlainAgent(AGENT) : new SecureAgent(AGENT),
@@ -91,7 +94,8 @@ export async function prepareRequest(options: ProvenRequestOptions): Promise<Pro
     };
   } catch (error) {
     agent.destroy();
-    throw connectionError(coordinator, signal.aborted ? signal.reason : error, secure?.ca);
+    const reason = signal.aborted ? signal.reason : error;
+    throw connectionError(coordinator, reason, progress.stage, secure?.ca);
   }
 }
 
@@ -101,7 +105,8 @@ export async function prepareRequest(options: ProvenRequestOptions): Promise<Pro
  */
 export async function isChallenged(coordinator: URL, signal: AbortSignal): Promise<boolean> {
   const agent = new PlainAgent();
-  const request = { coordinator, path: '/run', secure: undefined, signal };
+  const progress = new ConnectionProgress(coordinator);
+  const request = { coordinator, path: '/run', secure: undefined, progress, signal };
   try {
     const { statusCode } = await getOver(request, agent, {});
     return statusCode === 401;
@@ -117,13 +122,14 @@ export async function isChallenged(coordinator: URL, signal: AbortSignal): Promi
  * have arrived. Rejects with a connection error.
  */
 export async function getOver(
-  { secure, signal, ...options }: Omit<ProvenRequestOptions, 'version' | 'token'>,
+  { secure, progress, signal, ...options }: Omit<ProvenRequestOptions, 'version' | 'token'>,
   agent: Agent,
   headers: Readonly<Record<string, string>>,
 ): Promise<IncomingMessage> {
   const get = secure === undefined ? getPlain : getSecure;
   return await new Promise<IncomingMessage>((resolve, reject) => {
     const request = get(urlOf(options), { ...secure, headers, signal, agent }, resolve);
+    request.on('socket', (socket) => progress.watch(socket));
     request.on('error', reject);
     // If the peer sends an upgrade that was not requested, Node closes the connection without an
     // error.

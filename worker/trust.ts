@@ -4,6 +4,7 @@ import { isIP } from 'node:net';
 import { connect, type DetailedPeerCertificate, type TLSSocket } from 'node:tls';
 import { ClusterError } from '../shared/errors.ts';
 import { MAX_CHAIN_CERTIFICATES } from '../shared/limits.ts';
+import type { ConnectionProgress } from './connection-progress.ts';
 
 /** Which certificates to trust. */
 export type Trust =
@@ -40,7 +41,11 @@ export class Anchor {
    * For a digest, connects to the coordinator once to read its certificates, and sends no request.
    * Rejects with TLS if none has the digest, or with a system error.
    */
-  async options(coordinator: URL, signal: AbortSignal): Promise<SecureOptions> {
+  async options(
+    coordinator: URL,
+    progress: ConnectionProgress,
+    signal: AbortSignal,
+  ): Promise<SecureOptions> {
     const trust = this.#trust;
     switch (trust.kind) {
       case 'system':
@@ -48,7 +53,7 @@ export class Anchor {
       case 'certificates':
         return { ...common, ca: trust.pem };
       case 'digest':
-        this.#found ??= await findCertificate(coordinator, trust.sha256, signal);
+        this.#found ??= await findCertificate(coordinator, trust.sha256, progress, signal);
         return { ...common, ca: this.#found };
     }
   }
@@ -61,6 +66,7 @@ export class Anchor {
 async function findCertificate(
   coordinator: URL,
   sha256: string,
+  progress: ConnectionProgress,
   signal: AbortSignal,
 ): Promise<string> {
   const host = coordinator.hostname.replace(/^\[(.*)\]$/, '$1');
@@ -72,6 +78,7 @@ async function findCertificate(
     minVersion: 'TLSv1.3',
     ...(isIP(host) === 0 ? { servername: host } : {}),
   });
+  progress.watch(socket);
   try {
     await once(socket, 'secureConnect', { signal });
     const chain = chainOf(socket);

@@ -1,7 +1,10 @@
 import type { ErrorCode } from '../../shared/errors.ts';
 import type { WorkerMessage } from '../../shared/wire/messages.ts';
 
-/** The shell's check of a part's body: whether its checksum matches and all values are finite. */
+/**
+ * The shell's check of a part's body: whether its checksum matches, all values are finite and all
+ * predicted classes exist.
+ */
 export interface Verdict {
   readonly part: number;
   readonly slot: number;
@@ -14,6 +17,8 @@ export interface Verdict {
    */
   readonly stale: boolean;
   readonly finite: boolean;
+  /** A predicted class that the model does not have; undefined if there is none. */
+  readonly wrongClass?: number | undefined;
   /** XXH64 of the body, and its SHA-256 if `receive` requested it. */
   readonly checksum: bigint;
   readonly digest: string | undefined;

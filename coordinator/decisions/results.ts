@@ -121,6 +121,12 @@ export function acceptResult(state: RunState, verdict: Verdict, now: number): Ne
       'this worker replaced a result before it was read',
     );
   if (!verdict.intact) return refuse(state, verdict.slot, 'a body with a wrong checksum');
+  if (verdict.wrongClass !== undefined) {
+    const { wrongClass, slot } = verdict;
+    const { classes } = state.settings.configuration.model;
+    const what = `predictions with class ${wrongClass}, but the model has ${classes} classes`;
+    return refuse(state, slot, what);
+  }
   const answer = answerOf(worker, verdict);
   const earlier = earlierAnswer(part, worker.session);
   if (verdict.finite && earlier !== undefined && !isSameAnswer(earlier, answer))

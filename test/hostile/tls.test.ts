@@ -4,6 +4,7 @@ import { connect as secure } from 'node:tls';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { listen, type CoordinatorServer } from '../../coordinator/network/server.ts';
 import { ClusterError } from '../../shared/errors.ts';
+import { ConnectionProgress } from '../../worker/connection-progress.ts';
 import { getOver, prepareRequest } from '../../worker/proven-request.ts';
 import { TestAuthority } from '../fixtures/certificates.ts';
 import { TOKEN } from './honest.ts';
@@ -57,12 +58,14 @@ async function answerTo(port: number, bytes: string): Promise<string> {
 async function ask(port: number, ca: string, token: string): Promise<unknown> {
   const signal = AbortSignal.timeout(60_000);
   const secure = { ca, allowPartialTrustChain: true, minVersion: 'TLSv1.3' } as const;
+  const coordinator = new URL(`wss://127.0.0.1:${port}`);
   const request = {
     version: '0.2.0',
-    coordinator: new URL(`wss://127.0.0.1:${port}`),
+    coordinator,
     path: '/run',
     token: () => token,
     secure,
+    progress: new ConnectionProgress(coordinator),
     signal,
   };
   try {
