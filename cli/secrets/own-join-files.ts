@@ -28,12 +28,12 @@ export function recordJoinFile(file: string, text: string): () => void {
   try {
     const { record, path } = recordOf(file);
     makeFolders(recordFolder(), 0o700);
-    dropStaleRecords();
     writeSecretFile(record, `${sha256(text)} ${path}`);
-    return () => dropJoinRecord(file);
+    dropStaleRecords();
   } catch {
-    return () => undefined;
+    // The cache is not writable.
   }
+  return () => dropJoinRecord(file);
 }
 
 /** Drops the record of a join file; does nothing if there is none. */
@@ -57,9 +57,15 @@ export function isOwnJoinFile(file: string, text: string): boolean {
 
 function dropStaleRecords(): void {
   for (const name of readdirSync(recordFolder())) {
+    // Any other file is a record that another process is writing.
+    if (!/^[0-9a-f]{64}$/.test(name)) continue;
     const record = join(recordFolder(), name);
-    const path = readEntryNow(record).toString('utf8').slice(65);
-    if (!existsSync(path)) rmSync(record, { force: true });
+    try {
+      const path = readEntryNow(record).toString('utf8').slice(65);
+      if (!existsSync(path)) rmSync(record, { force: true });
+    } catch {
+      // Another process may have dropped it.
+    }
   }
 }
 

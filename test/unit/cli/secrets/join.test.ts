@@ -170,6 +170,19 @@ describe('the join file of a coordinator that crashed', () => {
     expect(readdirSync(join(cacheDirectory(), 'joins'))).toHaveLength(1);
   });
 
+  it('is recorded while other coordinators write and drop records', () => {
+    const records = join(cacheDirectory(), 'joins');
+    writeJoinFile(join(temporaryFolder(), 'join'), endpoint);
+    const unfinished = `${'0'.repeat(64)}.0123456789ab.tmp`;
+    writeFileSync(join(records, unfinished), '');
+    // A record that is listed but cannot be read, as if it had just been dropped.
+    symlinkSync('nowhere', join(records, 'f'.repeat(64)));
+    const file = join(temporaryFolder(), 'join');
+    writeJoinFile(file, endpoint);
+    expect(tokenOfJoinFile(file)).toBe(token);
+    expect(readdirSync(records)).toContain(unfinished);
+  });
+
   it('yields none if it is missing, damaged, a link, or readable by others', () => {
     const folder = temporaryFolder();
     const file = join(folder, 'join');
