@@ -14,7 +14,8 @@ const STDIN = 0;
 
 /**
  * Reads the join string for `--join -` from a terminal or a pipe. Rejects with INTERRUPTED on
- * Ctrl-C at the prompt, and with USAGE if stdin cannot be read.
+ * Ctrl-C at the prompt, with HUNG_UP if the terminal is closed, and with USAGE if stdin cannot be
+ * read.
  */
 export function readJoin(): Promise<string> {
   return process.stdin.isTTY ? readPaste(process.stdin, process.stderr) : readPipe();
@@ -68,7 +69,7 @@ function readPaste(terminal: ReadStream, output: Pick<WriteStream, 'write'>): Pr
   let text = '';
   let quiet: NodeJS.Timeout | undefined;
   // Set before the prompt is shown, so that an immediate paste is not echoed.
-  terminal.setRawMode(true);
+  setRawMode(terminal, true);
   output.write(
     'Paste the join string that the coordinator printed, then press Enter (it is not shown): ',
   );
@@ -76,12 +77,20 @@ function readPaste(terminal: ReadStream, output: Pick<WriteStream, 'write'>): Pr
   return new Promise((resolve, reject) => {
     const end = (settle: () => void): void => {
       clearTimeout(quiet);
-      terminal.off('data', take).off('end', finish);
-      terminal.setRawMode(false).pause();
+      terminal.off('data', take).off('end', hangUp).off('error', fail);
+      setRawMode(terminal, false);
+      terminal.pause();
       output.write('\n');
       settle();
     };
     const finish = (): void => end(() => resolve(text));
+    // In raw mode, Ctrl-D is a character, so only a closed terminal ends.
+    const hangUp = (): void =>
+      end(() => reject(new ClusterError('HUNG_UP', 'the terminal was closed at the prompt')));
+    const fail = (error: unknown): void => {
+      if (systemCode(error) === 'EIO') return hangUp();
+      end(() => reject(notReadable(error)));
+    };
     // Called when a line has ended and no input has followed.
     const check = (): void => {
       if (text.trim() === '') text = '';
@@ -98,8 +107,17 @@ function readPaste(terminal: ReadStream, output: Pick<WriteStream, 'write'>): Pr
       // Input that is too long is still read to its end.
       if (/[\r\n]\s*$/.test(data)) quiet = setTimeout(check, PASTE_QUIET_MILLISECONDS);
     };
-    terminal.on('data', take).on('end', finish).resume();
+    terminal.on('data', take).on('end', hangUp).on('error', fail).resume();
   });
+}
+
+/** Does nothing on a closed terminal, which the next read reports. */
+function setRawMode(terminal: ReadStream, isRaw: boolean): void {
+  try {
+    terminal.setRawMode(isRaw);
+  } catch (error) {
+    if (systemCode(error) !== 'EIO') throw error;
+  }
 }
 
 /** Applies backspace, and Ctrl-U, which deletes the line. */

@@ -60,6 +60,13 @@ describe('a terminal', () => {
     await worker.says(new RegExp(`ended with ${errorTable.HUNG_UP.exit}\n`));
   });
 
+  it('ends a worker with exit code HUNG_UP when it is closed at the join prompt', async () => {
+    const worker = onTerminal([process.execPath, executable, 'worker', '--join', '-']);
+    await worker.says(/is not shown/);
+    worker.close();
+    await worker.says(new RegExp(`ended with ${errorTable.HUNG_UP.exit}\n`));
+  });
+
   it('does not end a run that npm started under nohup', async () => {
     const runs = temporaryFolder();
     const directory = join(runs, 'r');
