@@ -120,6 +120,8 @@ function fixOf(
   stage: ConnectionStage | undefined,
 ): string {
   const resolve = `"${hostname}" cannot be resolved: check the name and DNS, or use the IP address`;
+  // The stage does not explain a failure that the system reports.
+  const waitedFor = code === TIMEOUT ? stage : undefined;
   switch (code) {
     case 'ECONNREFUSED':
       return (
@@ -133,10 +135,10 @@ function fixOf(
     case 'EHOSTUNREACH':
     case 'ENETUNREACH':
     case TIMEOUT:
-      if (stage === 'lookup') return resolve;
+      if (waitedFor === 'lookup') return resolve;
       if (isLoopback(hostname))
         return `check whether the process that listens on port ${port} is suspended or busy`;
-      if (stage === 'response')
+      if (waitedFor === 'response')
         return (
           `check whether the process that listens on port ${port} of ${hostname} is suspended ` +
           'or busy'

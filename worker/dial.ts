@@ -96,7 +96,7 @@ async function request(
     proven.check(response);
     return response;
   } catch (error) {
-    const reason = limit.aborted ? limit.reason : error;
+    const reason: unknown = limit.aborted ? limit.reason : error;
     throw connectionError(options.coordinator, reason, wanted.progress.stage);
   }
 }

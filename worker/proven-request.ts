@@ -94,7 +94,7 @@ export async function prepareRequest(options: ProvenRequestOptions): Promise<Pro
     };
   } catch (error) {
     agent.destroy();
-    const reason = signal.aborted ? signal.reason : error;
+    const reason: unknown = signal.aborted ? signal.reason : error;
     throw connectionError(coordinator, reason, progress.stage, secure?.ca);
   }
 }

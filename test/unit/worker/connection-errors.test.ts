@@ -13,6 +13,14 @@ it.each([
   });
 });
 
+it('a failure that the system reports after a response has a fix for the network', () => {
+  const failure = Object.assign(new Error('read ETIMEDOUT'), { code: 'ETIMEDOUT' });
+  expect(connectionError(new URL('ws://gpu7:29400'), failure, 'response')).toMatchObject({
+    message: expect.stringContaining('read ETIMEDOUT'),
+    fix: expect.stringContaining('open port 29400 in the firewall of gpu7'),
+  });
+});
+
 it.each([
   ['lookup', '"gpu7" was not resolved in time', '"gpu7" cannot be resolved: check the name'],
   ['acceptance', 'no connection was established in time', 'open port 29400 in the firewall'],

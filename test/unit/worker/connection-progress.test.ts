@@ -64,7 +64,7 @@ describe('a worker whose dial takes too long', () => {
   );
 });
 
-it('a connection waits for its address, for its peer and for a response, in that order', async () => {
+it('a connection waits for its address, its peer and a response, in that order', async () => {
   const server = createServer((socket) => socket.resume());
   const port = await listening(server);
   const progress = new ConnectionProgress(new URL('ws://gpu7.example'));
