@@ -95,8 +95,15 @@ describe('a set like EMNIST, with 62 classes', () => {
     const said = await run([
       'eval',
       String(directory),
-      ...['--data', set, '--engine', 'wasm', '--no-pictures', '--format', 'json'],
-      ...['--log-level', 'error'],
+      '--data',
+      set,
+      '--engine',
+      'wasm',
+      '--no-pictures',
+      '--format',
+      'json',
+      '--log-level',
+      'error',
     ]);
     expect(said.code, said.output).toBe(0);
     const { per_class } = JSON.parse(said.output);
