@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { isAugmenting, type Augment } from './arithmetic/augment.ts';
-import * as limits from './augment-limits.ts';
+import * as limits from './limits/augment.ts';
 
 /** An augmentation that changes something. A recipe without any has no such field. */
 export const augmentSchema = z

@@ -4,7 +4,7 @@ import { scheduleSchema, type Schedule } from './arithmetic/learning-rate.ts';
 import { excessOf } from './arithmetic/model-size.ts';
 import { layerText } from './arithmetic/model-text.ts';
 import { optimizerSchema, type Optimizer } from './arithmetic/optimizer.ts';
-import { MAX_AUGMENTED_PIXELS } from './augment-limits.ts';
+import { MAX_AUGMENTED_PIXELS } from './limits/augment.ts';
 import { augmentSchema } from './augment-schema.ts';
 import { judgingSet } from './evaluation/judgement.ts';
 import * as limits from './limits.ts';

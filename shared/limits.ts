@@ -1,9 +1,9 @@
 /**
  * All of the cluster's limits. The last word of a name is the unit; a name without a unit is a
  * count. Options declare their own ranges (cli/options/option-table.ts), bin/owner.mjs declares the
- * limits of locks (it runs before anything is built), shared/model-limits.ts declares those of
- * models, shared/dataset-limits.ts those of datasets, shared/export-limits.ts those of exports,
- * shared/tracker-limits.ts those of trackers, shared/augment-limits.ts those of augmentation, and
+ * limits of locks (it runs before anything is built), shared/limits/model.ts declares those of
+ * models, shared/limits/dataset.ts those of datasets, shared/limits/export.ts those of exports,
+ * shared/limits/tracker.ts those of trackers, shared/limits/augment.ts those of augmentation, and
  * shared/wire/announcement-limits.ts those of announcements. An error about a limit contains the
  * limit's name and value, and the flag that changes it, if there is one.
  */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { MAX_CLASSES, MAX_INPUTS } from './limits.ts';
-import * as limits from './model-limits.ts';
+import * as limits from './limits/model.ts';
 import {
   convert,
   denseModel,

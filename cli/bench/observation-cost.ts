@@ -3,7 +3,7 @@ import { runFacts, metricsSettings } from '../../dashboards/feed/facts.ts';
 import { Observation } from '../../dashboards/feed/observation.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import { inputCount } from '../../shared/arithmetic/model-shape.ts';
-import { EVALUATION_CHUNK_ROWS } from '../../shared/model-limits.ts';
+import { EVALUATION_CHUNK_ROWS } from '../../shared/limits/model.ts';
 import type { Cell } from './cell.ts';
 import { microsecondsPerCall } from './timing.ts';
 import { MODEL, SEED, UPDATE } from './workload.ts';

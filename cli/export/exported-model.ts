@@ -8,7 +8,7 @@ import {
 } from '../../shared/arithmetic/model-shape.ts';
 import { canonicalConfiguration } from '../../shared/configuration.ts';
 import { assert, ClusterError } from '../../shared/errors.ts';
-import { MAX_EXPORTED_BYTES } from '../../shared/export-limits.ts';
+import { MAX_EXPORTED_BYTES } from '../../shared/limits/export.ts';
 import type { ModelFile } from '../../shared/files/model-file.ts';
 import { modelDigest } from '../../shared/files/own-model.ts';
 import { count } from '../../shared/text/number-format.ts';

@@ -3,7 +3,7 @@ import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { denseModel, type Layer, type ModelShape } from '../../shared/arithmetic/model-shape.ts';
 import { excessOf } from '../../shared/arithmetic/model-size.ts';
 import { problemOf } from '../../shared/model-schema.ts';
-import { MAX_MODEL_DESCRIPTION_BYTES } from '../../shared/model-limits.ts';
+import { MAX_MODEL_DESCRIPTION_BYTES } from '../../shared/limits/model.ts';
 import { nearest } from '../options/suggest.ts';
 import { modelNames } from './model-names.ts';
 import { parseModel } from './parse-model.ts';

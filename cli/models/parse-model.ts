@@ -2,7 +2,7 @@ import type { YAMLMap, YAMLError } from 'yaml';
 import { libraries } from '../libraries.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import type { Layer, Size } from '../../shared/arithmetic/model-shape.ts';
-import * as limits from '../../shared/model-limits.ts';
+import * as limits from '../../shared/limits/model.ts';
 import { afterSuggestion, didYouMean } from '../options/suggest.ts';
 import { shortened } from '../terminal/styled-line.ts';
 

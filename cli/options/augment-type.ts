@@ -4,7 +4,7 @@ import {
   NO_AUGMENT,
   type Augment,
 } from '../../shared/arithmetic/augment.ts';
-import { MAX_ROTATE_DEGREES, MAX_SHIFT_PIXELS, MAX_ZOOM } from '../../shared/augment-limits.ts';
+import { MAX_ROTATE_DEGREES, MAX_SHIFT_PIXELS, MAX_ZOOM } from '../../shared/limits/augment.ts';
 import { nearest } from './suggest.ts';
 import { inverted, synonymOf } from './synonyms.ts';
 import { decimal, type ValueType } from './value-types.ts';

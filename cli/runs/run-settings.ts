@@ -4,7 +4,7 @@ import type { RunSettings } from '../../coordinator/start-coordinator.ts';
 import type { Audit } from '../../coordinator/decisions/state.ts';
 import { configurationSchema, type Configuration } from '../../shared/configuration.ts';
 import { augmentText, isAugmentable, isAugmenting } from '../../shared/arithmetic/augment.ts';
-import { MAX_AUGMENTED_PIXELS } from '../../shared/augment-limits.ts';
+import { MAX_AUGMENTED_PIXELS } from '../../shared/limits/augment.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
 import { formatImageSize } from '../../shared/dataset/image-size.ts';

@@ -8,7 +8,7 @@ import {
   EVENT_FLUSH_BYTES,
   EVENT_FLUSH_MILLISECONDS,
   MAX_EVENT_QUEUE_BYTES,
-} from '../../shared/tracker-limits.ts';
+} from '../../shared/limits/tracker.ts';
 import type { Tell } from './tracker.ts';
 
 export interface EventFileOptions {

@@ -5,7 +5,7 @@ import {
   MAX_MLFLOW_ANSWER_BYTES,
   MAX_MLFLOW_COMPLAINT_CHARACTERS,
   MLFLOW_ANSWER_LIMIT_MILLISECONDS,
-} from '../../shared/tracker-limits.ts';
+} from '../../shared/limits/tracker.ts';
 import { z } from 'zod';
 
 export interface MlflowServer {

@@ -17,7 +17,7 @@ import { readEntry, tensorFileLimit } from '../../shared/disk/regular-file.ts';
 import { systemCode } from '../../shared/disk/system-error.ts';
 import { messageOf } from '../../shared/errors.ts';
 import { ARTIFACTS_FOLDER, MODEL_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
-import * as limits from '../../shared/tracker-limits.ts';
+import * as limits from '../../shared/limits/tracker.ts';
 import { pastLines } from '../feed/past-lines.ts';
 import { MetricWindows } from './metric-windows.ts';
 import { MlflowClient, MlflowError, type MlflowServer } from './mlflow-client.ts';

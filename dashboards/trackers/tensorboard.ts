@@ -20,7 +20,7 @@ import {
   MAX_EVENT_PICTURE_BYTES,
   MAX_EVENT_QUEUE_BYTES,
   RECALLED_EVENTS,
-} from '../../shared/tracker-limits.ts';
+} from '../../shared/limits/tracker.ts';
 import { pastLines, type PastLine } from '../feed/past-lines.ts';
 import { EventFile } from './event-file.ts';
 import {

@@ -1,7 +1,7 @@
 import type { EvaluationReport, RunViewer, StepReport } from '../../coordinator/viewer.ts';
 import type { EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
 import { recipeSettings, type Configuration } from '../../shared/configuration.ts';
-import { TRACKED_SPEED_MILLISECONDS } from '../../shared/tracker-limits.ts';
+import { TRACKED_SPEED_MILLISECONDS } from '../../shared/limits/tracker.ts';
 
 /** Tells the user something about a tracker. */
 export type Tell = (level: 'info' | 'warn', message: string) => void;

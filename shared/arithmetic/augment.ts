@@ -1,4 +1,4 @@
-import { MAX_AUGMENTED_PIXELS } from '../augment-limits.ts';
+import { MAX_AUGMENTED_PIXELS } from '../limits/augment.ts';
 import type { ModelShape } from './model-shape.ts';
 
 /** How far the training images may be moved at random, each time they are used. */

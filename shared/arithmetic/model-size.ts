@@ -5,7 +5,7 @@ import {
   MAX_PREDICTION_VALUES,
   MAX_SHARD_VALUES,
   MAX_STEP_MULTIPLICATIONS,
-} from '../model-limits.ts';
+} from '../limits/model.ts';
 import {
   inputCount,
   modelOperations,

@@ -1,6 +1,6 @@
 import { assert } from '../../shared/errors.ts';
 import { setAfterEpochs, type EvaluatedSet } from '../../shared/evaluation/evaluated-set.ts';
-import { EVALUATION_CHUNK_ROWS } from '../../shared/model-limits.ts';
+import { EVALUATION_CHUNK_ROWS } from '../../shared/limits/model.ts';
 import { taskOrder } from '../../shared/wire/task-order.ts';
 import { predictionsOf } from './model.ts';
 import type { ExpectedRun } from './run-on-disk.ts';

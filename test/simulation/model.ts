@@ -12,7 +12,7 @@ import {
   type Judgement,
 } from '../../shared/evaluation/judgement.ts';
 import { score, type Score } from '../../shared/evaluation/score.ts';
-import { EVALUATION_CHUNK_ROWS } from '../../shared/model-limits.ts';
+import { EVALUATION_CHUNK_ROWS } from '../../shared/limits/model.ts';
 import { denseModel, parameterCount } from '../../shared/arithmetic/model-shape.ts';
 import { initialWeights } from '../../shared/arithmetic/random.ts';
 import { planStep, totalSteps } from '../../shared/arithmetic/schedule.ts';

@@ -2,7 +2,7 @@ import { NO_AUGMENT } from '../../../shared/arithmetic/augment.ts';
 import { optimizerKinds, scheduleKinds } from '../../../shared/arithmetic/kinds.ts';
 import { defaultVirtualShards } from '../../../shared/arithmetic/virtual-shards.ts';
 import * as limits from '../../../shared/limits.ts';
-import { MAX_HIDDEN_LAYERS, MAX_LAYER_UNITS } from '../../../shared/model-limits.ts';
+import { MAX_HIDDEN_LAYERS, MAX_LAYER_UNITS } from '../../../shared/limits/model.ts';
 import { augmentType } from '../augment-type.ts';
 import {
   described,

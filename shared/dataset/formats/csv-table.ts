@@ -1,4 +1,4 @@
-import { MAX_CSV_BYTES, MAX_CSV_HEADER_BYTES } from '../../dataset-limits.ts';
+import { MAX_CSV_BYTES, MAX_CSV_HEADER_BYTES } from '../../limits/dataset.ts';
 import { ClusterError } from '../../errors.ts';
 import { MAX_INPUTS } from '../../limits.ts';
 import { tooLarge } from '../convert.ts';

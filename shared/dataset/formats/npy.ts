@@ -1,5 +1,5 @@
 import { ClusterError } from '../../errors.ts';
-import { MAX_NPY_HEADER_BYTES } from '../../dataset-limits.ts';
+import { MAX_NPY_HEADER_BYTES } from '../../limits/dataset.ts';
 import type { SequentialReader } from '../sequential-reader.ts';
 
 /**

@@ -1,4 +1,4 @@
-import { MAX_NPZ_ENTRIES } from '../../dataset-limits.ts';
+import { MAX_NPZ_ENTRIES } from '../../limits/dataset.ts';
 import { ClusterError } from '../../errors.ts';
 import { MAX_INPUTS } from '../../limits.ts';
 import { tooLarge } from '../convert.ts';

@@ -1,6 +1,6 @@
 import { opendir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { MAX_DATA_ENTRIES, MAX_PICTURES } from '../../dataset-limits.ts';
+import { MAX_DATA_ENTRIES, MAX_PICTURES } from '../../limits/dataset.ts';
 import { ClusterError, messageOf } from '../../errors.ts';
 import { MAX_CLASSES, MAX_NAME_CHARACTERS } from '../../limits.ts';
 import { isClassName } from '../class-names.ts';

@@ -1,7 +1,7 @@
 import { decodePng, isPng, type Rgba } from '../../digit/png.ts';
 import { readNamedNow } from '../../disk/regular-file.ts';
 import { ClusterError, messageOf } from '../../errors.ts';
-import { MAX_PICTURE_FILE_BYTES } from '../../dataset-limits.ts';
+import { MAX_PICTURE_FILE_BYTES } from '../../limits/dataset.ts';
 import { MAX_INPUTS } from '../../limits.ts';
 import { tooLarge } from '../convert.ts';
 import { shapeText, type ImageSize } from '../image-size.ts';

@@ -5,7 +5,7 @@ import { datasetFiles } from '../dataset.ts';
 import { isEmnistPrefix } from './emnist.ts';
 import { findDatasetFiles, missingFile, notAFolder, DATA_TEXT } from '../dataset-files.ts';
 import { ClusterError } from '../../errors.ts';
-import { MAX_DATA_ENTRIES } from '../../dataset-limits.ts';
+import { MAX_DATA_ENTRIES } from '../../limits/dataset.ts';
 import { startOf } from '../unpacked-file.ts';
 import type { CsvFiles } from './csv-set.ts';
 import { halfNames, hasPictures, isFolder } from './picture-folders.ts';

@@ -1,5 +1,5 @@
 import jpeg from 'jpeg-js';
-import { MAX_JPEG_SCANS } from '../../dataset-limits.ts';
+import { MAX_JPEG_SCANS } from '../../limits/dataset.ts';
 import type { Rgba } from '../../digit/png.ts';
 import { ClusterError } from '../../errors.ts';
 import { MAX_IMAGE_PIXELS } from '../../limits.ts';

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Augment } from '../../../shared/arithmetic/augment.ts';
 import { ClusterError } from '../../../shared/errors.ts';
-import { EVALUATION_CHUNK_ROWS } from '../../../shared/model-limits.ts';
+import { EVALUATION_CHUNK_ROWS } from '../../../shared/limits/model.ts';
 import { epochOrder } from '../../../shared/arithmetic/random.ts';
 import { createKernels } from '../../../shared/kernels/kernels.ts';
 import { chunkBytes, createChunks } from '../../../worker/chunks.ts';

@@ -6,7 +6,7 @@ import {
   MAX_SMALL_MESSAGES,
   SMALL_MESSAGES_PER_SECOND,
 } from '../../../../shared/limits.ts';
-import { EVALUATION_CHUNK_ROWS } from '../../../../shared/model-limits.ts';
+import { EVALUATION_CHUNK_ROWS } from '../../../../shared/limits/model.ts';
 import type { WorkerMessage } from '../../../../shared/wire/messages.ts';
 import { beat, clusterOf, fail, long } from './answers.ts';
 import { configuration, type Cluster } from '../../../fixtures/reducer-cluster.ts';

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { MlflowTracker } from '../../../../dashboards/trackers/mlflow.ts';
-import { MAX_MLFLOW_QUEUE } from '../../../../shared/tracker-limits.ts';
+import { MAX_MLFLOW_QUEUE } from '../../../../shared/limits/tracker.ts';
 import { freePort } from '../../../fixtures/processes/free-ports.ts';
 import {
   configuration,

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { EventFile } from '../../../../dashboards/trackers/event-file.ts';
 import { TensorBoardTracker } from '../../../../dashboards/trackers/tensorboard.ts';
 import { systemDisk, type Disk } from '../../../../shared/disk/disk.ts';
-import { MAX_EVENT_QUEUE_BYTES } from '../../../../shared/tracker-limits.ts';
+import { MAX_EVENT_QUEUE_BYTES } from '../../../../shared/limits/tracker.ts';
 import {
   configuration,
   makeUp,
