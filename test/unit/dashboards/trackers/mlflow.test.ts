@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { MlflowTracker } from '../../../../dashboards/trackers/mlflow.ts';
@@ -97,6 +97,9 @@ describe('a run in MLflow', () => {
     const killed = { runs: temporaryFolder(), until: 7, isKilled: true };
     const { directory } = await track(url, killed);
     expect(server.run.status).toBe('FAILED');
+    // Without a checkpoint, all steps are computed again.
+    for (const name of readdirSync(join(directory, 'checkpoints')))
+      rmSync(join(directory, 'checkpoints', name));
     await track(url, { runs: killed.runs, resume: directory });
     expect(server.run.status).toBe('FINISHED');
     expect(server.run.steps('loss/train')).toEqual(STEPS);
