@@ -12,7 +12,8 @@ const numbers = fc.oneof(
 const units = fc.constantFrom('', 's', 'ms', 'm', 'h', 'd', 'epochs', ' epoch', 'kB', 'MiB');
 const quantities = fc.tuple(numbers, units).map((parts) => parts.join(''));
 const lists = fc.array(quantities, { minLength: 1, maxLength: 4 }).map((items) => items.join());
-const names = fc.constantFrom('a', 'b.c', 'cuda:1', '127.0.0.1', 'ab'.repeat(32), 'yes');
+const texts = ['a', 'b.c', 'cuda:1', '127.0.0.1', 'ab'.repeat(32), 'yes', 'HTTP://Host:80/a//'];
+const names = fc.constantFrom(...texts);
 
 it.each(optionKeys.map((key) => ({ flag: flagOf(key), type: optionOf(key).type })))(
   '$flag reads each of its values from the text that it writes for a child process',
