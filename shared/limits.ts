@@ -25,6 +25,8 @@ export const MAX_LARGE_MESSAGE_BYTES = 4 * 1024 ** 2;
 export const MAX_RUN_DESCRIPTION_BYTES = 64 * 1024;
 /** Maximum size of the headers of an HTTP request. */
 export const MAX_REQUEST_HEADER_BYTES = 8 * 1024;
+/** Maximum number of reads, or of TLS records, in which they arrive. */
+export const MAX_REQUEST_PIECES = 64;
 /** Maximum size of the body of a coordinator's challenge. */
 export const MAX_CHALLENGE_TEXT_BYTES = 1024;
 /** A dataset is sent in pieces of this size. */

@@ -1,7 +1,13 @@
-import { createServer, type Server as HttpServer } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type Server as HttpServer,
+  type ServerResponse,
+} from 'node:http';
 import { createServer as createSecureServer, type Server as HttpsServer } from 'node:https';
 import type { Server } from 'node:net';
 import * as limits from '../../shared/limits.ts';
+import { limitToOneRequest } from './request-gate.ts';
 
 /** A listener's certificate with its chain, and its key, in PEM. */
 export interface ServerTls {
@@ -19,7 +25,10 @@ export function secureSettings({ cert, key }: ServerTls) {
 
 export type BoundedServer = HttpServer | HttpsServer;
 
-/** Creates an HTTP server, or an HTTPS server if `tls` is given, with time and size limits. */
+/**
+ * Creates an HTTP server, or an HTTPS server if `tls` is given, with time and size limits. It
+ * handles one request of a connection at a time.
+ */
 export function createBoundedServer(maxConnections: number, tls?: ServerTls): BoundedServer {
   const options = {
     maxHeaderSize: limits.MAX_REQUEST_HEADER_BYTES,
@@ -34,6 +43,12 @@ export function createBoundedServer(maxConnections: number, tls?: ServerTls): Bo
           ...secureSettings(tls),
           handshakeTimeout: limits.REQUEST_LIMIT_MILLISECONDS,
         });
+  limitToOneRequest(http);
+  // Node would otherwise answer these requests by itself, with 100 or 417.
+  for (const event of ['checkContinue', 'checkExpectation'])
+    http.on(event, (request: IncomingMessage, response: ServerResponse) =>
+      http.emit('request', request, response),
+    );
   http.headersTimeout = limits.REQUEST_LIMIT_MILLISECONDS;
   http.requestTimeout = limits.REQUEST_LIMIT_MILLISECONDS;
   // Disconnects a client that does not read its response.

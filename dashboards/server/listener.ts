@@ -170,8 +170,6 @@ export class Listener {
   }
 
   #answer(request: IncomingMessage, response: ServerResponse): void {
-    // A connection may have only one response in progress, so that a client cannot queue requests.
-    if (response.socket === null) return void request.socket.destroy();
     response.once('finish', () => this.#onRequest());
     for (const [name, value] of Object.entries(this.#files.headers))
       response.setHeader(name, value);

@@ -33,6 +33,8 @@ describe('a peer without the token', () => {
     ['a proof before it was challenged', `Authorization: ${PROOF}\r\n`],
     ['an invalid answer', 'Authorization: MnistDist nonce="0", proof="0"\r\n'],
     ['a body', 'Content-Length: 1000000000\r\n'],
+    ['a body that it announces', 'Content-Length: 9\r\nExpect: 100-continue\r\n'],
+    ['an unknown expectation', 'Expect: 200-ok\r\n'],
   ])('gets only a 401 for %s', async (_, headers) => {
     const target = await startTarget();
     for (const path of PATHS) {

@@ -28,6 +28,8 @@ const DRIP_MILLISECONDS = 250;
 const DOWNLOADS = 100;
 const PINGS = 200;
 const TRIES = 20;
+/** As many requests as one read of a socket can contain. */
+const PIPELINED = 1500;
 
 /** Writes these bytes one by one until the connection is gone. */
 async function drip(attacker: Attacker, bytes: Uint8Array): Promise<void> {
@@ -160,6 +162,17 @@ describe('a coordinator', () => {
       const admitted = endings.filter(({ status }) => status === TIMEOUT.status);
       expect(admitted.length).toBeLessThan(MAX_CONNECTIONS);
     });
+    await expectUnharmed(target);
+  });
+
+  it('answers a token holder while many connections send requests without waiting', async () => {
+    const target = await startTarget();
+    const crowd = Array.from({ length: MAX_NEWCOMERS - 1 }, () => new Attacker(target.port));
+    for (const attacker of crowd) attacker.write(plainRequest('/run').repeat(PIPELINED));
+    expect((await getProven(`ws://127.0.0.1:${target.port}`, '/run', TOKEN)).status).toBe(200);
+    // The work that they cause is bounded: each gets one answer, or none.
+    const texts = (await Promise.all(crowd.map(({ ended }) => ended))).map(({ text }) => text);
+    for (const text of texts) expect(text.split('HTTP/1.1').length).toBeLessThanOrEqual(2);
     await expectUnharmed(target);
   });
 
