@@ -156,7 +156,22 @@ export class Newcomers {
   }
 }
 
+/** The peer's address, also if the peer of an open connection has already reset it. */
+export function addressOf(socket: Socket): string {
+  return tcpOf(socket).remoteAddress ?? 'unknown';
+}
+
 /** The same for a TCP socket and for the TLS socket on it. */
-function keyOf({ remoteAddress, remotePort, localAddress, localPort }: Socket): string {
+function keyOf(socket: Socket): string {
+  const { remoteAddress, remotePort, localAddress, localPort } = tcpOf(socket);
   return [remoteAddress, remotePort, localAddress, localPort].join(' ');
+}
+
+/**
+ * The TCP socket of a TLS socket, which remembers its addresses when they have been read once. A
+ * TLS socket has none after a reset.
+ */
+function tcpOf(socket: Socket): Socket {
+  const parent: unknown = Reflect.get(socket, '_parent');
+  return parent instanceof Socket ? parent : socket;
 }

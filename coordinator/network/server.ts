@@ -1,5 +1,4 @@
 import { STATUS_CODES, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
 import { pipeline, Readable, type Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import { unreachable } from '../../shared/errors.ts';
@@ -12,7 +11,7 @@ import { Authenticator } from './authenticator.ts';
 import { bind, trainingFlags } from './bind-port.ts';
 import { Connection } from './connection.ts';
 import { createBoundedServer, type BoundedServer, type ServerTls } from './http-server.ts';
-import { newcomerLimits, Newcomers } from './newcomers.ts';
+import { addressOf, newcomerLimits, Newcomers } from './newcomers.ts';
 import { networkOf } from './peer-network.ts';
 import type { PeerEvents } from './peer.ts';
 import { Refusals, type Refusal } from './refusals.ts';
@@ -73,7 +72,7 @@ export async function listen(
     const decision = access.judge(request, false);
     if (decision.kind === 'admitted')
       answer(options, request, response, { ...decision.headers, ...CLOSE }, () =>
-        access.refuse(addressOf(request), 'slow'),
+        access.refuse(addressOf(request.socket), 'slow'),
       );
     else reply(response, decision.status, decision.headers, decision.text);
   });
@@ -97,8 +96,8 @@ export async function listen(
     if (decision.kind !== 'admitted') return hangUp(socket, decision.status, decision.headers);
     const refusal = refuseUpgrade(options, request);
     if (refusal !== undefined) return hangUp(socket, refusal, decision.headers);
-    if (!rate.admits(addressOf(request), performance.now())) {
-      access.refuse(addressOf(request), 'upgrades');
+    if (!rate.admits(addressOf(request.socket), performance.now())) {
+      access.refuse(addressOf(request.socket), 'upgrades');
       return hangUp(socket, 429, decision.headers);
     }
     // If an upgrade announces a body, Node 26 passes a stream that is not the socket; no worker
@@ -167,7 +166,6 @@ class AccessControl {
   readonly #newcomers: Newcomers;
   readonly #refusals: Refusals;
   readonly #options: ServerOptions;
-  readonly #refused = new WeakSet<Socket>();
   #admitted = 0;
 
   constructor(http: BoundedServer, options: ServerOptions) {
@@ -190,7 +188,7 @@ class AccessControl {
   judge(request: IncomingMessage, isUpgrade: boolean): Access {
     const { socket, method, url } = request;
     const verdict = this.#authenticator.authenticate(request);
-    const address = addressOf(request);
+    const address = addressOf(socket);
     switch (verdict.kind) {
       case 'challenged':
         return refused(
@@ -226,9 +224,7 @@ class AccessControl {
         return refused(401, CLOSE, UNPROVEN);
       case 'refused':
         this.#newcomers.release(socket);
-        // Requests that follow on this connection before it closes are part of the same refusal.
-        if (!this.#refused.has(socket)) this.refuse(address, 'token');
-        this.#refused.add(socket);
+        this.refuse(address, 'token');
         return refused(401, CLOSE, UNPROVEN);
       default:
         return unreachable(verdict);
@@ -243,7 +239,7 @@ class AccessControl {
   #lackOfPlace({ socket, url }: IncomingMessage, isUpgrade: boolean): Refusal | undefined {
     if (!isUpgrade) {
       const places = url?.startsWith('/data/') === true ? this.#downloads : this.#others;
-      return places.take(networkOf(addressOf({ socket })), socket) ? undefined : 'requests';
+      return places.take(networkOf(addressOf(socket)), socket) ? undefined : 'requests';
     }
     if (this.#admitted >= limits.MAX_CONNECTIONS) return 'connections';
     this.#admitted += 1;
@@ -257,10 +253,6 @@ class AccessControl {
     const line = this.#refusals.add(address, refusal, performance.now());
     if (line !== undefined) this.#options.warn(line);
   }
-}
-
-function addressOf({ socket }: Pick<IncomingMessage, 'socket'>): string {
-  return socket.remoteAddress ?? 'unknown';
 }
 
 const CLOSE = { Connection: 'close' };

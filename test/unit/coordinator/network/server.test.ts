@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
+import { connect as secure } from 'node:tls';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { LeaveCause, Peer } from '../../../../coordinator/network/peer.ts';
+import type { ServerTls } from '../../../../coordinator/network/http-server.ts';
 import { listen } from '../../../../coordinator/network/server.ts';
 import { createKernels } from '../../../../shared/kernels/kernels.ts';
 import {
@@ -18,6 +20,7 @@ import {
 } from '../../../../shared/limits.ts';
 import { PROTOCOL, type WorkerMessage } from '../../../../shared/wire/messages.ts';
 import { plainRequest, upgradeRequest, WORKER_PATH } from '../../../hostile/frames.ts';
+import { TestAuthority } from '../../../fixtures/certificates.ts';
 import { answerTo, getProven } from '../../../fixtures/proven-client.ts';
 import { gradientHeader } from '../../../fixtures/tensor-frame.ts';
 import { ARITHMETIC } from '../../../../shared/arithmetic/version.ts';
@@ -34,7 +37,7 @@ interface Arrival {
 }
 
 /** A listener. Its first message, or the reason why the connection ended, can be awaited. */
-async function startServer(bytes = new Uint8Array(1)) {
+async function startServer(bytes = new Uint8Array(1), tls?: ServerTls) {
   let arrive: (arrival: Arrival) => void = () => undefined;
   let leave: (reason: string, cause: LeaveCause) => void = () => undefined;
   const arrived = new Promise<Arrival>((resolve) => (arrive = resolve));
@@ -48,6 +51,7 @@ async function startServer(bytes = new Uint8Array(1)) {
       host: '127.0.0.1',
       port: 0,
       token: TOKEN,
+      tls,
       maxFrameBytes: MAX_FRAME_BYTES,
       dataset: { digest: '0'.repeat(64), bytes },
       description: () => ({ run: 'r' }),
@@ -221,6 +225,24 @@ describe('the listener', () => {
     socket.destroy();
     while (server.unauthorized === 0) await new Promise((resolve) => setImmediate(resolve));
     expect(warnings).toEqual([expect.stringContaining('no proof of the token')]);
+  });
+
+  it('logs the address of a peer that has reset its TLS connection', async () => {
+    const authority = await TestAuthority.make();
+    const { port, server, warnings } = await startServer(undefined, await authority.server());
+    const tcp = connect(port, '127.0.0.1').on('error', () => undefined);
+    const socket = secure({ socket: tcp, host: '127.0.0.1', ca: authority.pair.certificate });
+    socket.on('error', () => undefined);
+    await once(socket, 'secureConnect');
+    socket.write('GET /run HTTP/1.1\r\nHost: x\r\nAuthorization: x\r\n\r\n', () =>
+      tcp.resetAndDestroy(),
+    );
+    while (server.unauthorized === 0) await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(warnings).toEqual([
+      expect.stringContaining('refused 1 connection from 127.0.0.1: no proof of the token'),
+    ]);
+    expect(server.unauthorized).toBe(1);
   });
 
   it('tells an older worker, which sends the token itself, only the versions', async () => {
