@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { Agent, get, type IncomingMessage } from 'node:http';
+import { Agent as SecureAgent, get as getSecure } from 'node:https';
 import { connect, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as secure } from 'node:tls';
@@ -17,6 +18,7 @@ const REQUEST = 'GET / HTTP/1.1\r\nHost: x\r\n\r\n';
 /** Together as large as the largest read. */
 const BURST = 2000;
 const CROWD = 10;
+const MANY = 100;
 
 /** A listener that answers each request at once, and counts them. */
 async function startListener(tls?: ServerTls) {
@@ -40,7 +42,9 @@ async function said(socket: Socket): Promise<string> {
 }
 
 async function ask(port: number, agent: Agent): Promise<number | undefined> {
-  const [response]: IncomingMessage[] = await once(get({ port, host: LOCAL, agent }), 'response');
+  const request = agent instanceof SecureAgent ? getSecure : get;
+  const asked = request({ port, host: LOCAL, agent });
+  const [response]: IncomingMessage[] = await once(asked, 'response');
   if (response === undefined) throw new Error('no response');
   response.resume();
   await once(response, 'end');
@@ -70,13 +74,21 @@ describe('a connection', () => {
     },
   );
 
-  it('that waits for each answer may send many requests', async () => {
-    const { seen, port } = await startListener();
-    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
-    onTestFinished(() => agent.destroy());
-    for (let i = 0; i < CROWD; i++) expect(await ask(port, agent)).toBe(200);
-    expect(seen).toEqual({ requests: CROWD, connections: 1 });
-  });
+  it.each(['http', 'https'])(
+    'that waits for each answer may send many %s requests',
+    async (way) => {
+      const authority = way === 'http' ? undefined : await TestAuthority.make();
+      const { seen, port } = await startListener(await authority?.server());
+      const settings = { keepAlive: true, maxSockets: 1 };
+      const agent =
+        authority === undefined
+          ? new Agent(settings)
+          : new SecureAgent({ ...settings, ca: authority.pair.certificate });
+      onTestFinished(() => agent.destroy());
+      for (let i = 0; i < MANY; i++) expect(await ask(port, agent)).toBe(200);
+      expect(seen).toEqual({ requests: MANY, connections: 1 });
+    },
+  );
 
   it('that sends a request while another one waits for its answer is closed', async () => {
     const http = createBoundedServer(1000);
