@@ -26,6 +26,7 @@ const browserFolders = [
   ['shared', '/shared/'],
   ['shared/arithmetic', '/shared/arithmetic/'],
   ['shared/digit', '/shared/digit/'],
+  ['shared/limits', '/shared/limits/'],
   ['shared/text', '/shared/text/'],
 ] as const;
 const CSS = 'text/css; charset=utf-8';
