@@ -132,17 +132,17 @@ async function openRun(
       await closedOnError(files, () => files.writeInit(configuration.model, init));
     return { files, term: 1, old: undefined, init };
   }
-  let skipped: ClusterError | undefined;
+  let hasSkipped = false;
   const { files, ...old } = await RunFiles.resume({
     ...options,
     directory,
     takeOver,
     damaged: (error) => {
-      skipped ??= error;
+      hasSkipped = true;
       viewer.log('warn', `skipping a checkpoint: ${error.message}`, {});
     },
     selectLines: (found) => {
-      checkResumable(settings, directory, found, skipped);
+      checkResumable(settings, directory, found, hasSkipped);
       const { record, written } = found;
       const mayMix = settings.launch['allow_mixed_engines'] === true;
       // Steps that mixed engines recompute may differ from the recorded lines.
@@ -194,7 +194,7 @@ function checkResumable(
   { configuration }: OpenSettings,
   directory: string,
   { record, checkpoint, written }: FoundRun,
-  skipped: ClusterError | undefined,
+  hasSkipped: boolean,
 ): void {
   refuseOldArithmetic(record, directory);
   const differing = differingSettings(configuration, configurationOfRecord(record.configuration));
@@ -205,9 +205,10 @@ function checkResumable(
       { fix: 'leave these settings out: the run keeps its own' },
     );
   }
-  // A diverged run may have no checkpoint, and loses nothing by starting again.
-  if (checkpoint === undefined && record.step > 0 && record.state !== 'diverged')
-    throw noCheckpoint(directory, record, skipped);
+  // A diverged run may have no checkpoint, and loses nothing by starting again. A run that can use
+  // none of its checkpoints computes all steps again, and compares them with the recorded ones.
+  const startsAgain = record.step === 0 || record.state === 'diverged' || hasSkipped;
+  if (checkpoint === undefined && !startsAgain) throw noCheckpoint(directory, record);
   if (checkpoint !== undefined && !reaches(written, checkpoint))
     throw missingLines(directory, checkpoint, written);
   const step = checkpoint?.step ?? 0;
@@ -236,27 +237,19 @@ function checkResumable(
 
 /**
  * The error for a run without checkpoints, such as one pulled from a store: its steps would be
- * lost. `skipped` says why the newest checkpoint is not used.
+ * lost.
  */
-function noCheckpoint(
-  directory: string,
-  { state, step }: RunRecord,
-  skipped: ClusterError | undefined,
-): ClusterError {
-  const what =
+function noCheckpoint(directory: string, { state, step }: RunRecord): ClusterError {
+  return new ClusterError(
+    'USAGE',
     `${directory} is ${state} at step ${step} (run.json), but checkpoints/ has no ` +
-    'checkpoint to resume from (--resume)';
-  return skipped === undefined
-    ? new ClusterError('USAGE', what, {
-        fix:
-          'resume it on the machine where it ran (a store does not keep checkpoints), or start ' +
-          'a new run',
-      })
-    : new ClusterError('USAGE', `${what}: ${skipped.message}`, {
-        fix:
-          'restore the file, or start a new run with the same settings, which computes the ' +
-          'same model',
-      });
+      'checkpoint to resume from (--resume)',
+    {
+      fix:
+        'resume it on the machine where it ran (a store does not keep checkpoints), or start ' +
+        'a new run',
+    },
+  );
 }
 
 /**

@@ -5,16 +5,20 @@ import { convert, namedTensors, parameterCount } from '../../shared/arithmetic/m
 import type { ConvertedLayer, ModelShape } from '../../shared/arithmetic/model-shape.ts';
 import { count } from '../../shared/text/number-format.ts';
 import { chooseLayers, modelFor } from '../models/choose-layers.ts';
+import { isDescription } from '../models/model-names.ts';
 import type { CommandLine, ModelOptions } from '../options/options.ts';
 import { stdout } from '../terminal/output.ts';
 import { padLeft, padRight } from '../terminal/columns.ts';
 
 /** `mnist-dist model`: prints a summary of a model, in the form that Keras users know. */
 export async function model(
-  { data, hidden, dropout, imageSize, testSplit }: ModelOptions,
-  { operands: [name], flags }: Pick<CommandLine, 'operands' | 'flags'>,
+  { data, model: given, hidden, dropout, imageSize, testSplit }: ModelOptions,
+  { operands: [operand], flags }: Pick<CommandLine, 'operands' | 'flags'>,
 ): Promise<number> {
-  // A file or an environment that other commands use too may describe an mlp to train.
+  // A file or an environment that other commands use too may name a model to predict with, or
+  // describe an mlp to train.
+  const isMeant = given !== undefined && (flags.has('model') || isDescription(given));
+  const name = operand ?? (isMeant ? given : undefined);
   if (name !== undefined && name !== 'mlp' && (flags.has('hidden') || flags.has('dropout')))
     throw new ClusterError('USAGE', `--hidden and --dropout are only for mlp, not for ${name}`, {
       fix: 'remove them',

@@ -1,3 +1,4 @@
+import { realpathSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { basename } from 'node:path';
 import { isIP } from 'node:net';
@@ -33,7 +34,7 @@ export async function announceRun(
     const announcer = await startAnnouncer(host, ({ address }) => ({
       id,
       coordinator: urlIn(address),
-      run: basename(directory),
+      run: basename(realpathSync(directory)),
       protocol: PROTOCOL,
       version,
       ca: certificate?.top,

@@ -62,7 +62,8 @@ function dropStaleRecords(): void {
     const record = join(recordFolder(), name);
     try {
       const path = readEntryNow(record).toString('utf8').slice(65);
-      if (!existsSync(path)) rmSync(record, { force: true });
+      // The file system of a missing folder may not be mounted at the moment.
+      if (existsSync(dirname(path)) && !existsSync(path)) rmSync(record, { force: true });
     } catch {
       // Another process may have dropped it.
     }

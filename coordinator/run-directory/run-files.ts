@@ -1,4 +1,5 @@
-import { basename, join, resolve } from 'node:path';
+import { realpathSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { RENEW_MILLISECONDS } from '../../bin/owner.mjs';
 import type { Disk } from '../../shared/disk/disk.ts';
 import { diskError, makeOwnFolder, syncNames, writeWhole } from '../../shared/disk/whole-file.ts';
@@ -352,9 +353,9 @@ export class RunFiles {
   }
 }
 
-/** The folder's name, or the recorded id if that name cannot be an id. */
+/** The folder's own name, also behind a link, or the recorded id if that name cannot be an id. */
 function idOf(directory: string, { run }: RunRecord): string {
-  const name = basename(resolve(directory));
+  const name = basename(realpathSync(directory));
   return RUN_ID.test(name) ? name : run;
 }
 

@@ -92,7 +92,7 @@ export const runOptions = {
         'model.safetensors file, or the URI of a run in a store',
     ),
     {
-      in: ['local', 'coordinator', 'predict'],
+      in: ['local', 'coordinator', 'model', 'predict'],
       help:
         'layers to train: mlp, convnet or a YAML file (default: mlp); predict: model to predict ' +
         'with (default: the newest finished run in --runs-dir)',

@@ -1,5 +1,15 @@
 import { createHash } from 'node:crypto';
-import { appendFile, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import {
+  appendFile,
+  cp,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -198,8 +208,11 @@ describe('RunFiles', () => {
       ['a copy', join(runs, 'a copy'), 'r'],
       ['renamed', relative(process.cwd(), join(runs, 'renamed', 'checkpoints', '..')), 'renamed'],
       ['renamed', `${join(runs, 'renamed')}/.`, 'renamed'],
+      ['renamed', join(runs, 'latest'), 'renamed'],
     ] as const) {
       await cp(join(runs, 'r'), join(runs, name), { recursive: true });
+      await rm(join(runs, 'latest'), { force: true });
+      await symlink('renamed', join(runs, 'latest'));
       const resumed = await RunFiles.resume({
         ...options,
         ...anyRun,
