@@ -1,4 +1,3 @@
-import { realpathSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { basename } from 'node:path';
 import { isIP } from 'node:net';
@@ -34,7 +33,7 @@ export async function announceRun(
     const announcer = await startAnnouncer(host, ({ address }) => ({
       id,
       coordinator: urlIn(address),
-      run: basename(realpathSync(directory)),
+      run: basename(directory),
       protocol: PROTOCOL,
       version,
       ca: certificate?.top,

@@ -1,3 +1,5 @@
+import { lstatSync, realpathSync } from 'node:fs';
+import { resolve } from 'node:path';
 import {
   newestUnfinished,
   readRunRecord,
@@ -45,8 +47,9 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
       },
     );
   const { runsDir } = options;
-  const directory =
-    resume === 'newest' ? await newestUnfinished(runsDir) : chooseRun(resume, runsDir);
+  const directory = withoutLink(
+    resume === 'newest' ? await newestUnfinished(runsDir) : chooseRun(resume, runsDir),
+  );
   const record = await readRunRecord(directory);
   refuseOldArithmetic(record, directory);
   const recorded = configurationOfRecord(record.configuration);
@@ -75,6 +78,13 @@ export async function adoptRun<O extends LocalOptions | CoordinatorOptions>(
   const length = isLengthGiven ? {} : { epochs: recorded.epochs, steps: recorded.steps };
   const init = undefined;
   return { ...options, ...values, ...engine, ...trust, ...length, init, resume: directory };
+}
+
+/** The run directory itself, for a link to one: a run keeps its name. */
+function withoutLink(directory: string): string {
+  // A slash at the end would lead through the link.
+  const isLink = lstatSync(resolve(directory), { throwIfNoEntry: false })?.isSymbolicLink();
+  return isLink === true ? realpathSync(directory) : directory;
 }
 
 /**

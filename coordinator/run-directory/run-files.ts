@@ -1,5 +1,4 @@
-import { realpathSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { RENEW_MILLISECONDS } from '../../bin/owner.mjs';
 import type { Disk } from '../../shared/disk/disk.ts';
 import { diskError, makeOwnFolder, syncNames, writeWhole } from '../../shared/disk/whole-file.ts';
@@ -353,9 +352,9 @@ export class RunFiles {
   }
 }
 
-/** The folder's own name, also behind a link, or the recorded id if that name cannot be an id. */
+/** The folder's name, or the recorded id if that name cannot be an id. */
 function idOf(directory: string, { run }: RunRecord): string {
-  const name = basename(realpathSync(directory));
+  const name = basename(resolve(directory));
   return RUN_ID.test(name) ? name : run;
 }
 

@@ -375,7 +375,11 @@ describe('an error states the value, what is allowed and the nearest name', () =
     ['local --hidden 128,', '--hidden 128,', 'separated by commas'],
     ['local --model convnet --hidden 8', '--hidden 8', 'only for the model mlp'],
     ['coordinator --dropout 0.5 --model a.yaml', '--dropout 0.5', '--model a.yaml'],
-    ['verify --model convnet', '--model for verify', 'option of local, coordinator and predict'],
+    [
+      'verify --model convnet',
+      '--model for verify',
+      'option of local, coordinator, model and predict',
+    ],
     ['local --seed 9007199254740992', '--seed 9007199254740992', '9007199254740991'],
     ['local --rdzv-timeout 5weeks', '--rdzv-timeout 5weeks', '5m'],
     ['local --run-id ../x', '--run-id ../x', 'letters, digits'],

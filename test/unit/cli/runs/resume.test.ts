@@ -1,4 +1,4 @@
-import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { parseCommand } from '../../../../cli/program.ts';
@@ -31,6 +31,16 @@ async function resume(...flags: string[]) {
 }
 
 describe('a resumed run', () => {
+  test('is resumed in its own directory, whose name it has, if a link leads to it', async () => {
+    writeRun(run, { engine });
+    const own = run;
+    run = join(temporaryFolder(), 'latest');
+    symlinkSync(own, run);
+    expect(await resume()).toMatchObject({ resume: own });
+    run += '/';
+    expect(await resume()).toMatchObject({ resume: own });
+  });
+
   test('keeps its engine, device and threads', async () => {
     writeRun(run, { engine });
     expect(await resume()).toMatchObject({ engine: 'wasm', device: 'cpu', threads: 3 });

@@ -208,11 +208,8 @@ describe('RunFiles', () => {
       ['a copy', join(runs, 'a copy'), 'r'],
       ['renamed', relative(process.cwd(), join(runs, 'renamed', 'checkpoints', '..')), 'renamed'],
       ['renamed', `${join(runs, 'renamed')}/.`, 'renamed'],
-      ['renamed', join(runs, 'latest'), 'renamed'],
     ] as const) {
       await cp(join(runs, 'r'), join(runs, name), { recursive: true });
-      await rm(join(runs, 'latest'), { force: true });
-      await symlink('renamed', join(runs, 'latest'));
       const resumed = await RunFiles.resume({
         ...options,
         ...anyRun,
