@@ -20,15 +20,24 @@ export default defineConfig({
         },
       },
       {
-        // The simulator and its guards, hostile peers, the bench, and tests of TensorFlow.
+        // The simulator and its guards: computation only, on all processors.
+        test: {
+          name: 'simulation',
+          include: ['test/simulation/**/*.test.ts'],
+          testTimeout: 120_000,
+          maxWorkers,
+          sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        // Hostile peers, the bench, and tests of TensorFlow.
         test: {
           name: 'slow',
-          include: ['test/**/*.test.ts'],
-          exclude: ['test/*.test.ts', 'test/unit/**/!(tensorflow|bench).test.ts', 'test/system/**'],
+          include: ['test/hostile/**/*.test.ts', 'test/unit/**/{tensorflow,bench}.test.ts'],
           testTimeout: 120_000,
           // One file at a time: some tests measure CPU time or memory.
           fileParallelism: false,
-          sequence: { groupOrder: 1 },
+          sequence: { groupOrder: 2 },
         },
       },
       {
@@ -41,7 +50,7 @@ export default defineConfig({
           testTimeout: 300_000,
           // Each file uses the whole machine.
           fileParallelism: false,
-          sequence: { groupOrder: 2 },
+          sequence: { groupOrder: 3 },
         },
       },
       {
@@ -50,7 +59,7 @@ export default defineConfig({
           include: ['test/system/gpu/**/*.test.ts'],
           testTimeout: 600_000,
           fileParallelism: false,
-          sequence: { groupOrder: 3 },
+          sequence: { groupOrder: 4 },
         },
       },
     ],

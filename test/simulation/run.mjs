@@ -17,17 +17,13 @@ async function simulate() {
     return 2;
   }
   await prepare();
-  const { status } = spawnSync(
-    'node_modules/.bin/vitest',
-    ['run', '--project', 'slow', 'test/simulation/'],
-    {
-      stdio: 'inherit',
-      env: {
-        ...process.env,
-        MNIST_DIST_SIM_SEED: String(first),
-        MNIST_DIST_SIM_SEEDS: String(seeds),
-      },
+  const { status } = spawnSync('node_modules/.bin/vitest', ['run', '--project', 'simulation'], {
+    stdio: 'inherit',
+    env: {
+      ...process.env,
+      MNIST_DIST_SIM_SEED: String(first),
+      MNIST_DIST_SIM_SEEDS: String(seeds),
     },
-  );
+  });
   return status ?? 1;
 }
