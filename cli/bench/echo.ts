@@ -4,6 +4,7 @@ import { createServer, type Server, type TLSSocket } from 'node:tls';
 import { portOf } from '../../coordinator/network/http-server.ts';
 import { assert, ClusterError } from '../../shared/errors.ts';
 import { tuneRuntime } from '../../shared/runtime.ts';
+import { Changes } from './changes.ts';
 import { MeasuredProcess } from './measured-process.ts';
 import type { BenchCertificate, ExchangeBench } from './exchange-bench.ts';
 
@@ -20,7 +21,7 @@ export class EchoBench implements ExchangeBench {
   readonly #processes: MeasuredProcess[] = [];
   readonly #sockets: { readonly socket: TLSSocket; missing: number }[] = [];
   #server: Server | undefined;
-  #change: (error?: unknown) => void = () => undefined;
+  readonly #changes = new Changes();
 
   constructor(bytes: number, certificate: BenchCertificate, environment: NodeJS.ProcessEnv) {
     this.#bytes = randomBytes(bytes);
@@ -37,9 +38,9 @@ export class EchoBench implements ExchangeBench {
       const task = { kind: 'echo', port, ca, bytes: this.#bytes.length } as const;
       const started = new MeasuredProcess('an echo process', task, this.#environment);
       this.#processes.push(started);
-      started.failed.catch((error: unknown) => this.#change(error));
+      started.failed.catch((error: unknown) => this.#changes.tell(error));
     }
-    await this.#until(() => this.#sockets.length >= workers);
+    await this.#changes.until(() => this.#sockets.length >= workers);
   }
 
   async exchange(workers: number, isLast: () => boolean): Promise<void> {
@@ -50,33 +51,18 @@ export class EchoBench implements ExchangeBench {
         each.socket.write(this.#bytes);
       }
     };
-    send();
-    await this.#until(() => {
-      if (some.some(({ missing }) => missing > 0)) return false;
-      const isEnd = isLast();
-      if (!isEnd) send();
-      return isEnd;
-    });
+    const isAnswered = () => some.every(({ missing }) => missing === 0);
+    await this.#changes.exchange(send, isAnswered, isLast);
   }
 
   fail(error: unknown): void {
-    this.#change(error);
+    this.#changes.tell(error);
   }
 
   async end(): Promise<void> {
     for (const { socket } of this.#sockets) socket.destroy();
     this.#server?.close();
     await Promise.all(this.#processes.map((each) => each.end()));
-  }
-
-  async #until(isDone: () => boolean): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      this.#change = (error) => {
-        if (error !== undefined) reject(error);
-        else if (isDone()) resolve();
-      };
-      this.#change();
-    });
   }
 
   async #listen(): Promise<Server> {
@@ -87,12 +73,14 @@ export class EchoBench implements ExchangeBench {
       this.#sockets.push(peer);
       socket.on('data', ({ length }: Buffer) => {
         peer.missing -= length;
-        if (peer.missing === 0) this.#change();
+        if (peer.missing === 0) this.#changes.tell();
       });
       socket.on('error', (error: Error) =>
-        this.#change(new ClusterError('RUN_FAILED', `an echo process was lost: ${error.message}`)),
+        this.#changes.tell(
+          new ClusterError('RUN_FAILED', `an echo process was lost: ${error.message}`),
+        ),
       );
-      this.#change();
+      this.#changes.tell();
     }).listen(0, '127.0.0.1');
     await once(server, 'listening');
     return server;

@@ -26,6 +26,7 @@ import {
 import { initialWeights } from '../../shared/arithmetic/random.ts';
 import type { RunDescription } from '../../shared/wire/run-description.ts';
 import type { BenchCertificate, ExchangeBench, Transport } from './exchange-bench.ts';
+import { Changes } from './changes.ts';
 import { MeasuredProcess } from './measured-process.ts';
 import { MODEL, SEED, UPDATE } from './workload.ts';
 import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
@@ -71,7 +72,7 @@ export class WireBench implements ExchangeBench {
   /** The workers that have not answered the current step. */
   readonly #asked = new Set<Peer>();
   #server: CoordinatorServer | undefined;
-  #change: (error?: unknown) => void = () => undefined;
+  readonly #changes = new Changes();
   #step = 0;
 
   constructor(way: Way, environment: NodeJS.ProcessEnv, signal: AbortSignal) {
@@ -96,7 +97,7 @@ export class WireBench implements ExchangeBench {
   }
 
   fail(error: unknown): void {
-    this.#change(error);
+    this.#changes.tell(error);
   }
 
   async end(): Promise<void> {
@@ -114,19 +115,19 @@ export class WireBench implements ExchangeBench {
       const task = { kind: 'wire', port, token: this.#token, ca } as const;
       const started = new MeasuredProcess('a wire worker', task, this.#environment);
       this.#processes.push(started);
-      started.failed.catch((error: unknown) => this.#change(error));
+      started.failed.catch((error: unknown) => this.#changes.tell(error));
     }
-    await this.#until(() => this.#connections.length >= workers);
+    this.#signal.throwIfAborted();
+    await this.#changes.until(() => this.#connections.length >= workers);
   }
 
   async exchange(workers: number, isLast: () => boolean): Promise<void> {
-    this.#send(workers);
-    await this.#until(() => {
-      if (this.#asked.size > 0) return false;
-      const isEnd = isLast();
-      if (!isEnd) this.#send(workers);
-      return isEnd;
-    });
+    this.#signal.throwIfAborted();
+    await this.#changes.exchange(
+      () => this.#send(workers),
+      () => this.#asked.size === 0,
+      isLast,
+    );
   }
 
   #send(workers: number): void {
@@ -162,26 +163,14 @@ export class WireBench implements ExchangeBench {
     if (peers.length > 0) this.#shared?.channels.publish(pointer, peers);
   }
 
-  /** Calls `isDone` at each change. Rejects if a worker is lost, and on Ctrl-C. */
-  async #until(isDone: () => boolean): Promise<void> {
-    this.#signal.throwIfAborted();
-    await new Promise<void>((resolve, reject) => {
-      this.#change = (error) => {
-        if (error !== undefined) reject(error);
-        else if (isDone()) resolve();
-      };
-      this.#change();
-    });
-  }
-
   #hear(worker: Peer, message: WorkerMessage, tensor: Tensor | undefined): void {
     if (message.kind === 'ready') this.#connections.push(worker);
     if (message.kind === 'gradient') {
       if (!this.#asked.delete(worker) || message.step !== this.#step)
-        return this.#change(new ClusterError('RUN_FAILED', 'a wire worker answered unasked'));
+        return this.#changes.tell(new ClusterError('RUN_FAILED', 'a wire worker answered unasked'));
       tensor?.copyTo(this.#gradient);
     }
-    this.#change();
+    this.#changes.tell();
   }
 
   async #listen(): Promise<CoordinatorServer> {
@@ -215,7 +204,7 @@ export class WireBench implements ExchangeBench {
         message: (worker, message, tensor) => this.#hear(worker, message, tensor),
         control: () => undefined,
         disconnected: (_worker, reason) => {
-          this.#change(new ClusterError('RUN_FAILED', `a wire worker was lost: ${reason}`));
+          this.#changes.tell(new ClusterError('RUN_FAILED', `a wire worker was lost: ${reason}`));
         },
       },
     );
