@@ -74,11 +74,11 @@ export class Checkpoints {
 
   /** The weights of a checkpoint that must exist. Rejects with DATA or DISK. */
   async weightsAt(step: number, configuration: Configuration): Promise<Float32Array> {
-    const path = join(this.#directory, nameOf(step));
+    const name = nameOf(step);
     try {
-      const bytes = await this.#disk.read(path, tensorFileLimit);
-      return decodeCheckpoint(bytes, path, configuration).weights;
+      return (await this.#intact(name, configuration)).weights;
     } catch (error) {
+      const path = join(this.#directory, name);
       const { message } = error instanceof ClusterError ? error : unreadable(path, error);
       throw new ClusterError('DATA', message, {
         fix:
