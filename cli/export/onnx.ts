@@ -5,7 +5,6 @@ import {
   type Dense,
   type Pooling,
   type Volume,
-  type Window,
 } from '../../shared/arithmetic/model-shape.ts';
 import { MessageWriter } from '../../shared/files/protobuf.ts';
 import {
@@ -19,6 +18,7 @@ import {
   type ExportedModel,
   type FloatTensor,
 } from './exported-model.ts';
+import { OUT_IN_ROW_COLUMN, paddingAfter } from './channels-first.ts';
 
 // The numbers of fields are those of onnx.proto, which the functions name.
 
@@ -30,9 +30,6 @@ const LENGTH_BYTES = 5;
 const FLOAT = 1;
 /** The name of the axis along which images are counted. */
 const BATCH = 'batch';
-
-/** The axes of a kernel [height, width, in, out] in ONNX' order, which is PyTorch's as well. */
-export const OUT_IN_ROW_COLUMN = [3, 2, 0, 1];
 
 type OnnxAttribute = number | readonly number[];
 
@@ -167,18 +164,6 @@ function windowOf({
     pads: [...window.before, ...after],
     strides: window.strides,
   };
-}
-
-/** Rows below and columns right of the image that the last window covers. */
-export function paddingAfter({
-  from,
-  to,
-  window: { size, strides, before },
-}: Pick<Pooling, 'from' | 'to'> & { readonly window: Window }): [number, number] {
-  return [
-    Math.max(0, (to.height - 1) * strides[0] + size[0] - from.height - before[0]),
-    Math.max(0, (to.width - 1) * strides[1] + size[1] - from.width - before[1]),
-  ];
 }
 
 function add(

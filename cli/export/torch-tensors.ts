@@ -14,7 +14,7 @@ import {
   type ExportedModel,
   type FloatTensor,
 } from './exported-model.ts';
-import { OUT_IN_ROW_COLUMN, paddingAfter } from './onnx.ts';
+import { OUT_IN_ROW_COLUMN, paddingAfter } from './channels-first.ts';
 
 /** A module of a torch.nn.Sequential. */
 interface TorchModule {
