@@ -45,6 +45,13 @@ const newestRun: Operand = {
   help: 'run directory (default: the newest run in --runs-dir)',
 };
 
+const trainedModel: Operand = {
+  name: 'model',
+  help:
+    'run directory, model.safetensors, or URI of a run in a store ' +
+    '(default: the newest finished run in --runs-dir)',
+};
+
 /** All commands. The parser, the help and the suggestions are all derived from this table. */
 export const commandTable: { readonly [C in CommandName]: Command<C> } = {
   local: {
@@ -170,14 +177,7 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
   },
   eval: {
     summary: 'evaluate a model on a test set: accuracy, confusion matrix, mistakes',
-    operands: [
-      {
-        name: 'model',
-        help:
-          'run directory, model.safetensors, or URI of a run in a store ' +
-          '(default: the newest finished run in --runs-dir)',
-      },
-    ],
+    operands: [trainedModel],
     examples: [
       ['mnist-dist eval', 'the newest finished run, on its test set'],
       ['mnist-dist eval runs/ID --format json --fail-under 0.97', 'for a pipeline'],
@@ -207,14 +207,7 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
   },
   export: {
     summary: 'write a model as ONNX, SavedModel, TensorFlow.js, Keras or PyTorch weights',
-    operands: [
-      {
-        name: 'model',
-        help:
-          'run directory, model.safetensors, or URI of a run in a store ' +
-          '(default: the newest finished run in --runs-dir)',
-      },
-    ],
+    operands: [trainedModel],
     examples: [
       ['mnist-dist export --to onnx', 'the newest finished run, to runs/ID/export/model.onnx'],
       ['mnist-dist export runs/ID --to keras --out models', 'a chosen run, to models/model.keras'],
