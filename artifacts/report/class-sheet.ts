@@ -46,7 +46,7 @@ ${pictures}`;
   const title =
     `${count(train.samples)} training and ${count(test.samples)} test images of ` +
     `${shapeText(dataset)} pixels in ${classNames.length} classes` +
-    (left > 0 ? `, of which ${classes} are shown` : '');
+    (left > 0 ? `; ${classes} of them are shown` : '');
   return markup`<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}"
  viewBox="0 0 ${width} ${height}" font-family="${FONT}" font-size="${FONT_SIZE}">
 <rect width="100%" height="100%" fill="${light.paper}"/>

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { newRun, QUICK_RECIPE } from '../../fixtures/processes/options.ts';
+import { evaluated } from '../../fixtures/processes/evaluated.ts';
 import { run } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
@@ -34,20 +35,8 @@ it.skipIf(!isThere)(
     const read = (name: string) => readFileSync(join(folder, 'r', 'artifacts', name), 'utf8');
     expect(JSON.parse(read('confusion_matrix.json')).classes).toContain('T-shirt/top');
     expect(read('report.html')).toContain('Ankle boot');
-    const said = await run([
-      'eval',
-      join(folder, 'r'),
-      '--engine',
-      'wasm',
-      '--no-pictures',
-      '--format',
-      'json',
-      '--log-level',
-      'error',
-    ]);
-    expect(said.code, said.output).toBe(0);
-    const { per_class, confusion, accuracy } = JSON.parse(said.output);
-    expect(per_class.map((each: { class: string }) => each.class)).toContain('Ankle boot');
+    const { per_class, confusion, accuracy } = await evaluated(join(folder, 'r'));
+    expect(per_class.map((each) => each.class)).toContain('Ankle boot');
     expect(confusion).toEqual(JSON.parse(read('confusion_matrix.json')).confusion);
     // Guessing among ten classes gives an accuracy of one tenth.
     expect(accuracy).toBeGreaterThan(0.6);

@@ -5,6 +5,7 @@ import { imagesFile, labelsFile } from '../../fixtures/dataset/idx-files.ts';
 import { npyFile, zipFile } from '../../fixtures/dataset/npz-file.ts';
 import { pngFile } from '../../fixtures/png-file.ts';
 import { newRun, QUICK_RECIPE } from '../../fixtures/processes/options.ts';
+import { evaluated } from '../../fixtures/processes/evaluated.ts';
 import { run } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
@@ -92,22 +93,8 @@ describe('a set like EMNIST, with 62 classes', () => {
       put(`${name}-labels-idx1-ubyte`, labelsFile(labels));
     }
     const { directory } = await trained(set);
-    const said = await run([
-      'eval',
-      String(directory),
-      '--data',
-      set,
-      '--engine',
-      'wasm',
-      '--no-pictures',
-      '--format',
-      'json',
-      '--log-level',
-      'error',
-    ]);
-    expect(said.code, said.output).toBe(0);
-    const { per_class } = JSON.parse(said.output);
-    const found = per_class.map((each: { class: string }) => each.class).join('');
+    const { per_class } = await evaluated(String(directory), '--data', set);
+    const found = per_class.map((each) => each.class).join('');
     expect(found).toBe('0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz');
   });
 });

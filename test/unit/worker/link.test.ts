@@ -4,8 +4,20 @@ import {
   IDLE_LIMIT_MILLISECONDS,
 } from '../../../shared/limits.ts';
 import { encodeHeader } from '../../../shared/wire/frame.ts';
-import { Link } from '../../../worker/link.ts';
+import { Link, type LinkEvents } from '../../../worker/link.ts';
 import { connected } from '../../fixtures/connected-sockets.ts';
+
+/** Adds the code of each failure to `failed`. */
+function events(failed: string[]): LinkEvents {
+  return {
+    message: () => undefined,
+    failed: ({ code }) => failed.push(code),
+    closed: () => undefined,
+    isReady: () => false,
+    crashed: () => undefined,
+    log: () => undefined,
+  };
+}
 
 it('a link fails with TIMEOUT when its connection is idle for too long', async () => {
   const { client, server } = await connected();
@@ -15,12 +27,8 @@ it('a link fails with TIMEOUT when its connection is idle for too long', async (
   let heard = 0;
   const failed: string[] = [];
   const link = new Link(client, undefined, undefined, () => now, {
+    ...events(failed),
     message: () => (heard += 1),
-    failed: ({ code }) => failed.push(code),
-    closed: () => undefined,
-    isReady: () => false,
-    crashed: () => undefined,
-    log: () => undefined,
   });
   onTestFinished(() => link.close());
   /** Advances the time to the link's next check, which reads pending messages first. */
@@ -41,14 +49,7 @@ it('a link fails with TIMEOUT when its connection is idle for too long', async (
 it('a link fails with PROTOCOL if a channel is opened before the worker has a slot', async () => {
   const { client, server } = await connected();
   const failed: string[] = [];
-  const link = new Link(client, undefined, undefined, () => 0, {
-    message: () => undefined,
-    failed: ({ code }) => failed.push(code),
-    closed: () => undefined,
-    isReady: () => false,
-    crashed: () => undefined,
-    log: () => undefined,
-  });
+  const link = new Link(client, undefined, undefined, () => 0, events(failed));
   onTestFinished(() => link.close());
   server.send(encodeHeader({ kind: 'channel', next: 1 }));
   await vi.waitUntil(() => failed.length > 0);

@@ -90,7 +90,7 @@ describe('a dataset with many classes and large pictures', () => {
     const svg = await classSheetSvg(dataset);
     expect(svg.match(/<image /g)).toHaveLength(64 + 44);
     expect(svg).toContain('&#60;class 63&#62;');
-    expect(svg).toContain('in 256 classes, of which 64 are shown');
+    expect(svg).toContain('in 256 classes; 64 of them are shown');
   });
 
   test('is shown in small pictures, side by side', () => {

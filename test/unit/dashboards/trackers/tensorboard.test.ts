@@ -133,14 +133,7 @@ describe('a disk that does not take events', () => {
   });
 
   it('may be full for a while, which loses nothing', async () => {
-    const folder = temporaryFolder();
-    const disk = new FullDisk();
-    const told: string[] = [];
-    const file = new EventFile(join(folder, 'r'), {
-      nameAfter: () => 'events',
-      tell: (_, message) => void told.push(message),
-      disk: disk.disk,
-    });
+    const { folder, disk, told, file } = onFullDisk();
     file.append(Buffer.from('a whole record, '));
     await file.flush();
     expect(told).toHaveLength(1);
@@ -153,14 +146,7 @@ describe('a disk that does not take events', () => {
   });
 
   it('cannot make the queue grow without limit', async () => {
-    const folder = temporaryFolder();
-    const disk = new FullDisk();
-    const told: string[] = [];
-    const file = new EventFile(join(folder, 'r'), {
-      nameAfter: () => 'events',
-      tell: (_, message) => void told.push(message),
-      disk: disk.disk,
-    });
+    const { folder, disk, told, file } = onFullDisk();
     const record = Buffer.alloc(MAX_EVENT_QUEUE_BYTES / 4);
     file.append(record);
     await expect.poll(() => told).toHaveLength(1);
@@ -171,6 +157,19 @@ describe('a disk that does not take events', () => {
     expect(told[1]).toMatch(/lacks 3 records/);
   });
 });
+
+/** An event file on a full disk, and what is told about it. */
+function onFullDisk() {
+  const folder = temporaryFolder();
+  const disk = new FullDisk();
+  const told: string[] = [];
+  const file = new EventFile(join(folder, 'r'), {
+    nameAfter: () => 'events',
+    tell: (_, message) => void told.push(message),
+    disk: disk.disk,
+  });
+  return { folder, disk, told, file };
+}
 
 /** A disk that takes five bytes of each file while it is full. */
 class FullDisk {

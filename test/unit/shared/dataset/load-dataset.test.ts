@@ -131,7 +131,7 @@ describe('a folder', () => {
     });
   });
 
-  it('may have all parts of EMNIST, of which the beginning of a name chooses one', async () => {
+  it('may have all parts of EMNIST; the beginning of a name chooses one', async () => {
     for (const part of ['mnist', 'digits'])
       for (const [file, bytes] of Object.entries(tinyFiles))
         await put({ [`emnist-${part}-${file.replace('t10k', 'test')}.gz`]: gzipSync(bytes) });
