@@ -191,7 +191,7 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
     operands: [
       {
         name: 'image',
-        help: 'PNG file with one digit, dark on light or light on dark',
+        help: 'PNG or JPEG with one digit, dark on light or light on dark',
         isRequired: true,
         isRepeated: true,
       },

@@ -1,5 +1,5 @@
 import { drawingOf } from '../../shared/digit/read-drawing.ts';
-import { readPng } from '../../shared/digit/png.ts';
+import { readPicture } from '../../shared/pictures/read-picture.ts';
 import { predictionExcess } from '../../shared/arithmetic/model-size.ts';
 import { probabilities } from '../../shared/digit/network.ts';
 import { normalise } from '../../shared/digit/normalise.ts';
@@ -76,7 +76,7 @@ async function predictOne(
   file: string,
   { name, configuration, weights, layout: { rows, columns } }: PictureModel,
 ): Promise<Prediction> {
-  const drawing = drawingOf(await readPng(file));
+  const drawing = drawingOf(await readPicture(file));
   if (drawing === undefined) {
     throw new ClusterError('IMAGE', `${file}: the picture is blank`, {
       fix: 'draw in one colour on a plain background of a different colour that reaches the border',

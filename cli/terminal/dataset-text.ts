@@ -2,7 +2,7 @@ import type { CsvRow } from '../../artifacts/report/csv.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
 import { shapeText } from '../../shared/dataset/image-size.ts';
 import type { ReadDataset } from '../../shared/dataset/load-dataset.ts';
-import { resize } from '../../shared/dataset/pictures/resize.ts';
+import { resize } from '../../shared/dataset/resize.ts';
 import { count } from '../../shared/text/number-format.ts';
 import { columnsOf, firstColumns, padLeft, padRight } from './columns.ts';
 import { dotLines, sideBySide } from './dot-picture.ts';

@@ -4,7 +4,7 @@ import { shapeText, type ImageSize } from './image-size.ts';
 import { idxHeader, idxHeaderBytes } from './idx.ts';
 import type { Emnist } from './formats/emnist.ts';
 import type { RawHalf, RawSet } from './formats/raw-set.ts';
-import { resizeAll } from './pictures/resize.ts';
+import { resizeAll } from './resize.ts';
 
 /** Changes that the user may ask for, or that a run has recorded. */
 export interface Conversion {

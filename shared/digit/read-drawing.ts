@@ -1,5 +1,5 @@
 import type { Picture } from './normalise.ts';
-import type { Rgba } from './png.ts';
+import type { Rgba } from '../pictures/rgba.ts';
 
 /**
  * Minimum distance between the colours of ink and paper, on a scale of 0 to 255 per channel.

@@ -1,13 +1,13 @@
-import { decodePng, isPng, type Rgba } from '../../digit/png.ts';
 import { readNamedNow } from '../../disk/regular-file.ts';
 import { ClusterError, messageOf } from '../../errors.ts';
 import { MAX_PICTURE_FILE_BYTES } from '../../limits/dataset.ts';
 import { MAX_INPUTS } from '../../limits.ts';
 import { tooLarge } from '../convert.ts';
 import { shapeText, type ImageSize } from '../image-size.ts';
-import { grayOf } from '../pictures/gray.ts';
-import { decodeJpeg, isJpeg } from '../pictures/jpeg.ts';
-import { resize } from '../pictures/resize.ts';
+import { decodePicture } from '../../pictures/read-picture.ts';
+import { grayOf } from '../../pictures/gray.ts';
+import type { Rgba } from '../../pictures/rgba.ts';
+import { resize } from '../resize.ts';
 import { classesIn, picturesIn, type PictureFile } from './picture-folders.ts';
 import type { RawHalf, RawSet } from './raw-set.ts';
 
@@ -109,25 +109,14 @@ function contentOf(path: string): Buffer {
   }
 }
 
-/** Tells the kind of a file by its content, not by its name. */
+/** The pixels of a file. Throws DATA. */
 function decoded(file: Buffer, path: string): Rgba {
-  if (isJpeg(file)) return decodeJpeg(file, path);
-  if (!isPng(file))
-    throw new ClusterError(
-      'DATA',
-      `${path} is ${file.length === 0 ? 'empty' : 'not a PNG or a JPEG'}`,
-      {
-        fix: 'save it as a PNG or a JPEG, or remove it',
-      },
-    );
   try {
-    return decodePng(file, path);
+    return decodePicture(file, path);
   } catch (error) {
     if (!(error instanceof ClusterError)) throw error;
-    throw new ClusterError('DATA', error.message, {
-      fix: 'save it again, or remove it',
-      cause: error,
-    });
+    const { message, fix = 'save it again' } = error;
+    throw new ClusterError('DATA', message, { fix: `${fix}, or remove it`, cause: error });
   }
 }
 

@@ -7,6 +7,7 @@ import { colouredText, plainText } from '../../../../cli/terminal/styled-line.ts
 import { pictureLines } from '../../../../cli/terminal/terminal-picture.ts';
 import { probabilities } from '../../../../shared/digit/network.ts';
 import { createReferenceEngine } from '../../../../worker/engines/reference.ts';
+import { jpegFiles } from '../../../fixtures/dataset/jpeg-files.ts';
 import { everyLayerModel } from '../../../fixtures/engine/models.ts';
 import { createFixture } from '../../../fixtures/engine/engine-cases.ts';
 import { pngFile } from '../../../fixtures/png-file.ts';
@@ -109,6 +110,14 @@ describe('predict', () => {
     }
   });
 
+  test('classifies JPEGs', async () => {
+    const printed = captured();
+    const path = join(folder, 'photo.png');
+    writeFileSync(path, jpegFiles[0].bytes);
+    expect(await ask([path], 'csv')).toBe(0);
+    expect(printed.out.split('\r\n')[1]).toMatch(new RegExp(`^${path},`));
+  });
+
   test('prints CSV with one line per picture', async () => {
     const good = write('lying, or not.png', true);
     const printed = captured();
@@ -130,7 +139,7 @@ describe('predict', () => {
       const printed = captured();
       expect(await ask([text, blank, good, join(folder, 'none.png')], format)).toBe(36);
       const reasons = [
-        `${text}: it is not a PNG`,
+        `${text}: it is not a PNG or a JPEG`,
         `${blank}: the picture is blank`,
         `${join(folder, 'none.png')}: there is no`,
       ];

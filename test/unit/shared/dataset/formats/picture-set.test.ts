@@ -154,11 +154,11 @@ describe('a folder of pictures is rejected with the name of the file', () => {
       (all) => all('train/cat/9.jpg', jpegFiles[0].bytes.subarray(0, 90)),
       /train\/cat\/9\.jpg: it is a damaged JPEG/,
     ],
-    ['that is empty', (all) => all('test/dog/9.png', ''), /test\/dog\/9\.png is empty/],
+    ['that is empty', (all) => all('test/dog/9.png', ''), /test\/dog\/9\.png: it is empty/],
     [
       'that is something else',
       (all) => all('train/dog/notes.txt', 'hello'),
-      /notes\.txt is not a PNG or a JPEG/,
+      /notes\.txt: it is not a PNG or a JPEG/,
     ],
     [
       'that has another size',

@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { grayOf } from '../../../../../shared/dataset/pictures/gray.ts';
-import { decodeJpeg, isJpeg } from '../../../../../shared/dataset/pictures/jpeg.ts';
-import { ClusterError } from '../../../../../shared/errors.ts';
-import { cmykFile, jpegFiles } from '../../../../fixtures/dataset/jpeg-files.ts';
+import { grayOf } from '../../../../shared/pictures/gray.ts';
+import { decodeJpeg, isJpeg } from '../../../../shared/pictures/jpeg.ts';
+import { ClusterError } from '../../../../shared/errors.ts';
+import { cmykFile, jpegFiles } from '../../../fixtures/dataset/jpeg-files.ts';
 
 const [{ bytes: gray }, { bytes: progressive }] = jpegFiles;
 
@@ -51,7 +51,7 @@ describe('decodeJpeg', () => {
   ])('rejects a file %s, with its name', (_what, bytes, message) => {
     expect(() => decodeJpeg(bytes, 'a.jpg')).toThrow(
       expect.objectContaining({
-        code: 'DATA',
+        code: 'IMAGE',
         message: expect.stringMatching(new RegExp(`^a.jpg: .*${message}`)),
       }),
     );

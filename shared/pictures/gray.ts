@@ -1,4 +1,4 @@
-import type { Rgba } from '../../digit/png.ts';
+import type { Rgba } from './rgba.ts';
 
 /**
  * The gray values of a picture: ITU-R 601's luma in whole numbers, as Pillow's convert("L") has it,

@@ -1,12 +1,13 @@
 import jpeg from 'jpeg-js';
-import { MAX_JPEG_SCANS } from '../../limits/dataset.ts';
-import type { Rgba } from '../../digit/png.ts';
-import { ClusterError } from '../../errors.ts';
-import { MAX_IMAGE_PIXELS } from '../../limits.ts';
+import { ClusterError } from '../errors.ts';
+import { MAX_IMAGE_PIXELS } from '../limits.ts';
+import { MAX_JPEG_SCANS } from '../limits/dataset.ts';
+import { orientationOf, upright } from './orientation.ts';
+import type { Rgba } from './rgba.ts';
 
 /** Markers of a JPEG, without the FF before them. */
-const [SOI, EOI, SOS, DQT, DHT, DRI, APP0, APP14, APP15, COM] = [
-  0xd8, 0xd9, 0xda, 0xdb, 0xc4, 0xdd, 0xe0, 0xee, 0xef, 0xfe,
+const [SOI, EOI, SOS, DQT, DHT, DRI, APP0, APP1, APP14, APP15, COM] = [
+  0xd8, 0xd9, 0xda, 0xdb, 0xc4, 0xdd, 0xe0, 0xe1, 0xee, 0xef, 0xfe,
 ] as const;
 /** Baseline, extended and progressive frames with Huffman coding. */
 const FRAMES = new Set([0xc0, 0xc1, 0xc2]);
@@ -23,12 +24,12 @@ export function isJpeg(file: Uint8Array): boolean {
 
 /**
  * Decodes a JPEG with Huffman coding: gray or in three colours, sequential or progressive, with 8
- * bits. What a camera says about its orientation is ignored. jpeg-js gets only the segments that it
- * needs, and only after all of them have been checked: a file is at fault if it lacks its end.
- * Throws a DATA error that names the file.
+ * bits. A picture that a camera recorded in another orientation is turned upright. jpeg-js gets
+ * only the segments that it needs, and only after all of them have been checked: a file is at fault
+ * if it lacks its end. Throws an IMAGE error that names the file.
  */
 export function decodeJpeg(file: Uint8Array, path: string): Rgba {
-  const { parts, hasLuma } = segmentsOf(file, path);
+  const { parts, hasLuma, orientation } = segmentsOf(file, path);
   try {
     const { width, height, data } = jpeg.decode(Buffer.concat(parts), {
       useTArray: true,
@@ -38,7 +39,7 @@ export function decodeJpeg(file: Uint8Array, path: string): Rgba {
       maxResolutionInMP: MAX_IMAGE_PIXELS / 1e6,
       maxMemoryUsageInMB: MAX_DECODER_MEGABYTES,
     });
-    return { rows: height, columns: width, bytes: data };
+    return upright({ rows: height, columns: width, bytes: data }, orientation);
   } catch (error) {
     throw refused(path, 'it is a damaged JPEG', 'save it again', error);
   }
@@ -49,12 +50,14 @@ interface Segments {
   readonly parts: readonly Uint8Array[];
   /** Whether three components are luma and two differences of colour, and not red, green, blue. */
   readonly hasLuma: boolean;
+  /** The orientation that the camera recorded, 1 to 8. */
+  readonly orientation: number;
 }
 
-/** Walks over all segments. Throws DATA unless they describe one picture of a supported kind. */
+/** Walks over all segments. Throws IMAGE unless they describe one picture of a supported kind. */
 function segmentsOf(file: Uint8Array, path: string): Segments {
   const parts: Uint8Array[] = [file.subarray(0, 2)];
-  let [hasFrame, hasLuma, scans, at] = [false, true, 0, 2];
+  let [hasFrame, hasLuma, orientation, scans, at] = [false, true, 1, 0, 2];
   for (;;) {
     // Any number of FF bytes may precede a marker.
     while (file[at] === 0xff && file[at + 1] === 0xff) at++;
@@ -66,6 +69,7 @@ function segmentsOf(file: Uint8Array, path: string): Segments {
     const segment = file.subarray(at, end);
     at = end;
     if (marker === APP14) hasLuma = hasLuma && !isAdobeRgb(segment);
+    if (marker === APP1 && orientation === 1) orientation = orientationOf(segment.subarray(4));
     if (marker === COM || (marker >= APP0 && marker <= APP15)) continue;
     if (FRAMES.has(marker)) {
       if (hasFrame) throw damaged(path);
@@ -87,7 +91,7 @@ function segmentsOf(file: Uint8Array, path: string): Segments {
     parts.push(marker === SOS ? file.subarray(end - segment.length, at) : segment);
   }
   if (scans === 0) throw damaged(path);
-  return { parts: [...parts, Uint8Array.of(0xff, EOI)], hasLuma };
+  return { parts: [...parts, Uint8Array.of(0xff, EOI)], hasLuma, orientation };
 }
 
 /** The end of the compressed data that begins at `at`: the next marker that is not part of it. */
@@ -138,5 +142,5 @@ function damaged(path: string): ClusterError {
 
 function refused(path: string, what: string, fix: string, cause?: unknown): ClusterError {
   const more = cause === undefined ? {} : { cause };
-  return new ClusterError('DATA', `${path}: ${what}`, { fix, ...more });
+  return new ClusterError('IMAGE', `${path}: ${what}`, { fix, ...more });
 }

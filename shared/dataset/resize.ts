@@ -1,5 +1,5 @@
-import type { RawHalf } from '../formats/raw-set.ts';
-import type { ImageSize } from '../image-size.ts';
+import type { RawHalf } from './formats/raw-set.ts';
+import type { ImageSize } from './image-size.ts';
 
 /**
  * Resizes a gray picture of any size to `rows` x `columns`. The new picture covers the old one

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { deflateSync } from 'node:zlib';
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
-import { readPng } from '../../../../shared/digit/png.ts';
+import { readPicture } from '../../../../shared/pictures/read-picture.ts';
 import { ClusterError } from '../../../../shared/errors.ts';
 import { MAX_IMAGE_FILE_BYTES, MAX_IMAGE_PIXELS } from '../../../../shared/limits.ts';
 import { temporaryFolder } from '../../../fixtures/temporary-folder.ts';
@@ -22,7 +22,7 @@ function written(bytes: Uint8Array): string {
 
 /** The message of the error with which a file is rejected. */
 async function refusal(path: string): Promise<string> {
-  const error: unknown = await readPng(path).then(
+  const error: unknown = await readPicture(path).then(
     () => undefined,
     (reason: unknown) => reason,
   );
@@ -38,7 +38,7 @@ const gray: PngKind = { colourType: 0, bits: 8 };
 /** A pattern of two values in which no two rows or columns are equal. */
 const isInk = (row: number, column: number) => (row * row + 2 * column) % 29 < 11;
 
-describe('readPng reads a PNG', () => {
+describe('readPicture reads a PNG', () => {
   const kinds = ([0, 2, 4, 6] as const).flatMap((colourType) =>
     ([1, 2, 4, 8, 16] as const)
       .filter((bits) => bits >= 8 || colourType === 0)
@@ -53,7 +53,7 @@ describe('readPng reads a PNG', () => {
       const file = pngFile(kind, rows, columns, (row, column) =>
         Array.from({ length: channels(kind) }, () => (isInk(row, column) ? most : 0)),
       );
-      const read = await readPng(written(file));
+      const read = await readPicture(written(file));
       expect([read.rows, read.columns]).toEqual([rows, columns]);
       const isOpaque = kind.colourType === 0 || kind.colourType === 2;
       for (let row = 0; row < rows; row++)
@@ -83,7 +83,7 @@ describe('readPng reads a PNG', () => {
         ],
       };
       const file = pngFile(kind, rows, columns, (row, column) => [isInk(row, column) ? 1 : 0]);
-      const { bytes } = await readPng(written(file));
+      const { bytes } = await readPicture(written(file));
       expect([...bytes.subarray(0, 4)]).toEqual([200, 100, 50, 255]);
       const paper =
         Array.from({ length: columns }, (_, column) => column).find(
@@ -95,29 +95,29 @@ describe('readPng reads a PNG', () => {
 
   test('with trailing bytes, such as those that cameras and chat programs append', async () => {
     const file = pngFile(gray, 3, 2, (row, column) => [10 * row + column]);
-    const whole = await readPng(written(file));
+    const whole = await readPicture(written(file));
     for (const tail of [Buffer.alloc(1), Buffer.from('EXIF, or a second picture'), file])
-      expect(await readPng(written(Buffer.concat([file, tail])))).toEqual(whole);
+      expect(await readPicture(written(Buffer.concat([file, tail])))).toEqual(whole);
   });
 
   test('with a single pixel', async () => {
-    expect(await readPng(written(pngFile(gray, 1, 1, () => [7])))).toMatchObject({
+    expect(await readPicture(written(pngFile(gray, 1, 1, () => [7])))).toMatchObject({
       rows: 1,
       columns: 1,
     });
   });
 });
 
-describe('readPng rejects, with the name of the file,', () => {
-  test('a missing file and a file that is not a PNG', async () => {
+describe('readPicture rejects, with the name of the file,', () => {
+  test('a missing file and a file of another kind', async () => {
     expect(await refusal(join(folder, 'none.png'))).toContain('there is no such file');
     mkdirSync(join(folder, 'folder.png'));
     expect(await refusal(join(folder, 'folder.png'))).toContain('not a regular file');
     expect(await refusal('/dev/zero')).toContain('not a regular file');
     expect(await refusal(written(Buffer.from('GIF89a, or anything else')))).toContain(
-      'it is not a PNG',
+      'it is not a PNG or a JPEG',
     );
-    expect(await refusal(written(new Uint8Array(0)))).toContain('it is not a PNG');
+    expect(await refusal(written(new Uint8Array(0)))).toContain('it is empty');
   });
 
   test('a PNG whose header declares no pixels or too many, before it is decompressed', async () => {
@@ -154,7 +154,7 @@ describe('readPng rejects, with the name of the file,', () => {
 
   test('a PNG with less data than pixels', async () => {
     const file = (length: number) => assemble(gray, 5, 5, [], deflateSync(Buffer.alloc(length)));
-    expect(await readPng(written(file(30)))).toMatchObject({ rows: 5 });
+    expect(await readPicture(written(file(30)))).toMatchObject({ rows: 5 });
     for (const length of [0, 1, 29, 31])
       expect(await refusal(written(file(length)))).toContain('damaged');
   });
@@ -180,7 +180,7 @@ describe('readPng rejects, with the name of the file,', () => {
         const path = written(file);
         if (file.equals(whole)) return;
         // Only a changed byte outside the pixels is accepted.
-        await readPng(path).catch((error: unknown) => {
+        await readPicture(path).catch((error: unknown) => {
           if (!(error instanceof ClusterError) || error.code !== 'IMAGE') throw error;
           refused += 1;
         });

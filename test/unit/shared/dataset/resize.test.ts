@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { resize, resizeAll } from '../../../../../shared/dataset/pictures/resize.ts';
+import { resize, resizeAll } from '../../../../shared/dataset/resize.ts';
 
 function resized(
   [rows, columns]: readonly [number, number],

@@ -1,16 +1,8 @@
 import { inflateSync } from 'node:zlib';
 import { PNG } from 'pngjs';
-import { readNamed } from '../disk/regular-file.ts';
-import { systemCode } from '../disk/system-error.ts';
-import { ClusterError, messageOf } from '../errors.ts';
-import { MAX_IMAGE_FILE_BYTES, MAX_IMAGE_PIXELS } from '../limits.ts';
-
-/** An image row by row, four bytes per pixel: red, green, blue, alpha, each 0-255. */
-export interface Rgba {
-  readonly rows: number;
-  readonly columns: number;
-  readonly bytes: Uint8Array;
-}
+import { ClusterError } from '../errors.ts';
+import { MAX_IMAGE_PIXELS } from '../limits.ts';
+import type { Rgba } from './rgba.ts';
 
 const SIGNATURE = Buffer.from('89504e470d0a1a0a', 'hex');
 /** Size of the signature and IHDR, the first chunk. */
@@ -21,21 +13,16 @@ const HEAD_BYTES = 33;
  */
 const [CHUNK_HEAD_BYTES, CHUNK_BYTES] = [8, 12];
 
-/**
- * Reads a PNG of any kind: gray, colour or palette, 1 to 16 bits, with or without alpha. The size
- * that the header declares is checked before anything is unpacked. Rejects with an IMAGE error that
- * names the file.
- */
-export async function readPng(path: string): Promise<Rgba> {
-  return decodePng(await readFile(path), path);
-}
-
 /** Whether a file begins like a PNG. */
 export function isPng(file: Uint8Array): boolean {
   return SIGNATURE.equals(file.subarray(0, SIGNATURE.length));
 }
 
-/** Like `readPng`, for the content of a file; throws. */
+/**
+ * Decodes a PNG of any kind: gray, colour or palette, 1 to 16 bits, with or without alpha. The size
+ * that the header declares is checked before anything is unpacked. Throws an IMAGE error that names
+ * the file.
+ */
 export function decodePng(file: Buffer, path: string): Rgba {
   const head = readHead(file, path);
   try {
@@ -46,15 +33,6 @@ export function decodePng(file: Buffer, path: string): Rgba {
     return { rows: height, columns: width, bytes: data };
   } catch (error) {
     throw error instanceof ClusterError ? error : damaged(path, error);
-  }
-}
-
-async function readFile(path: string): Promise<Buffer> {
-  try {
-    return await readNamed(path, { name: 'MAX_IMAGE_FILE_BYTES', bytes: MAX_IMAGE_FILE_BYTES });
-  } catch (error) {
-    const reason = systemCode(error) === 'ENOENT' ? 'there is no such file' : messageOf(error);
-    throw refused(path, reason, 'give the path of a PNG file', error);
   }
 }
 
@@ -73,7 +51,6 @@ interface Head {
 const SAMPLES = [1, 0, 3, 1, 2, 0, 4];
 
 function readHead(file: Buffer, path: string): Head {
-  if (!isPng(file)) throw refused(path, 'it is not a PNG', 'save it as a PNG');
   if (file.length < HEAD_BYTES || chunkName(file, SIGNATURE.length) !== 'IHDR') throw damaged(path);
   const [columns, rows] = [file.readUInt32BE(16), file.readUInt32BE(20)];
   if (rows === 0 || columns === 0) throw refused(path, 'it has no pixels', 'save it again');
