@@ -1,6 +1,4 @@
-import { userInfo } from 'node:os';
 import { join } from 'node:path';
-import { z } from 'zod';
 import type { Outcome } from '../../coordinator/decisions/effects.ts';
 import { readRunRecord } from '../../coordinator/run-directory/read-run.ts';
 import {
@@ -20,7 +18,9 @@ import { ARTIFACTS_FOLDER, MODEL_FILE, RECORD_FILE } from '../../shared/files/ru
 import * as limits from '../../shared/limits/tracker.ts';
 import { pastLines } from '../feed/past-lines.ts';
 import { MetricWindows } from './metric-windows.ts';
-import { MlflowClient, MlflowError, type MlflowServer } from './mlflow-client.ts';
+import { MlflowError, type MlflowServer } from './mlflow-client.ts';
+import { MlflowRun, type Metric } from './mlflow-run.ts';
+import { PatientRequests } from './patient-requests.ts';
 import {
   metricNames,
   trackedSettings,
@@ -45,36 +45,6 @@ export interface MlflowOptions {
   readonly date: () => number;
 }
 
-interface Metric {
-  readonly key: string;
-  readonly value: number;
-  readonly timestamp: number;
-  readonly step: number;
-}
-
-const runSchema = z.object({
-  info: z.object({ run_id: z.string().regex(/^[\w-]{1,64}$/), artifact_uri: z.string() }),
-  data: z
-    .object({
-      metrics: z
-        .array(z.object({ key: z.string(), step: z.coerce.number().default(0) }))
-        .default([]),
-      params: z.array(z.object({ key: z.string() })).default([]),
-    })
-    .default({ metrics: [], params: [] }),
-});
-type MlflowRun = z.infer<typeof runSchema>;
-
-const oneRunSchema = z.object({ run: runSchema });
-const runsSchema = z.object({ runs: z.array(runSchema).default([]) });
-const experimentSchema = z.object({ experiment: z.object({ experiment_id: z.string() }) });
-const createdSchema = z.object({ experiment_id: z.string() });
-const emptySchema = z.unknown();
-
-/** The tags by which a resumed run is found again. */
-const RUN_TAG = 'mnist_dist.run';
-const STARTED_TAG = 'mnist_dist.started';
-
 const statuses = {
   finished: 'FINISHED',
   interrupted: 'KILLED',
@@ -91,11 +61,8 @@ export class MlflowTracker implements Tracker {
   readonly name = 'MLflow';
   readonly viewer: RunViewer;
   readonly #options: MlflowOptions;
-  readonly #client: MlflowClient;
+  readonly #requests: PatientRequests;
   readonly #windows: MetricWindows;
-  readonly #closeMilliseconds: number;
-  /** Ends all requests: the run is over, and the server has not accepted anything for a while. */
-  readonly #giveUp = new AbortController();
   #queue: Metric[] = [];
   #leftOut = 0;
   /** The last step of each metric that the server had when this coordinator began. */
@@ -104,19 +71,11 @@ export class MlflowTracker implements Tracker {
   #outcome: Outcome | undefined;
   #logging: Promise<void> | undefined;
   #hasEnded = false;
-  #isClosing = false;
-  #deadline: NodeJS.Timeout | undefined;
-  /** Ends the current pause. */
-  #wake: () => void = () => undefined;
-  /** Whether the last request failed. */
-  #isDown = false;
-  /** Whether the user was told that the server does not accept anything, and that it does again. */
-  readonly #told = { isDown: false, isBack: false };
 
   constructor(options: MlflowOptions) {
+    const { server, tell, closeMilliseconds = limits.MLFLOW_CLOSE_MILLISECONDS } = options;
     this.#options = options;
-    this.#closeMilliseconds = options.closeMilliseconds ?? limits.MLFLOW_CLOSE_MILLISECONDS;
-    this.#client = new MlflowClient(options.server, this.#giveUp.signal, () => this.#extend());
+    this.#requests = new PatientRequests({ url: server.url, tell, closeMilliseconds });
     this.#windows = new MetricWindows(totalSteps(options.configuration), limits.MLFLOW_POINTS);
     this.viewer = {
       ...silentViewer,
@@ -132,24 +91,7 @@ export class MlflowTracker implements Tracker {
   }
 
   async close(hurry: AbortSignal): Promise<void> {
-    if (this.#logging === undefined) return;
-    this.#isClosing = true;
-    this.#wake();
-    const onHurry = () => {
-      this.#giveUp.abort();
-      this.#wake();
-    };
-    if (hurry.aborted) onHurry();
-    hurry.addEventListener('abort', onHurry);
-    this.#extend();
-    if (this.#isDown && !hurry.aborted)
-      this.#options.tell(
-        'info',
-        `waiting at most ${this.#closeMilliseconds / 1000} s for MLflow (Ctrl-C ends the wait)`,
-      );
-    await this.#logging;
-    clearTimeout(this.#deadline);
-    hurry.removeEventListener('abort', onHurry);
+    if (this.#logging !== undefined) await this.#requests.close(hurry, this.#logging);
   }
 
   #stepped(report: StepReport): void {
@@ -177,7 +119,6 @@ export class MlflowTracker implements Tracker {
 
   #enqueue(step: number, values: readonly Scalar[]): void {
     if (this.#hasEnded) return;
-    // MLflow stores a time with a fraction as 0.
     const timestamp = Math.round(this.#options.date());
     for (const [key, value] of values) {
       // A step that was computed before a crash is computed again.
@@ -191,19 +132,20 @@ export class MlflowTracker implements Tracker {
   /** Does not reject. */
   async #log(report: OpenReport): Promise<void> {
     const { tell, server } = this.#options;
+    const requests = this.#requests;
     try {
       const run = await this.#begin(report);
       await this.#recall(report);
-      while (!this.#isClosing || this.#queue.length > 0) {
-        if (!this.#isClosing && this.#queue.length < limits.MLFLOW_BATCH_METRICS)
-          await this.#pause(limits.MLFLOW_FLUSH_MILLISECONDS);
+      while (!requests.isClosing || this.#queue.length > 0) {
+        if (!requests.isClosing && this.#queue.length < limits.MLFLOW_BATCH_METRICS)
+          await requests.pause(limits.MLFLOW_FLUSH_MILLISECONDS);
         await this.#send(run);
       }
       await this.#finish(run, report);
       if (this.#leftOut > 0)
         tell('warn', `MLflow lacks ${this.#leftOut} metrics: the server was too slow for them`);
     } catch (error) {
-      const what = this.#isClosing
+      const what = requests.isClosing
         ? 'the run is incomplete there'
         : 'training continues without it';
       const why = error instanceof MlflowError ? error.message : `has failed: ${messageOf(error)}`;
@@ -215,93 +157,19 @@ export class MlflowTracker implements Tracker {
   }
 
   /** Finds the run in MLflow or creates it, and logs its parameters. */
-  async #begin(report: OpenReport): Promise<MlflowRun> {
-    const { configuration, tell, server } = this.#options;
-    const { experiment, run, isNew } = await this.#persist(() => this.#findOrCreate(report));
-    const { run_id } = run.info;
-    this.#logged = new Map(run.data.metrics.map(({ key, step }) => [key, step]));
-    this.#queue = this.#queue.filter(({ key, step }) => step > (this.#logged.get(key) ?? 0));
-    if (!isNew) await this.#update(run, { status: 'RUNNING' });
-    // A parameter cannot be changed: a resumed run may have more epochs than before.
-    const known = new Set(run.data.params.map(({ key }) => key));
-    const parameters = [...trackedSettings(configuration)]
-      .filter(([key]) => !known.has(key))
-      .map(([key, value]) => ({
-        key,
-        value: String(value).slice(0, limits.MLFLOW_PARAMETER_CHARACTERS),
-      }));
-    for (let at = 0; at < parameters.length; at += limits.MLFLOW_BATCH_PARAMETERS) {
-      const params = parameters.slice(at, at + limits.MLFLOW_BATCH_PARAMETERS);
-      await this.#persist(() =>
-        this.#client.post('runs/log-batch', { run_id, params }, emptySchema),
-      );
-    }
-    await this.#tag(run, {
-      'mnist_dist.term': String(report.term),
+  async #begin({ run: id, started, term }: OpenReport): Promise<MlflowRun> {
+    const { configuration, experiment, server, tell, version } = this.#options;
+    const identity = { experiment, run: id, started, version };
+    const run = await MlflowRun.open(server, this.#requests, identity);
+    this.#logged = run.logged;
+    this.#queue = this.#queue.filter(({ key, step }) => step > (run.logged.get(key) ?? 0));
+    await run.logParameters(trackedSettings(configuration));
+    await run.tag({
+      'mnist_dist.term': String(term),
       'mnist_dist.steps': String(totalSteps(configuration)),
     });
-    tell('info', `see it in MLflow at ${server.url}/#/experiments/${experiment}/runs/${run_id}`);
+    tell('info', `see it in MLflow at ${run.page}`);
     return run;
-  }
-
-  /** Can be repeated if it fails: a run that was created without an answer is found. */
-  async #findOrCreate({ run, started }: OpenReport) {
-    const experiment = await this.#experiment();
-    const { runs } = await this.#client.post(
-      'runs/search',
-      {
-        experiment_ids: [experiment],
-        filter: `tags.\`${RUN_TAG}\` = '${run}' and tags.\`${STARTED_TAG}\` = '${started}'`,
-        max_results: 1,
-      },
-      runsSchema,
-    );
-    const [found] = runs;
-    if (found !== undefined) return { experiment, run: found, isNew: false };
-    const tags = {
-      [RUN_TAG]: run,
-      [STARTED_TAG]: started,
-      'mnist_dist.version': this.#options.version,
-      'mlflow.source.name': 'mnist-dist',
-      'mlflow.source.type': 'LOCAL',
-      'mlflow.user': userName(),
-    };
-    const created = await this.#client.post(
-      'runs/create',
-      {
-        experiment_id: experiment,
-        run_name: run,
-        start_time: Date.parse(started),
-        tags: tagList(tags),
-      },
-      oneRunSchema,
-    );
-    return { experiment, run: created.run, isNew: true };
-  }
-
-  async #experiment(): Promise<string> {
-    const { experiment: name } = this.#options;
-    const find = async () =>
-      (
-        await this.#client.get(
-          'experiments/get-by-name',
-          { experiment_name: name },
-          experimentSchema,
-        )
-      ).experiment.experiment_id;
-    try {
-      return await find();
-    } catch (error) {
-      if (!isCode(error, 'RESOURCE_DOES_NOT_EXIST')) throw error;
-    }
-    try {
-      const created = await this.#client.post('experiments/create', { name }, createdSchema);
-      return created.experiment_id;
-    } catch (error) {
-      // Another run may have created it in the meantime.
-      if (!isCode(error, 'RESOURCE_ALREADY_EXISTS')) throw error;
-      return await find();
-    }
   }
 
   /** Logs earlier steps of a resumed run that the server lacks, from metrics.jsonl. */
@@ -326,13 +194,10 @@ export class MlflowTracker implements Tracker {
   }
 
   /** Sends the metrics that wait, at most one batch. */
-  async #send({ info: { run_id } }: MlflowRun): Promise<void> {
+  async #send(run: MlflowRun): Promise<void> {
     const metrics = this.#queue.slice(0, limits.MLFLOW_BATCH_METRICS);
     if (metrics.length === 0) return;
-    // A batch that is sent twice is stored once.
-    await this.#persist(() =>
-      this.#client.post('runs/log-batch', { run_id, metrics }, emptySchema),
-    );
+    await run.logMetrics(metrics);
     this.#queue.splice(0, metrics.length);
   }
 
@@ -342,121 +207,26 @@ export class MlflowTracker implements Tracker {
     if (state === 'finished' || state === 'interrupted') {
       await this.#sendFiles(run, directory);
       const { model } = await readRunRecord(directory);
-      if (model !== undefined) await this.#tag(run, { 'mnist_dist.model_sha256': model.sha256 });
+      if (model !== undefined) await run.tag({ 'mnist_dist.model_sha256': model.sha256 });
     }
-    await this.#tag(run, { 'mnist_dist.state': state });
-    const end_time = Math.round(this.#options.date());
-    await this.#update(run, { status: statuses[state], end_time });
+    await run.tag({ 'mnist_dist.state': state });
+    await run.end(statuses[state], Math.round(this.#options.date()));
   }
 
   async #sendFiles(run: MlflowRun, directory: string): Promise<void> {
-    const { artifact_uri } = run.info;
-    const root = /^mlflow-artifacts:(?:\/\/)?\/(?!\/)(.+)$/.exec(artifact_uri)?.[1];
-    if (root === undefined) {
+    const { fileRoot } = run;
+    if (fileRoot === undefined) {
       const { tell, server } = this.#options;
       return tell(
         'warn',
         `the report and the model are not in MLflow: ${server.url} keeps files at ` +
-          `${artifact_uri}, and does not take them itself (mlflow server --serve-artifacts)`,
+          `${run.artifactUri}, and does not take them itself (mlflow server --serve-artifacts)`,
       );
     }
     for (const name of [MODEL_FILE, RECORD_FILE, ...(await artifactsIn(directory))]) {
       const bytes = await bytesOf(join(directory, name));
-      if (bytes === undefined) continue;
-      const limit =
-        limits.MLFLOW_CLOSE_MILLISECONDS + Math.ceil(bytes.length / limits.MIN_MLFLOW_UPLOAD_SPEED);
-      await this.#persist(() => this.#client.upload(`${root}/${name}`, bytes, limit), limit);
+      if (bytes !== undefined) await run.sendFile(fileRoot, name, bytes);
     }
-  }
-
-  async #tag({ info: { run_id } }: MlflowRun, tags: Readonly<Record<string, string>>) {
-    const body = { run_id, tags: tagList(tags) };
-    await this.#persist(() => this.#client.post('runs/log-batch', body, emptySchema));
-  }
-
-  async #update({ info: { run_id } }: MlflowRun, changes: object): Promise<void> {
-    await this.#persist(() =>
-      this.#client.post('runs/update', { run_id, ...changes }, emptySchema),
-    );
-  }
-
-  /**
-   * Repeats a request until the server accepts it. Rejects with MlflowError if it never will, or if
-   * the run has ended and nothing was accepted for a while.
-   */
-  async #persist<T>(request: () => Promise<T>, milliseconds = this.#closeMilliseconds): Promise<T> {
-    this.#extend(milliseconds);
-    let pause = limits.FIRST_MLFLOW_RETRY_MILLISECONDS;
-    let refused: MlflowError | undefined;
-    for (;;) {
-      try {
-        const result = await request();
-        this.#accepted();
-        return result;
-      } catch (error) {
-        if (!(error instanceof MlflowError) || !error.isTemporary) throw error;
-        if (this.#giveUp.signal.aborted) throw refused ?? error;
-        refused = error;
-        this.#refused(error);
-      }
-      await this.#pause(pause);
-      pause = Math.min(2 * pause, limits.MAX_MLFLOW_RETRY_MILLISECONDS);
-    }
-  }
-
-  #refused({ message }: MlflowError): void {
-    this.#isDown = true;
-    if (this.#told.isDown) return;
-    this.#told.isDown = true;
-    const { tell, server } = this.#options;
-    tell('warn', `MLflow at ${server.url} ${message}; training continues, and metrics wait`);
-  }
-
-  #accepted(): void {
-    this.#isDown = false;
-    if (!this.#told.isDown || this.#told.isBack) return;
-    this.#told.isBack = true;
-    this.#options.tell('info', `MLflow at ${this.#options.server.url} answers again`);
-  }
-
-  /** Once the run has ended: gives up if the server accepts nothing for this time. */
-  #extend(milliseconds = this.#closeMilliseconds): void {
-    if (!this.#isClosing) return;
-    clearTimeout(this.#deadline);
-    this.#deadline = setTimeout(() => {
-      this.#giveUp.abort();
-      this.#wake();
-    }, milliseconds);
-  }
-
-  async #pause(milliseconds: number): Promise<void> {
-    if (this.#giveUp.signal.aborted) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, milliseconds);
-      this.#wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-      // While the run trains, its own timers keep the process alive.
-      if (!this.#isClosing) timer.unref();
-    });
-  }
-}
-
-function tagList(tags: Readonly<Record<string, string>>) {
-  return Object.entries(tags).map(([key, value]) => ({ key, value }));
-}
-
-function isCode(error: unknown, code: string): boolean {
-  return error instanceof MlflowError && error.code === code;
-}
-
-function userName(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    // A container may run with a number that is not a user.
-    return 'unknown';
   }
 }
 
