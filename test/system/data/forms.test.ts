@@ -80,7 +80,7 @@ describe('the same rows in the same order', () => {
   });
 });
 
-describe('a set like EMNIST, with 62 classes', () => {
+describe('a set like EMNIST, with 62 classes and 32 x 32 pixels', () => {
   it('trains, and is evaluated with its class names', async () => {
     const set = join(folder, 'emnist');
     for (const [half, samples] of [
@@ -89,10 +89,11 @@ describe('a set like EMNIST, with 62 classes', () => {
     ] as const) {
       const name = `emnist/emnist-byclass-${half}`;
       const labels = Array.from({ length: samples }, (_, i) => i % 62);
-      put(`${name}-images-idx3-ubyte`, imagesFile(samples, SIDE, SIDE));
+      put(`${name}-images-idx3-ubyte`, imagesFile(samples, 32, 32));
       put(`${name}-labels-idx1-ubyte`, labelsFile(labels));
     }
-    const { directory } = await trained(set);
+    const { dataset, directory } = await trained(set);
+    expect(dataset).toMatchObject({ rows: 32, columns: 32 });
     const { per_class } = await evaluated(String(directory), '--data', set);
     const found = per_class.map((each) => each.class).join('');
     expect(found).toBe('0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz');
