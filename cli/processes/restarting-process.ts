@@ -7,6 +7,7 @@ import {
   STABLE_MILLISECONDS,
 } from '../../shared/limits.ts';
 import { Child, isCrashSignal } from './child-process.ts';
+import { restartedEnvironment } from './signals.ts';
 import type { Log } from '../terminal/log.ts';
 import type { ToChild } from './supervisor-messages.ts';
 
@@ -158,7 +159,8 @@ export class RestartingProcess {
   }
 
   #spawn(isRestart: boolean): Child {
-    const { name, args, environment, output, listener } = this.#options;
+    const { name, args, environment: own, output, listener } = this.#options;
+    const environment = isRestart ? restartedEnvironment(own) : own;
     return new Child(name, args(isRestart, this.#pagePort), environment, output, listener);
   }
 }

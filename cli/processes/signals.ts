@@ -10,7 +10,10 @@ let isWatching = false;
 
 /** Set for a process that this program supervises: the supervisor's process id. */
 const SUPERVISOR_VARIABLE = 'MNIST_DIST_INTERNAL_SUPERVISOR';
+/** Set for a process that its supervisor starts again after a crash. */
+const RESTART_VARIABLE = 'MNIST_DIST_INTERNAL_RESTART';
 const hasSupervisor = takeSupervisor();
+const isStartedAgain = taken(RESTART_VARIABLE) !== undefined && hasSupervisor;
 
 /**
  * Whether a supervisor started this process. A channel alone does not mean that: other programs
@@ -20,15 +23,30 @@ export function isSupervised(): boolean {
   return hasSupervisor;
 }
 
+/** Whether the supervisor started this process again, after it had crashed. */
+export function isRestarted(): boolean {
+  return isStartedAgain;
+}
+
 /** The environment for a process that this process supervises over a channel. */
 export function supervisedEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return { ...environment, [SUPERVISOR_VARIABLE]: String(process.pid) };
 }
 
-/** Reads the variable and removes it, so that no program started from here inherits it. */
+/** The environment for a process that is started again after a crash. */
+export function restartedEnvironment(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return { ...environment, [RESTART_VARIABLE]: '1' };
+}
+
+/** Reads a variable and removes it, so that no program started from here inherits it. */
+function taken(variable: string): string | undefined {
+  const value = process.env[variable];
+  delete process.env[variable];
+  return value;
+}
+
 function takeSupervisor(): boolean {
-  const supervisor = process.env[SUPERVISOR_VARIABLE];
-  delete process.env[SUPERVISOR_VARIABLE];
+  const supervisor = taken(SUPERVISOR_VARIABLE);
   if (supervisor === undefined || process.send === undefined) return false;
   // A supervisor that died while this process was starting is no longer its parent.
   return supervisor === String(process.ppid) || !isRunning(Number(supervisor));

@@ -6,7 +6,7 @@ import { parseStoreUri } from '../../artifacts/store/store-address.ts';
 import { checkDestination, type PlannedPush } from '../../artifacts/store/destination.ts';
 import type { Log } from '../terminal/log.ts';
 import type { CoordinatorOptions } from '../options/options.ts';
-import { isSupervised } from '../processes/signals.ts';
+import { isRestarted } from '../processes/signals.ts';
 
 /**
  * Checks, before anything is computed, whether --artifacts can receive the results. A problem that
@@ -15,12 +15,11 @@ import { isSupervised } from '../processes/signals.ts';
  * a run that has made progress.
  */
 export async function checkArtifacts(options: CoordinatorOptions, log: Log): Promise<void> {
-  const { artifacts, resume } = options;
+  const { artifacts } = options;
   if (artifacts === undefined) return;
-  const isRestarted = isSupervised() && resume !== undefined;
   const found = await checkDestination(parseStoreUri(artifacts), await plannedPush(options)).catch(
     (error: unknown) => {
-      if (isRestarted && error instanceof ClusterError) return error;
+      if (isRestarted() && error instanceof ClusterError) return error;
       throw error;
     },
   );

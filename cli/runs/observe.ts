@@ -9,7 +9,7 @@ import type { Log } from '../terminal/log.ts';
 import type { CoordinatorOptions, OptionKey } from '../options/options.ts';
 import { version } from '../package.ts';
 import { pageSecrets } from '../secrets/page-secrets.ts';
-import { isSupervised } from '../processes/signals.ts';
+import { isRestarted } from '../processes/signals.ts';
 
 /** The live page and /metrics of a run. */
 export interface Observed {
@@ -34,11 +34,7 @@ export async function observe(
 ): Promise<Observed | undefined> {
   if (!options.http) return undefined;
   // A restarted run continues even if another process has taken its page's port.
-  const isRestarted =
-    isSupervised() &&
-    options.resume !== undefined &&
-    explicit.has('httpPort') &&
-    options.httpPort !== 0;
+  const isAgain = isRestarted() && explicit.has('httpPort') && options.httpPort !== 0;
   const observation = new Observation({
     facts: runFacts(configuration, dataset, version, true),
     metrics: metricsSettings(configuration, dataset, version),
@@ -57,14 +53,14 @@ export async function observe(
     port: options.httpPort,
     exceptPort: options.port,
     source: observation,
-    isPortFree: isRestarted || !explicit.has('httpPort'),
+    isPortFree: isAgain || !explicit.has('httpPort'),
     onDefect: (error) =>
       log.error(
         { err: error },
         `the live page has failed; training continues: ${messageOf(error)}`,
       ),
   });
-  if (isRestarted && listener.port !== options.httpPort)
+  if (isAgain && listener.port !== options.httpPort)
     log.warn(
       { port: listener.port },
       `the live page's port ${options.httpPort} is in use; the page is now at ${listener.url}`,

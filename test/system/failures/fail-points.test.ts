@@ -1,12 +1,14 @@
+import { once, type EventEmitter } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { startWorker, train } from '../../fixtures/processes/cluster.ts';
 import { expectSame, readRun, type FinishedRun } from '../../fixtures/processes/finished-run.ts';
 import { freePort } from '../../fixtures/processes/free-ports.ts';
-import { QUICK_RECIPE, REFERENCE, TOKEN } from '../../fixtures/processes/options.ts';
-import { run } from '../../fixtures/processes/program.ts';
+import { newRun, QUICK_RECIPE, REFERENCE, TOKEN } from '../../fixtures/processes/options.ts';
+import { run, start, until } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const module = fileURLToPath(new URL('fail-points.mjs', import.meta.url));
@@ -96,6 +98,14 @@ function dyingAt(points: readonly string[]): Points {
     },
     left: () => readFileSync(list, 'utf8').split('\n').filter(Boolean),
   };
+}
+
+/** Resolves with the emitter if this event comes before an error, and with undefined otherwise. */
+async function happened<T extends EventEmitter>(emitter: T, event: string) {
+  return await once(emitter, event).then(
+    () => emitter,
+    () => undefined,
+  );
 }
 
 /**
@@ -246,6 +256,21 @@ describe('local', () => {
 
   it('restarts a coordinator that is killed before its first run.json', async () => {
     await expectFinished(['before rename drafts', 'before rename run.json']);
+  });
+
+  it('continues although another process takes the port of the page after a crash', async () => {
+    const { environment, left } = dyingAt(['before rename run.json']);
+    const [runs, port] = [temporaryFolder(), await freePort()];
+    const page = ['--http-port', String(port)];
+    const local = start(['local', ...newRun(runs), ...recipe, ...page], environment);
+    await until(async () => await happened(connect(port, '127.0.0.1'), 'connect'), local);
+    const other = () => createServer().listen(port, '127.0.0.1');
+    const server = await until(async () => await happened(other(), 'listening'), local);
+    onTestFinished(() => void server.close());
+    expect(await local.exited, local.output()).toBe(0);
+    expect(local.output()).toContain(`port ${port} is in use; the page is now at`);
+    expect(left()).toEqual([]);
+    expectSame(readRun(join(runs, 'r')), undisturbed);
   });
 
   it('finishes a run whose coordinator is killed after the last step', async () => {

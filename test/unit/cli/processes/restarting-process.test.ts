@@ -47,6 +47,10 @@ it('does not restart a process that hits a limit before becoming ready', async (
   expect(await ended([LIMIT, '0'])).toEqual({ code: errorTable.LIMIT.exit, starts: 1, errors: [] });
 });
 
+it('tells a process that it is started again', async () => {
+  expect(await ended([`first ${UNEXPECTED}`])).toMatchObject({ code: 0, starts: 2 });
+});
+
 it('gives up on a process that repeatedly hits a limit soon after becoming ready', async () => {
   expect(await ended([`ready ${LIMIT}`])).toEqual({
     code: errorTable.LIMIT.exit,

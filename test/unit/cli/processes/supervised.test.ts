@@ -75,4 +75,17 @@ describe('isSupervised', () => {
     const { supervisedEnvironment } = await load();
     expect(supervisedEnvironment({})).toEqual({ [VARIABLE]: String(process.pid) });
   });
+
+  it('and isRestarted are true for a process that its supervisor started again', async () => {
+    const { restartedEnvironment } = await load();
+    for (const [variable, value = ''] of Object.entries(restartedEnvironment({})))
+      vi.stubEnv(variable, value);
+    vi.resetModules();
+    expect((await load()).isRestarted()).toBe(false);
+    for (const environment of [restartedEnvironment({}), { [VARIABLE]: String(process.ppid) }])
+      for (const [variable, value = ''] of Object.entries(environment)) vi.stubEnv(variable, value);
+    vi.resetModules();
+    expect((await load()).isRestarted()).toBe(true);
+    expect(Object.keys(process.env).filter((name) => name.includes('INTERNAL_RE'))).toEqual([]);
+  });
 });
