@@ -1,6 +1,7 @@
 // `npm test`: installs and builds what is missing, sets up TensorFlow, then runs all checks and
 // tests. With arguments, it skips the checks and passes the arguments to vitest.
-import { spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { explain, prepare, root } from './bootstrap.mjs';
 import { watchSignals } from './hang-up.mjs';
@@ -30,8 +31,8 @@ async function test(vitestArguments) {
   const { main } = await import('../dist/cli/main.js');
   // The `unit` project in vitest.config.ts runs without TensorFlow.
   if (!vitestArguments.includes('unit')) await main(['setup']);
-  const failed = vitestArguments.length > 0 ? [] : checks.filter((name) => !passes(name));
-  const status = run(join(root, 'node_modules', '.bin', 'vitest'), [
+  const failed = vitestArguments.length > 0 ? [] : await failures();
+  const status = await run(join(root, 'node_modules', '.bin', 'vitest'), [
     'run',
     ...reporters,
     ...vitestArguments,
@@ -40,12 +41,15 @@ async function test(vitestArguments) {
   return status === 0 && failed.length === 0 ? 0 : 1;
 }
 
-function passes(name) {
-  process.stdout.write(`checking ${name}\n`);
-  return run('npm', ['run', '--silent', name]) === 0;
+/** Runs all checks at the same time, and resolves with the names of those that fail. */
+async function failures() {
+  process.stdout.write(`checking ${checks.join(', ')}\n`);
+  const statuses = await Promise.all(checks.map((name) => run('npm', ['run', '--silent', name])));
+  return checks.filter((_, i) => statuses[i] !== 0);
 }
 
-function run(program, args) {
-  const { status } = spawnSync(program, args, { cwd: root, stdio: 'inherit' });
+/** Runs a program to its end, and resolves with its exit code. */
+async function run(program, args) {
+  const [status] = await once(spawn(program, args, { cwd: root, stdio: 'inherit' }), 'exit');
   return status ?? 1;
 }

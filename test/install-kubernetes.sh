@@ -12,7 +12,7 @@ echo "installing kubectl and the schema of JobSet"
 rm -rf "$folder.new"
 # shellcheck disable=SC2086 # words are packages
 if python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
-  --target "$folder.new" $packages &&
+  --no-compile --target "$folder.new" $packages &&
   PYTHONPATH="$folder.new" python3 -c '
 import json
 from kubeflow_trainer_api.models.jobset_v1alpha2_job_set import JobsetV1alpha2JobSet

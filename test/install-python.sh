@@ -15,7 +15,7 @@ install() {
   echo "installing $*"
   rm -rf "$folder" "$folder.new"
   if python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
-    --target "$folder.new" "$@"; then
+    --no-compile --target "$folder.new" "$@"; then
     touch "$folder.new/complete"
     mv "$folder.new" "$folder"
   else
@@ -23,8 +23,9 @@ install() {
   fi
 }
 
-install .mnist-dist/python numpy==2.4.6 safetensors==0.8.0
-install .mnist-dist/onnx onnxruntime==1.32.0 onnx==1.23.2 numpy==2.4.6
-install .mnist-dist/keras keras==3.15.1 jax==0.10.2 numpy==2.4.6
-install .mnist-dist/tensorboard tensorboard==2.21.0
-install .mnist-dist/mlflow 'mlflow[auth]==3.17.2'
+install .mnist-dist/python numpy==2.4.6 safetensors==0.8.0 &
+install .mnist-dist/onnx onnxruntime==1.32.0 onnx==1.23.2 numpy==2.4.6 &
+install .mnist-dist/keras keras==3.15.1 jax==0.10.2 numpy==2.4.6 &
+install .mnist-dist/tensorboard tensorboard==2.21.0 &
+install .mnist-dist/mlflow 'mlflow[auth]==3.17.2' &
+wait
