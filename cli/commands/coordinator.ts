@@ -7,7 +7,7 @@ import type { Outcome } from '../../coordinator/decisions/effects.ts';
 import { errorOf } from '../../coordinator/decisions/outcome.ts';
 import { readRunRecord } from '../../coordinator/run-directory/read-run.ts';
 import { startCoordinator, type RunningCoordinator } from '../../coordinator/start-coordinator.ts';
-import { newDataset } from '../runs/new-dataset.ts';
+import { newDataset, warnOfValidationSet } from '../runs/new-dataset.ts';
 import { datasetOfRun, loadOwnDataset } from '../../shared/dataset/own-dataset.ts';
 import type { Configuration } from '../../shared/configuration.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
@@ -80,6 +80,7 @@ export async function coordinator(
     });
     const init = await initFor(options, model, terminal.log);
     const configuration = configurationOf(options, model, dataset, init?.digest ?? recordedInit);
+    if (options.resume === undefined) warnOfValidationSet(dataset, configuration, terminal.log);
     if (judgingSet(configuration) === 'test')
       terminal.log.warn(
         {},

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { classSheetSvg } from '../../artifacts/report/class-sheet.ts';
 import { toPng } from '../../artifacts/report/raster.ts';
+import { doubtsAbout, singleClass } from '../../shared/dataset/doubts.ts';
 import { readDataset } from '../../shared/dataset/load-dataset.ts';
 import { makeDirectories, writeWhole } from '../../shared/disk/whole-file.ts';
 import { ClusterError } from '../../shared/errors.ts';
@@ -25,6 +26,8 @@ export async function data(
   const notes: string[] = [];
   const say = (note: string) => notes.push(note);
   const { dataset, form } = await readDataset(path, { imageSize, testSplit, say });
+  const single = singleClass(dataset);
+  notes.push(...(single === undefined ? [] : [single]), ...doubtsAbout(dataset));
   const found = { path, form, dataset, notes };
   switch (format) {
     case 'text':

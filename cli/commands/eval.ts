@@ -9,6 +9,7 @@ import { swappedHalves, type Dataset } from '../../shared/dataset/dataset.ts';
 import { assert, ClusterError } from '../../shared/errors.ts';
 import { DEFAULT_RENDEZVOUS_TIMEOUT_SECONDS } from '../../shared/limits.ts';
 import { tuneRuntime } from '../../shared/runtime.ts';
+import { compareClasses } from '../runs/class-order.ts';
 import { checkFit, chooseModel, type ChosenModel } from '../runs/choose-model.ts';
 import {
   evaluationDocument,
@@ -65,6 +66,8 @@ export async function evaluate(
     );
   const dataset = options.split === 'train' ? swappedHalves(whole) : whole;
   checkFit(chosen, dataset);
+  const doubt = compareClasses(chosen, dataset);
+  if (doubt !== undefined) log.warn({}, doubt);
   if (options.out !== undefined) await checkEmpty(options.out);
   const half = options.split === 'train' ? 'training' : 'test';
   const subject = dataset.name ?? 'the dataset';

@@ -1,6 +1,8 @@
 import { storeDataset } from '../../shared/dataset/dataset-cache.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
 import { readDataset } from '../../shared/dataset/load-dataset.ts';
+import { doubtsAbout, lackOf, singleClass } from '../../shared/dataset/doubts.ts';
+import type { Configuration } from '../../shared/configuration.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import type { CoordinatorOptions } from '../options/options.ts';
 import type { Log } from '../terminal/log.ts';
@@ -15,8 +17,34 @@ export async function newDataset(
 ): Promise<Dataset> {
   const say = (note: string) => log.info({}, note);
   const { dataset, isConverted } = await readDataset(data, { imageSize, testSplit, say });
+  checkClasses(dataset, data);
+  for (const doubt of doubtsAbout(dataset)) log.warn({}, doubt);
   if (isConverted) await keep(dataset, log);
   return dataset;
+}
+
+/** Throws DATA if all training samples have the same class: any model would be right. */
+function checkClasses(dataset: Dataset, path: string | undefined): void {
+  const found = singleClass(dataset);
+  if (found !== undefined)
+    throw new ClusterError('DATA', `${path ?? 'the dataset'}: ${found}`, {
+      fix: 'check its labels; in CSV files without a header, they are the first value of each line',
+    });
+}
+
+/** Warns about a validation set that lacks classes of the training set. */
+export function warnOfValidationSet(
+  { classNames, train }: Dataset,
+  { trainSamples, validationSamples }: Configuration,
+  log: Log,
+): void {
+  if (validationSamples === undefined) return;
+  const sets = {
+    training: { labels: train.labels.subarray(0, trainSamples) },
+    validation: { labels: train.labels.subarray(trainSamples) },
+  };
+  const lack = lackOf('validation', 'training', sets, classNames);
+  if (lack !== undefined) log.warn({}, lack);
 }
 
 async function keep({ digest, bytes }: Dataset, log: Log): Promise<void> {

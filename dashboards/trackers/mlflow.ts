@@ -23,6 +23,7 @@ import { MlflowRun, type Metric } from './mlflow-run.ts';
 import { PatientRequests } from './patient-requests.ts';
 import {
   metricNames,
+  OccasionalScalars,
   trackedSettings,
   type EvaluationFacts,
   type Scalar,
@@ -63,11 +64,11 @@ export class MlflowTracker implements Tracker {
   readonly #options: MlflowOptions;
   readonly #requests: PatientRequests;
   readonly #windows: MetricWindows;
+  readonly #occasional: OccasionalScalars;
   #queue: Metric[] = [];
   #leftOut = 0;
   /** The last step of each metric that the server had when this coordinator began. */
   #logged: ReadonlyMap<string, number> = new Map();
-  #speed: { readonly step: number; readonly at: number } | undefined;
   #outcome: Outcome | undefined;
   #logging: Promise<void> | undefined;
   #hasEnded = false;
@@ -77,6 +78,7 @@ export class MlflowTracker implements Tracker {
     this.#options = options;
     this.#requests = new PatientRequests({ url: server.url, tell, closeMilliseconds });
     this.#windows = new MetricWindows(totalSteps(options.configuration), limits.MLFLOW_POINTS);
+    this.#occasional = new OccasionalScalars(options.clock, options.configuration);
     this.viewer = {
       ...silentViewer,
       opened: (report) => {
@@ -96,17 +98,12 @@ export class MlflowTracker implements Tracker {
 
   #stepped(report: StepReport): void {
     const { step, learningRate } = report;
-    this.#speed ??= { step: step - 1, at: this.#options.clock() - report.milliseconds };
     const means = this.#windows.add(report);
     if (means === undefined) return;
-    const now = this.#options.clock();
-    const speed = (1000 * (step - this.#speed.step)) / (now - this.#speed.at);
-    this.#speed = { step, at: now };
     this.#enqueue(step, [
       ...means,
       [metricNames.learningRate, learningRate],
-      [metricNames.stepsPerSecond, speed],
-      [metricNames.gradientNorm, report.gradientNorm()],
+      ...this.#occasional.of(report),
     ]);
   }
 

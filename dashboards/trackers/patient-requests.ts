@@ -1,6 +1,7 @@
 import {
   FIRST_MLFLOW_RETRY_MILLISECONDS,
   MAX_MLFLOW_RETRY_MILLISECONDS,
+  MLFLOW_SILENCE_MILLISECONDS,
 } from '../../shared/limits/tracker.ts';
 import { MlflowError } from './mlflow-client.ts';
 import type { Tell } from './tracker.ts';
@@ -52,12 +53,16 @@ export class PatientRequests {
     if (hurry.aborted) onHurry();
     hurry.addEventListener('abort', onHurry);
     this.extend();
-    if (this.#isDown && !hurry.aborted)
+    const say = (): void =>
       tell(
         'info',
         `waiting at most ${closeMilliseconds / 1000} s for MLflow (Ctrl-C ends the wait)`,
       );
+    const saying = hurry.aborted
+      ? undefined
+      : setTimeout(say, this.#isDown ? 0 : MLFLOW_SILENCE_MILLISECONDS);
     await requests;
+    clearTimeout(saying);
     clearTimeout(this.#deadline);
     hurry.removeEventListener('abort', onHurry);
   }

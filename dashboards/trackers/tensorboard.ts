@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import type { Outcome } from '../../coordinator/decisions/effects.ts';
@@ -34,7 +34,8 @@ import {
 
 /** The folder in a run directory for event files. */
 export const EVENTS_FOLDER = 'tensorboard';
-const FILE_NAME = /^events\.out\.tfevents\.(\d{10,15})\./;
+/** The name of an event file: its time, host, process and term. */
+const FILE_NAME = /^events\.out\.tfevents\.(\d{10,15})\.(?:.*\.(\d+)$)?/;
 
 /** Pictures in artifacts/, and their tags. */
 const pictures = [
@@ -109,8 +110,8 @@ export class TensorBoardTracker implements Tracker {
     this.#step = step;
     const own = folder === undefined ? join(directory, EVENTS_FOLDER) : join(folder, run);
     const nameAfter = (names: readonly string[]) => eventFileName(names, this.#seconds, term);
-    // A run that is tracked from here on has its earlier steps in metrics.jsonl.
-    const isRecalled = past !== undefined && !existsSync(own);
+    // If the coordinator before this one was not tracked, its steps are in metrics.jsonl only.
+    const isRecalled = past !== undefined && !wasTracked(own, term - 1);
     const file = new EventFile(own, { nameAfter, tell });
     const seconds = this.#seconds;
     file.append(this.#records.fileVersion(seconds));
@@ -217,6 +218,16 @@ export class TensorBoardTracker implements Tracker {
 
   get #seconds(): number {
     return this.#options.date() / 1000;
+  }
+}
+
+/** Whether the coordinator with this term wrote an event file to the folder. */
+function wasTracked(folder: string, term: number): boolean {
+  try {
+    return readdirSync(folder).some((name) => FILE_NAME.exec(name)?.[2] === String(term));
+  } catch {
+    // Writing to the folder says what is wrong with it.
+    return false;
   }
 }
 

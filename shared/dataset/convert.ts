@@ -46,9 +46,9 @@ export function convert(raw: RawSet, options: ConvertOptions): Converted {
     notes.push("EMNIST's pictures are stored transposed; they were turned upright");
   }
   const { classNames } = options;
-  if (isCountedFrom1(halves, classNames)) {
+  if (isCountedFrom1(halves, options)) {
+    notes.push(`the labels 1 to ${largest(halves)} were made 0 to ${largest(halves) - 1}`);
     halves = halves.map(countedFrom0);
-    notes.push(`the labels 1 to ${classNames?.length} were made 0 to ${largest(halves)}`);
   }
   // Every dataset whose names are known by its labels has ten classes.
   checkLabels(halves, (classNames ?? digitNames).length);
@@ -97,7 +97,7 @@ function halvesOf({ train, test }: RawSet, options: ConvertOptions, notes: strin
       fix: 'add one, or take it from the end of the training set: --test-split 0.1',
     });
   }
-  const kept = Math.floor(train.samples * (1 - split));
+  const kept = train.samples - testSamples(train.samples, split);
   if (kept === 0 || kept === train.samples) {
     const which = kept === 0 ? 'training' : 'test';
     throw new ClusterError(
@@ -108,10 +108,12 @@ function halvesOf({ train, test }: RawSet, options: ConvertOptions, notes: strin
   }
   const halves = [partOf(train, 0, kept), partOf(train, kept, train.samples)];
   notes.push(`the last ${train.samples - kept} of ${train.samples} samples are the test set`);
-  const known = new Set(train.labels.subarray(0, kept));
-  if (!train.labels.subarray(kept).every((label) => known.has(label)))
-    notes.push('the test set has classes that the training set does not have: shuffle the rows');
   return halves;
+}
+
+/** `samples` x `split`, rounded up, where the product's error does not count. */
+function testSamples(samples: number, split: number): number {
+  return Math.ceil(samples * split - 1e-6);
 }
 
 function partOf(half: RawHalf, from: number, to: number): RawHalf {
@@ -136,14 +138,16 @@ function transposed(half: RawHalf): RawHalf {
   return { ...half, rows: columns, columns: rows, images };
 }
 
-/** Whether the labels are 1 to the number of classes, as EMNIST's letters are. */
+/** Whether the first class has the label 1: in EMNIST's letters, or if the last name needs it. */
 function isCountedFrom1(
   halves: readonly RawHalf[],
-  classNames: readonly string[] | undefined,
+  { emnist, classNames }: Pick<ConvertOptions, 'emnist' | 'classNames'>,
 ): boolean {
-  return (
-    classNames?.length === largest(halves) && halves.every(({ labels }) => !labels.includes(0))
-  );
+  if (halves.some(({ labels }) => labels.includes(0))) return false;
+  const names = classNames?.length ?? 0;
+  // A name more than EMNIST has is that of label 0.
+  const isEmnists = emnist?.firstLabel === 1 && names <= (emnist.classNames?.length ?? 0);
+  return isEmnists || names === largest(halves);
 }
 
 function largest(halves: readonly RawHalf[]): number {

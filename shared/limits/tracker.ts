@@ -41,5 +41,7 @@ export const FIRST_MLFLOW_RETRY_MILLISECONDS = 500;
 export const MAX_MLFLOW_RETRY_MILLISECONDS = 15_000;
 /** How long the end of a run waits for a server that accepts nothing. */
 export const MLFLOW_CLOSE_MILLISECONDS = 15_000;
+/** How long the end of a run waits for the server before it says so. */
+export const MLFLOW_SILENCE_MILLISECONDS = 500;
 /** The lowest speed at which a file is expected to be sent, in bytes per millisecond. */
 export const MIN_MLFLOW_UPLOAD_SPEED = 100;

@@ -11,6 +11,7 @@ const PIECE_BYTES = 1024 ** 2;
 const CHUNK_BYTES = 4 * 1024 ** 2;
 const [LF, CR, COMMA, SPACE, TAB, DOT, ZERO, NINE] = [10, 13, 44, 32, 9, 46, 48, 57] as const;
 const BOM = Buffer.from([0xef, 0xbb, 0xbf]);
+const UTF_16 = [Buffer.from([0xff, 0xfe]), Buffer.from([0xfe, 0xff])];
 /** Names of a column with labels. */
 const LABEL = /^(?:label|labels|class|target|digit|y)$/i;
 
@@ -57,6 +58,8 @@ export async function readCsvTable(
 
 /** The first line without its line break, and where it begins and the next one begins. */
 function firstLine(head: Uint8Array, path: string): { text: string; start: number; end: number } {
+  if (UTF_16.some((mark) => mark.equals(head.subarray(0, mark.length))))
+    throw refused(path, 1, 'it is UTF-16', 'save the file as UTF-8');
   const start = BOM.equals(head.subarray(0, BOM.length)) ? BOM.length : 0;
   const found = head.findIndex((byte) => byte === LF || byte === CR);
   const stop = found < 0 ? head.length : found;

@@ -26,14 +26,20 @@ const names: Readonly<Record<string, string>> = {
 export interface Emnist {
   /** Undefined if the file's name does not say which part of EMNIST it has. */
   readonly classNames: readonly string[] | undefined;
+  /** The label of the first class. */
+  readonly firstLabel: 0 | 1;
 }
 
 /** Undefined unless the name of the file, or its prefix, is one of EMNIST's. */
 export function emnistOf(fileName: string): Emnist | undefined {
   const match = EMNIST.exec(fileName);
   if (match === null) return undefined;
-  const characters = names[match[1]?.toLowerCase() ?? ''];
-  return { classNames: characters === undefined ? undefined : Array.from(characters) };
+  const part = match[1]?.toLowerCase() ?? '';
+  const characters = names[part];
+  return {
+    classNames: characters === undefined ? undefined : Array.from(characters),
+    firstLabel: part === 'letters' ? 1 : 0,
+  };
 }
 
 /**

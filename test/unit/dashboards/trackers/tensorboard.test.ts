@@ -111,6 +111,20 @@ describe('event files', () => {
     expect(seriesOf(events, 'loss/test').map(([step]) => step)).toEqual([5, 10, 12]);
   });
 
+  it('have the steps of a coordinator that was not tracked', async () => {
+    const runs = temporaryFolder();
+    const { directory } = await track({ runs, until: 4, isKilled: true });
+    await makeUp({ runs, resume: directory, until: 8, isKilled: true });
+    await track({ runs, resume: directory });
+    const files = eventsIn(join(directory, 'tensorboard'));
+    const [, events = []] = files;
+    expect(files).toHaveLength(2);
+    expect(events.find(({ isSessionStart }) => isSessionStart)?.step).toBe(1);
+    expect(seriesOf(events, 'loss/train').map(([step]) => step)).toEqual([
+      1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12,
+    ]);
+  });
+
   it('say how a run ended only when it cannot be resumed', async () => {
     const ends = async (run: Omit<MadeUp, 'runs'>) => {
       const { directory } = await track({ runs: temporaryFolder(), ...run });

@@ -78,7 +78,7 @@ describe('CSV files', () => {
       [folder, 1 / 3],
     ] as const)
       expect((await loadDataset(place, { testSplit, say })).digest).toBe(digest);
-    expect(said.join()).toMatch(/the last 2 of 6 samples.*shuffle/);
+    expect(said.join()).toMatch(/the last 2 of 6 samples are the test set/);
     await expect(loadDataset(path)).rejects.toMatchObject({
       code: 'DATA',
       message: expect.stringContaining('has a training set, but no test set'),
@@ -122,6 +122,28 @@ describe('CSV files', () => {
     expect([...train.images]).toEqual([1, 3, 2, 4, 5, 7, 6, 8]);
     expect([...train.labels, ...testing.labels]).toEqual([25, 0, 1]);
     expect(classNames[25]).toBe('Z');
+  });
+
+  test("have EMNIST's letters from class 0 even without a Z", async () => {
+    written('1,1,2,3,4\n3,5,6,7,8\n', 'emnist-letters-train.csv');
+    written('2,1,2,3,4\n', 'emnist-letters-test.csv');
+    const { train, test: testing, classNames } = await loadDataset(folder);
+    const names = [...train.labels, ...testing.labels].map((label) => classNames[label]);
+    expect(names).toEqual(['A', 'C', 'B']);
+  });
+
+  test('may be split where 1 - X is not exact', async () => {
+    const path = written('0,1,2,3,4\n'.repeat(10), 'all.csv');
+    const { train, test: testing } = await loadDataset(path, { testSplit: 0.9 });
+    expect([train.samples, testing.samples]).toEqual([1, 9]);
+  });
+
+  test('are rejected in UTF-16', async () => {
+    written(Buffer.from('\ufeff0,1,2,3,4\n', 'utf16le'), 'train.csv');
+    await expect(loadDataset(folder, { testSplit: 0.5 })).rejects.toMatchObject({
+      message: expect.stringMatching(/train\.csv.*UTF-16/),
+      fix: expect.stringContaining('UTF-8'),
+    });
   });
 
   test('are rejected beside those of another dataset, and beside another form', async () => {
