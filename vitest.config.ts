@@ -1,17 +1,7 @@
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { defineConfig } from 'vitest/config';
 
 // Vitest leaves one processor free: on two, it would run one file at a time.
 const maxWorkers = '100%';
-
-// Unit tests that replace modules need modules of their own. All others share them, which saves a
-// third of the time.
-const isolated = readdirSync('test/unit', { recursive: true, encoding: 'utf8' })
-  .filter((name) => name.endsWith('.test.ts'))
-  .map((name) => join('test/unit', name))
-  .filter((file) => readFileSync(file, 'utf8').includes('vi.mock('));
-const slowUnits = 'test/unit/**/{tensorflow,bench}.test.ts';
 
 // Timeouts guard against hanging; they do not measure speed.
 export default defineConfig({
@@ -24,17 +14,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/*.test.ts', 'test/unit/**/*.test.ts'],
-          exclude: [slowUnits, ...isolated],
-          testTimeout: 120_000,
-          isolate: false,
-          unstubEnvs: true,
-          maxWorkers,
-        },
-      },
-      {
-        test: {
-          name: 'unit-isolated',
-          include: isolated,
+          exclude: ['test/unit/**/{tensorflow,bench}.test.ts'],
           testTimeout: 120_000,
           maxWorkers,
         },
@@ -53,7 +33,7 @@ export default defineConfig({
         // Hostile peers, the bench, and tests of TensorFlow.
         test: {
           name: 'slow',
-          include: ['test/hostile/**/*.test.ts', slowUnits],
+          include: ['test/hostile/**/*.test.ts', 'test/unit/**/{tensorflow,bench}.test.ts'],
           testTimeout: 120_000,
           // One file at a time: some tests measure CPU time or memory.
           fileParallelism: false,
@@ -68,6 +48,7 @@ export default defineConfig({
           // test:skypilot.
           exclude: ['test/system/{gpu,containers,package-managers,ray,skypilot}/**'],
           testTimeout: 300_000,
+          // They wait much of the time, for processes and for limits.
           maxWorkers,
           sequence: { groupOrder: 3 },
         },

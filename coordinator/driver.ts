@@ -5,7 +5,7 @@ import type { EvaluatedSet } from '../shared/evaluation/evaluated-set.ts';
 import type { GpuReading } from '../shared/gpu-reading.ts';
 import { HEARTBEAT_INTERVAL_MILLISECONDS, TICK_MILLISECONDS } from '../shared/limits.ts';
 import { collectGarbage } from '../shared/runtime.ts';
-import type { WorkerMessage } from '../shared/wire/messages.ts';
+import type { ResultMessage, WorkerMessage } from '../shared/wire/messages.ts';
 import { ROOT } from '../shared/arithmetic/tree.ts';
 import { inspect, type Inspection } from './inspection.ts';
 import type { LeaveCause, Peer, PeerEvents, Traffic } from './network/peer.ts';
@@ -16,6 +16,7 @@ import type { Recorded, RunEvent } from './decisions/events.ts';
 import type { RunState, Weights } from './decisions/state.ts';
 import type { Rendezvous } from '../shared/wire/rendezvous.ts';
 import type { Tensors } from './tensors.ts';
+import type { StepTrace } from './trace/step-trace.ts';
 
 export interface StepResult {
   readonly step: number;
@@ -77,6 +78,8 @@ export interface DriverOptions {
   readonly clock: Clock;
   /** The channel to workers on this host; undefined if there is none. */
   readonly channel?: Pick<Rendezvous, 'publish' | 'expect' | 'relax'> | undefined;
+  /** Records when what happens; undefined without --trace. */
+  readonly trace?: StepTrace | undefined;
   /** Generates the secret that lets a worker reclaim its slot: 32 hexadecimal digits. */
   readonly newSession: () => string;
 }
@@ -171,12 +174,15 @@ export class Driver implements PeerEvents {
     if (this.#shutdownReason !== undefined)
       return peer.close(this.#shutdownReason.code, this.#shutdownReason.message);
     this.#peers.set(peer.slot, peer);
+    this.#options.trace?.connected(peer.slot);
     const session = this.#options.newSession();
     this.#enqueue({ kind: 'connected', slot: peer.slot, session, now: this.#now() });
   }
 
   message(peer: Peer, message: WorkerMessage, tensor: Tensor | undefined): void {
     const { slot } = peer;
+    if (this.#options.trace !== undefined && isResult(message))
+      this.#options.trace.result(slot, this.#state.workers.get(slot)?.name ?? '', message);
     this.#enqueue(
       { kind: 'message', slot, message, checksum: tensor?.checksum, now: this.#now() },
       tensor,
@@ -233,7 +239,10 @@ export class Driver implements PeerEvents {
     this.#state = state;
     // If the step was dropped, timing restarts when the step begins again.
     if (state.task === undefined) this.#begun = { step: 0, at: 0 };
-    for (const effect of effects) this.#perform(effect, tensor);
+    const { trace } = this.#options;
+    for (const effect of effects)
+      if (trace === undefined) this.#perform(effect, tensor);
+      else trace.around(effect, () => this.#perform(effect, tensor));
   }
 
   /** Enqueues an event that an effect caused, ahead of all other events. */
@@ -411,4 +420,8 @@ export class Driver implements PeerEvents {
   get #isOver(): boolean {
     return this.#state.phase === 'ended' || this.#shutdownReason !== undefined;
   }
+}
+
+function isResult(message: WorkerMessage): message is ResultMessage {
+  return message.kind === 'gradient' || message.kind === 'predictions';
 }

@@ -29,6 +29,7 @@ import {
   type RunState,
 } from './decisions/state.ts';
 import { Tensors } from './tensors.ts';
+import type { StepTrace } from './trace/step-trace.ts';
 import { ARITHMETIC } from '../shared/arithmetic/version.ts';
 
 export interface ServeSettings extends RunPolicy {
@@ -49,6 +50,8 @@ export interface ServeSettings extends RunPolicy {
   readonly spin: Spin;
   /** Maps shared memory, so that it also carries messages. */
   readonly memoryAddon?: MemoryAddon | undefined;
+  /** Records when what happens in some steps. */
+  readonly trace?: StepTrace | undefined;
   /** As in the reducers' `Settings`. */
   readonly evaluateAfter?: EvaluationSteps | undefined;
 }
@@ -198,6 +201,7 @@ export async function serve<R extends RunRecorder>(
       observer: recorder,
       clock,
       channel,
+      trace: settings.trace,
       newSession: () => randomBytes(16).toString('hex'),
     });
     failures.listen((error) => driver.fail(error));
@@ -333,7 +337,7 @@ function policyOf(settings: RunPolicy): RunPolicy {
 }
 
 function describe(
-  { configuration, dataset, version }: ServeSettings,
+  { configuration, dataset, version, trace }: ServeSettings,
   run: string,
   frameBytes: number,
   memory: SharedMemory | undefined,
@@ -348,5 +352,6 @@ function describe(
     data_bytes: dataset.bytes.length,
     class_names: [...dataset.classNames],
     ...(memory === undefined ? {} : { memory: memory.address }),
+    ...(trace === undefined ? {} : { trace: trace.window }),
   };
 }

@@ -6,10 +6,12 @@ import * as limits from '../shared/limits.ts';
 import type { MemoryAddon } from '../shared/wire/memory-addon.ts';
 import type { CoordinatorMessage } from '../shared/wire/messages.ts';
 import type { Spin } from '../shared/wire/rendezvous.ts';
+import { isTraced } from '../shared/wire/traced-steps.ts';
 import type { RunDescription } from '../shared/wire/run-description.ts';
 import type { Computation } from './computation.ts';
 import { fetchDescription, type DialOptions } from './dial.ts';
 import type { Link, LinkEvents } from './link.ts';
+import { markNow, type FirstMarks } from './marks.ts';
 import type { Result } from './result-frames.ts';
 import {
   initialSession,
@@ -19,6 +21,7 @@ import {
   type SessionSettings,
   type SessionState,
 } from './session.ts';
+import type { TaskKind } from '../shared/wire/task-order.ts';
 
 export interface ClientOptions {
   readonly dial: DialOptions;
@@ -55,6 +58,10 @@ export class Client {
   #link: Link | undefined;
   #pause: NodeJS.Timeout | undefined;
   #gpus: readonly GpuReading[] | undefined;
+  /** When the weights of the task arrived, by this worker's clock. */
+  #received = 0;
+  /** When the batches of the next step were built, if it is traced. */
+  #prefetched: FirstMarks['prefetched'];
   readonly #queue: Queued[] = [];
   /** Number of queued messages that carry weights. */
   #waitingWeights = 0;
@@ -164,6 +171,7 @@ export class Client {
         return this.#prepare();
       case 'takeWeights':
         assert(tensor !== undefined, 'weights come with their message');
+        this.#received = markNow();
         this.#link?.beginTask();
         this.#computing().takeWeights(tensor);
         return undefined;
@@ -198,14 +206,23 @@ export class Client {
     const computation = this.#computing();
     const send = (result: Result) =>
       this.#link === undefined ? result.free() : this.#link.sendResult(result);
-    if (task === 'step') return computation.gradients({ run, term, step }, parts, send);
-    return computation.predictions({ run, term, step }, task, parts, send);
+    const marks = isTraced(this.#run?.trace, step) ? this.#firstMarks(task) : undefined;
+    if (task === 'step') return computation.gradients({ run, term, step }, parts, send, marks);
+    return computation.predictions({ run, term, step }, task, parts, send, marks);
+  }
+
+  #firstMarks(task: TaskKind): FirstMarks {
+    const prefetched = task === 'step' ? this.#prefetched : undefined;
+    return { received: this.#received, ...(prefetched === undefined ? {} : { prefetched }) };
   }
 
   #prefetch(step: number, parts: readonly number[]): void {
     const computation = this.#computing();
     this.#link?.whenSent(() => {
-      if (this.#computation === computation) computation.prefetch(step, parts);
+      if (this.#computation !== computation) return;
+      const begun = isTraced(this.#run?.trace, step) ? markNow() : undefined;
+      computation.prefetch(step, parts);
+      this.#prefetched = begun === undefined ? undefined : [begun, markNow()];
     });
   }
 

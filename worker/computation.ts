@@ -15,6 +15,7 @@ import { batchBytes, createBatchBuilder, type BatchBuilder, type BatchShape } fr
 import { createEngine, engineBytes } from './engines/create.ts';
 import type { Engine, EngineShape, EngineOptions } from './engines/engine.ts';
 import { createChunks, chunkBytes, type ChunkBuilder } from './chunks.ts';
+import { marksSince, type FirstMarks } from './marks.ts';
 import { fingerprint, type Probed } from './probe.ts';
 import { ResultFrames, type Result, type ResultFrame } from './result-frames.ts';
 
@@ -142,9 +143,15 @@ export class Computation {
 
   /**
    * Computes and sends the sums of these subtrees. Returns a promise only if it waits for the
-   * socket, so that a step usually stays in one turn of the event loop.
+   * socket, so that a step usually stays in one turn of the event loop. With `first`, results have
+   * marks.
    */
-  gradients(fence: Fence, nodes: readonly number[], send: SendResult): Promise<void> | undefined {
+  gradients(
+    fence: Fence,
+    nodes: readonly number[],
+    send: SendResult,
+    first?: FirstMarks,
+  ): Promise<void> | undefined {
     const steps = totalSteps(this.#configuration);
     if (fence.step < 1 || fence.step > steps)
       throw new ClusterError(
@@ -159,15 +166,22 @@ export class Computation {
         );
       const frame = this.#gradients.take();
       return frame instanceof Promise
-        ? frame.then((free) => this.#gradient(fence, node, free, send))
-        : this.#gradient(fence, node, frame, send);
+        ? frame.then((free) => this.#gradient(fence, node, free, send, first))
+        : this.#gradient(fence, node, frame, send, first);
     });
   }
 
-  #gradient(fence: Fence, node: number, frame: ResultFrame, send: SendResult): void {
+  #gradient(
+    fence: Fence,
+    node: number,
+    frame: ResultFrame,
+    send: SendResult,
+    first: FirstMarks | undefined,
+  ): void {
     const started = performance.now();
     const plan = planStep(this.#configuration, fence.step);
     const batch = this.#batches.build(plan, node, this.#order(plan.epoch));
+    const marks = marksSince(started, first);
     const correct = this.#engine.partialSum(
       this.#kernels.floats(this.#weights, this.#parameters),
       batch,
@@ -180,6 +194,7 @@ export class Computation {
         part: node,
         correct,
         microseconds: microsecondsSince(started),
+        ...marks,
       }),
     );
   }
@@ -193,12 +208,14 @@ export class Computation {
     set: EvaluatedSet,
     chunks: readonly number[],
     send: SendResult,
+    first?: FirstMarks,
   ): Promise<void> {
     collectGarbage();
     for (const chunk of chunks) {
       const frame = await this.#predictions.take();
       const started = performance.now();
       const rows = this.#chunks.build(set, chunk);
+      const marks = marksSince(started, first);
       this.#engine.predict(
         this.#kernels.floats(this.#weights, this.#parameters),
         rows.inputs,
@@ -212,6 +229,7 @@ export class Computation {
           set,
           part: chunk,
           microseconds: microsecondsSince(started),
+          ...marks,
         }),
       );
       await new Promise((resolve) => setImmediate(resolve));

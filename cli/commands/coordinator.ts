@@ -40,6 +40,7 @@ import {
 import { pushFinishedRun } from '../../artifacts/store/push.ts';
 import { retryPolicyOf } from '../runs/transfer.ts';
 import { observe, type Observed } from '../runs/observe.ts';
+import { TraceFile } from '../runs/trace-file.ts';
 import { Trackers } from '../runs/track.ts';
 import { judgingSet } from '../../shared/evaluation/judgement.ts';
 import { adoptRun } from '../runs/resume.ts';
@@ -88,6 +89,10 @@ export async function coordinator(
           '--validation-split to hold out other samples',
       );
     const trackers = new Trackers(options, configuration, terminal.log);
+    const traceFile =
+      options.trace === undefined
+        ? undefined
+        : new TraceFile(options.trace, options.traceSteps, terminal.log);
     const observed = await observe(options, explicit, configuration, dataset, terminal.log);
     if (observed !== undefined) tell({ kind: 'page', port: observed.port });
     const hurry = new AbortController();
@@ -100,11 +105,16 @@ export async function coordinator(
         init: init?.weights,
         observed,
         trackers,
+        traceFile,
         hurry,
         ...terminal,
       });
     } finally {
-      await Promise.all([observed?.close(hurry.signal), trackers.close(hurry.signal)]);
+      await Promise.all([
+        observed?.close(hurry.signal),
+        trackers.close(hurry.signal),
+        traceFile?.close(),
+      ]);
     }
   } finally {
     terminal.progress.close();
@@ -164,6 +174,7 @@ interface Training {
   readonly init: Float32Array | undefined;
   readonly observed: Observed | undefined;
   readonly trackers: Trackers;
+  readonly traceFile: TraceFile | undefined;
   /**
    * Aborted by Ctrl-C once the run has ended, which ends the upload, the wait for a scrape and the
    * last transfers of trackers.
@@ -175,7 +186,7 @@ interface Training {
 
 async function train(training: Training): Promise<number> {
   const { options, certificate, dataset, configuration, init } = training;
-  const { observed, trackers, hurry, progress, log } = training;
+  const { observed, trackers, traceFile, hurry, progress, log } = training;
   const ownToken = givenToken(options.tokenFile, process.env);
   const { resume } = options;
   const keptToken = resume === undefined ? undefined : tokenOfJoinFile(join(resume, JOIN_FILE));
@@ -192,6 +203,7 @@ async function train(training: Training): Promise<number> {
       dataset,
       token,
       version,
+      trace: traceFile?.trace,
       tls: certificate,
       draw,
       memoryAddon: options.sharedMemory ? loadMemoryAddon() : undefined,
@@ -202,7 +214,12 @@ async function train(training: Training): Promise<number> {
           : undefined,
     },
     viewers(
-      [terminal, ...(observed === undefined ? [] : [observed.viewer]), ...trackers.viewers],
+      [
+        terminal,
+        ...(observed === undefined ? [] : [observed.viewer]),
+        ...trackers.viewers,
+        ...(traceFile === undefined ? [] : [traceFile.viewer]),
+      ],
       (viewer, error) => {
         if (viewer === observed?.viewer) observed.fail(error);
         else if (!trackers.fail(viewer, error))

@@ -5,7 +5,7 @@ import { gpuReading } from '../gpu-reading.ts';
 import { evaluatedSets } from '../evaluation/evaluated-set.ts';
 import * as limits from '../limits.ts';
 import { memoryAddress } from './shared-memory.ts';
-import { count, fence, located, run, term } from './message-fields.ts';
+import { count, fence, located, run, term, timed } from './message-fields.ts';
 import { issuesOf, foreignText as text } from '../schema.ts';
 import { taskKinds } from './task-order.ts';
 
@@ -20,7 +20,6 @@ export { PROTOCOL } from './protocol.ts';
 const slot = count(limits.MAX_CONNECTIONS);
 const session = z.string().regex(/^[0-9a-f]{32}$/);
 const part = count(limits.MAX_STEPS);
-const microseconds = count(Number.MAX_SAFE_INTEGER);
 const set = z.enum(evaluatedSets);
 const farewell = { code: z.enum(errorCodes), message: text(limits.MAX_TEXT_CHARACTERS) };
 
@@ -58,10 +57,10 @@ export const workerMessage = z.discriminatedUnion('kind', [
     ...located,
     part,
     correct: count(limits.MAX_BATCH_SIZE),
-    microseconds,
+    ...timed,
   }),
   /** Predictions for a chunk of a set. Body: rows of class, loss, probabilities. */
-  z.strictObject({ kind: z.literal('predictions'), ...fence, set, part, microseconds }),
+  z.strictObject({ kind: z.literal('predictions'), ...fence, set, part, ...timed }),
   /** Readings of the worker's GPUs. */
   z.strictObject({
     kind: z.literal('devices'),

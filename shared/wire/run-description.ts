@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { configurationSchema } from '../configuration.ts';
 import { RUN_ID } from '../files/run-layout.ts';
-import { MAX_CLASSES, MAX_TEXT_CHARACTERS } from '../limits.ts';
+import { MAX_CLASSES, MAX_STEPS, MAX_TEXT_CHARACTERS } from '../limits.ts';
+import { count } from './message-fields.ts';
 import { memoryAddress } from './shared-memory.ts';
 
 /** The response to GET /run: everything that a worker needs before it connects. */
@@ -17,6 +18,8 @@ export const runDescriptionSchema = z.object({
   configuration: configurationSchema,
   /** The coordinator's shared memory, for workers on its host. */
   memory: memoryAddress.optional(),
+  /** The steps for whose results the coordinator wants marks. */
+  trace: z.object({ from: count(MAX_STEPS), to: count(MAX_STEPS) }).optional(),
 });
 
 export type RunDescription = z.infer<typeof runDescriptionSchema>;

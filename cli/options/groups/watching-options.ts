@@ -1,6 +1,8 @@
 import * as limits from '../../../shared/limits.ts';
+import { DEFAULT_TRACE_STEPS } from '../../../shared/limits/trace.ts';
 import { DEFAULT_HTTP_PORT, host } from '../endpoint.ts';
 import { trainingCommands, withDefault, withoutDefault } from '../option.ts';
+import { traceSteps } from '../trace-steps.ts';
 import { trackingUri } from '../tracking-uri.ts';
 import { duration, flag, path, port } from '../value-types.ts';
 
@@ -61,6 +63,14 @@ export const watchingOptions = {
         '(without DIR: to the folder tensorboard in the run directory)',
     },
   ),
+  trace: withoutDefault(path('FILE', 'the path of a file'), {
+    in: trainingCommands,
+    help: 'write when the coordinator and each worker did what in some steps, for Perfetto',
+  }),
+  traceSteps: withDefault(traceSteps, DEFAULT_TRACE_STEPS, {
+    in: trainingCommands,
+    help: 'the first and the last step of --trace',
+  }),
   mlflow: withoutDefault(trackingUri, {
     in: trainingCommands,
     help:

@@ -12,6 +12,7 @@ const numbers = fc.oneof(
 const units = fc.constantFrom('', 's', 'ms', 'm', 'h', 'd', 'epochs', ' epoch', 'kB', 'MiB');
 const quantities = fc.tuple(numbers, units).map((parts) => parts.join(''));
 const lists = fc.array(quantities, { minLength: 1, maxLength: 4 }).map((items) => items.join());
+const ranges = fc.tuple(fc.nat(999), fc.nat(999)).map((ends) => ends.join('..'));
 const texts = ['a', 'b.c', 'cuda:1', '127.0.0.1', 'ab'.repeat(32), 'yes', 'HTTP://Host:80/a//'];
 const names = fc.constantFrom(...texts);
 
@@ -21,7 +22,7 @@ it.each(optionKeys.map((key) => ({ flag: flagOf(key), type: optionOf(key).type }
     const words = fc.constantFrom('true', ...type.words);
     let accepted = 0;
     fc.assert(
-      fc.property(fc.oneof(words, names, numbers, quantities, lists), (text) => {
+      fc.property(fc.oneof(words, names, numbers, quantities, lists, ranges), (text) => {
         const value = type.parse(text);
         if (value === undefined) return;
         accepted++;
