@@ -11,7 +11,7 @@ import { listening } from '../../fixtures/listening.ts';
 import { startCoordinator, startWorker } from '../../fixtures/processes/cluster.ts';
 import { readRun } from '../../fixtures/processes/finished-run.ts';
 import { freePort } from '../../fixtures/processes/free-ports.ts';
-import { newRun, TOKEN } from '../../fixtures/processes/options.ts';
+import { newRun, quickLocal, TOKEN } from '../../fixtures/processes/options.ts';
 import { run, start, type Started } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 import { workerSocket } from '../../fixtures/proven-client.ts';
@@ -172,6 +172,14 @@ describe('a coordinator ends with a clear error', () => {
     expect(existsSync(join(runs, 'r'))).toBe(false);
   });
 
+  it('when Node has no WebAssembly, once and not at each restart', async () => {
+    const local = [...quickLocal(temporaryFolder()), '--steps', '5', '--no-http'];
+    const { code, output } = await run(local, { NODE_OPTIONS: '--jitless' });
+    expect(code, output).toBeGreaterThan(1);
+    expect(output).toContain('--jitless');
+    expect(output).not.toMatch(/restarting it|\n {4}at /);
+  });
+
   it('when it cannot write the join file', async () => {
     const { process, runs } = await coordinator([]);
     process.process.kill('SIGINT');
@@ -188,6 +196,7 @@ describe('a coordinator ends with a clear error', () => {
   it('when no worker joins within --rdzv-timeout', async () => {
     const { process, runs } = await coordinator(['--rdzv-timeout', '1s']);
     await expectEnd(process, 'RENDEZVOUS', /too few workers: 0 ready within .*, at least 1 needed/);
+    expect(process.output()).toContain(`coordinator --resume ${join(runs, 'r')}`);
     expect(recordOf(runs)).toMatchObject({ state: 'failed', error: { code: 'RENDEZVOUS' } });
   });
 

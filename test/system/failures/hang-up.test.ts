@@ -60,6 +60,14 @@ describe('a terminal', () => {
     await worker.says(new RegExp(`ended with ${errorTable.HUNG_UP.exit}\n`));
   });
 
+  it('ends a coordinator with exit code HUNG_UP when it is closed', async () => {
+    const options = [...newRun(temporaryFolder()), '--no-http'];
+    const coordinator = onTerminal([process.execPath, executable, 'coordinator', ...options]);
+    await coordinator.says(/waiting for workers/);
+    coordinator.close();
+    await coordinator.says(new RegExp(`ended with ${errorTable.HUNG_UP.exit}\n`));
+  });
+
   it('ends a worker with exit code HUNG_UP when it is closed at the join prompt', async () => {
     const worker = onTerminal([process.execPath, executable, 'worker', '--join', '-']);
     await worker.says(/is not shown/);

@@ -3,8 +3,10 @@ import { once } from 'node:events';
 import { readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it, vi } from 'vitest';
 import { assert, errorTable } from '../../../shared/errors.ts';
+import { IDLE_LIMIT_MILLISECONDS } from '../../../shared/limits.ts';
 import { readMetrics } from '../../../shared/files/metrics.ts';
 import { childOf, findChild, gone } from '../../fixtures/processes/children.ts';
 import { interrupt, startCoordinator, train } from '../../fixtures/processes/cluster.ts';
@@ -84,6 +86,21 @@ describe('a run that is disturbed', () => {
     await local.says(/w1 is late; its work is reassigned/, from);
     process.kill(worker, 'SIGCONT');
     expect(await local.exited, local.output()).toBe(0);
+    expectSame(readRun(join(runs, 'r')), undisturbed);
+  });
+
+  it('continues with workers that were suspended for longer than a peer may be silent', async () => {
+    const runs = temporaryFolder();
+    const local = start([...quickLocal(runs), '--steps', String(STEPS), '-n', '4']);
+    await local.says(/w3 delivered its first shard/);
+    const workers = ['w1', 'w2', 'w3'].map((name) => childOf(local, name));
+    for (const worker of workers) process.kill(worker, 'SIGSTOP');
+    const coordinator = childOf(local, 'coordinator');
+    process.kill(coordinator, 'SIGSTOP');
+    await sleep(IDLE_LIMIT_MILLISECONDS + 5_000);
+    for (const each of [coordinator, ...workers]) process.kill(each, 'SIGCONT');
+    expect(await local.exited, local.output()).toBe(0);
+    expect(local.output()).not.toContain('restarting it');
     expectSame(readRun(join(runs, 'r')), undisturbed);
   });
 
