@@ -40,6 +40,8 @@ export class TraceFile {
   /** Waits until the file is written. Does not reject. */
   async close(): Promise<void> {
     const { from, to } = this.trace.window;
+    // A coordinator that failed has not said that the run is over.
+    this.trace.end();
     if (this.#writing === undefined)
       this.#log.warn(
         {},
