@@ -1,17 +1,12 @@
-import { drawingOf } from '../../shared/digit/read-drawing.ts';
-import { readPicture } from '../../shared/pictures/read-picture.ts';
-import { predictionExcess } from '../../shared/arithmetic/model-size.ts';
-import { probabilities } from '../../shared/digit/network.ts';
-import { normalise } from '../../shared/digit/normalise.ts';
 import { MNIST_DIGEST } from '../../shared/dataset/dataset.ts';
 import { ClusterError, errorTable } from '../../shared/errors.ts';
+import { chooseModel, layoutOf, unnamedText, type ChosenModel } from '../runs/choose-model.ts';
 import {
-  chooseModel,
-  layoutOf,
-  unnamedText,
-  type ChosenModel,
-  type Layout,
-} from '../runs/choose-model.ts';
+  checkPrediction,
+  classifyFile,
+  classNameOf,
+  type PictureModel as Classifier,
+} from '../models/picture-model.ts';
 import type { CommandLine, PredictOptions } from '../options/options.ts';
 import { stderr, stdout } from '../terminal/output.ts';
 import { predictionLines, type Prediction } from '../terminal/prediction-text.ts';
@@ -45,7 +40,7 @@ export async function predict(
   printer.begin(model);
   for (const file of files) {
     try {
-      const image = await predictOne(file, model);
+      const image = { file, ...(await classifyFile(model, file)) };
       images.push(image);
       printer.image(image, model);
     } catch (error) {
@@ -59,35 +54,7 @@ export async function predict(
   return skipped.length === 0 ? 0 : errorTable.IMAGE.exit;
 }
 
-/** Throws LIMIT, before anything is allocated, if a prediction would be too large. */
-function checkPrediction({ name, configuration }: ChosenModel): void {
-  const excess = predictionExcess(configuration.model);
-  if (excess !== undefined)
-    throw new ClusterError('LIMIT', `the model ${name} ${excess}`, {
-      fix: 'use a smaller model; eval computes larger ones (--max-memory-bytes)',
-    });
-}
-
-interface PictureModel extends ChosenModel {
-  readonly layout: Layout;
-}
-
-async function predictOne(
-  file: string,
-  { name, configuration, weights, layout: { rows, columns } }: PictureModel,
-): Promise<Prediction> {
-  const drawing = drawingOf(await readPicture(file));
-  if (drawing === undefined) {
-    throw new ClusterError('IMAGE', `${file}: the picture is blank`, {
-      fix: 'draw in one colour on a plain background of a different colour that reaches the border',
-    });
-  }
-  const picture = normalise(drawing, rows, columns);
-  const found = [...probabilities(configuration.model, weights, picture.pixels)];
-  if (!found.every(Number.isFinite))
-    throw new ClusterError('DIVERGED', `the probabilities of ${name} for ${file} are not finite`);
-  return { file, picture, predicted: found.indexOf(Math.max(...found)), probabilities: found };
-}
+type PictureModel = ChosenModel & Classifier;
 
 /** A file that is not a picture. */
 interface Skipped {
@@ -155,7 +122,3 @@ const printers: Readonly<Record<PredictOptions['format'], Printer>> = {
     end: nothing,
   },
 };
-
-function classNameOf({ predicted }: Prediction, classNames: readonly string[]): string {
-  return classNames[predicted] ?? String(predicted);
-}

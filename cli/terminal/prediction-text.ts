@@ -1,4 +1,5 @@
 import type { Picture } from '../../shared/digit/normalise.ts';
+import type { Classified } from '../models/picture-model.ts';
 import { columnsOf, padLeft } from './columns.ts';
 import { joined, paint, type Line } from './styled-line.ts';
 import { percent } from '../../shared/text/number-format.ts';
@@ -6,14 +7,10 @@ import type { Style } from './style.ts';
 import { className } from './summary.ts';
 import { pictureLines } from './terminal-picture.ts';
 
-export interface Prediction {
+export interface Prediction extends Classified {
   readonly file: string;
   /** The picture as the model receives it. */
   readonly picture: Picture;
-  /** The class with the highest probability; the first one on a tie. */
-  readonly predicted: number;
-  /** One per class. */
-  readonly probabilities: readonly number[];
 }
 
 /** Maximum number of classes shown. */
