@@ -1,5 +1,14 @@
 import { spawn } from 'node:child_process';
-import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { endWithUs, spawnOptions } from './hang-up.mjs';
@@ -172,7 +181,7 @@ async function build(say, lease) {
       '--outFile',
       join(fresh, kernels, 'kernels.wasm'),
     ]),
-    run([...tsc, 'tsconfig.json', '--outDir', fresh]),
+    run([...tsc, 'tsconfig.json', '--declaration', '--outDir', fresh]),
     // Has its own output folder, because both builds compile the types that they share.
     run([...tsc, join('dashboards', 'page', 'tsconfig.json'), '--outDir', join(fresh, 'browser')]),
   ]);
@@ -184,12 +193,34 @@ async function build(say, lease) {
       `undo your last change (see git status), or reinstall the packages: ${installCommand()}`,
     );
   }
+  keepPublicTypes(fresh);
   copyTfjsNode(join(fresh, 'tfjs-node-gpu'));
   copyFont(join(fresh, 'font'));
   await writeHelp(join(fresh, 'cli'));
   writeFileSync(join(fresh, '.stamp'), digest);
   lease.replace(fresh, dist);
   say(`mnist-dist: built in ${seconds(started)} s`);
+}
+
+/**
+ * Removes the declarations (.d.ts) that the library's entry does not refer to, and makes the others
+ * refer to each other by the names of the compiled files.
+ */
+function keepPublicTypes(fresh) {
+  const kept = new Set([join(fresh, 'cli', 'library', 'index.d.ts')]);
+  for (const file of kept) {
+    const text = readFileSync(file, 'utf8').replaceAll(
+      /(?<=from ['"]\.[^'"]*)\.ts(?=['"])/g,
+      '.js',
+    );
+    writeFileSync(file, text);
+    for (const [, target] of text.matchAll(/(?:from|import\() ?['"](\.[^'"]*)\.js['"]/g))
+      kept.add(join(dirname(file), `${target}.d.ts`));
+  }
+  for (const name of readdirSync(fresh, { recursive: true })) {
+    const file = join(fresh, name);
+    if (/\.d\.m?ts$/.test(name) && !kept.has(file)) rmSync(file);
+  }
 }
 
 /**

@@ -31,6 +31,7 @@ import {
   workerMessage,
 } from '../shared/wire/messages.ts';
 import { ARITHMETIC } from '../shared/arithmetic/version.ts';
+import { generatedTypes } from './fixtures/library/library-reference.ts';
 import { referencePages } from './fixtures/reference-pages.ts';
 import { epochOrder, initialWeights, maskRow } from '../shared/arithmetic/random.ts';
 import { denseModel } from '../shared/arithmetic/model-shape.ts';
@@ -119,6 +120,10 @@ describe('docs/reference', () => {
       await expect(page()).toMatchFileSnapshot(`../docs/reference/${name}.md`);
     },
   );
+
+  it('follows the types of the library, which follow the option table', async () => {
+    await expect(generatedTypes()).toMatchFileSnapshot('../cli/library/generated-types.ts');
+  });
 });
 
 describe('SECURITY', () => {

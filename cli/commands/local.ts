@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { systemCode } from '../../shared/disk/system-error.ts';
 import { readRunRecord } from '../../coordinator/run-directory/read-run.ts';
 import { newRunId } from '../../coordinator/run-directory/run-directory.ts';
@@ -40,7 +40,7 @@ import { pageCertificate } from '../secrets/page-secrets.ts';
 import { trainingCertificate, type OwnCertificate } from '../secrets/tls-files.ts';
 import { generateToken } from '../secrets/generated-token.ts';
 import { givenToken } from '../secrets/token.ts';
-import { onStop, StopRequest } from '../processes/supervised.ts';
+import { onStop, StopRequest, tell } from '../processes/supervised.ts';
 import { requireReachable } from '../processes/reachable.ts';
 import { planWorkers, startWorker } from '../processes/worker-plan.ts';
 import { RECORD_FILE } from '../../shared/files/run-layout.ts';
@@ -81,6 +81,7 @@ export async function local(
   // Chosen here, because a restarted coordinator needs the same id.
   const runId = options.resume === undefined ? (options.runId ?? newRunId(new Date())) : undefined;
   const directory = options.resume ?? join(options.runsDir, runId ?? '');
+  tell({ kind: 'run', directory: resolve(directory) });
   const needed = given.engine === 'auto' ? before?.engine?.description : undefined;
   const plans = await withEngineOfRun(directory, needed, () => planWorkers(options, log));
   for (const { engine } of plans.slice(0, 1))

@@ -33,6 +33,13 @@ export function isCrashSignal(code: number): boolean {
   return [...crashSignals].some((signal) => code === 128 + constants.signals[signal]);
 }
 
+/** Takes what a child process writes and reports. */
+export interface ChildListener {
+  line(stream: 'stdout' | 'stderr', text: string): void;
+  /** The run directory that the process works in. */
+  run(directory: string): void;
+}
+
 /** A child process of this command: `mnist-dist` with different arguments. */
 export class Child {
   readonly name: string;
@@ -49,14 +56,14 @@ export class Child {
 
   /**
    * Starts the process. With `capture`, its output is not shown, but `lastLines` can explain a
-   * failure. `listener` is the descriptor of a socket that the process inherits as
-   * INHERITED_LISTENER.
+   * failure; a ChildListener gets every line as well. `listener` is the descriptor of a socket that
+   * the process inherits as INHERITED_LISTENER.
    */
   constructor(
     name: string,
     args: readonly string[],
     environment: NodeJS.ProcessEnv,
-    output: 'inherit' | 'capture',
+    output: 'inherit' | 'capture' | ChildListener,
     listener?: number,
   ) {
     this.name = name;
@@ -83,10 +90,15 @@ export class Child {
       if (data?.kind === 'ready') this.#isReady = true;
       else if (data?.kind === 'started') this.#started = true;
       else if (data?.kind === 'page') this.#pagePort = data.port;
+      else if (data?.kind === 'run' && typeof output === 'object') output.run(data.directory);
     });
-    for (const stream of [this.#process.stdout, this.#process.stderr]) {
-      if (stream !== null)
-        createInterface({ input: stream }).on('line', (line) => this.#remember(line));
+    for (const name of ['stdout', 'stderr'] as const) {
+      const stream = this.#process[name];
+      if (stream === null) continue;
+      createInterface({ input: stream }).on('line', (line) => {
+        this.#remember(line);
+        if (typeof output === 'object') output.line(name, line);
+      });
     }
   }
 

@@ -1,7 +1,10 @@
 import { z } from 'zod';
 import { errorCodes } from '../../shared/errors.ts';
 
-/** The messages between a supervisor (`local`) and its children, over the IPC channel. */
+/**
+ * The messages between a supervisor (`local`, or a program with the library) and its children, over
+ * the IPC channel.
+ */
 export const toChild = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('stop'), code: z.enum(errorCodes) }),
   /** To a coordinator: at most `workers` workers will join before the first step. */
@@ -14,6 +17,8 @@ export const fromChild = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('started') }),
   /** The port of the live page. */
   z.strictObject({ kind: z.literal('page'), port: z.int() }),
+  /** From `local`: the run's directory, which may not exist yet. */
+  z.strictObject({ kind: z.literal('run'), directory: z.string() }),
 ]);
 export type ToChild = z.infer<typeof toChild>;
 export type FromChild = z.infer<typeof fromChild>;
