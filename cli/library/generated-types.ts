@@ -318,6 +318,16 @@ export interface TrainSettings {
    */
   readonly tensorboard?: string | boolean | undefined;
   /**
+   * write when the coordinator and each worker did what in some steps, for Perfetto. Allowed: the
+   * path of a file
+   */
+  readonly trace?: string | undefined;
+  /**
+   * the first and the last step of --trace (default: 101..200). Allowed: two whole numbers from 1
+   * to 2147483648 in order, such as 101..200
+   */
+  readonly traceSteps?: string | undefined;
+  /**
    * log the run to this MLflow server (without URI: to MLFLOW_TRACKING_URI); MLFLOW_EXPERIMENT_NAME
    * and the variables for its credentials apply. Allowed: the http:// or https:// address of an
    * MLflow server, without a user or a password (MLFLOW_TRACKING_USERNAME,

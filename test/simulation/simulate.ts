@@ -361,16 +361,18 @@ class Simulation implements Witness, CoordinatorWorld {
     const disk = intruder.disk(() => undefined, Infinity);
     const place = { disk, clock: intruder.clock(), processes: intruder.processes() };
     RunLock.take(RUN, false, place).then(
-      ({ staging }) => {
-        // The run may have ended while the intruder was looking.
-        const before = staging.replace(/\d+$/, (number) => String(Number(number) - 1));
-        if (!this.#world.disk.has(`${before}/ended.json`))
-          this.#crash = new Error('the lock of a running coordinator was taken');
-      },
+      (lock) => this.#checkIntruder(lock),
       (error: unknown) => {
         if (!isCode(error, 'LOCKED') && !this.#isFull(error)) this.#crash = error;
       },
     );
+  }
+
+  /** The run may have ended, and its lock be free, while the intruder was looking. */
+  #checkIntruder({ staging }: RunLock): void {
+    const before = staging.replace(/\d+$/, (number) => String(Number(number) - 1));
+    if (!this.#world.disk.has(`${before}/ended.json`))
+      this.#crash = new Error('the lock of a running coordinator was taken');
   }
 
   setClock(byMilliseconds: number): void {

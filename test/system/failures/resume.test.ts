@@ -89,7 +89,7 @@ describe('a run that is disturbed', () => {
     expectSame(readRun(join(runs, 'r')), undisturbed);
   });
 
-  it('continues with workers that were suspended for longer than a peer may be silent', async () => {
+  it('continues with workers that were suspended for longer than silence may last', async () => {
     const runs = temporaryFolder();
     const local = start([...quickLocal(runs), '--steps', String(STEPS), '-n', '4']);
     await local.says(/w3 delivered its first shard/);
