@@ -58,7 +58,10 @@ cp tools/tsc node_modules/typescript/bin/tsc; ` +
       "if (process.argv.includes('dashboards/page/tsconfig.json')) { " +
       'fs.mkdirSync(out, { recursive: true }); ' +
       "fs.copyFileSync('dashboards/page/main.ts', out + '/main.js'); process.exit(); }\n" +
-      "fs.mkdirSync(out + '/cli', { recursive: true });\n" +
+      "fs.mkdirSync(out + '/cli/library', { recursive: true });\n" +
+      "const types = (name, text) => fs.writeFileSync(out + '/cli/library/' + name, text);\n" +
+      `types('index.d.ts', "export type * from './public.ts';"); types('public.d.ts', '');\n` +
+      "types('internal.d.ts', ''); types('internal.js', '');\n" +
       "if (fails === 'full') fs.symlinkSync('/dev/full', out + '/.stamp');\n" +
       "fs.writeFileSync(out + '/cli/help-texts.js', 'export const helpTexts = () => (' + " +
       "JSON.stringify({ built: source }) + ')');\n" +
@@ -340,6 +343,13 @@ describe('a checkout', () => {
       expect({ status, stderr }).toEqual({ status: 7, stderr: '' });
     },
   );
+
+  test('has only the declarations that the library refers to', async () => {
+    await start();
+    const library = join(checkout, 'dist/cli/library');
+    expect(readdirSync(library).toSorted()).toEqual(['index.d.ts', 'internal.js', 'public.d.ts']);
+    expect(readFileSync(join(library, 'index.d.ts'), 'utf8')).toContain("from './public.js'");
+  });
 
   test('gains only the work folder, node_modules and dist', async () => {
     const before = readdirSync(checkout);
