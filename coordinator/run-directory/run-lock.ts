@@ -68,7 +68,9 @@ export class RunLock {
 
   /**
    * Takes the lock if it is free, if its owner has ended or, with `takeOver`, if this host cannot
-   * see whether its owner is still running. Rejects with LOCKED, naming the owner, or with DISK.
+   * see whether its owner is still running. `takeOver` applies only to the owner found first: while
+   * this process was suspended, the user may have let another one take over. Rejects with LOCKED,
+   * naming the owner, or with DISK.
    */
   static async take(
     directory: string,
@@ -76,9 +78,11 @@ export class RunLock {
     environment: LockEnvironment,
   ): Promise<RunLock> {
     try {
+      let first: string | undefined;
       for (let attempt = 0; attempt < MAX_LOCK_TRIES; attempt++) {
         const held = await find(directory, environment.disk);
-        if (held.owner !== undefined && !(await mayTake(held, directory, takeOver, environment)))
+        const isMeant = takeOver && held.text === (first ??= held.text);
+        if (held.owner !== undefined && !(await mayTake(held, directory, isMeant, environment)))
           continue;
         const number = nextNumber(held.highest, directory);
         const lock = await RunLock.#enter(directory, number, environment);

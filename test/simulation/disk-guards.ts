@@ -83,6 +83,13 @@ export const diskGuards: readonly Guard[] = [
     without: "if (fate === 'gone' || fate === 'running') return true;",
   },
   {
+    name: 'a take-over does not take the run from an owner that took it over meanwhile',
+    file: 'coordinator/run-directory/run-lock.ts',
+    line: 'takeOver && held.text === (first ??= held.text)',
+    without: 'takeOver && (first ??= held.text) !== undefined',
+    likelySeed: 18096,
+  },
+  {
     name: 'only one of several processes that see a free lock takes it',
     file: 'coordinator/run-directory/run-lock.ts',
     line: 'if (await isTaken(number, directory, disk)) return undefined;',

@@ -337,6 +337,30 @@ describe("a run's lock", () => {
     expect(readdirSync(folder)).toEqual(['.drafts-2', 'lock.json']);
   });
 
+  it('is not taken over from an owner that itself took it over in the meantime', async () => {
+    const folder = temporaryFolder();
+    await lockOf(folder, { host: 'first' });
+    let isFirst = true;
+    // The process is suspended after it has read the folder.
+    const makeDirectory = async (path: string) => {
+      if (isFirst) {
+        isFirst = false;
+        await take(folder, true, processesOf({ host: 'second' }));
+      }
+      await systemDisk.makeDirectory(path);
+    };
+    const place = {
+      disk: { ...systemDisk, makeDirectory },
+      clock: quickClock(),
+      processes: processesOf({ host: 'third' }),
+    };
+    await expect(RunLock.take(folder, true, place)).rejects.toMatchObject({
+      code: 'LOCKED',
+      message: expect.stringContaining('second'),
+    });
+    await expect(RunLock.take(folder, true, place)).resolves.toBeDefined();
+  });
+
   it('reports a removed run as gone, not as taken over', async () => {
     const folder = join(temporaryFolder(), 'run');
     mkdirSync(folder);
