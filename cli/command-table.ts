@@ -159,7 +159,7 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
     summary: "serve a recorded run's page",
     operands: [newestRun],
     examples: [['mnist-dist show runs/ID', 'the page as it looked while the run was training']],
-    synonyms: 'view watch open ui page dashboard tensorboard',
+    synonyms: 'view watch open ui page dashboard',
     printsLog: true,
     checks: [checks.checkData, checks.checkPageHost],
     load: async () => (await import('./commands/show.ts')).show,
@@ -231,6 +231,17 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
     ],
     synonyms: 'diff versus vs',
     load: async () => (await import('./commands/compare.ts')).compare,
+  },
+  board: {
+    summary: 'serve a page with all runs of a folder, and curves over each other',
+    examples: [
+      ['mnist-dist board', 'the runs in runs/, also while they train'],
+      ['mnist-dist board --runs-dir sweeps --http-port 0', 'another folder, on a free port'],
+    ],
+    synonyms: 'tensorboard wandb mlflow leaderboard overview',
+    printsLog: true,
+    checks: [checks.checkData, checks.checkPageHost],
+    load: async () => (await import('./commands/board.ts')).board,
   },
   push: {
     summary: "upload a run's results to an artifacts store",

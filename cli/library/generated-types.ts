@@ -401,8 +401,8 @@ export interface TrainSettings {
    */
   readonly artifacts?: string | undefined;
   /**
-   * draw the report and its pictures at the end; --no-pictures switches this off (show: pictures of
-   * the mistakes) (default: true). Allowed: true or false (or yes, no, on, off, 1, 0)
+   * draw the report and its pictures at the end; --no-pictures switches this off (show, board:
+   * pictures of the mistakes) (default: true). Allowed: true or false (or yes, no, on, off, 1, 0)
    */
   readonly pictures?: boolean | undefined;
 }
@@ -467,8 +467,8 @@ export interface EvaluateSettings {
    */
   readonly out?: string | undefined;
   /**
-   * draw the report and its pictures at the end; --no-pictures switches this off (show: pictures of
-   * the mistakes) (default: true). Allowed: true or false (or yes, no, on, off, 1, 0)
+   * draw the report and its pictures at the end; --no-pictures switches this off (show, board:
+   * pictures of the mistakes) (default: true). Allowed: true or false (or yes, no, on, off, 1, 0)
    */
   readonly pictures?: boolean | undefined;
 }

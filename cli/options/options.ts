@@ -30,6 +30,7 @@ export type DataOptions = OptionsOf<'data'>;
 export type ModelOptions = OptionsOf<'model'>;
 export type RunsOptions = OptionsOf<'runs'>;
 export type CompareOptions = OptionsOf<'compare'>;
+export type BoardOptions = OptionsOf<'board'>;
 export type DashboardsOptions = OptionsOf<'dashboards'>;
 export type CertsOptions = OptionsOf<'certs'>;
 export type SetupOptions = OptionsOf<'setup'>;

@@ -3,9 +3,9 @@ import { metricsOf } from '../../coordinator/run-directory/run-contents.ts';
 import {
   canonicalRecipe,
   configurationOfRecord,
-  recipeSettings,
   type Configuration,
 } from '../../shared/configuration.ts';
+import { settingDifferences, type SettingDifference } from '../../shared/setting-differences.ts';
 import { MetricsReader, type MetricsLine, type StepLine } from '../../shared/files/metrics.ts';
 import { METRICS_FILE } from '../../shared/files/run-layout.ts';
 import { readRecordedRun, type RunOverview } from './run-overview.ts';
@@ -21,12 +21,6 @@ export interface Comparison {
 
 export interface ComparedRun extends RunOverview {
   readonly stepsPerSecond: number | undefined;
-}
-
-export interface SettingDifference {
-  readonly setting: string;
-  /** Undefined for a run that does not have the setting. */
-  readonly values: readonly (string | undefined)[];
 }
 
 /** Two runs with the same recipe compute the same steps, until the shorter one ends. */
@@ -65,7 +59,8 @@ export async function compareRuns(
   for (const directory of directories) loaded.push(await load(directory, now));
   const pairs: SameRecipe[] = [];
   for (const [first, other] of sameRecipes(loaded)) pairs.push(await comparePair(first, other));
-  return { runs: loaded.map(({ run }) => run), differences: differencesOf(loaded), pairs };
+  const differences = settingDifferences(loaded.map(({ configuration }) => configuration));
+  return { runs: loaded.map(({ run }) => run), differences, pairs };
 }
 
 async function load(directory: string, now: number): Promise<Loaded> {
@@ -74,15 +69,6 @@ async function load(directory: string, now: number): Promise<Loaded> {
     run: { ...overview, stepsPerSecond: record.result?.steps_per_second ?? undefined },
     configuration: configurationOfRecord(record.configuration),
   };
-}
-
-function differencesOf(loaded: readonly Loaded[]): SettingDifference[] {
-  const settings = loaded.map(({ configuration }) => recipeSettings(configuration));
-  const names = new Set(settings.flatMap((each) => [...each.keys()]));
-  return [...names].flatMap((setting) => {
-    const values = settings.map((each) => each.get(setting));
-    return new Set(values).size === 1 ? [] : [{ setting, values }];
-  });
 }
 
 /** Each run that has the recipe of an earlier one, paired with the first run of that recipe. */

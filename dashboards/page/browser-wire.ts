@@ -5,15 +5,16 @@ import type { Weights } from './weights.ts';
 
 /**
  * The requests to the three listener paths that the page reads. Only this file parses responses.
+ * The paths are relative, because the board serves the page of each run at a path of its own.
  */
 export const browserWire: Wire = {
   fetchView: async () => {
-    const response = await get('/api/run');
+    const response = await get('api/run');
     if (!response.ok) throw new Error(`/api/run answered ${response.status}`);
     return (await response.json()) as RunView;
   },
   openStream: (listener) => {
-    const source = new EventSource('/api/stream');
+    const source = new EventSource('api/stream');
     listen(source, listener);
     return () => source.close();
   },
@@ -22,7 +23,7 @@ export const browserWire: Wire = {
 
 /** Resolves to undefined while no weights are available. Rejects on an error status. */
 export async function fetchWeights(): Promise<Weights | undefined> {
-  const response = await get('/api/weights');
+  const response = await get('api/weights');
   if (response.status === 404) return undefined;
   if (!response.ok) throw new Error(`/api/weights answered ${response.status}`);
   const values = new Float32Array(await response.arrayBuffer());
@@ -39,7 +40,8 @@ function listen(source: EventSource, listener: StreamListener): void {
   source.addEventListener('error', () => listener.broken());
 }
 
-function get(path: string): Promise<Response> {
+/** Sends a request with a time limit. */
+export function get(path: string): Promise<Response> {
   const signal = AbortSignal.timeout(REQUEST_LIMIT_MILLISECONDS);
   return fetch(path, { signal, cache: 'no-store' });
 }

@@ -29,50 +29,85 @@ export function mountConfusion(): (state: RunState) => void {
   };
 }
 
-function makeMatrix(
+/** A cell of a matrix: `shade` is from 0 to 1. */
+interface Cell {
+  readonly text: string;
+  readonly kind: 'hit' | 'miss' | 'none';
+  readonly shade: number;
+}
+
+interface MatrixContent {
+  readonly caption: string;
+  /** Rows are the true classes. */
+  readonly rows: readonly (readonly Cell[])[];
+  /** The column after the matrix. */
+  readonly last: { readonly head: string; readonly texts: readonly string[] };
+}
+
+/** The matrix with its counts, shaded by their shares of the rows. */
+export function makeMatrix(
   confusion: Evaluated['confusion'],
   name: (index: number) => string,
 ): HTMLTableElement {
+  const sums = confusion.map((counts) => counts.reduce((a, b) => a + b, 0));
+  return matrixTable(name, {
+    caption: 'Rows are true classes, columns are predicted classes.',
+    rows: confusion.map((counts, actual) =>
+      counts.map((cell, predicted) => cellOf(cell, sums[actual] ?? 0, actual === predicted)),
+    ),
+    last: {
+      head: 'correct',
+      texts: confusion.map((counts, actual) =>
+        percent((counts[actual] ?? 0) / (sums[actual] ?? 0), 1),
+      ),
+    },
+  });
+}
+
+/** A table with a row and a column for each class. */
+export function matrixTable(
+  name: (index: number) => string,
+  { caption, rows, last }: MatrixContent,
+): HTMLTableElement {
   // Long names label only the rows.
-  const names = confusion.map((_, index) => name(index));
+  const names = rows.map((_, index) => name(index));
   const isShort = names.every((text) => text.length <= 3);
   const heads = names.map((text, index) =>
     make('th', { scope: 'col', title: text }, isShort ? text : String(index)),
   );
   const label = (index: number) => (isShort ? name(index) : `${index} ${name(index)}`);
   const corner = make('td', { class: 'corner' });
-  const head = make(
-    'tr',
+  const end = make('th', { scope: 'col', class: 'right' }, last.head);
+  const body = rows.map((cells, actual) =>
+    make(
+      'tr',
+      {},
+      make('th', { scope: 'row' }, label(actual)),
+      ...cells.map(makeCell),
+      make('td', { class: 'right' }, last.texts[actual] ?? ''),
+    ),
+  );
+  return make(
+    'table',
     {},
-    corner,
-    ...heads,
-    make('th', { scope: 'col', class: 'right' }, 'correct'),
+    make('caption', { class: 'unseen' }, caption),
+    make('thead', {}, make('tr', {}, corner, ...heads, end)),
+    make('tbody', {}, ...body),
   );
-  const rows = confusion.map((counts, actual) => {
-    const sum = counts.reduce((a, b) => a + b, 0);
-    const cells = counts.map((cell, predicted) => makeCell(cell, sum, actual === predicted));
-    const right = make('td', { class: 'right' }, percent((counts[actual] ?? 0) / sum, 1));
-    return make('tr', {}, make('th', { scope: 'row' }, label(actual)), ...cells, right);
-  });
-  const caption = make(
-    'caption',
-    { class: 'unseen' },
-    'Rows are true classes, columns are predicted classes.',
-  );
-  return make('table', {}, caption, make('thead', {}, head), make('tbody', {}, ...rows));
 }
 
-function makeCell(cell: number, sum: number, isRight: boolean): HTMLTableCellElement {
-  const element = make(
-    'td',
-    { class: isRight ? 'hit' : cell === 0 ? 'none' : 'miss' },
-    count(cell),
-  );
+function cellOf(cell: number, sum: number, isRight: boolean): Cell {
   const share = sum === 0 ? 0 : cell / sum;
-  element.style.setProperty(
-    '--shade',
-    String(isRight ? share : Math.sqrt(Math.min(1, share / FULL_SHADE))),
-  );
+  return {
+    text: count(cell),
+    kind: isRight ? 'hit' : cell === 0 ? 'none' : 'miss',
+    shade: isRight ? share : Math.sqrt(Math.min(1, share / FULL_SHADE)),
+  };
+}
+
+function makeCell({ text, kind, shade }: Cell): HTMLTableCellElement {
+  const element = make('td', { class: kind }, text);
+  element.style.setProperty('--shade', String(shade));
   return element;
 }
 

@@ -93,7 +93,8 @@ export type Colour =
   | 'late'
   | 'aside'
   | 'lost'
-  | 'waiting';
+  | 'waiting'
+  | `run-${number}`;
 
 let styles: CSSStyleDeclaration | undefined;
 

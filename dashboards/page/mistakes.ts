@@ -73,7 +73,7 @@ function makeButton(
 }
 
 /** Decodes base64 bytes, row by row; missing bytes are background. */
-function pictureOf(base64: string, rows: number, columns: number): Picture {
+export function pictureOf(base64: string, rows: number, columns: number): Picture {
   const bytes = atob(base64);
   const pixels = new Float32Array(rows * columns);
   for (let index = 0; index < pixels.length && index < bytes.length; index++)

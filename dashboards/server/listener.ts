@@ -1,22 +1,14 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { ServerResponse } from 'node:http';
 import {
   createBoundedServer,
   type BoundedServer,
   type ServerTls,
 } from '../../coordinator/network/http-server.ts';
-import { newcomerLimits, Newcomers } from '../../coordinator/network/newcomers.ts';
 import { reachableAt } from '../../shared/wire/address.ts';
 import * as limits from '../../shared/limits.ts';
 import { visibleJson } from '../../shared/printable.ts';
-import {
-  RETRY_LATER,
-  Responses,
-  isProbe,
-  pathOf,
-  refusalOf,
-  TEXT,
-  type AccessRules,
-} from './responses.ts';
+import { RETRY_LATER, TEXT, type AccessRules, type Responses } from './responses.ts';
+import { PageGate } from './page-gate.ts';
 import { bind, pageFlags, type ListenAddress } from '../../coordinator/network/bind-port.ts';
 import { readPageFiles, type PageFiles } from './page-files.ts';
 import { PageStreams, STREAM } from './page-streams.ts';
@@ -39,12 +31,11 @@ export interface ListenerOptions extends ListenAddress, AccessRules {
 export class Listener {
   readonly port: number;
   readonly url: string;
-  readonly #http: BoundedServer;
-  readonly #newcomers: Newcomers;
+  readonly #gate: PageGate;
   readonly #files: PageFiles;
   readonly #options: ListenerOptions;
   readonly #pages = new PageStreams();
-  readonly #responses = new Responses();
+  readonly #responses: Responses;
   #timer: NodeJS.Timeout | undefined;
   #isClosing = false;
   #isBroken = false;
@@ -69,14 +60,17 @@ export class Listener {
     files: PageFiles,
     options: ListenerOptions,
   ) {
-    this.#http = http;
-    this.#newcomers = new Newcomers(http, newcomerLimits());
+    // Runs before the response is sent, which emits `finish` later.
+    http.on('request', (_, response) => response.once('finish', () => this.#onRequest()));
+    this.#gate = new PageGate(http, options, files.headers, (path, response) =>
+      this.#answer(path, response),
+    );
+    this.#responses = this.#gate.responses;
     this.#files = files;
     this.port = port;
     const scheme = options.tls === undefined ? 'http' : 'https';
     this.url = `${scheme}://${reachableAt(options.host, port)}/`;
     this.#options = options;
-    http.on('request', (request, response) => this.#answer(request, response));
     this.#turnLater();
   }
 
@@ -109,16 +103,7 @@ export class Listener {
     // A broken listener does not serve metrics.
     if (!this.#isBroken)
       await this.#until(() => this.#scrapes > scrapes, lingerMilliseconds, hurry);
-    const closed = new Promise<void>((resolve) => this.#http.close(() => resolve()));
-    this.#pages.end();
-    this.#http.closeIdleConnections();
-    // Responses in progress may finish; clients that are too slow are then disconnected.
-    const cut = setTimeout(
-      () => this.#http.closeAllConnections(),
-      limits.CLOSE_LIMIT_MILLISECONDS / 4,
-    );
-    await closed;
-    clearTimeout(cut);
+    await this.#gate.close(() => this.#pages.end());
   }
 
   /**
@@ -169,20 +154,7 @@ export class Listener {
     }
   }
 
-  #answer(request: IncomingMessage, response: ServerResponse): void {
-    response.once('finish', () => this.#onRequest());
-    for (const [name, value] of Object.entries(this.#files.headers))
-      response.setHeader(name, value);
-    const refusal = refusalOf(this.#options, request);
-    if (refusal !== undefined)
-      return this.#responses.send(response, refusal.status, TEXT, refusal.text, refusal.headers);
-    // A probe without a token remains a newcomer, and the number of newcomers is limited.
-    if (this.#options.token === undefined || !isProbe(request)) {
-      this.#newcomers.release(request.socket);
-      // Only a response in progress occupies a place of its own, not an idle connection after it.
-      response.once('close', () => this.#newcomers.readmit(request.socket));
-    }
-    const path = pathOf(request);
+  #answer(path: string, response: ServerResponse): void {
     const route = this.#routes.get(path);
     if (route !== undefined) return void this.#take(route, response);
     if (path === '/healthz') return this.#responses.send(response, 200, TEXT, 'ok\n');

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { ClusterError } from '../../shared/errors.ts';
 
-/** One file of the live page. */
+/** One file of a page. */
 export interface PageFile {
   /** Content-Type. */
   readonly type: string;
@@ -13,6 +13,8 @@ export interface PageFile {
 }
 
 export interface PageFiles {
+  /** The HTML of the live page. */
+  readonly livePage: PageFile;
   /** The file for a request's path; undefined if the path is unknown. Never reads from the disk. */
   get(path: string): PageFile | undefined;
   /** Security headers for every response. */
@@ -23,6 +25,8 @@ const JAVASCRIPT = 'text/javascript; charset=utf-8';
 /** Folders with modules for browsers, and their URL paths. */
 const browserFolders = [
   ['dashboards/page', '/'],
+  ['dashboards/page/board', '/board/'],
+  ['dashboards/page/plot', '/plot/'],
   ['shared', '/shared/'],
   ['shared/arithmetic', '/shared/arithmetic/'],
   ['shared/digit', '/shared/digit/'],
@@ -31,11 +35,14 @@ const browserFolders = [
 ] as const;
 const CSS = 'text/css; charset=utf-8';
 
+/** The page whose HTML is at the path `/`. */
+type Page = 'live' | 'board';
+
 /**
- * Reads all files of the live page into memory. Throws a SETUP error if the page has not been
- * built.
+ * Reads all files of a page into memory. The board's page has those of the live page as well.
+ * Throws a SETUP error if the page has not been built.
  */
-export function readPageFiles(): PageFiles {
+export function readPageFiles(page: Page = 'live'): PageFiles {
   const sources = fileURLToPath(
     findFolder(['../page/', '../../../dashboards/page/'], 'index.html'),
   );
@@ -43,22 +50,32 @@ export function readPageFiles(): PageFiles {
     findFolder(['../../browser/', '../../dist/browser/'], 'dashboards/page/main.js'),
   );
   const charts = createRequire(import.meta.url).resolve('uplot/dist/uPlot.esm.js');
-  const index = readFileSync(join(sources, 'index.html'));
+  const htmlOf = (folder: string): PageFile => ({
+    type: 'text/html; charset=utf-8',
+    body: readFileSync(join(sources, folder, 'index.html')),
+  });
+  const livePage = htmlOf('');
+  const index = page === 'live' ? livePage : htmlOf('board');
   const files = new Map<string, PageFile>([
-    ['/', { type: 'text/html; charset=utf-8', body: index }],
+    ['/', index],
     ['/style.css', { type: CSS, body: readFileSync(join(sources, 'style.css')) }],
     ['/favicon.svg', { type: 'image/svg+xml', body: readFileSync(join(sources, 'favicon.svg')) }],
     ['/uplot.js', { type: JAVASCRIPT, body: readFileSync(charts) }],
     ['/uplot.css', { type: CSS, body: readFileSync(join(charts, '../uPlot.min.css')) }],
   ]);
+  if (page === 'board')
+    files.set('/board.css', { type: CSS, body: readFileSync(join(sources, 'board/board.css')) });
   for (const [folder, place] of browserFolders) {
+    if (page === 'live' && place === '/board/') continue;
     for (const name of readdirSync(join(built, folder)).filter((name) => name.endsWith('.js')))
       files.set(`${place}${name}`, {
         type: JAVASCRIPT,
         body: readFileSync(join(built, folder, name)),
       });
   }
-  return { get: (path) => files.get(path), headers: headersFor(index.toString('utf8')) };
+  // Both pages have the same import map, and so the same headers.
+  const headers = headersFor(index.body.toString('utf8'));
+  return { livePage, get: (path) => files.get(path), headers };
 }
 
 /** The page may load files only from this listener, and no other page may embed it in a frame. */

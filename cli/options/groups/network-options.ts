@@ -83,7 +83,7 @@ export const networkOptions = {
     },
   ),
   insecure: withDefault(flag, false, {
-    in: ['local', 'coordinator', 'worker', 'show', 'eval'],
+    in: ['local', 'coordinator', 'worker', 'show', 'board', 'eval'],
     help:
       'allow connections between machines without TLS; others on the network can then read ' +
       'the weights and the dataset',

@@ -9,6 +9,7 @@ const loggers = [
   'coordinator',
   'worker',
   'show',
+  'board',
   'verify',
   'eval',
   'push',
@@ -41,10 +42,10 @@ export const outputOptions = {
     help: 'store to upload the finished run to; `mnist-dist push` completes an interrupted upload',
   }),
   pictures: withDefault(flag, true, {
-    in: ['local', 'coordinator', 'show', 'eval'],
+    in: ['local', 'coordinator', 'show', 'board', 'eval'],
     help:
       'draw the report and its pictures at the end; --no-pictures switches this off ' +
-      '(show: pictures of the mistakes)',
+      '(show, board: pictures of the mistakes)',
   }),
   format: withDefault(choice(['text', 'json', 'csv']), 'text', {
     in: ['eval', 'predict', 'data', 'runs', 'compare'],

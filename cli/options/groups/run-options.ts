@@ -33,6 +33,7 @@ export const runOptions = {
       'export',
       'runs',
       'compare',
+      'board',
       'pull',
       'doctor',
     ],
@@ -69,7 +70,18 @@ export const runOptions = {
     help: 'resume a run even if a coordinator on another host holds its lock',
   }),
   data: withoutDefault(path('DIR|FILE', 'a folder with a dataset, or an .npz or .csv file'), {
-    in: ['local', 'coordinator', 'model', 'show', 'verify', 'eval', 'predict', 'export', 'doctor'],
+    in: [
+      'local',
+      'coordinator',
+      'model',
+      'show',
+      'board',
+      'verify',
+      'eval',
+      'predict',
+      'export',
+      'doctor',
+    ],
     help:
       'a different dataset, as idx files, mnist.npz, CSV or folders of pictures ' +
       "(default: the run's dataset; for a new run, the MNIST package)",

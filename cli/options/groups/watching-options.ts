@@ -6,7 +6,7 @@ import { traceSteps } from '../trace-steps.ts';
 import { trackingUri } from '../tracking-uri.ts';
 import { duration, flag, path, port } from '../value-types.ts';
 
-const pageCommands = [...trainingCommands, 'show'] as const;
+const pageCommands = [...trainingCommands, 'show', 'board'] as const;
 
 export const watchingOptions = {
   http: withDefault(flag, true, {

@@ -1,4 +1,5 @@
-// Takes screenshots of the live page: node test/system/browser/screenshots.mjs URL [FOLDER]
+// Takes screenshots of the live page, or of the board:
+// node test/system/browser/screenshots.mjs URL [FOLDER]
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { chromium } from 'playwright-core';
@@ -16,6 +17,7 @@ const looks = [
     hasTouch: true,
   },
 ];
+const boardLook = { name: 'board-light', width: 1360, height: 900, colorScheme: 'light' };
 /** A 2 in one stroke, in fractions of the square's side. */
 const two = [
   [0.28, 0.32],
@@ -38,7 +40,9 @@ if (url === undefined) {
 } else {
   mkdirSync(folder, { recursive: true });
   const browser = await chromium.launch({ executablePath: '/usr/bin/chromium-headless-shell' });
-  for (const look of looks) await take(browser, look);
+  const isBoard = (await fetch(new URL('/api/runs', url))).ok;
+  if (isBoard) await takeBoard(browser, boardLook);
+  else for (const look of looks) await take(browser, look);
   await browser.close();
 }
 
@@ -49,6 +53,15 @@ async function take(browser, { name, width, height, ...rest }) {
   await draw(page);
   // On a phone, a picture of the whole page would be too long.
   await page.screenshot({ path: join(folder, `${name}.png`), fullPage: width > 400 });
+  await page.close();
+}
+
+async function takeBoard(browser, { name, width, height, ...rest }) {
+  const page = await browser.newPage({ viewport: { width, height }, ...rest });
+  await page.goto(url);
+  await page.waitForSelector('#pairs section');
+  await page.waitForTimeout(500);
+  await page.screenshot({ path: join(folder, `${name}.png`) });
   await page.close();
 }
 

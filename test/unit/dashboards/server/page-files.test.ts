@@ -2,21 +2,30 @@ import { createHash } from 'node:crypto';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { readPageFiles } from '../../../../dashboards/server/page-files.ts';
+import { readPageFiles, type PageFiles } from '../../../../dashboards/server/page-files.ts';
 
 const page = readPageFiles();
+const board = readPageFiles('board');
 const sources = join(import.meta.dirname, '../../../../dashboards/page');
-const text = (path: string) => page.get(path)?.body.toString('utf8') ?? '';
+const textOf = (files: PageFiles, path: string) => files.get(path)?.body.toString('utf8') ?? '';
+const text = (path: string) => textOf(page, path);
 
-const followed = new Set<string>();
-
-/** Expects the page to have every module that this one imports, and what those import. */
-function expectImports(path: string): void {
+/** Expects a page to have a module, every module that it imports, and what those import. */
+function expectImports(files: PageFiles, path: string, followed = new Set<string>()): void {
   if (followed.has(path)) return;
   followed.add(path);
-  expect(page.get(path), path).toBeDefined();
-  for (const [, name = ''] of text(path).matchAll(/^(?:import|\}|export)\b.*'(\.[^']+)';$/gm))
-    expectImports(new URL(name, `http://page${path}`).pathname);
+  expect(files.get(path), path).toBeDefined();
+  const imports = /^(?:import|\}|export)\b.*'(\.[^']+)';$/gm;
+  for (const [, name = ''] of textOf(files, path).matchAll(imports))
+    expectImports(files, new URL(name, `http://page${path}`).pathname, followed);
+}
+
+/** Expects a page to have all files that its HTML names. */
+function expectRequested(files: PageFiles): void {
+  const names = /(?:src|href|"uplot":) ?=?"([^"#]+)"/g;
+  const requested = [...textOf(files, '/').matchAll(names)].map(([, path]) => path);
+  expect(requested.length).toBeGreaterThanOrEqual(5);
+  for (const path of requested) expect(files.get(path ?? ''), path).toBeDefined();
 }
 
 describe("the page's files", () => {
@@ -35,16 +44,21 @@ describe("the page's files", () => {
   });
 
   test('contain everything that the page requests', () => {
-    const requested = [...text('/').matchAll(/(?:src|href|"uplot":) ?=?"([^"#]+)"/g)].map(
-      ([, path]) => path,
-    );
-    expect(requested.length).toBeGreaterThanOrEqual(5);
-    for (const path of requested) expect(page.get(path ?? ''), path).toBeDefined();
+    expectRequested(page);
     for (const name of readdirSync(sources).filter((name) => name.endsWith('.ts'))) {
       const script = text(`/${name.replace(/ts$/, 'js')}`);
       expect(script, name).not.toBe('');
-      expectImports(`/${name.replace(/ts$/, 'js')}`);
+      expectImports(page, `/${name.replace(/ts$/, 'js')}`);
     }
+  });
+
+  test("contain the board's page only for the board, which has the live page as well", () => {
+    expect([page.get('/board/main.js'), page.get('/board.css')]).toEqual([undefined, undefined]);
+    expectRequested(board);
+    for (const path of ['/board/main.js', '/main.js']) expectImports(board, path);
+    expect(board.livePage.body.equals(page.get('/')?.body ?? Buffer.alloc(0))).toBe(true);
+    // The live page's import map is allowed as well.
+    expect(board.headers).toEqual(page.headers);
   });
 
   test('have a policy that allows only themselves, and the import map by its digest', () => {
@@ -64,10 +78,11 @@ describe("the page's files", () => {
 
   test('never turn text into markup, and have no inline styles or handlers', () => {
     const banned = /innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|eval\(/;
-    for (const name of readdirSync(sources)) {
+    const names = readdirSync(sources, { recursive: true, encoding: 'utf8' });
+    for (const name of names.filter((name) => /\.\w+$/.test(name))) {
       const source = readFileSync(join(sources, name), 'utf8');
       expect(banned.test(source), name).toBe(false);
     }
-    expect(text('/')).not.toMatch(/ style=| on[a-z]+=/);
+    for (const files of [page, board]) expect(textOf(files, '/')).not.toMatch(/ style=| on[a-z]+=/);
   });
 });
