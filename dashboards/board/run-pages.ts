@@ -40,7 +40,8 @@ export class RunPages {
     const contents = await readRunContents(directory);
     const isShown = await Promise.all(contents.checkpoints.map(({ path }) => isSmall(path)));
     const checkpoints = contents.checkpoints.filter((_, index) => isShown[index]);
-    const dataset = run.files.hasReport ? await this.#load(run) : undefined;
+    // Only a finished run has a list of its mistakes.
+    const dataset = run.record.result === undefined ? undefined : await this.#load(run);
     return await RecordedRun.open(
       { ...contents, checkpoints },
       typeof dataset === 'string' ? undefined : dataset,

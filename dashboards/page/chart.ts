@@ -1,19 +1,14 @@
 import uPlot from 'uplot';
 import type { CurveColumns } from './curve-columns.ts';
 import { setAttribute, type Colour, colour } from './dom.ts';
-import { decades, tick } from './format.ts';
+import { CHART_HEIGHT_PIXELS, stepAxis, valueAxis } from './plot/axes.ts';
+import { firstFrom } from './plot/first-from.ts';
+import type { StepRange, Zoom } from './plot/zoom.ts';
 import type { RunState } from './run-state.ts';
 
-const HEIGHT_PIXELS = 236;
 /** All charts share this key, which synchronizes their cursors. */
 const SYNC_KEY = 'steps';
 const MAX_EPOCH_LINES = 12;
-/** Candidate distances between labelled steps, all of them integers. */
-const WHOLE_STEPS = Array.from({ length: 9 }, (_, power) =>
-  [1, 2, 5].map((factor) => factor * 10 ** power),
-).flat();
-const FONT = '11px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif';
-
 /** What a chart shows. The x axis is always the step. */
 export interface ChartSpec {
   readonly series: readonly {
@@ -23,7 +18,12 @@ export interface ChartSpec {
   }[];
   /** Points drawn over the curves: [step, value]. */
   readonly points: (state: RunState) => readonly (readonly [step: number, value: number])[];
-  readonly range: (state: RunState, isLogarithmic: boolean) => readonly [low: number, high: number];
+  /** The shown values; `steps` is the shown range, or undefined if all steps are shown. */
+  readonly range: (
+    state: RunState,
+    isLogarithmic: boolean,
+    steps: StepRange | undefined,
+  ) => readonly [low: number, high: number];
   /** Formats a y-axis label. */
   readonly tick: (value: number) => string;
   /** One sentence for screen readers. */
@@ -38,10 +38,12 @@ export class Chart {
   readonly #spec: ChartSpec;
   #plot: uPlot | undefined;
   #state: RunState | undefined;
+  readonly #zoom: Zoom;
   #isLogarithmic: boolean;
 
-  constructor(box: HTMLElement, spec: ChartSpec, isLogarithmic = false) {
+  constructor(box: HTMLElement, spec: ChartSpec, zoom: Zoom, isLogarithmic = false) {
     this.#box = box;
+    this.#zoom = zoom;
     this.#isLogarithmic = isLogarithmic;
     this.#spec = spec;
     new ResizeObserver(() => this.#resize()).observe(box);
@@ -56,7 +58,10 @@ export class Chart {
     this.#box.classList.toggle('none', isEmpty);
     if (isEmpty) this.#remove();
     else if (this.#plot === undefined) this.#make(state);
-    else this.#plot.setData(this.#data(state));
+    else {
+      this.#plot.setSelect({ left: 0, top: 0, width: 0, height: 0 }, false);
+      this.#plot.setData(this.#data(state));
+    }
     setAttribute(this.#box, 'aria-label', this.#spec.describe(state));
     this.#read();
   }
@@ -89,51 +94,17 @@ export class Chart {
   }
 
   #options(width: number): uPlot.Options {
-    const axis: uPlot.Axis = {
-      stroke: () => colour('muted'),
-      grid: { stroke: () => colour('line'), width: 1 },
-      ticks: { show: false },
-      font: FONT,
-      gap: 6,
-    };
     return {
       width,
-      height: HEIGHT_PIXELS,
+      height: CHART_HEIGHT_PIXELS,
       legend: { show: false },
       padding: [8, 18, 0, 0],
-      cursor: {
-        y: false,
-        drag: { x: false, y: false },
-        sync: { key: SYNC_KEY },
-        points: { size: 7, width: 0 },
-      },
+      cursor: { ...this.#zoom.cursor(SYNC_KEY), points: { size: 7, width: 0 } },
       scales: {
-        x: { time: false, range: () => [0, Math.max(1, this.#lastStep())] },
+        x: { time: false, range: () => [...this.#zoom.range(this.#lastStep())] },
         y: { distr: this.#isLogarithmic ? 3 : 1, range: () => this.#range() },
       },
-      axes: [
-        {
-          ...axis,
-          grid: { show: false },
-          space: 70,
-          size: 24,
-          incrs: WHOLE_STEPS,
-          label: () => this.#stepsText(),
-          labelFont: FONT,
-          labelSize: 18,
-          labelGap: 2,
-          values: (_, splits) => splits.map(tick),
-        },
-        {
-          ...axis,
-          size: 46,
-          space: 34,
-          ...(this.#isLogarithmic
-            ? { splits: (_, __, low, high) => decades(low, high), filter: keepAll }
-            : {}),
-          values: (_, splits) => splits.map((value) => this.#spec.tick(value)),
-        },
-      ],
+      axes: [stepAxis(() => this.#stepsText()), valueAxis(this.#isLogarithmic, this.#spec.tick)],
       series: [
         {},
         ...this.#spec.series.map(({ colour: name, width }) => ({
@@ -145,6 +116,7 @@ export class Chart {
       hooks: {
         drawClear: [(plot) => this.#drawEpochs(plot)],
         draw: [(plot) => this.#drawPoints(plot)],
+        setSelect: [this.#zoom.selected],
         setCursor: [() => this.#read()],
       },
     };
@@ -159,7 +131,13 @@ export class Chart {
 
   #range(): uPlot.Range.MinMax {
     const [low, high] =
-      this.#state === undefined ? [0, 1] : this.#spec.range(this.#state, this.#isLogarithmic);
+      this.#state === undefined
+        ? [0, 1]
+        : this.#spec.range(
+            this.#state,
+            this.#isLogarithmic,
+            this.#zoom.isActive ? this.#zoom.range(this.#lastStep()) : undefined,
+          );
     return [low, high];
   }
 
@@ -172,7 +150,7 @@ export class Chart {
     if (state === undefined) return;
     const every = this.#epochsPerLine() * state.view.stepsPerEpoch;
     const { ctx, bbox } = plot;
-    ctx.save();
+    saveClipped(plot);
     ctx.strokeStyle = colour('line');
     ctx.lineWidth = uPlot.pxRatio * 2;
     ctx.beginPath();
@@ -202,7 +180,7 @@ export class Chart {
     if (state === undefined) return;
     const points = this.#spec.points(state);
     const { ctx } = plot;
-    ctx.save();
+    saveClipped(plot);
     ctx.strokeStyle = colour('ink');
     ctx.fillStyle = colour('ink');
     ctx.lineWidth = uPlot.pxRatio * 1.5;
@@ -228,25 +206,31 @@ export class Chart {
 
   /**
    * The arrow keys move the cursor along the curve; Home and End go to the first and the last
-   * point.
+   * point that is shown. The keys + and - zoom around the cursor, and 0 or Escape shows all steps.
    */
   #moveCursor(event: KeyboardEvent): void {
     const plot = this.#plot;
     const steps = this.#state?.curve.columns().step;
     if (plot === undefined || steps === undefined || steps.length === 0) return;
-    const last = steps.length - 1;
-    const stride = Math.max(1, Math.round(last / 100));
-    const at = plot.cursor.idx ?? last;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const idx = plot.cursor.idx ?? undefined;
+    const pointed = idx === undefined ? undefined : steps[idx];
+    if (this.#zoom.take(event.key, this.#lastStep(), pointed)) return event.preventDefault();
+    const [from, to] = this.#zoom.range(this.#lastStep());
+    const first = Math.min(firstFrom(steps, from), steps.length - 1);
+    const last = Math.min(firstFrom(steps, to), steps.length - 1);
+    const stride = Math.max(1, Math.round((last - first) / 100));
+    const at = idx ?? last;
     const targets: Readonly<Record<string, number>> = {
       ArrowLeft: at - stride,
       ArrowRight: at + stride,
-      Home: 0,
+      Home: first,
       End: last,
     };
     const target = targets[event.key];
     if (target === undefined) return;
     event.preventDefault();
-    const step = steps[Math.min(last, Math.max(0, target))] ?? 0;
+    const step = steps[Math.min(last, Math.max(first, target))] ?? 0;
     pointAt((each) => each.valToPos(step, 'x'));
   }
 
@@ -254,13 +238,16 @@ export class Chart {
     const width = this.#box.clientWidth;
     if (width === 0 || this.#state === undefined || this.#state.curve.length === 0) return;
     if (this.#plot === undefined) this.#make(this.#state);
-    else if (this.#plot.width !== width) this.#plot.setSize({ width, height: HEIGHT_PIXELS });
+    else if (this.#plot.width !== width) this.#plot.setSize({ width, height: CHART_HEIGHT_PIXELS });
   }
 }
 
-/** By default, uPlot omits some labels on a logarithmic axis. */
-function keepAll(_: uPlot, splits: number[]): number[] {
-  return splits;
+/** Saves the canvas's state, and then clips to the area of the curves. */
+function saveClipped({ ctx, bbox }: uPlot): void {
+  ctx.save();
+  ctx.beginPath();
+  ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+  ctx.clip();
 }
 
 /**

@@ -1,6 +1,9 @@
 import { Chart, type ChartSpec } from './chart.ts';
+import type { CurveColumns } from './curve-columns.ts';
 import { find, make, setText, onThemeChange } from './dom.ts';
 import { count, loss, percent, short, tick } from './format.ts';
+import { firstFrom } from './plot/first-from.ts';
+import { Zoom, type StepRange } from './plot/zoom.ts';
 import type { RunState } from './run-state.ts';
 
 /**
@@ -11,11 +14,18 @@ const START = 0.04;
 
 /** Creates the loss, accuracy and speed charts and returns the function that draws them. */
 export function mountCharts(): (state: RunState) => void {
+  let drawn: { state: RunState; length: number; step: number; evaluations: unknown } | undefined;
+  const zoom = new Zoom(() => zoomed());
   const charts = [
-    new Chart(plotOf('loss-chart'), lossSpec(keyOf('loss-chart', true)), true),
-    new Chart(plotOf('accuracy-chart'), accuracySpec(keyOf('accuracy-chart', true))),
-    new Chart(plotOf('speed-chart'), speedSpec(keyOf('speed-chart', false))),
+    new Chart(plotOf('loss-chart'), lossSpec(keyOf('loss-chart', true)), zoom, true),
+    new Chart(plotOf('accuracy-chart'), accuracySpec(keyOf('accuracy-chart', true)), zoom),
+    new Chart(plotOf('speed-chart'), speedSpec(keyOf('speed-chart', false)), zoom),
   ] as const;
+  const zoomed = mountZoom(zoom, () => {
+    if (drawn === undefined) return 1;
+    for (const chart of charts) chart.draw(drawn.state);
+    return drawn.step;
+  });
   const scale = find('loss-scale', HTMLButtonElement);
   scale.addEventListener('click', () => {
     const isLogarithmic = scale.getAttribute('aria-pressed') !== 'true';
@@ -23,7 +33,6 @@ export function mountCharts(): (state: RunState) => void {
     charts[0].isLogarithmic = isLogarithmic;
   });
   onThemeChange(() => charts.forEach((chart) => chart.repaint()));
-  let drawn: { state: RunState; length: number; step: number; evaluations: unknown } | undefined;
   return (state) => {
     const { curve, evaluations } = state;
     const now = { state, length: curve.length, step: curve.lastStep, evaluations };
@@ -38,6 +47,31 @@ export function mountCharts(): (state: RunState) => void {
   };
 }
 
+/**
+ * Shows the chosen range, with a button that leaves it. Returns the function to call when the range
+ * changes. `draw` draws the charts and returns the last step.
+ */
+function mountZoom(zoom: Zoom, draw: () => number): () => void {
+  const note = find('zoom-note', HTMLElement);
+  const reset = find('zoom-reset', HTMLButtonElement);
+  reset.addEventListener('click', () => {
+    zoom.reset();
+    // The button vanishes, and with it the focus.
+    plotOf('loss-chart').focus();
+  });
+  let isScheduled = false;
+  return () => {
+    if (isScheduled) return;
+    isScheduled = true;
+    requestAnimationFrame(() => {
+      isScheduled = false;
+      const [from, to] = zoom.range(draw()).map(Math.round);
+      reset.hidden = !zoom.isActive;
+      setText(note, zoom.isActive ? `Steps ${count(from)} to ${count(to)}` : '');
+    });
+  };
+}
+
 type Key = (at: string, training: string, evaluated: string, set: string) => void;
 
 function lossSpec(show: Key): ChartSpec {
@@ -47,9 +81,10 @@ function lossSpec(show: Key): ChartSpec {
       { values: ({ smoothLoss }) => smoothLoss, colour: 'accent', width: 2 },
     ],
     points: ({ evaluations }) => evaluations.map(([step, value]) => [step, value]),
-    range: (state, isLogarithmic) => {
-      const { loss, smoothLoss } = state.curve.columns();
-      const points = state.evaluations.map(([, value]) => value);
+    range: (state, isLogarithmic, steps) => {
+      const { loss, smoothLoss } = shownColumns(state, steps);
+      const points = shownEvaluations(state, steps).map(([, value]) => value);
+      if (steps !== undefined) return around(extent(smoothLoss, points), isLogarithmic);
       const [low, high] = extent(smoothLoss, points);
       if (isLogarithmic)
         return [Math.max(1e-6, low / 3), Math.max(extent(loss, points)[1], low * 2)];
@@ -81,8 +116,12 @@ function accuracySpec(show: Key): ChartSpec {
       { values: ({ smoothAccuracy }) => smoothAccuracy, colour: 'accent', width: 2 },
     ],
     points: ({ evaluations }) => evaluations.map(([step, , value]) => [step, value]),
-    range: (state) => {
-      const { smoothAccuracy } = state.curve.columns();
+    range: (state, _, steps) => {
+      const { smoothAccuracy } = shownColumns(state, steps);
+      if (steps !== undefined) {
+        const points = shownEvaluations(state, steps).map(([, , value]) => value);
+        return around(extent(smoothAccuracy, points), false);
+      }
       const later = smoothAccuracy.subarray(Math.floor(smoothAccuracy.length * START));
       const [low] = extent(
         later,
@@ -113,7 +152,10 @@ function speedSpec(show: Key): ChartSpec {
       { values: ({ smoothSpeed }) => smoothSpeed, colour: 'accent', width: 2 },
     ],
     points: () => [],
-    range: (state) => [0, Math.max(1, extent(state.curve.columns().smoothSpeed, [])[1] * 1.2)],
+    range: (state, _, steps) => [
+      0,
+      Math.max(1, extent(shownColumns(state, steps).smoothSpeed, [])[1] * 1.2),
+    ],
     tick,
     describe: (state) =>
       `Samples per second over ${count(state.curve.lastStep)} steps: now ` +
@@ -124,6 +166,35 @@ function speedSpec(show: Key): ChartSpec {
       show(stepText(index === undefined ? undefined : step[at]), short(smoothSpeed[at]), '', '');
     },
   };
+}
+
+/** The part of the columns that is shown; all of them if `steps` is undefined. */
+function shownColumns(
+  { curve }: RunState,
+  steps: StepRange | undefined,
+): Pick<CurveColumns, 'loss' | 'smoothLoss' | 'smoothAccuracy' | 'smoothSpeed'> {
+  const columns = curve.columns();
+  if (steps === undefined) return columns;
+  const from = firstFrom(columns.step, steps[0]);
+  const to = firstFrom(columns.step, steps[1]) + 1;
+  return {
+    loss: columns.loss.subarray(from, to),
+    smoothLoss: columns.smoothLoss.subarray(from, to),
+    smoothAccuracy: columns.smoothAccuracy.subarray(from, to),
+    smoothSpeed: columns.smoothSpeed.subarray(from, to),
+  };
+}
+
+function shownEvaluations({ evaluations }: RunState, steps: StepRange | undefined) {
+  if (steps === undefined) return evaluations;
+  return evaluations.filter(([step]) => step >= steps[0] && step <= steps[1]);
+}
+
+/** A range with some space above and below the values. */
+function around([low, high]: readonly [number, number], isLogarithmic: boolean): [number, number] {
+  if (isLogarithmic) return [Math.max(1e-6, low / 1.5), Math.max(high * 1.5, low * 2)];
+  const space = Math.max((high - low) * 0.2, Math.abs(high) * 0.005);
+  return [Math.max(0, low - space), high + space];
 }
 
 /** The newest evaluation at or before a step; the newest of all if `step` is undefined. */

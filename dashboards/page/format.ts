@@ -1,4 +1,4 @@
-/** Formats numbers for people. A missing number becomes a dash. */
+/** Formats numbers and names for people. A missing number becomes a dash. */
 import { isNumber } from '../../shared/text/number-format.ts';
 
 export { count, counted, duration, percent } from '../../shared/text/number-format.ts';
@@ -62,4 +62,27 @@ export function timeOfDay(time: string | number): string {
 /** Begins with a capital letter: "validation" -> "Validation" */
 export function capitalized(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** What an event is called; other names in events.jsonl are words already. */
+const eventNames: Readonly<Record<string, string>> = {
+  hello: 'connected',
+  gathering: 'gathering workers',
+  running: 'training',
+  first_shard: 'first result',
+  lost: 'worker lost',
+  lease_again: 'reassigned',
+  set_aside: 'set aside',
+  back: 'worker is back',
+  unaudited: 'not audited',
+  differing: 'results differ',
+  start: 'started',
+  end: 'ended',
+};
+
+/** The name of an event for people. */
+export function eventName(event: string): string {
+  return Object.hasOwn(eventNames, event)
+    ? (eventNames[event] ?? event)
+    : event.replaceAll('_', ' ');
 }

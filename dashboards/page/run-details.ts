@@ -1,6 +1,6 @@
 import type { EventLine } from '../feed/api.ts';
 import { find, make } from './dom.ts';
-import { timeOfDay } from './format.ts';
+import { eventName, timeOfDay } from './format.ts';
 import type { RunState } from './run-state.ts';
 
 /** The events, newest first. */
@@ -25,7 +25,11 @@ function makeItem({ time, event, level, message }: EventLine): HTMLLIElement {
     'li',
     { 'data-level': level },
     make('time', { datetime: time }, timeOfDay(time)),
-    make('span', { class: 'kind' }, level === 'warn' ? `${event} (warning)` : event),
+    make(
+      'span',
+      { class: 'kind' },
+      level === 'warn' ? `${eventName(event)} (warning)` : eventName(event),
+    ),
     make('span', { class: 'message' }, message),
   );
 }

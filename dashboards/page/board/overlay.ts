@@ -1,10 +1,11 @@
 import uPlot from 'uplot';
 import { colour, setAttribute } from '../dom.ts';
 import { CHART_HEIGHT_PIXELS, stepAxis, valueAxis } from '../plot/axes.ts';
+import { firstFrom } from '../plot/first-from.ts';
 import type { Zoom } from '../plot/zoom.ts';
 import { MAX_DOTS } from './board-limits.ts';
 import { lookOf, type ChosenRun } from './board-state.ts';
-import { firstFrom, type Quantity, type RunCurve } from './run-curve.ts';
+import type { Quantity, RunCurve } from './run-curve.ts';
 
 const SYNC_KEY = 'steps';
 /** The opacity of the extremes behind a smooth line, and of those of many runs. */

@@ -1,5 +1,6 @@
 import type { Band, BoardCurve } from '../../board/api.ts';
 import { Curve, type CurveColumns } from '../curve-columns.ts';
+import { firstFrom } from '../plot/first-from.ts';
 
 /** The smooth curve averages over this fraction of an epoch. */
 const MEMORY_EPOCHS = 1 / 20;
@@ -75,15 +76,4 @@ export interface Extremes {
 
 function extremes({ low, high }: Band): Extremes {
   return { low: Float64Array.from(low), high: Float64Array.from(high) };
-}
-
-/** The index of the first value that is at least `wanted`; the length if there is none. */
-export function firstFrom(sorted: Float64Array, wanted: number): number {
-  let [low, high] = [0, sorted.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((sorted[middle] ?? 0) < wanted) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

@@ -95,6 +95,37 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     expect(complaints).toEqual([]);
   });
 
+  test('zooms all curves by dragging and by keys, also while updates arrive', async () => {
+    const { server, page, complaints } = await start(view(1000));
+    const note = () => page.locator('#zoom-note').textContent();
+    const charts = ['#loss-chart canvas', '#accuracy-chart canvas', '#speed-chart canvas'];
+    await page.locator(charts[2] ?? '').waitFor();
+    const before = await Promise.all(charts.map((chart) => painted(page, chart)));
+    await page.locator('#loss-chart .u-over').scrollIntoViewIfNeeded();
+    const box = await page.locator('#loss-chart .u-over').boundingBox();
+    if (box === null) throw new Error('there is no chart');
+    const y = box.y + box.height / 2;
+    await page.mouse.move(box.x + box.width * 0.2, y);
+    await page.mouse.down();
+    await page.mouse.move(box.x + box.width * 0.4, y, { steps: 4 });
+    await page.mouse.up();
+    await eventually(async () => expect(await note()).toMatch(/^Steps (199|200|201) to /));
+    for (const [index, chart] of charts.entries())
+      expect(await painted(page, chart), chart).not.toBe(before[index]);
+    const chosen = await note();
+    server.send({ curve: points(1001, 1500), status: status({ step: 1500, seconds: 9 }) });
+    await eventually(async () => expect(await text(page, '#step')).toBe('1,500'));
+    expect(await note()).toBe(chosen);
+    await page.mouse.dblclick(box.x + box.width / 2, y);
+    await eventually(async () => expect(await note()).toBe(''));
+    await page.mouse.move(0, 0);
+    await page.locator('#accuracy-chart .plot').press('+');
+    await eventually(async () => expect(await note()).toMatch(/^Steps \d/));
+    await page.locator('#zoom-reset').press('Enter');
+    await eventually(async () => expect(await note()).toBe(''));
+    expect(complaints).toEqual([]);
+  });
+
   test('shows names, events and settings as text, never markup', async () => {
     const hostile = view(200, {
       run: HOSTILE,

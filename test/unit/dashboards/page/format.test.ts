@@ -33,6 +33,9 @@ test.each([
   [format.counted(2, 'worker'), '2 workers'],
   [format.timeOfDay('not a time'), 'not a time'],
   [format.timeOfDay(new Date(2026, 2, 14, 9, 5, 3).toISOString()), '09:05:03'],
+  [format.eventName('first_shard'), 'first result'],
+  [format.eventName('checkpoint_failed'), 'checkpoint failed'],
+  [format.eventName('constructor'), 'constructor'],
 ])('formats %s', (text, expected) => {
   expect(text).toBe(expected);
 });
