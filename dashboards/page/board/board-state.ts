@@ -26,11 +26,12 @@ export class BoardState {
     this.view = view;
     this.isLost = false;
     if (!this.#hasBegun && view.pending === 0) {
-      this.#hasBegun = true;
       const known = wanted.filter((name) => this.run(name) !== undefined);
       const newest = view.runs.filter(({ step }) => step > 0).slice(0, FIRST_CHOSEN);
       for (const name of known.length > 0 ? known : newest.map(({ name }) => name))
         this.choose(name);
+      // A run that has just been started is chosen after its first step.
+      this.#hasBegun = this.#slots.size > 0;
     }
     if (view.pending > 0) return;
     for (const name of this.#slots.keys()) if (this.run(name) === undefined) this.drop(name);

@@ -85,6 +85,17 @@ describe('the chosen runs', () => {
     expect(named.chosen.map((each) => each.run.name)).toEqual(['r7', 'r5']);
   });
 
+  it('are chosen once the first run has a step, and not again after that', () => {
+    const state = new BoardState();
+    state.take(view([run('new', { step: 0 })]), []);
+    expect(state.chosen).toEqual([]);
+    state.take(view([run('new', { step: 1 })]), []);
+    expect(state.chosen.map((each) => each.run.name)).toEqual(['new']);
+    state.dropAll();
+    state.take(view([run('new', { step: 2 })]), []);
+    expect(state.chosen).toEqual([]);
+  });
+
   it('keep their colours when others are dropped, and are limited in number', () => {
     const state = new BoardState();
     state.take(view(many), []);
