@@ -243,6 +243,22 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
     checks: [checks.checkData, checks.checkPageHost],
     load: async () => (await import('./commands/board.ts')).board,
   },
+  sweep: {
+    summary: 'train a run for each combination of options, and show which options mattered',
+    operands: [
+      {
+        name: 'file',
+        help: 'YAML file with the options to vary; docs/guide/sweeps.md describes it',
+        isRequired: true,
+      },
+    ],
+    examples: [
+      ['mnist-dist sweep rates.yaml', 'all trials, into runs/rates; again: continue it'],
+      ['mnist-dist sweep rates.yaml -n 4 --format csv', 'four workers; a table for a spreadsheet'],
+    ],
+    synonyms: 'tune tuning hyperparameters search grid gridsearch optuna',
+    load: async () => (await import('./commands/sweep.ts')).sweep,
+  },
   push: {
     summary: "upload a run's results to an artifacts store",
     operands: [

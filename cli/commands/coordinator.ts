@@ -20,7 +20,7 @@ import { shellPath } from '../../shared/shell-word.ts';
 import type { RunRecord } from '../../shared/files/run-schema.ts';
 import { planStep, totalEpochs, totalSteps } from '../../shared/arithmetic/schedule.ts';
 import type { Log } from '../terminal/log.ts';
-import type { CommandLine, CoordinatorOptions } from '../options/options.ts';
+import type { CommandLine, CoordinatorOptions, OptionKey } from '../options/options.ts';
 import { JOIN_FILE } from '../../shared/files/run-layout.ts';
 import { stdout } from '../terminal/output.ts';
 import { loadMemoryAddon } from '../../worker/native/addons/memory.ts';
@@ -69,10 +69,44 @@ export async function coordinator(
     logFormat,
     isQuiet: !adopted.progress,
   });
+  return await coordinate(adopted, explicit, {
+    ...terminal,
+    hasOwnWorkers: isSupervised(),
+    viewers: [],
+    newDataset,
+    start: startCoordinator,
+    onStop,
+    resumeCommand: (directory) =>
+      `mnist-dist ${isSupervised() ? 'local' : 'coordinator'} --resume ${shellPath(directory)}`,
+  });
+}
+
+/** What a run shares with its command: the terminal, requests to stop, and who starts workers. */
+export interface Surroundings {
+  readonly progress: Progress;
+  readonly log: Log;
+  /** Whether the caller starts the workers, so that no worker needs a join string. */
+  readonly hasOwnWorkers: boolean;
+  /** Viewers besides those that the options ask for. */
+  readonly viewers: readonly RunViewer[];
+  readonly newDataset: typeof newDataset;
+  readonly start: typeof startCoordinator;
+  readonly onStop: typeof onStop;
+  readonly resumeCommand: (directory: string) => string;
+}
+
+/** Coordinates a run whose options have been adopted; resolves with the exit code. */
+export async function coordinate(
+  adopted: CoordinatorOptions,
+  explicit: ReadonlySet<OptionKey>,
+  surroundings: Surroundings,
+): Promise<number> {
+  const terminal = surroundings;
+  let release = (): void => undefined;
   try {
     const certificate = trainingCertificate(adopted);
     await checkArtifacts(adopted, terminal.log);
-    const { dataset, data, layers, recordedInit } = await datasetOf(adopted, terminal.log);
+    const { dataset, data, layers, recordedInit } = await datasetOf(adopted, surroundings);
     const options = { ...adopted, data };
     const model = modelFor(layers, {
       rows: dataset.rows,
@@ -107,7 +141,8 @@ export async function coordinator(
         trackers,
         traceFile,
         hurry,
-        ...terminal,
+        ...surroundings,
+        onStop: (stop) => (release = surroundings.onStop(stop)),
       });
     } finally {
       await Promise.all([
@@ -117,6 +152,7 @@ export async function coordinator(
       ]);
     }
   } finally {
+    release();
     terminal.progress.close();
   }
 }
@@ -131,11 +167,15 @@ interface DataAndLayers {
 }
 
 /** The dataset and the layers for a new or a resumed run. */
-async function datasetOf(options: CoordinatorOptions, log: Log): Promise<DataAndLayers> {
+async function datasetOf(
+  options: CoordinatorOptions,
+  surroundings: Surroundings,
+): Promise<DataAndLayers> {
   const { data, resume } = options;
   if (resume === undefined) {
     const layers = chooseLayers(options);
-    return { dataset: await newDataset(options, log), data, layers, recordedInit: undefined };
+    const dataset = await surroundings.newDataset(options, surroundings.log);
+    return { dataset, data, layers, recordedInit: undefined };
   }
   const record = await readRunRecord(resume);
   const own = datasetOfRun(resume, record);
@@ -166,7 +206,7 @@ async function initFor(
   return init;
 }
 
-interface Training {
+interface Training extends Surroundings {
   readonly options: CoordinatorOptions;
   readonly certificate: OwnCertificate | undefined;
   readonly dataset: Dataset;
@@ -180,8 +220,6 @@ interface Training {
    * last transfers of trackers.
    */
   readonly hurry: AbortController;
-  readonly progress: Progress;
-  readonly log: Log;
 }
 
 async function train(training: Training): Promise<number> {
@@ -195,7 +233,7 @@ async function train(training: Training): Promise<number> {
     log.info({}, 'workers may still use the join string from before the crash');
   const terminal = viewerOf(configuration, progress, log);
   const draw = options.pictures ? drawingOf(dataset) : undefined;
-  const run = await startCoordinator(
+  const run = await training.start(
     {
       ...runSettings(options),
       configuration,
@@ -218,6 +256,7 @@ async function train(training: Training): Promise<number> {
         terminal,
         ...(observed === undefined ? [] : [observed.viewer]),
         ...trackers.viewers,
+        ...training.viewers,
         ...(traceFile === undefined ? [] : [traceFile.viewer]),
       ],
       (viewer, error) => {
@@ -236,7 +275,7 @@ async function train(training: Training): Promise<number> {
   progress.attach(() => run.inspect());
   let isOver = false;
   let stopped: ErrorCode | undefined;
-  onStop((code) => {
+  training.onStop((code) => {
     stopped = code;
     if (isOver) hurry.abort(new ClusterError(code, 'stopped'));
     else run.stop(code);
@@ -256,7 +295,7 @@ async function train(training: Training): Promise<number> {
         throw error;
       });
     if (outcome.code !== undefined)
-      throw errorOf(outcome.code, withResumeHint(outcome, run.directory));
+      throw errorOf(outcome.code, withResumeHint(outcome, training.resumeCommand(run.directory)));
     // The signal came too late to stop the run, but it still ends the upload and the wait for a
     // scrape.
     if (stopped !== undefined) hurry.abort(new ClusterError(stopped, 'stopped'));
@@ -278,23 +317,22 @@ async function train(training: Training): Promise<number> {
 }
 
 /** Adds the command that resumes an interrupted run, or a run that too few workers joined. */
-function withResumeHint(outcome: Outcome, directory: string): Outcome {
+function withResumeHint(outcome: Outcome, command: string): Outcome {
   if (outcome.state !== 'interrupted' && outcome.code !== 'RENDEZVOUS') return outcome;
-  const command = isSupervised() ? 'local' : 'coordinator';
-  const hint = `resume it with: mnist-dist ${command} --resume ${shellPath(directory)}`;
+  const hint = `resume it with: ${command}`;
   return { ...outcome, fix: outcome.fix === undefined ? hint : `${outcome.fix}; ${hint}` };
 }
 
 /** Writes the join file and prints how workers join; returns a function that removes the file. */
 function publishJoin(
-  { options, certificate, log }: Training,
+  { options, certificate, hasOwnWorkers, log }: Training,
   { port, directory }: RunningCoordinator,
   token: string,
   isGenerated: boolean,
 ): () => void {
   const joinFile = join(directory, JOIN_FILE);
   // `local` has passed the address and the token to its workers.
-  if (isSupervised()) {
+  if (hasOwnWorkers) {
     removeOwnJoinFile(joinFile);
     return () => undefined;
   }

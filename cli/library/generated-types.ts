@@ -52,8 +52,9 @@ export interface TrainSettings {
   /** folder for run directories; created if missing (default: runs). Allowed: a folder */
   readonly runsDir?: string | undefined;
   /**
-   * name of the run directory (default: date, time and four random hexadecimal digits). Allowed: a
-   * folder name: 1 to 64 letters, digits, ".", "_" and "-", beginning with a letter or a digit
+   * name of the run directory (default: date, time and four random hexadecimal digits; sweep: name
+   * of the sweep's folder; default: the name of its file). Allowed: a folder name: 1 to 64 letters,
+   * digits, ".", "_" and "-", beginning with a letter or a digit
    */
   readonly runId?: string | undefined;
   /**

@@ -1,9 +1,6 @@
-import type { Stats } from 'node:fs';
+import type { YAMLMap } from 'yaml';
 import { checkSecretMode } from '../secrets/secret-file.ts';
 import { libraries } from '../libraries.ts';
-import { readNamedNow } from '../../shared/disk/regular-file.ts';
-import { ClusterError, messageOf } from '../../shared/errors.ts';
-import { MAX_CONFIG_FILE_BYTES } from '../../shared/limits.ts';
 import { shortened } from '../terminal/styled-line.ts';
 import type { OptionKey } from './options.ts';
 import { kebab, keyOfName, namesOf, optionKeys, optionOf } from './options.ts';
@@ -11,6 +8,9 @@ import type { Given } from './origin.ts';
 import { givenByFile } from './origin.ts';
 import { afterSuggestion, didYouMean } from './suggest.ts';
 import { normalized, optionSynonyms, synonymOf } from './synonyms.ts';
+import { parseYaml, readYamlText, refused, valueText, type YamlFile } from './yaml-file.ts';
+
+const FORM = 'write one "name: value" per line';
 
 /**
  * Reads a configuration file: a flat YAML map from option names to scalars or lists of scalars.
@@ -18,7 +18,10 @@ import { normalized, optionSynonyms, synonymOf } from './synonyms.ts';
  * USAGE, also if other users can read or change a file with a join string.
  */
 export function readConfigFile(file: string): Map<OptionKey, Given> {
-  const { text, stat } = readText(file);
+  const { text, stat } = readYamlText(file, {
+    what: 'the configuration file',
+    fix: 'set --config to a readable YAML file',
+  });
   const given = parseConfig(text, file);
   // "-" reads the join string from stdin.
   if ((given.get('join')?.text ?? '-') !== '-') checkSecretMode(file, 'join', stat);
@@ -27,47 +30,22 @@ export function readConfigFile(file: string): Map<OptionKey, Given> {
 
 /** Parses the text of a configuration file; `file` is its name in errors. */
 export function parseConfig(text: string, file: string): Map<OptionKey, Given> {
-  const { LineCounter, isMap, isScalar, parseDocument } = libraries.yaml();
-  const lines = new LineCounter();
-  const document = parseDocument(text, {
-    lineCounter: lines,
-    prettyErrors: false,
-    uniqueKeys: true,
-    strict: true,
-  });
-  const positionOf = (offset: number | undefined) => `${file}:${lines.linePos(offset ?? 0).line}`;
+  const wanted = { what: 'a configuration file', form: FORM };
+  const { root, positionOf } = parseYaml(text, file, wanted);
+  return root === undefined ? new Map<OptionKey, Given>() : optionsIn(root, file, positionOf);
+}
 
-  const [problem] = [...document.errors, ...document.warnings];
-  if (problem !== undefined) {
-    if (problem.code === 'DUPLICATE_KEY')
-      throw refused(positionOf(problem.pos[0]), 'duplicate key', 'keep one of them');
-    if (problem.code === 'MULTIPLE_DOCS')
-      throw refused(
-        positionOf(problem.pos[0]),
-        'a configuration file is one YAML document',
-        'delete the line "---" and what follows it, or move it to a file of its own',
-      );
-    throw refused(
-      positionOf(problem.pos[0]),
-      problem.message,
-      'write YAML, one "name: value" per line',
-    );
-  }
-  const root = document.contents;
-  if (root === null || (isScalar(root) && root.value === null)) return new Map();
-  if (!isMap(root))
-    throw refused(
-      positionOf(root.range?.[0]),
-      'not a map of options',
-      'write one "name: value" per line',
-    );
-
+/** The options that a map of a YAML file sets. Throws USAGE for an unknown key. */
+export function optionsIn(
+  map: YAMLMap,
+  file: string,
+  positionOf: YamlFile['positionOf'],
+): Map<OptionKey, Given> {
   const found = new Map<OptionKey, Given>();
-  for (const { key, value } of root.items) {
-    if (!isScalar(key))
-      throw refused(file, 'a key that is not a name', 'write one "name: value" per line');
+  for (const { key, value } of map.items) {
+    if (!libraries.yaml().isScalar(key)) throw refused(file, 'a key that is not a name', FORM);
     const name = String(key.value);
-    const at = positionOf(key.range?.[0]);
+    const at = positionOf(key);
     const option = optionNamed(name, at);
     if (found.has(option))
       throw refused(
@@ -80,7 +58,8 @@ export function parseConfig(text: string, file: string): Map<OptionKey, Given> {
   return found;
 }
 
-function optionNamed(name: string, at: string): OptionKey {
+/** The option that a key of a YAML file names. Throws USAGE for an unknown key. */
+export function optionNamed(name: string, at: string): OptionKey {
   const key = keyOfName(name);
   if (key === 'config')
     throw refused(
@@ -109,55 +88,4 @@ function optionNamed(name: string, at: string): OptionKey {
 
 function unknownKey(name: string): string {
   return `the key "${shortened(name, 80)}" is unknown`;
-}
-
-function valueText(node: unknown, name: string, at: string): string {
-  const items = libraries.yaml().isSeq(node) ? node.items : [node];
-  return items.map((item) => scalarText(item, name, at)).join(',');
-}
-
-function scalarText(node: unknown, name: string, at: string): string {
-  if (!libraries.yaml().isScalar(node)) {
-    throw refused(
-      at,
-      `the value of ${name} is nested or is an alias`,
-      'write a single value, or a list such as [256, 128]',
-    );
-  }
-  if (node.value === null)
-    throw refused(at, `${name} has no value`, 'add a value, or delete the line');
-  return node.source ?? JSON.stringify(node.value);
-}
-
-/** Reads the file, which may be a pipe. */
-function readText(file: string): { text: string; stat: Stats } {
-  let bytes: Uint8Array;
-  let stat: Stats;
-  try {
-    ({ bytes, stat } = readNamedNow(file, {
-      name: 'MAX_CONFIG_FILE_BYTES',
-      bytes: MAX_CONFIG_FILE_BYTES,
-    }));
-  } catch (error) {
-    throw new ClusterError(
-      'USAGE',
-      `the configuration file ${file} cannot be read: ${messageOf(error)}`,
-      {
-        fix: 'set --config to a readable YAML file',
-        cause: error,
-      },
-    );
-  }
-  try {
-    return { text: new TextDecoder('utf-8', { fatal: true }).decode(bytes), stat };
-  } catch (error) {
-    throw new ClusterError('USAGE', `${file}: not UTF-8`, {
-      fix: 'save the file as UTF-8',
-      cause: error,
-    });
-  }
-}
-
-function refused(at: string, what: string, fix: string): ClusterError {
-  return new ClusterError('USAGE', `${at}: ${what}`, { fix });
 }

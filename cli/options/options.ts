@@ -29,6 +29,7 @@ export type ExportOptions = OptionsOf<'export'>;
 export type DataOptions = OptionsOf<'data'>;
 export type ModelOptions = OptionsOf<'model'>;
 export type RunsOptions = OptionsOf<'runs'>;
+export type SweepOptions = OptionsOf<'sweep'>;
 export type CompareOptions = OptionsOf<'compare'>;
 export type BoardOptions = OptionsOf<'board'>;
 export type DashboardsOptions = OptionsOf<'dashboards'>;

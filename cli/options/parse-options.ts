@@ -9,7 +9,7 @@ import { givenByDefault, parseGiven } from './origin.ts';
 import { recipeOptionsOf } from './recipe-file.ts';
 import { isRecipeName } from './recipe-names.ts';
 
-interface Parsed<C extends CommandName> {
+export interface Parsed<C extends CommandName> {
   readonly options: OptionsOf<C>;
   /**
    * The options that were given by a flag, a variable, the configuration file or a recipe. A recipe
@@ -34,7 +34,14 @@ export function parseOptions<C extends CommandName>(
   // An invalid value is an error even if this command does not take the option.
   for (const [key, given] of file) parseGiven(key, given);
 
-  const named = new Map([...file, ...variables, ...flags]);
+  return optionsFrom(command, new Map([...file, ...variables, ...flags]));
+}
+
+/** The options of a command from these texts and from the recipe that they name. */
+export function optionsFrom<C extends CommandName>(
+  command: C,
+  named: ReadonlyMap<OptionKey, Given>,
+): Parsed<C> {
   const given = new Map([...recipeOf(command, named), ...named]);
   return {
     options: valuesOf(command, given),

@@ -28,11 +28,12 @@ export class WorkerGroup<W extends Worker> {
   readonly #alive: Set<W>;
   #first: { readonly worker: W; readonly code: number } | undefined;
   #hasFailed = false;
+  readonly #kill = (): void => this.#options.workers.forEach((worker) => worker.kill());
 
   constructor(options: WorkerGroupOptions<W>) {
     this.#options = options;
     this.#alive = new Set(options.workers);
-    process.on('exit', () => options.workers.forEach((worker) => worker.kill()));
+    process.on('exit', this.#kill);
     for (const worker of options.workers) void this.#watch(worker);
   }
 
@@ -43,6 +44,7 @@ export class WorkerGroup<W extends Worker> {
   async end(stopped: boolean): Promise<void> {
     if (stopped) for (const worker of this.#alive) worker.stop('RUN_FAILED');
     await Promise.all([...this.#alive].map((worker) => worker.end()));
+    process.off('exit', this.#kill);
   }
 
   async #watch(worker: W): Promise<void> {

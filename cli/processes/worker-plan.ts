@@ -9,7 +9,7 @@ import type { Log } from '../terminal/log.ts';
 import { checkMachine } from './machine.ts';
 import { RestartingProcess, type RestartingProcessOptions } from './restarting-process.ts';
 import { MAX_RETRIES, WEEK_SECONDS } from '../options/value-types.ts';
-import type { EvalOptions, LocalOptions, VerifyOptions } from '../options/options.ts';
+import type { EvalOptions, LocalOptions, SweepOptions, VerifyOptions } from '../options/options.ts';
 
 /** The settings for a worker that is to be started. */
 export interface WorkerPlan {
@@ -72,7 +72,7 @@ function requireAnyGpu(usable: UsableGpus): void {
 const CRASH_FIX =
   "if files of TensorFlow's library were changed, replace them with: mnist-dist setup --repair";
 
-type OptionsOfCommand = (LocalOptions | VerifyOptions | EvalOptions) & {
+type OptionsOfCommand = (LocalOptions | SweepOptions | VerifyOptions | EvalOptions) & {
   readonly sslCaCertfile?: string | undefined;
 };
 

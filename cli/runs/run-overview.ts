@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { linesIfThere, readIfThere } from '../../coordinator/run-directory/run-contents.ts';
@@ -13,7 +14,13 @@ import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { METRICS_TAIL_BYTES } from '../../shared/limits.ts';
 import { parseRunRecord, type RunRecord, type RunStatus } from '../../shared/files/run-schema.ts';
 import { totalSteps } from '../../shared/arithmetic/schedule.ts';
-import { EVENTS_FILE, METRICS_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
+import {
+  EVENTS_FILE,
+  METRICS_FILE,
+  RECORD_FILE,
+  SWEEP_FILE,
+} from '../../shared/files/run-layout.ts';
+import { shellPath } from '../../shared/shell-word.ts';
 import { runFolders } from './run-folders.ts';
 
 /** An overview of a run. It trusts the run's files; only `verify` checks them. */
@@ -104,7 +111,7 @@ export async function readRecordedRun(
   const writer = await writerOf(directory, systemDisk, systemProcesses);
   const path = join(directory, RECORD_FILE);
   const text = (await readIfThere(path))?.toString('utf8');
-  if (text === undefined) throw new ClusterError('DATA', 'not a run: run.json is missing');
+  if (text === undefined) throw new ClusterError('DATA', whyNoRun(directory));
   const record = parseRunRecord(text, RECORD_FILE);
   const history = new RunHistory();
   for await (const event of eventsFrom(linesIfThere(join(directory, EVENTS_FILE))))
@@ -131,6 +138,12 @@ export async function readRecordedRun(
     dataset: record.dataset.name ?? 'unknown',
   };
   return { overview, record };
+}
+
+function whyNoRun(directory: string): string {
+  return existsSync(join(directory, SWEEP_FILE))
+    ? `a sweep; list its runs with: mnist-dist runs --runs-dir ${shellPath(directory)}`
+    : 'not a run: run.json is missing';
 }
 
 const stepSchema = z.looseObject({ step: z.int().min(1) });

@@ -23,3 +23,8 @@ export const REPORT_FILE = 'report.html';
  * hidden file.
  */
 export const RUN_ID = /^(?!\.)[A-Za-z0-9._-]{1,64}$/;
+
+/** In the folder of a sweep, RUNS/NAME/: what it was started with. Its runs are next to it. */
+export const SWEEP_FILE = 'sweep.json';
+/** The same: the picture of what mattered. */
+export const SWEEP_PICTURE = 'sweep.svg';

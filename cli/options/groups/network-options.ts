@@ -110,7 +110,7 @@ export const networkOptions = {
     byteSize({ min: 1, max: 1024 ** 4 }),
     limits.DEFAULT_MAX_WORKER_MEMORY_BYTES,
     {
-      in: ['local', 'worker', 'verify', 'eval'],
+      in: ['local', 'sweep', 'worker', 'verify', 'eval'],
       help: 'refuse a run that needs more memory per worker, not counting the dataset',
     },
   ),

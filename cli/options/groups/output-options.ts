@@ -7,6 +7,7 @@ import { choice, decimal, flag, integer, path } from '../value-types.ts';
 const loggers = [
   'local',
   'coordinator',
+  'sweep',
   'worker',
   'show',
   'board',
@@ -48,7 +49,7 @@ export const outputOptions = {
       '(show, board: pictures of the mistakes)',
   }),
   format: withDefault(choice(['text', 'json', 'csv']), 'text', {
-    in: ['eval', 'predict', 'data', 'runs', 'compare'],
+    in: ['eval', 'predict', 'data', 'runs', 'compare', 'sweep'],
     help: 'output for people, programs or spreadsheets',
   }),
   failUnder: withoutDefault(
@@ -57,7 +58,7 @@ export const outputOptions = {
   ),
   json: withDefault(flag, false, { in: ['doctor', 'bench'], help: 'print JSON' }),
   progress: withDefault(flag, true, {
-    in: trainingCommands,
+    in: [...trainingCommands, 'sweep'],
     help: 'show a progress line; --no-progress switches it off',
   }),
   logLevel: withDefault(choice(['debug', 'info', 'warn', 'error'], logLevelSynonyms), 'info', {

@@ -34,14 +34,17 @@ export const runOptions = {
       'runs',
       'compare',
       'board',
+      'sweep',
       'pull',
       'doctor',
     ],
     help: 'folder for run directories; created if missing',
   }),
   runId: withoutDefault(name('a folder name'), {
-    in: trainingCommands,
-    help: 'name of the run directory (default: date, time and four random hexadecimal digits)',
+    in: [...trainingCommands, 'sweep'],
+    help:
+      'name of the run directory (default: date, time and four random hexadecimal digits; ' +
+      "sweep: name of the sweep's folder; default: the name of its file)",
   }),
   resume: withoutDefault(
     {

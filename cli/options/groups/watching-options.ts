@@ -10,7 +10,7 @@ const pageCommands = [...trainingCommands, 'show', 'board'] as const;
 
 export const watchingOptions = {
   http: withDefault(flag, true, {
-    in: trainingCommands,
+    in: [...trainingCommands, 'sweep'],
     help: 'serve the live page and /metrics; --no-http switches it off',
   }),
   httpHost: withDefault(host, '127.0.0.1', {
@@ -20,7 +20,7 @@ export const watchingOptions = {
       'or --insecure',
   }),
   httpPort: withDefault(port, DEFAULT_HTTP_PORT, {
-    in: pageCommands,
+    in: [...pageCommands, 'sweep'],
     help:
       'port of the live page; 0 picks a free port; if the default is in use, ' +
       'the next free port is used',

@@ -15,7 +15,7 @@ import {
 } from '../value-types.ts';
 
 const workerCount = integer({ min: 1, max: limits.MAX_WORKERS });
-const engineCommands = ['local', 'worker', 'verify', 'eval'] as const;
+const engineCommands = ['local', 'sweep', 'worker', 'verify', 'eval'] as const;
 
 export const workerOptions = {
   nprocPerNode: withDefault(
@@ -26,7 +26,7 @@ export const workerOptions = {
     ),
     limits.DEFAULT_WORKERS,
     {
-      in: ['local', 'verify', 'eval'],
+      in: ['local', 'sweep', 'verify', 'eval'],
       short: 'n',
       help:
         'worker processes; gpu: one per GPU visible to this process; ' +
@@ -38,7 +38,7 @@ export const workerOptions = {
     help: 'minimum number of workers to start and to continue',
   }),
   maxRestarts: withDefault(integer({ min: 0, max: 1_000_000 }), limits.DEFAULT_MAX_RESTARTS, {
-    in: ['local'],
+    in: ['local', 'sweep'],
     help: 'maximum number of restarts for each process that crashes',
   }),
   startWorkers: withoutDefault(workerCount, {
@@ -87,7 +87,7 @@ export const workerOptions = {
     help: 'name of this worker in logs (default: host name and process id)',
   }),
   engine: withDefault(choice(['auto', 'tensorflow', 'wasm', 'reference'], engineSynonyms), 'auto', {
-    in: ['local', 'worker', 'verify', 'eval', 'bench'],
+    in: ['local', 'sweep', 'worker', 'verify', 'eval', 'bench'],
     help:
       'engine that computes gradients; auto: tensorflow if it can run, otherwise wasm ' +
       "(verify: the run's engine)",

@@ -135,6 +135,7 @@ describe('defaults', () => {
       completion: 'bash',
       predict: 'seven.png',
       push: 'runs/r file:store',
+      sweep: 'rates.yaml',
       pull: 'file:store/r',
     };
     for (const command of commandNames) {

@@ -31,7 +31,7 @@ describe('a word from another program', () => {
     ['local --gpu', 'did you mean --device cuda:0? --gpu is an option of setup. '],
     ['local --workers 4', 'did you mean --nproc-per-node? --workers is an option of bench. '],
     ['worker --lr 0.1', '--learning-rate is an option of local and coordinator. '],
-    ['worker --no-dashboard', '--no-http is an option of local and coordinator. '],
+    ['worker --no-dashboard', '--no-http is an option of local, coordinator and sweep. '],
     ['local --device gpu', 'did you mean cuda:0? '],
     ['local --device cuda', 'did you mean cuda:0? '],
     ['local --device GPU:1', 'did you mean cuda:1? '],
