@@ -170,6 +170,14 @@ export class Driver implements PeerEvents {
     for (const peer of Array.from(this.#peers.values())) peer.close(code, message);
   }
 
+  /** Leaves the connections open for the next run. Events are ignored from then on. */
+  release(): void {
+    for (const stop of this.#timers.splice(0)) stop();
+    this.#shutdownReason = { code: undefined, message: 'the run is over' };
+    for (const peer of this.#peers.values()) this.#tellLeft(peer, 'finished');
+    this.#peers.clear();
+  }
+
   connected(peer: Peer): void {
     if (this.#shutdownReason !== undefined)
       return peer.close(this.#shutdownReason.code, this.#shutdownReason.message);

@@ -11,6 +11,11 @@ import type { ModelShape } from '../shared/arithmetic/model-shape.ts';
 import { createKernels, type Kernels } from '../shared/kernels/kernels.ts';
 import { broken, type Receipt } from './tensors.ts';
 
+/** Floats of a chunk's predictions. */
+export function chunkFloatsOf(model: ModelShape): number {
+  return evaluationRows(model) * (2 + model.classes);
+}
+
 /**
  * The predictions of one evaluation, in sample order: a class, a loss and one probability per
  * class.
@@ -31,15 +36,10 @@ export class Predictions {
     const samples = Math.max(...evaluatedSets.map((set) => samplesIn(set, sizes)));
     this.#sizes = sizes;
     this.width = 2 + model.classes;
-    this.#chunkFloats = rows * this.width;
+    this.#chunkFloats = chunkFloatsOf(model);
     this.#values = new Float32Array(Math.ceil(samples / rows) * this.#chunkFloats);
     this.#kernels = createKernels(4 * this.#chunkFloats + 1024);
     this.#scratch = this.#kernels.allocate(4 * this.#chunkFloats);
-  }
-
-  /** Floats of a chunk's predictions. */
-  get chunkFloats(): number {
-    return this.#chunkFloats;
   }
 
   /** Copies in and checks a chunk's body, which counts only after `accept`. */

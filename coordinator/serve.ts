@@ -17,9 +17,9 @@ import { PeerMemory, SharedMemory, type MemoryAddress } from '../shared/wire/sha
 import { Driver, type RunObserver } from './driver.ts';
 import type { ServerTls } from './network/http-server.ts';
 import type { Inspection } from './inspection.ts';
-import { Predictions } from './predictions.ts';
+import { chunkFloatsOf, Predictions } from './predictions.ts';
 import type { RunViewer } from './viewer.ts';
-import { listen } from './network/server.ts';
+import { Reception } from './reception.ts';
 import type { Outcome } from './decisions/effects.ts';
 import {
   initialState,
@@ -50,6 +50,11 @@ export interface ServeSettings extends RunPolicy {
   readonly spin: Spin;
   /** Maps shared memory, so that it also carries messages. */
   readonly memoryAddon?: MemoryAddon | undefined;
+  /**
+   * Where workers of earlier runs wait; it stays open when the run is over. Without it, the run has
+   * its own, with the settings above.
+   */
+  readonly reception?: Reception | undefined;
   /** Records when what happens in some steps. */
   readonly trace?: StepTrace | undefined;
   /** As in the reducers' `Settings`. */
@@ -125,7 +130,7 @@ export async function serve<R extends RunRecorder>(
   open: (context: RunContext) => Promise<R>,
   log: RunViewer['log'],
 ): Promise<Serving<R>> {
-  const { configuration, dataset, token, tls, host, port, descriptor } = settings;
+  const { configuration, dataset } = settings;
   checkCoordinatorMemory(configuration);
   const bytes = 4 * parameterCount(configuration.model);
   const { memoryAddon } = settings;
@@ -141,41 +146,16 @@ export async function serve<R extends RunRecorder>(
   const initial = initialWeights(configuration.seed, configuration.model);
   const tensors = new Tensors(configuration, initial, memory);
   const predictions = new Predictions(configuration);
-  const frameBytes = frameCapacity(4 * Math.max(tensors.parameters + 1, predictions.chunkFloats));
-  let running: { readonly driver: Driver; readonly description: RunDescription } | undefined;
-  const driverOf = () => {
-    assert(running !== undefined, 'no worker connects before the run is described');
-    return running.driver;
-  };
-  const server = await listen(
-    {
-      host,
-      port,
-      descriptor,
-      token,
-      tls,
-      dataset,
-      maxFrameBytes: frameBytes,
-      version: settings.version,
-      listening: settings.listening,
-      warn: (line) => log('warn', line, {}),
-      description: () => running?.description,
-      // Shared memory is used in both directions or not at all.
-      openMemory: (address) =>
-        memory === undefined ? undefined : reachMemory(address, bytes + 4, memoryAddon, log),
-      channels: channel,
-    },
-    {
-      connected: (connection) => driverOf().connected(connection),
-      message: (connection, message, tensor) => driverOf().message(connection, message, tensor),
-      control: (connection) => driverOf().control(connection),
-      disconnected: (connection, reason, cause) =>
-        driverOf().disconnected(connection, reason, cause),
-    },
-  ).catch((error: unknown) => {
+  const frameBytes = frameBytesOf(configuration);
+  const own = settings.reception === undefined;
+  const reception = await receptionOf(settings, frameBytes, log).catch((error: unknown) => {
     closeMemory();
     throw error;
   });
+  const close = async () => {
+    if (own) await reception.close();
+    closeMemory();
+  };
   try {
     const failures = new FirstFailure();
     const clock = systemClock;
@@ -206,26 +186,64 @@ export async function serve<R extends RunRecorder>(
     });
     failures.listen((error) => driver.fail(error));
     await openedOrAbandoned(recorder, state);
-    running = { driver, description: describe(settings, run, frameBytes, memory) };
+    reception.begin({
+      description: describe(settings, run, Math.max(frameBytes, reception.frameBytes), memory),
+      term,
+      dataset,
+      openMemory: (address) =>
+        memory === undefined ? undefined : reachMemory(address, bytes + 4, memoryAddon, log),
+      channels: channel,
+      events: driver,
+    });
     driver.start();
+    const release = () => {
+      driver.release();
+      reception.end((slot) => driver.state.workers.get(slot)?.unanswered ?? 0);
+    };
     return {
-      port: server.port,
+      port: reception.port,
       recorder,
       stop: (code) => driver.stop(code),
       expect: (workers) => driver.expect(workers),
       inspect: () => driver.inspect(),
       weights: () => ({ step: driver.state.step, weights: tensors.weights().slice() }),
-      unauthorized: () => server.unauthorized,
-      done: finish(driver, recorder, async () => {
-        await server.close();
-        closeMemory();
-      }),
+      unauthorized: () => reception.unauthorized,
+      done: finish(driver, recorder, close, own ? undefined : release),
     };
   } catch (error) {
-    await server.close();
-    closeMemory();
+    await close();
     throw error;
   }
+}
+
+/** The size of the largest frame in a run. */
+export function frameBytesOf({ model }: Pick<Configuration, 'model'>): number {
+  return frameCapacity(4 * Math.max(parameterCount(model) + 1, chunkFloatsOf(model)));
+}
+
+/** The given reception, or a new one for this run alone. */
+async function receptionOf(
+  settings: ServeSettings,
+  frameBytes: number,
+  log: RunViewer['log'],
+): Promise<Reception> {
+  if (settings.reception !== undefined) {
+    assert(settings.reception.frameBytes >= frameBytes, 'a reception takes the frames of its runs');
+    return settings.reception;
+  }
+  const { host, port, descriptor, token, tls, version, listening } = settings;
+  const warn = (line: string) => log('warn', line, {});
+  return await Reception.open({
+    host,
+    port,
+    descriptor,
+    token,
+    tls,
+    version,
+    listening,
+    warn,
+    frameBytes,
+  });
 }
 
 async function openedOrAbandoned(recorder: RunRecorder, state: RunState): Promise<void> {
@@ -238,10 +256,14 @@ async function openedOrAbandoned(recorder: RunRecorder, state: RunState): Promis
 }
 
 /**
- * Waits for the run to end, records it and notifies all workers. Rejects with the error of the
- * driver or of the recorder.
+ * Waits for the run to end, records it and notifies all workers with `notify`. Rejects with the
+ * error of the driver or of the recorder.
  */
-export async function conclude<R extends RunRecorder>(driver: Driver, recorder: R) {
+export async function conclude<R extends RunRecorder>(
+  driver: Driver,
+  recorder: R,
+  notify = (outcome: Outcome): void => driver.shutDown(outcome),
+) {
   try {
     const outcome = await driver.outcome;
     // Only R knows what its `finish` resolves with; the compiler cannot see that through the
@@ -251,13 +273,13 @@ export async function conclude<R extends RunRecorder>(driver: Driver, recorder: 
     >;
     // The workers are notified only now. If this coordinator was taken over or its disk is full,
     // the run has not finished and the workers are still needed.
-    driver.shutDown(outcome);
+    notify(outcome);
     return { outcome, result };
   } catch (error) {
     // If the run was taken over, another coordinator continues it, and the workers dial again to
     // find that coordinator.
     const code = error instanceof ClusterError && error.code === 'LOCKED' ? 'LOCKED' : 'RUN_FAILED';
-    driver.shutDown({ state: 'failed', code, message: 'this coordinator has ended' });
+    notify({ state: 'failed', code, message: 'this coordinator has ended' });
     await recorder.abandon?.();
     throw error;
   }
@@ -267,9 +289,10 @@ async function finish<R extends RunRecorder>(
   driver: Driver,
   recorder: R,
   close: () => Promise<void>,
+  notify?: (outcome: Outcome) => void,
 ) {
   try {
-    return await conclude(driver, recorder);
+    return await conclude(driver, recorder, notify);
   } finally {
     await close();
   }

@@ -11,6 +11,7 @@ import type { RunDescription } from '../shared/wire/run-description.ts';
 import type { Computation } from './computation.ts';
 import { fetchDescription, type DialOptions } from './dial.ts';
 import type { Link, LinkEvents } from './link.ts';
+import type { HostAccess } from './open-link.ts';
 import { markNow, type FirstMarks } from './marks.ts';
 import type { Result } from './result-frames.ts';
 import {
@@ -26,7 +27,10 @@ import type { TaskKind } from '../shared/wire/task-order.ts';
 export interface ClientOptions {
   readonly dial: DialOptions;
   readonly settings: SessionSettings;
-  /** Loads the data and builds the engine. Called again only for a different run. */
+  /**
+   * Loads the data and builds the engine. Called again only for a different configuration; the
+   * computation that it returned before is then no longer used, and may be taken over.
+   */
   readonly prepare: (run: RunDescription) => Promise<Computation>;
   readonly log: (level: 'info' | 'warn' | 'debug', message: string) => void;
   /** Returns random numbers in [0, 1), which jitter the pauses between dials. */
@@ -55,6 +59,10 @@ export class Client {
   #state: SessionState;
   #run: RunDescription | undefined;
   #computation: Computation | undefined;
+  /** The configuration that the computation is for, as JSON. */
+  #computed: string | undefined;
+  /** The largest frame that the connection takes. */
+  #frameBytes = 0;
   #link: Link | undefined;
   #pause: NodeJS.Timeout | undefined;
   #gpus: readonly GpuReading[] | undefined;
@@ -169,6 +177,8 @@ export class Client {
         return undefined;
       case 'prepare':
         return this.#prepare();
+      case 'follow':
+        return this.#follow(effect.run);
       case 'takeWeights':
         assert(tensor !== undefined, 'weights come with their message');
         this.#received = markNow();
@@ -245,16 +255,12 @@ export class Client {
       // Code that only a connection needs is loaded while the coordinator answers.
       const loading = setImmediate().then(async () => import('./open-link.ts'));
       const [run, connection] = await Promise.all([description, loading]);
-      const memoryAddon =
-        run.memory === undefined ? undefined : await this.#options.loadMemoryAddon?.();
-      const isOther =
-        JSON.stringify(run.configuration) !== JSON.stringify(this.#run?.configuration);
-      if (isOther) this.#discard();
+      const access = await this.#accessTo(run);
       this.#run = run;
+      this.#frameBytes = run.frame_bytes;
       const socket = await connection.connect(dial, run);
       // `leave` was called while dialling.
       if (this.#state.phase === 'ended') return socket.webSocket.terminate();
-      const access = { addon: memoryAddon, spin: this.#options.spin ?? 0 };
       this.#link = connection.openLink(socket, run, access, clock, this.#linkEvents());
       this.#enqueue({ kind: 'opened', now: clock() });
     } catch (error) {
@@ -265,13 +271,42 @@ export class Client {
     }
   }
 
+  async #accessTo(run: RunDescription): Promise<HostAccess> {
+    const { loadMemoryAddon, spin = 0 } = this.#options;
+    return { addon: run.memory === undefined ? undefined : await loadMemoryAddon?.(), spin };
+  }
+
+  /** Joins the run that follows on this connection. Rejects if it needs another connection. */
+  async #follow(id: string): Promise<void> {
+    this.#link?.leaveMemory();
+    const { dial, clock, log } = this.#options;
+    const run = await fetchDescription(dial);
+    if (run.run !== id)
+      throw new ClusterError('UNREACHABLE', `the coordinator serves ${run.run}, not ${id}`);
+    if (run.frame_bytes > this.#frameBytes)
+      throw new ClusterError('UNREACHABLE', `the frames of ${id} need a new connection`);
+    const { shareMemory } = await import('./open-link.ts');
+    this.#run = run;
+    this.#link?.enterMemory(shareMemory(run, await this.#accessTo(run), { log }));
+    this.#enqueueLater({ kind: 'described', now: clock() });
+  }
+
   async #prepare(): Promise<void> {
     assert(this.#run !== undefined, 'the run was described before the worker was admitted');
     const { dial, log } = this.#options;
     log('info', `connected to ${dial.coordinator.href}, run ${this.#run.run}`);
-    this.#computation ??= await this.#options.prepare(this.#run);
-    const { fingerprint, engine } = this.#computation;
+    await this.#compose(this.#run);
+    const { fingerprint, engine } = this.#computing();
     this.#enqueueLater({ kind: 'prepared', fingerprint, engine, now: this.#options.clock() });
+  }
+
+  /** Prepares the computation, unless it was prepared for an equal configuration. */
+  async #compose(run: RunDescription): Promise<void> {
+    const wanted = JSON.stringify(run.configuration);
+    if (this.#computation !== undefined && this.#computed === wanted) return;
+    this.#computation = undefined;
+    this.#computation = await this.#options.prepare(run);
+    this.#computed = wanted;
   }
 
   #linkEvents(): LinkEvents {
@@ -292,10 +327,5 @@ export class Client {
   #disconnect(): void {
     this.#link?.close();
     this.#link = undefined;
-  }
-
-  #discard(): void {
-    this.#computation?.dispose();
-    this.#computation = undefined;
   }
 }

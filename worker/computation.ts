@@ -5,15 +5,15 @@ import { ClusterError } from '../shared/errors.ts';
 import type { Tensor } from '../shared/wire/frame.ts';
 import { samplesInTrainingFiles, type EvaluatedSet } from '../shared/evaluation/evaluated-set.ts';
 import { collectGarbage } from '../shared/runtime.ts';
-import type { EngineIdentity, EngineKind } from '../shared/engine-identity.ts';
+import type { EngineIdentity } from '../shared/engine-identity.ts';
 import { accepts, parameterCount } from '../shared/arithmetic/model-shape.ts';
 import { evaluationRows } from '../shared/arithmetic/model-size.ts';
 import { epochOrder, initialWeights } from '../shared/arithmetic/random.ts';
 import { planStep, totalSteps } from '../shared/arithmetic/schedule.ts';
 import { isNode, isReal } from '../shared/arithmetic/tree.ts';
 import { batchBytes, createBatchBuilder, type BatchBuilder, type BatchShape } from './batch.ts';
-import { createEngine, engineBytes } from './engines/create.ts';
-import type { Engine, EngineShape, EngineOptions } from './engines/engine.ts';
+import type { Engine, EngineShape } from './engines/engine.ts';
+import { LoadedEngines, type EngineChoice } from './engines/loaded-engines.ts';
 import { createChunks, chunkBytes, type ChunkBuilder } from './chunks.ts';
 import { marksSince, type FirstMarks } from './marks.ts';
 import { fingerprint, type Probed } from './probe.ts';
@@ -69,46 +69,47 @@ export class Computation {
     this.engine = parts.engine.description;
   }
 
-  /** Builds the engine and all its graphs, warms them up, and computes the fingerprint. */
+  /**
+   * Builds the engine and all its graphs, unless `engines` has it already, warms them up, and
+   * computes the fingerprint.
+   */
   static async create(
     configuration: Configuration,
     dataset: Dataset,
-    choice: EngineOptions & { readonly kind: EngineKind },
+    choice: EngineChoice,
+    engines = new LoadedEngines(),
   ): Promise<Computation> {
     checkDataset(configuration, dataset);
     const batchShape = batchShapeOf(configuration);
-    const shape = engineShapeOf(configuration);
+    const loaded = await engines.load(engineShapeOf(configuration), choice);
     const floats = parameterCount(configuration.model) + 1;
     const frames = ResultFrames.bytes(floats) + ResultFrames.bytes(predictionFloats(configuration));
     const kernels = createKernels(
-      4 * floats +
-        frames +
-        batchBytes(batchShape) +
-        chunkBytes(configuration.model) +
-        engineBytes(shape) +
-        SLACK_BYTES,
+      4 * floats + frames + batchBytes(batchShape) + chunkBytes(configuration.model) + SLACK_BYTES,
     );
     const batches = createBatchBuilder(kernels, batchShape, dataset.train);
     const chunks = createChunks(kernels, configuration.model, {
       test: dataset.test,
       validation: evaluatedSamples(dataset, 'validation', configuration),
     });
-    const engine = await createEngine(choice.kind, shape, kernels, choice);
     const order = epochOrder(configuration.seed, 1, configuration.trainSamples);
     const probed = fingerprint({
-      engine,
-      kernels,
+      engine: loaded.engine,
+      kernels: loaded.kernels,
       configuration,
       batches,
       chunks,
       order,
       weights: initialWeights(configuration.seed, configuration.model),
     });
+    loaded.engine = probed.engine;
+    loaded.disagreement ??= probed.disagreement;
     const computation = new Computation(configuration, {
       kernels,
       batches,
       chunks,
       ...probed,
+      disagreement: loaded.disagreement,
     });
     computation.#orders.set(1, order);
     computation.prefetch(1, [1]);
@@ -252,10 +253,6 @@ export class Computation {
   /** Number of live tensors in the engine's library. */
   tensorCount(): number {
     return this.#engine.tensorCount();
-  }
-
-  dispose(): void {
-    this.#engine.dispose();
   }
 
   #order(epoch: number): Uint32Array {

@@ -25,14 +25,20 @@ export interface LinkEvents {
   log(level: 'debug', message: string): void;
 }
 
+/** What a worker shares with a coordinator on its host for one run. */
+export interface SharedParts {
+  readonly memory: HostMemory | undefined;
+  readonly channel: HostChannel | undefined;
+}
+
 /**
  * A connection to a coordinator and, if both run on the same host, their shared memory. No events
  * occur after `close`.
  */
 export class Link {
   readonly #socket: FrameSocket;
-  readonly #memory: HostMemory | undefined;
-  readonly #channel: HostChannel | undefined;
+  #memory: HostMemory | undefined;
+  #channel: HostChannel | undefined;
   readonly #events: LinkEvents;
   readonly #clock: () => number;
   readonly #heartbeat: NodeJS.Timeout;
@@ -45,8 +51,7 @@ export class Link {
 
   constructor(
     socket: FrameSocket,
-    memory: HostMemory | undefined,
-    channel: HostChannel | undefined,
+    { memory, channel }: SharedParts,
     clock: () => number,
     events: LinkEvents,
   ) {
@@ -59,7 +64,7 @@ export class Link {
     this.#heartbeat = setInterval(() => this.#beat(), limits.HEARTBEAT_INTERVAL_MILLISECONDS);
     socket.onMessage((data, isBinary, free) => {
       // The coordinator may have published a message before it sent this one.
-      channel?.poll();
+      this.#channel?.poll();
       this.#receive(data, isBinary, free);
     });
     socket.webSocket.on('error', (error) =>
@@ -116,6 +121,25 @@ export class Link {
     this.#memory?.begin();
   }
 
+  /** Leaves the memory that it shares for a run that is over. */
+  leaveMemory(): void {
+    this.#channel?.close();
+    this.#memory?.close();
+    this.#channel = undefined;
+    this.#memory = undefined;
+  }
+
+  /** Shares memory for the run that follows. */
+  enterMemory({ memory, channel }: SharedParts): void {
+    if (this.#open) {
+      this.#memory = memory;
+      this.#channel = channel;
+    } else {
+      channel?.close();
+      memory?.close();
+    }
+  }
+
   close(): void {
     if (!this.#leave()) return;
     this.#socket.webSocket.close();
@@ -141,8 +165,7 @@ export class Link {
     if (!this.#open) return false;
     this.#open = false;
     clearInterval(this.#heartbeat);
-    this.#channel?.close();
-    this.#memory?.close();
+    this.leaveMemory();
     return true;
   }
 

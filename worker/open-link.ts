@@ -6,7 +6,7 @@ import type { MemoryAddon } from '../shared/wire/memory-addon.ts';
 import type { Spin } from '../shared/wire/rendezvous.ts';
 import { HostChannel } from './host-channel.ts';
 import { HostMemory } from './host-memory.ts';
-import { Link, type LinkEvents } from './link.ts';
+import { Link, type LinkEvents, type SharedParts } from './link.ts';
 
 export { connect } from './connect.ts';
 
@@ -24,16 +24,25 @@ export interface HostAccess {
 export function openLink(
   socket: FrameSocket,
   run: RunDescription,
-  { addon, spin }: HostAccess,
+  access: HostAccess,
   clock: () => number,
   events: LinkEvents,
 ): Link {
+  return new Link(socket, shareMemory(run, access, events), clock, events);
+}
+
+/** Opens the coordinator's shared memory for a run, and a channel in it, if they are reachable. */
+export function shareMemory(
+  run: RunDescription,
+  { addon, spin }: HostAccess,
+  events: Pick<LinkEvents, 'log'>,
+): SharedParts {
   const memory = reachMemory(run, addon, events);
   const channel =
     addon === undefined || memory?.mapped === undefined
       ? undefined
       : new HostChannel(addon, memory.mapped, spin);
-  return new Link(socket, memory, channel, clock, events);
+  return { memory, channel };
 }
 
 /**
@@ -42,7 +51,7 @@ export function openLink(
 function reachMemory(
   { memory, configuration }: RunDescription,
   addon: MemoryAddon | undefined,
-  events: LinkEvents,
+  events: Pick<LinkEvents, 'log'>,
 ): HostMemory | undefined {
   if (memory === undefined) return undefined;
   try {

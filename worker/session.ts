@@ -19,7 +19,9 @@ import { ARITHMETIC } from '../shared/arithmetic/version.ts';
  */
 export interface SessionState {
   readonly settings: SessionSettings;
-  readonly phase: 'dialling' | 'joining' | 'preparing' | 'ready' | 'ended';
+  readonly phase: 'dialling' | 'joining' | 'preparing' | 'ready' | 'following' | 'ended';
+  /** Whether `next` named the run and the term of this session, which `welcome` must then have. */
+  readonly isFollowing: boolean;
   /** The highest term seen so far. A coordinator with a lower term has been taken over. */
   readonly term: number;
   readonly run: string;
@@ -54,6 +56,8 @@ export type SessionEvent = { readonly now: number } & (
   | { readonly kind: 'opened' }
   | { readonly kind: 'message'; readonly message: CoordinatorMessage }
   | { readonly kind: 'prepared'; readonly fingerprint: string; readonly engine: EngineIdentity }
+  /** The run that follows is described, and its shared memory is open. */
+  | { readonly kind: 'described' }
   /** Dialling, preparing or computing failed; `since` is when this attempt to dial began. */
   | { readonly kind: 'failed'; readonly error: ClusterError; readonly since?: number }
   /**
@@ -72,6 +76,11 @@ export type SessionEffect =
       readonly because?: ClusterError | undefined;
     }
   | { readonly kind: 'send'; readonly message: WorkerMessage }
+  /**
+   * Leave the shared memory of the run that is over, fetch the description of the one that follows,
+   * and open its shared memory. `described` or `failed` follows.
+   */
+  | { readonly kind: 'follow'; readonly run: string }
   /**
    * Load the data, build and warm up all graphs, and compute the fingerprint. `prepared` or
    * `failed` follows.
@@ -98,6 +107,7 @@ export function initialSession(settings: SessionSettings): SessionState {
   return {
     settings,
     phase: 'dialling',
+    isFollowing: false,
     term: 0,
     run: '',
     slot: 0,
@@ -118,8 +128,13 @@ export function reduceSession(state: SessionState, event: SessionEvent): Session
       return { state, effects: [{ kind: 'dial', afterMilliseconds: 0 }] };
     case 'opened':
       return {
-        state: { ...state, phase: 'joining', farewell: undefined },
+        state: { ...state, phase: 'joining', isFollowing: false, farewell: undefined },
         effects: [{ kind: 'send', message: hello(state) }],
+      };
+    case 'described':
+      return {
+        state: { ...state, phase: 'joining' },
+        effects: [{ kind: 'send', message: { ...hello(state), run: state.run } }],
       };
     case 'message':
       return onMessage(state, event.message, event.now);
@@ -142,10 +157,11 @@ export function reduceSession(state: SessionState, event: SessionEvent): Session
 /** Whether an event is left over from the previous connection. Each dial opens a new connection. */
 function isStale({ phase }: SessionState, { kind }: SessionEvent): boolean {
   if (kind === 'prepared') return phase !== 'preparing';
+  if (kind === 'described') return phase !== 'following';
   return phase === 'dialling' && (kind === 'message' || kind === 'broken' || kind === 'closed');
 }
 
-function hello({ settings, session }: SessionState): WorkerMessage {
+function hello({ settings, session }: SessionState): Extract<WorkerMessage, { kind: 'hello' }> {
   const { name, version } = settings;
   return {
     kind: 'hello',
@@ -160,7 +176,8 @@ function hello({ settings, session }: SessionState): WorkerMessage {
 function onMessage(state: SessionState, message: CoordinatorMessage, now: number): SessionNext {
   switch (message.kind) {
     case 'welcome': {
-      if (state.phase !== 'joining') return violation(state, message.kind);
+      if (state.phase !== 'joining' || (state.isFollowing && isForeign(state, message)))
+        return violation(state, message.kind);
       if (message.run === state.run && message.term < state.term) {
         const what = `the coordinator at this address has term ${message.term}`;
         const why = `a coordinator with term ${state.term} took over its run`;
@@ -175,6 +192,7 @@ function onMessage(state: SessionState, message: CoordinatorMessage, now: number
         state: {
           ...state,
           phase: 'preparing',
+          isFollowing: false,
           run,
           term,
           slot,
@@ -227,6 +245,25 @@ function onMessage(state: SessionState, message: CoordinatorMessage, now: number
         effects: [
           { kind: 'compute', task: weightsOf.kind, step: message.step, parts: message.parts },
         ],
+      };
+    }
+    case 'next': {
+      const { run, term } = message;
+      // A run is served once on a connection. The worker may not have been welcomed to the one that
+      // is over.
+      const isInRun = state.phase === 'ready' || state.phase === 'joining';
+      if (!isInRun || run === state.run) return violation(state, message.kind);
+      return {
+        state: {
+          ...state,
+          phase: 'following',
+          isFollowing: true,
+          run,
+          term,
+          session: undefined,
+          weightsOf: undefined,
+        },
+        effects: [{ kind: 'follow', run }],
       };
     }
     case 'channel':

@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { sweepSvg } from '../../artifacts/report/sweep-picture.ts';
 import { light } from '../../artifacts/report/colours.ts';
+import { frameBytesOf } from '../../coordinator/serve.ts';
 import { checkRunId } from '../../coordinator/run-directory/run-directory.ts';
 import { makeDirectories, writeWhole } from '../../shared/disk/whole-file.ts';
 import type { EngineKind } from '../../shared/engine-identity.ts';
@@ -27,6 +28,7 @@ import {
   type SweepRecord,
 } from '../sweep/sweep-record.ts';
 import { reportLines, reportOf, reportRows, type SweepReport } from '../sweep/sweep-report.ts';
+import { SweepCluster } from '../sweep/sweep-cluster.ts';
 import { runTrial, type SweepContext } from '../sweep/run-trial.ts';
 import { readResult, readResults, type TrialResult } from '../sweep/trial-results.ts';
 import { trialsOf } from '../sweep/trials.ts';
@@ -66,7 +68,7 @@ export async function sweep(
     const plans = await planWorkers({ ...options, engine }, log);
     const kind = kindOf(plans);
     const datasets = sharedDatasets(log);
-    await checkTrials(left, { plans, options, datasets, log });
+    const frameBytes = await checkTrials(left, { plans, options, datasets, log });
     await makeDirectories(directory);
     const record = sweepRecordOf(file, trials, { version, engine: kind });
     await writeSweepRecord(directory, record);
@@ -77,8 +79,29 @@ export async function sweep(
       isQuiet: !options.progress,
     });
     const command = `mnist-dist ${argv.map(shellWord).join(' ')}`;
-    const context = { directory, options, plans, stopping, newDataset: datasets, screen, command };
-    await runTrials(trials, { ...context, record, log });
+    const cluster = await SweepCluster.open({
+      plans,
+      frameBytes,
+      options,
+      stopping,
+      log: screen.log,
+    });
+    const context = {
+      directory,
+      options,
+      cluster,
+      stopping,
+      newDataset: datasets,
+      screen,
+      command,
+    };
+    let hasFailed = true;
+    try {
+      await runTrials(trials, { ...context, record, log });
+      hasFailed = false;
+    } finally {
+      await cluster.close(hasFailed);
+    }
   }
   await finish(file, directory, options, log);
   return 0;
@@ -138,18 +161,20 @@ interface Checked {
   readonly log: Log;
 }
 
-/** Checks all trials before the first one begins. */
+/** Checks all trials before the first one begins, and returns the size of their largest frame. */
 async function checkTrials(
   trials: readonly PlannedTrial[],
   { plans, options, datasets, log }: Checked,
-): Promise<void> {
+): Promise<number> {
   const engine = kindOf(plans);
   const { maxMemoryBytes } = options;
   const sets = new Set<string>();
+  let frameBytes = 0;
   for (const trial of trials) {
     const dataset = await datasets(trial.options, log);
     const configuration = configurationOfTrial(trial, dataset, { engine, maxMemoryBytes });
     sets.add(setAfterEpochs(configuration));
+    frameBytes = Math.max(frameBytes, frameBytesOf(configuration));
   }
   if (sets.size > 1)
     throw new ClusterError('USAGE', 'some trials have a validation set and others have none', {
@@ -161,6 +186,7 @@ async function checkTrials(
       'the test set decides which trial is best, so its result is too good: set ' +
         '"validation-split: 0.1" under "options" to hold out other samples',
     );
+  return frameBytes;
 }
 
 /** The kind of engine that all workers have. */

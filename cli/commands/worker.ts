@@ -18,6 +18,7 @@ import { stderr } from '../terminal/output.ts';
 import { version } from '../package.ts';
 import { findCoordinator } from '../discovery/find-coordinator.ts';
 import { onStop, StopRequest, tell } from '../processes/supervised.ts';
+import type { Kept } from '../processes/prepare-computation.ts';
 import { workerConnection } from '../secrets/worker-connection.ts';
 
 /** `mnist-dist worker`: dials a coordinator and computes until the run ends. */
@@ -72,6 +73,7 @@ export async function worker(
     // The coordinator drops a worker that takes longer to prepare.
     dataLimitMilliseconds: DEFAULT_PREPARE_LIMIT_MILLISECONDS,
   };
+  let kept: Kept | undefined;
   const client = new Client({
     dial,
     settings: {
@@ -83,9 +85,10 @@ export async function worker(
     },
     prepare: async (run) => {
       const { prepareComputation } = await import('../processes/prepare-computation.ts');
-      const computation = await prepareComputation(run, dial, options, log);
+      const prepared = await prepareComputation(run, dial, options, log, kept);
+      kept = prepared.kept;
       tell({ kind: 'ready' });
-      return computation;
+      return prepared.computation;
     },
     log: (level, message) => log[level]({}, message),
     random: Math.random,

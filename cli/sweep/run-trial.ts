@@ -2,15 +2,13 @@ import { join } from 'node:path';
 import { startCoordinator } from '../../coordinator/start-coordinator.ts';
 import { coordinate } from '../commands/coordinator.ts';
 import { ClusterError } from '../../shared/errors.ts';
-import { generateToken } from '../secrets/generated-token.ts';
 import type { newDataset } from '../runs/new-dataset.ts';
 import { adoptRun } from '../runs/resume.ts';
 import { createProgress, type Progress, type ProgressOptions } from '../terminal/live-terminal.ts';
 import type { SweepOptions } from '../options/options.ts';
 import type { StopRequest } from '../processes/supervised.ts';
-import type { WorkerPlan } from '../processes/worker-plan.ts';
 import type { PlannedTrial } from './planned-trial.ts';
-import { TrialWorkers } from './trial-workers.ts';
+import type { SweepCluster } from './sweep-cluster.ts';
 import type { TrialResult } from './trial-results.ts';
 
 /** What all trials of a sweep share. */
@@ -18,7 +16,7 @@ export interface SweepContext {
   /** The folder of the sweep, which is the runs directory of its trials. */
   readonly directory: string;
   readonly options: SweepOptions;
-  readonly plans: readonly WorkerPlan[];
+  readonly cluster: SweepCluster;
   readonly stopping: StopRequest;
   readonly newDataset: typeof newDataset;
   /** With the log of the trials, which has only warnings unless --log-level is debug. */
@@ -36,16 +34,8 @@ export async function runTrial(
   state: TrialResult['state'],
   context: SweepContext,
 ): Promise<void> {
-  const { stopping, screen, plans } = context;
+  const { stopping, screen, cluster } = context;
   const { log } = screen;
-  const token = generateToken();
-  const workers = new TrialWorkers({
-    plans,
-    token,
-    options: context.options,
-    log,
-    isStopping: () => stopping.code !== undefined,
-  });
   const place = placeOf(run, state, context);
   try {
     const adopted = await adoptRun({ ...options, ...place }, explicit);
@@ -56,18 +46,16 @@ export async function runTrial(
       viewers: [],
       newDataset: context.newDataset,
       start: async (settings, viewer) => {
-        const own = { token, listening: undefined, descriptor: undefined };
+        const { reception, token } = cluster;
+        const own = { reception, token, listening: undefined, descriptor: undefined };
         const running = await startCoordinator({ ...settings, ...own }, viewer);
-        await workers.start(running).catch((error: unknown) => {
-          running.stop('RUN_FAILED');
-          throw error;
-        });
+        cluster.begin(running);
         return running;
       },
       onStop: (stop) => {
         stopping.listen((code) => {
           stop(code);
-          workers.resume();
+          cluster.resume();
         });
         return () => stopping.listen(() => undefined);
       },
@@ -75,25 +63,22 @@ export async function runTrial(
     });
   } catch (error) {
     if (error instanceof ClusterError && error.code === 'DIVERGED') return;
-    throw named(run, workers.failure ?? error);
+    throw named(run, cluster.failure ?? error);
   } finally {
-    await workers.end();
+    cluster.end();
   }
 }
 
 /** The options that a sweep sets for a trial's run. */
-function placeOf(
-  run: string,
-  state: TrialResult['state'],
-  { directory, options, plans }: SweepContext,
-) {
+function placeOf(run: string, state: TrialResult['state'], { directory, options }: SweepContext) {
   const { http, httpPort, progress, logFormat, logLevel } = options;
   const begun = state === 'waiting' ? { runId: run } : { resume: join(directory, run) };
   return {
     ...begun,
     runsDir: directory,
     port: 0,
-    startWorkers: plans.length,
+    // The cluster knows how many are left.
+    startWorkers: undefined,
     http,
     httpPort,
     progress,

@@ -163,6 +163,13 @@ function handleHello(
       `the coordinator uses ${ours}, this worker ${theirs}: install the same version on both`,
     );
   }
+  if (hello.run !== undefined && hello.run !== state.settings.run)
+    return close(
+      state,
+      worker.slot,
+      'PROTOCOL',
+      `this worker said hello for the run ${hello.run}, but this is ${state.settings.run}`,
+    );
   const others = [...state.workers.values()].filter(({ slot }) => slot !== worker.slot);
   const before = others.find(({ session }) => session === hello.session);
   const present = others.filter(

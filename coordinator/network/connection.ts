@@ -1,5 +1,6 @@
 import type { RawData } from 'ws';
 import {
+  assert,
   CLOSE_FINISHED,
   ClusterError,
   errorTable,
@@ -11,11 +12,18 @@ import type { FrameSocket } from '../../shared/wire/frame-socket.ts';
 import { MAX_TEXT_CHARACTERS } from '../../shared/limits.ts';
 import { workerMessage } from '../../shared/wire/messages.ts';
 import { Rendezvous, type ChannelPeer } from '../../shared/wire/rendezvous.ts';
-import { receive } from '../../shared/wire/receive.ts';
+import { receive, receiveMessage } from '../../shared/wire/receive.ts';
 import type { LeaveCause, Peer, PeerEvents, Traffic } from './peer.ts';
 import type { HeaderMessage } from '../decisions/effects.ts';
 import type { OutgoingWeights } from '../tensors.ts';
 import { WorkerMemory, type OpenMemory } from './worker-memory.ts';
+
+interface Held {
+  /** The run that the worker was told to join; undefined as long as there is none. */
+  readonly run: string | undefined;
+  /** Results of the run that is over which the worker was asked for. */
+  readonly unanswered: number;
+}
 
 /** An authenticated worker's connection. */
 export class Connection implements Peer {
@@ -25,7 +33,11 @@ export class Connection implements Peer {
   readonly #frames: FrameSocket;
   readonly #events: PeerEvents;
   readonly #memory: WorkerMemory;
-  readonly #channels: Rendezvous | undefined;
+  #channels: Rendezvous | undefined;
+  /** Between two runs; undefined while the worker takes part in one. */
+  #held: Held | undefined;
+  /** The traffic of earlier runs. */
+  #before = { sentBytes: 0, receivedBytes: 0 };
   #peer: ChannelPeer | undefined;
   #open = true;
   #pingedAt: number | undefined;
@@ -71,11 +83,38 @@ export class Connection implements Peer {
   traffic(): Traffic {
     const { socket, webSocket } = this.#frames;
     return {
-      sentBytes: socket.bytesWritten,
-      receivedBytes: socket.bytesRead,
+      sentBytes: socket.bytesWritten - this.#before.sentBytes,
+      receivedBytes: socket.bytesRead - this.#before.receivedBytes,
       queuedBytes: webSocket.bufferedAmount,
       roundTripMilliseconds: this.#roundTrip,
     };
+  }
+
+  /**
+   * Keeps the connection although its run is over. What the worker shared for the run is closed,
+   * and what it still sends is dropped; `unanswered` results are free.
+   */
+  hold(unanswered: number): void {
+    if (!this.#open) return;
+    this.#peer?.close();
+    this.#peer = undefined;
+    this.#channels = undefined;
+    this.#memory.close();
+    this.#held = { run: undefined, unanswered };
+  }
+
+  /**
+   * Tells a worker whose connection is held which run follows. Until its `hello` for this run, what
+   * it sends is dropped: it may have sent it before it read the message.
+   */
+  follow(next: { readonly run: string; readonly term: number }, channels?: Rendezvous): void {
+    if (!this.#open) return;
+    assert(this.#held !== undefined, 'a run follows when another one is over');
+    const { bytesWritten, bytesRead } = this.#frames.socket;
+    this.#before = { sentBytes: bytesWritten, receivedBytes: bytesRead };
+    this.#channels = channels;
+    this.#held = { ...this.#held, run: next.run };
+    this.send({ kind: 'next', ...next });
   }
 
   /**
@@ -139,6 +178,7 @@ export class Connection implements Peer {
   #hear(data: RawData, isBinary: boolean, free?: Free): void {
     if (!this.#open) return;
     try {
+      if (this.#held !== undefined) return this.#hearHeld(this.#held, data, isBinary);
       const lookUp = (buffer: number, checksum: bigint) => this.#memory.tensor(buffer, checksum);
       const { message, tensor } = receive(workerMessage, data, isBinary, lookUp, free);
       this.#memory.heard(message);
@@ -149,6 +189,19 @@ export class Connection implements Peer {
       if (!(error instanceof ClusterError)) throw error;
       this.close(error.code, messageOf(error));
     }
+  }
+
+  #hearHeld(held: Held, data: RawData, isBinary: boolean): void {
+    const message = receiveMessage(workerMessage, data, isBinary);
+    const { kind } = message;
+    if (kind === 'bye') return this.close(message.code, message.message);
+    if (kind === 'hello' && held.run !== undefined && message.run === held.run) {
+      this.#held = undefined;
+      return this.#events.message(this, message, undefined);
+    }
+    const isResult = kind === 'gradient' || kind === 'predictions';
+    if (!isResult || held.unanswered === 0) return this.#events.control(this);
+    this.#held = { ...held, unanswered: held.unanswered - 1 };
   }
 
   /** Exchanges frames through shared memory from now on, if both memories are mapped. */

@@ -51,6 +51,8 @@ export interface CoordinatorServer {
   readonly port: number;
   /** The number of requests without a proof of the token, or with a wrong one. */
   readonly unauthorized: number;
+  /** The workers' connections, by slot. */
+  readonly connections: ReadonlyMap<number, Connection>;
   close(): Promise<void>;
 }
 
@@ -133,6 +135,7 @@ export async function listen(
     get unauthorized() {
       return access.unauthorized;
     },
+    connections,
     close: () => {
       leaving?.();
       access.close();

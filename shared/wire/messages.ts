@@ -24,7 +24,7 @@ const set = z.enum(evaluatedSets);
 const farewell = { code: z.enum(errorCodes), message: text(limits.MAX_TEXT_CHARACTERS) };
 
 export const workerMessage = z.discriminatedUnion('kind', [
-  /** Opens a session: versions, name, and the secret of an earlier session, if there was one. */
+  /** Opens a session: versions, name, any earlier session's secret, and after `next` its run. */
   z.strictObject({
     kind: z.literal('hello'),
     protocol: count(65_535),
@@ -32,6 +32,7 @@ export const workerMessage = z.discriminatedUnion('kind', [
     version: text(32),
     name: text(limits.MAX_NAME_CHARACTERS),
     session: session.optional(),
+    run: run.optional(),
   }),
   /** The worker is loading data and building graphs. It needs at most `limitMilliseconds`. */
   z.strictObject({
@@ -103,6 +104,8 @@ export const coordinatorMessage = z.discriminatedUnion('kind', [
   }),
   /** From now on, both sides use their channels; the worker reads from frame `next` on. */
   z.strictObject({ kind: z.literal('channel'), next: count(2 ** 32 - 1) }),
+  /** The run is over and this one follows on the connection: request it and say hello again. */
+  z.strictObject({ kind: z.literal('next'), run, term }),
   /** The coordinator is alive. */
   z.strictObject({ kind: z.literal('heartbeat') }),
   /** The coordinator is closing the connection, for the given reason. */

@@ -25,18 +25,30 @@ export function receive<M extends Message>(
   lookUp: LookUpBuffer,
   free?: Free,
 ): Received<M> {
-  if (!isBinary || !Buffer.isBuffer(data))
-    throw new ClusterError(
-      'PROTOCOL',
-      'the peer sent a text message; every message must be one binary frame',
-    );
-  const frame = decodeFrame(data);
+  const frame = frameOf(data, isBinary);
   const message = parseMessage(schema, frame.header);
   if (carriesTensor(message) !== (frame.body !== undefined)) {
     const what = carriesTensor(message) ? 'without its' : 'with a';
     throw new ClusterError('PROTOCOL', `the peer sent "${message.kind}" ${what} body`);
   }
   return { message, tensor: tensorWith(message, frame, lookUp, free) };
+}
+
+/** Parses an incoming message and ignores its tensor. Throws PROTOCOL if the message is invalid. */
+export function receiveMessage<M extends Message>(
+  schema: z.ZodType<M>,
+  data: unknown,
+  isBinary: boolean,
+): M {
+  return parseMessage(schema, frameOf(data, isBinary).header);
+}
+
+function frameOf(data: unknown, isBinary: boolean): DecodedFrame {
+  if (isBinary && Buffer.isBuffer(data)) return decodeFrame(data);
+  throw new ClusterError(
+    'PROTOCOL',
+    'the peer sent a text message; every message must be one binary frame',
+  );
 }
 
 function carriesTensor({ kind }: Message): boolean {

@@ -37,13 +37,14 @@ export const description: RunDescription = {
   class_names: [...dataset.classNames],
 };
 export const fence = { run: 'r', term: 1, step: 1 };
-export const WELCOME = encodeHeader({
+export const welcomed = {
   kind: 'welcome',
   run: 'r',
   term: 1,
   slot: 0,
   session: '0'.repeat(32),
-});
+};
+export const WELCOME = encodeHeader(welcomed);
 
 /** How the fake coordinator differs from an honest one. */
 export interface Lies {

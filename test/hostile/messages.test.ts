@@ -79,6 +79,8 @@ describe('an authenticated worker', () => {
       () => [hello, { kind: 'preparing', limitMilliseconds: 2 ** 40 }],
     ],
     ['sends a coordinator message', 'PROTOCOL', () => [hello, { kind: 'welcome' }]],
+    ['names the next run', 'PROTOCOL', () => [hello, { kind: 'next', run: 's', term: 1 }]],
+    ['says hello for another run', 'PROTOCOL', () => [{ ...hello, run: 's' }]],
   ])('is disconnected when it %s', async (_, code, messagesOf) => {
     const target = await startTarget();
     const attacker = Attacker.upgrade(target.port);

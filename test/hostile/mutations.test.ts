@@ -41,6 +41,7 @@ function validFrame({ fingerprint, floats, step }: Target, random: Random): Buff
       { kind: 'preparing', limitMilliseconds: 1000 },
       { kind: 'ready', fingerprint, engine },
       hello,
+      { ...hello, run: 'r' },
       { kind: 'bye', code: 'TERMINATED', message: 'so long' },
     ]),
   );

@@ -16,6 +16,7 @@ import {
   LIMIT_BYTES,
   type Lies,
   WELCOME,
+  welcomed,
 } from './fake-coordinator.ts';
 import { tensorFrame } from './frames.ts';
 import { dataset } from './target.ts';
@@ -169,6 +170,7 @@ const datasets: [string, ErrorCode, (response: ServerResponse) => void][] = [
   ['does not exist', 'PROTOCOL', (response) => void response.writeHead(404).end()],
 ];
 
+const next = { kind: 'next', run: 's', term: 1 };
 const ones = (count: number) => new Float32Array(count).fill(1);
 const step = (changes: object, floats = PARAMETERS) =>
   tensorFrame({ kind: 'step', ...fence, assignment: [[0, 1]], ...changes }, ones(floats));
@@ -179,6 +181,8 @@ const words: [string, ErrorCode, Buffer[]][] = [
   ['a header of 4 GiB', 'PROTOCOL', [Buffer.from([255, 255, 255, 255, 0, 0, 0, 0])]],
   ['a worker message', 'PROTOCOL', [encodeHeader({ kind: 'preparing', limitMilliseconds: 1 })]],
   ['a second welcome', 'PROTOCOL', [WELCOME]],
+  ['that its own run is the next one', 'PROTOCOL', [encodeHeader({ ...next, run: 'r' })]],
+  ['a next run that /run does not describe', 'UNREACHABLE', [encodeHeader(next)]],
   [
     'a step without weights',
     'PROTOCOL',
@@ -245,6 +249,53 @@ describe('a worker ends', () => {
     ['a text', 'PROTOCOL', (socket) => socket.send('welcome')],
   ])('when it is sent %s instead of its welcome', async (_, code, greet) => {
     await expectEnd(code, { greet });
+  });
+});
+
+/** Describes the run r when it is asked first, and s from then on. */
+function describeNext(): (response: ServerResponse) => void {
+  let times = 0;
+  return (response) => answer({ ...description, run: times++ === 0 ? 'r' : 's' })(response);
+}
+
+describe('a worker that follows its coordinator into the next run ends', () => {
+  it.each<[string, Buffer]>([
+    ['the welcome of the run before', WELCOME],
+    ['a welcome of another term', encodeHeader({ ...welcomed, run: 's', term: 2 })],
+    ['a step of the run before', step({})],
+    ['a step before its welcome', step({ run: 's' })],
+    ['the same run once more', encodeHeader(next)],
+  ])('when it is sent %s', async (_, lie) => {
+    let hellos = 0;
+    await expectEnd('PROTOCOL', {
+      run: describeNext(),
+      greet: (socket) => socket.send(hellos++ === 0 ? WELCOME : lie),
+      ready: (socket) => socket.send(encodeHeader(next)),
+    });
+  });
+
+  it('only when all runs have finished', async () => {
+    let [hellos, readies] = [0, 0];
+    const greet = (socket: WebSocket) =>
+      socket.send(hellos++ === 0 ? WELCOME : encodeHeader({ ...welcomed, run: 's' }));
+    const ready = (socket: WebSocket) =>
+      readies++ === 0 ? socket.send(encodeHeader(next)) : socket.close(CLOSE_FINISHED);
+    expect(await endOfWorker({ run: describeNext(), greet, ready })).toBeUndefined();
+    expect([hellos, readies]).toEqual([2, 2]);
+  });
+
+  it('dials again if the next run has larger frames than its connection', async () => {
+    let dials = 0;
+    const frames = () => (dials++ === 1 ? LARGEST_FRAME_BYTES + 64 : LARGEST_FRAME_BYTES);
+    const error = await endOfWorker({
+      run: (response) =>
+        answer({ ...description, run: dials === 0 ? 'r' : 's', frame_bytes: frames() })(response),
+      greet: (socket) => socket.send(dials < 3 ? WELCOME : encodeHeader({ ...welcomed, run: 's' })),
+      ready: (socket) =>
+        dials < 3 ? socket.send(encodeHeader(next)) : socket.close(CLOSE_FINISHED),
+    });
+    expect(error).toBeUndefined();
+    expect(dials).toBe(3);
   });
 });
 

@@ -236,6 +236,8 @@ export class SimulatedWorker {
       case 'send':
         this.#send(effect.message);
         return busy;
+      case 'follow':
+        throw new Error('a simulated coordinator has only one run');
       case 'prepare':
         this.#later(busy + PREPARE_MILLISECONDS, () => this.#prepared());
         return busy + PREPARE_MILLISECONDS;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { reduce } from '../../../coordinator/decisions/training-loop.ts';
-import { Predictions } from '../../../coordinator/predictions.ts';
+import { chunkFloatsOf, Predictions } from '../../../coordinator/predictions.ts';
 import { createKernels } from '../../../shared/kernels/kernels.ts';
 import { tensorOf } from '../../../shared/wire/frame.ts';
 import { Cluster, configuration } from '../../fixtures/reducer-cluster.ts';
@@ -8,7 +8,7 @@ import { Cluster, configuration } from '../../fixtures/reducer-cluster.ts';
 /** The effects of a chunk whose first row has this class and whose other rows have class 0. */
 function effectsOf(predicted: number, wrongBits = 0n, isStale = false): readonly unknown[] {
   const predictions = new Predictions(configuration);
-  const { chunkFloats } = predictions;
+  const chunkFloats = chunkFloatsOf(configuration.model);
   const kernels = createKernels(4 * chunkFloats + 1024);
   const at = kernels.allocate(4 * chunkFloats);
   kernels.floats(at, chunkFloats).fill(0)[0] = predicted;

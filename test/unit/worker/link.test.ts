@@ -26,7 +26,7 @@ it('a link fails with TIMEOUT when its connection is idle for too long', async (
   let now = 0;
   let heard = 0;
   const failed: string[] = [];
-  const link = new Link(client, undefined, undefined, () => now, {
+  const link = new Link(client, { memory: undefined, channel: undefined }, () => now, {
     ...events(failed),
     message: () => (heard += 1),
   });
@@ -49,7 +49,7 @@ it('a link fails with TIMEOUT when its connection is idle for too long', async (
 it('a link fails with PROTOCOL if a channel is opened before the worker has a slot', async () => {
   const { client, server } = await connected();
   const failed: string[] = [];
-  const link = new Link(client, undefined, undefined, () => 0, events(failed));
+  const link = new Link(client, { memory: undefined, channel: undefined }, () => 0, events(failed));
   onTestFinished(() => link.close());
   server.send(encodeHeader({ kind: 'channel', next: 1 }));
   await vi.waitUntil(() => failed.length > 0);

@@ -399,3 +399,62 @@ describe('a session', () => {
     ]);
   });
 });
+
+describe('a session in which another run follows', () => {
+  const next = { kind: 'next', run: 's', term: 5 } as const;
+  const following: SessionEvent[] = [...ready, { kind: 'message', message: next, now: 4 }];
+  const described: SessionEvent[] = [...following, { kind: 'described', now: 5 }];
+  const heard = (message: CoordinatorMessage): SessionEvent => ({
+    kind: 'message',
+    message,
+    now: 6,
+  });
+  const error = expect.objectContaining({ kind: 'end' });
+
+  it('follows, and says hello for this run without the secret of the one before', () => {
+    expect(play(following).effects).toEqual([{ kind: 'follow', run: 's' }]);
+    const { effects } = play(described);
+    expect(effects).toMatchObject([{ kind: 'send', message: { kind: 'hello', run: 's' } }]);
+    expect(effects[0]).not.toHaveProperty('message.session');
+    const welcomed = play([...described, heard({ ...welcome, run: 's', term: 5 })]);
+    expect(welcomed.state).toMatchObject({ phase: 'preparing', run: 's', term: 5 });
+    expect(welcomed.effects).toMatchObject([{ kind: 'send' }, { kind: 'prepare' }]);
+  });
+
+  it('accepts only the welcome that it was told of', () => {
+    for (const other of [welcome, { ...welcome, run: 's', term: 4 }, { ...welcome, run: 'q' }])
+      expect(play([...described, heard(other)]).effects).toContainEqual(error);
+  });
+
+  it('ends if it is told of the same run again, or before it is in a run', () => {
+    expect(play([...ready, heard({ ...next, run: 'r' })]).effects).toContainEqual(error);
+    expect(play([...following, heard({ ...next, run: 'q' })]).effects).toContainEqual(error);
+    const preparing = ready.slice(0, 3);
+    expect(play([...preparing, heard(next)]).effects).toContainEqual(error);
+  });
+
+  it('ends if it gets work of the run before', () => {
+    const step = { kind: 'step', ...fence, step: 7, assignment: [[3, 10]] } as const;
+    const message = { ...step, assignment: [[3, 10]] };
+    for (const events of [following, described])
+      expect(play([...events, heard(message)]).effects).toContainEqual(error);
+  });
+
+  it('follows a run that it was not welcomed to, or that ended before it was', () => {
+    const joining = ready.slice(0, 2);
+    expect(play([...joining, heard(next)]).effects).toEqual([{ kind: 'follow', run: 's' }]);
+    const again = play([...described, heard({ ...next, run: 't' })]);
+    expect(again.effects).toEqual([{ kind: 'follow', run: 't' }]);
+  });
+
+  it('dials again if the connection breaks, and then says hello as usual', () => {
+    const cut = play([...following, { kind: 'closed', code: 1006, now: 6 }]);
+    expect(cut.effects).toContainEqual(expect.objectContaining({ kind: 'dial' }));
+    const late = reduceSession(cut.state, { kind: 'described', now: 7 });
+    expect(late).toEqual({ state: cut.state, effects: [] });
+    const opened = reduceSession(cut.state, { kind: 'opened', now: 8 });
+    expect(opened.effects[0]).not.toHaveProperty('message.run');
+    const other = reduceSession(opened.state, heard({ ...welcome, run: 'q' }));
+    expect(other.state.phase).toBe('preparing');
+  });
+});
