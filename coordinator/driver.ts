@@ -146,9 +146,14 @@ export class Driver implements PeerEvents {
     this.#options.clock.soon(() => this.#enqueue({ kind: 'tick', now: this.#now() }));
   }
 
-  /** Ends the run after the open step. */
+  /**
+   * Ends the run after the open step. An observer that calls it while an evaluation is recorded
+   * ends the run with this evaluation.
+   */
   stop(code: ErrorCode): void {
-    this.#enqueue({ kind: 'stop', code, now: this.#now() });
+    const event = { kind: 'stop', code, now: this.#now() } as const;
+    if (this.#draining) this.#queue.unshift({ event });
+    else this.#enqueue(event);
   }
 
   /** Waits for at most `workers` workers before the first step. */
@@ -253,9 +258,13 @@ export class Driver implements PeerEvents {
       else trace.around(effect, () => this.#perform(effect, tensor));
   }
 
-  /** Enqueues an event that an effect caused, ahead of all other events. */
+  /**
+   * Enqueues an event that an effect caused, ahead of all other events but a request to stop: the
+   * next step must not begin before it.
+   */
   #answer(event: RunEvent): void {
-    this.#queue.unshift({ event });
+    const other = this.#queue.findIndex((queued) => queued.event.kind !== 'stop');
+    this.#queue.splice(other === -1 ? this.#queue.length : other, 0, { event });
   }
 
   #perform(effect: Effect, tensor: Tensor | undefined): void {

@@ -179,6 +179,12 @@ export const errorTable = {
     retry: true,
     meaning: 'A newer connection from the same worker took over.',
   },
+  STOPPED: {
+    exit: 38,
+    close: undefined,
+    retry: false,
+    meaning: 'sweep: a trial was stopped because earlier ones were better (--stop-after).',
+  },
   HUNG_UP: {
     exit: 129,
     close: 4444,
@@ -199,9 +205,11 @@ export const errorTable = {
 
 export type ErrorCode = keyof typeof errorTable;
 
-/** Whether a signal or the end of the parent process stopped the process, rather than a failure. */
+/** Whether a signal, the parent process or a sweep stopped the run, rather than a failure. */
 export function isOrderedEnd(code: ErrorCode): boolean {
-  return code === 'HUNG_UP' || code === 'INTERRUPTED' || code === 'TERMINATED';
+  return (
+    code === 'HUNG_UP' || code === 'INTERRUPTED' || code === 'TERMINATED' || code === 'STOPPED'
+  );
 }
 
 /** The error code that corresponds to a process's exit code. */

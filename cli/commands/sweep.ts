@@ -6,12 +6,11 @@ import { frameBytesOf } from '../../coordinator/serve.ts';
 import { checkRunId } from '../../coordinator/run-directory/run-directory.ts';
 import { makeDirectories, writeWhole } from '../../shared/disk/whole-file.ts';
 import type { EngineKind } from '../../shared/engine-identity.ts';
-import { assert, ClusterError, errorTable } from '../../shared/errors.ts';
+import { assert, ClusterError } from '../../shared/errors.ts';
 import { RECORD_FILE, SWEEP_PICTURE } from '../../shared/files/run-layout.ts';
 import { setAfterEpochs } from '../../shared/evaluation/evaluated-set.ts';
 import { tuneRuntime } from '../../shared/runtime.ts';
 import { shellPath, shellWord } from '../../shared/shell-word.ts';
-import { counted, duration, percent } from '../../shared/text/number-format.ts';
 import type { CommandLine, OptionKey, SweepOptions } from '../options/options.ts';
 import { version } from '../package.ts';
 import { onStop, StopRequest } from '../processes/supervised.ts';
@@ -29,8 +28,9 @@ import {
 } from '../sweep/sweep-record.ts';
 import { reportLines, reportOf, reportRows, type SweepReport } from '../sweep/sweep-report.ts';
 import { SweepCluster } from '../sweep/sweep-cluster.ts';
-import { runTrial, type SweepContext } from '../sweep/run-trial.ts';
-import { readResult, readResults, type TrialResult } from '../sweep/trial-results.ts';
+import type { SweepContext } from '../sweep/run-trial.ts';
+import { runTrials } from '../sweep/run-trials.ts';
+import { isOver, readResults } from '../sweep/trial-results.ts';
 import { trialsOf } from '../sweep/trials.ts';
 import { createLogger, type Log } from '../terminal/log.ts';
 import { openScreen } from '../terminal/live-terminal.ts';
@@ -48,8 +48,11 @@ export async function sweep(
 ): Promise<number> {
   tuneRuntime();
   const output = options.format === 'text' ? stdout : stderr;
-  const { logFormat } = options;
-  const log = createLogger({ level: options.logLevel, format: logFormat, destination: output });
+  const log = createLogger({
+    level: options.logLevel,
+    format: options.logFormat,
+    destination: output,
+  });
   const file = readSweepFile(path);
   const trials = trialsOf(file).map((trial) => planTrial(file, trial));
   const name = options.runId ?? sweepNameOf(path);
@@ -59,81 +62,67 @@ export async function sweep(
   const recorded = await readSweepRecord(directory);
   const engine = engineOf(options, explicit, recorded, directory);
   if (recorded !== undefined)
-    checkSameSweep(directory, sweepRecordOf(file, trials, recorded), recorded);
+    checkSameSweep(
+      directory,
+      sweepRecordOf(file, trials, { ...recorded, stop_after: options.stopAfter }),
+      recorded,
+    );
   // Must come before the first child process starts: Ctrl-C must end all of them.
   const stopping = new StopRequest();
   onStop((code) => stopping.stop(code));
   const left = recorded === undefined ? trials : await unfinished(trials, directory, recorded);
   if (recorded === undefined || left.length > 0) {
-    const plans = await planWorkers({ ...options, engine }, log);
-    const kind = kindOf(plans);
-    const datasets = sharedDatasets(log);
-    const frameBytes = await checkTrials(left, { plans, options, datasets, log });
-    await makeDirectories(directory);
-    const record = sweepRecordOf(file, trials, { version, engine: kind });
-    await writeSweepRecord(directory, record);
-    const screen = openScreen({
-      output,
-      logFormat,
-      logLevel: options.logLevel === 'debug' ? 'debug' : 'warn',
-      isQuiet: !options.progress,
-    });
-    const command = `mnist-dist ${argv.map(shellWord).join(' ')}`;
-    const cluster = await SweepCluster.open({
-      plans,
-      frameBytes,
-      options,
-      stopping,
-      log: screen.log,
-    });
-    const context = {
-      directory,
-      options,
-      cluster,
-      stopping,
-      newDataset: datasets,
-      screen,
-      command,
-    };
-    let hasFailed = true;
-    try {
-      await runTrials(trials, { ...context, record, log });
-      hasFailed = false;
-    } finally {
-      await cluster.close(hasFailed);
-    }
+    const settled = { ...options, engine };
+    await train({ file, trials, left, directory, options: settled, stopping, argv, log });
   }
   await finish(file, directory, options, log);
   return 0;
 }
 
-interface Trials extends SweepContext {
-  readonly record: SweepRecord;
+interface Sweep {
+  readonly file: SweepFile;
+  readonly trials: readonly PlannedTrial[];
+  /** Those whose runs have not ended. */
+  readonly left: readonly PlannedTrial[];
+  readonly directory: string;
+  readonly options: SweepOptions;
+  readonly stopping: StopRequest;
+  readonly argv: readonly string[];
   readonly log: Log;
 }
 
-async function runTrials(trials: readonly PlannedTrial[], context: Trials): Promise<void> {
-  const { directory, record, stopping, log } = context;
-  const before = await readResults(directory, record);
-  const done = before.filter(isDone).length;
-  log.info(
-    { sweep: directory, trials: trials.length, done },
-    `sweep ${directory}: ${counted(trials.length, 'trial')}` +
-      (done === 0 ? '' : `, ${done} of them done`),
-  );
-  for (const [i, trial] of trials.entries()) {
-    const recorded = record.trials[i];
-    const was = before[i];
-    if (recorded === undefined || was === undefined || isDone(was)) continue;
-    if (stopping.code !== undefined) throw stopped(stopping.code, context.command);
-    const again = was.state === 'waiting' ? '' : ', resumed';
-    log.info(
-      { run: trial.run, ...recorded.values },
-      `${trial.run} of ${trials.length}${again}: ${valuesText(recorded.values)}`,
-    );
-    await runTrial(trial, was.state, context);
-    const result = await readResult(directory, recorded);
-    log.info({ run: trial.run, state: result.state, ...result.best }, resultText(result));
+/** Starts the workers and trains the trials that are left. */
+async function train(all: Sweep): Promise<void> {
+  const { file, trials, left, directory, options, stopping, argv, log } = all;
+  const { logFormat, stopAfter } = options;
+  const plans = await planWorkers(options, log);
+  const newDataset = sharedDatasets(log);
+  const frameBytes = await checkTrials(left, { plans, options, newDataset, log });
+  await makeDirectories(directory);
+  const settings = { version, engine: kindOf(plans), stop_after: stopAfter };
+  const record = sweepRecordOf(file, trials, settings);
+  await writeSweepRecord(directory, record);
+  const screen = openScreen({
+    output: options.format === 'text' ? stdout : stderr,
+    logFormat,
+    logLevel: options.logLevel === 'debug' ? 'debug' : 'warn',
+    isQuiet: !options.progress,
+  });
+  const command = `mnist-dist ${argv.map(shellWord).join(' ')}`;
+  const cluster = await SweepCluster.open({
+    plans,
+    frameBytes,
+    options,
+    stopping,
+    log: screen.log,
+  });
+  const context = { directory, options, cluster, stopping, newDataset, screen, command };
+  let hasFailed = true;
+  try {
+    await runTrials(trials, { ...context, record, log });
+    hasFailed = false;
+  } finally {
+    await cluster.close(hasFailed);
   }
 }
 
@@ -146,32 +135,28 @@ async function unfinished(
   const results = await readResults(directory, record);
   return trials.filter((_, i) => {
     const result = results[i];
-    return result === undefined || !isDone(result);
+    return result === undefined || !isOver(result);
   });
-}
-
-function isDone({ state }: TrialResult): boolean {
-  return state === 'finished' || state === 'diverged';
 }
 
 interface Checked {
   readonly plans: readonly WorkerPlan[];
   readonly options: SweepOptions;
-  readonly datasets: SweepContext['newDataset'];
+  readonly newDataset: SweepContext['newDataset'];
   readonly log: Log;
 }
 
 /** Checks all trials before the first one begins, and returns the size of their largest frame. */
 async function checkTrials(
   trials: readonly PlannedTrial[],
-  { plans, options, datasets, log }: Checked,
+  { plans, options, newDataset, log }: Checked,
 ): Promise<number> {
   const engine = kindOf(plans);
   const { maxMemoryBytes } = options;
   const sets = new Set<string>();
   let frameBytes = 0;
   for (const trial of trials) {
-    const dataset = await datasets(trial.options, log);
+    const dataset = await newDataset(trial.options, log);
     const configuration = configurationOfTrial(trial, dataset, { engine, maxMemoryBytes });
     sets.add(setAfterEpochs(configuration));
     frameBytes = Math.max(frameBytes, frameBytesOf(configuration));
@@ -179,6 +164,10 @@ async function checkTrials(
   if (sets.size > 1)
     throw new ClusterError('USAGE', 'some trials have a validation set and others have none', {
       fix: 'set validation-split under "options", for all trials',
+    });
+  if (sets.has('test') && options.stopAfter !== undefined)
+    throw new ClusterError('USAGE', '--stop-after needs a validation set: the trials have none', {
+      fix: 'set "validation-split: 0.1" under "options", or leave out --stop-after',
     });
   if (sets.has('test'))
     log.warn(
@@ -223,10 +212,6 @@ function refuseRun(directory: string): void {
   });
 }
 
-function stopped(code: NonNullable<StopRequest['code']>, command: string): ClusterError {
-  return new ClusterError(code, errorTable[code].meaning, { fix: `resume it with: ${command}` });
-}
-
 /** Draws the picture and prints the results. */
 async function finish(
   file: SweepFile,
@@ -262,20 +247,4 @@ function hints({ directory, best }: SweepReport, picture: string): string[] {
     `report   mnist-dist eval ${run}`,
     `verify   mnist-dist verify ${run}`,
   ];
-}
-
-function valuesText(values: Readonly<Record<string, string>>): string {
-  return Object.entries(values)
-    .map(([name, text]) => `${name} ${text}`)
-    .join(', ');
-}
-
-function resultText({ run, state, best, set, test, seconds }: TrialResult): string {
-  if (best === undefined) return `${run}: ${state}`;
-  const parts = [
-    `${set} accuracy ${percent(best.accuracy)} (epoch ${best.epoch})`,
-    ...(test === undefined ? [state] : [`test ${percent(test.accuracy)}`]),
-    duration(seconds),
-  ];
-  return `${run}: ${parts.join(', ')}`;
 }

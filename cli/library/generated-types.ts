@@ -33,6 +33,7 @@ export type ErrorCode =
   | 'STORE'
   | 'DISK'
   | 'SUPERSEDED'
+  | 'STOPPED'
   | 'HUNG_UP'
   | 'INTERRUPTED'
   | 'TERMINATED';

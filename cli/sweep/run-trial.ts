@@ -1,5 +1,7 @@
 import { join } from 'node:path';
-import { startCoordinator } from '../../coordinator/start-coordinator.ts';
+import { startCoordinator, type RunningCoordinator } from '../../coordinator/start-coordinator.ts';
+import { silentViewer, type EvaluationReport, type RunViewer } from '../../coordinator/viewer.ts';
+import { totalSteps } from '../../shared/arithmetic/schedule.ts';
 import { coordinate } from '../commands/coordinator.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import type { newDataset } from '../runs/new-dataset.ts';
@@ -9,7 +11,10 @@ import type { SweepOptions } from '../options/options.ts';
 import type { StopRequest } from '../processes/supervised.ts';
 import type { PlannedTrial } from './planned-trial.ts';
 import type { SweepCluster } from './sweep-cluster.ts';
-import type { TrialResult } from './trial-results.ts';
+import type { EpochScore, TrialResult } from './trial-results.ts';
+
+/** Decides after an evaluation whether a trial stops. */
+export type StopRule = (evaluations: readonly EpochScore[]) => boolean;
 
 /** What all trials of a sweep share. */
 export interface SweepContext {
@@ -26,30 +31,33 @@ export interface SweepContext {
 }
 
 /**
- * Trains a trial from where its run is. Rejects with the run's error, or with that of its workers;
- * a run that has diverged is a result.
+ * Trains a trial from where its run is, until it is finished or `rule` stops it. Rejects with the
+ * run's error, or with that of its workers; a run that has diverged is a result.
  */
 export async function runTrial(
   { run, options, explicit }: PlannedTrial,
-  state: TrialResult['state'],
+  { state, evaluations }: TrialResult,
+  rule: StopRule | undefined,
   context: SweepContext,
 ): Promise<void> {
   const { stopping, screen, cluster } = context;
   const { log } = screen;
   const place = placeOf(run, state, context);
+  const watch = rule === undefined ? undefined : new Watch(rule, evaluations);
   try {
     const adopted = await adoptRun({ ...options, ...place }, explicit);
     await coordinate(adopted, explicit, {
       log,
       progress: quiet(createProgress(screen)),
       hasOwnWorkers: true,
-      viewers: [],
+      viewers: watch === undefined ? [] : [watch.viewer],
       newDataset: context.newDataset,
       start: async (settings, viewer) => {
         const { reception, token } = cluster;
         const own = { reception, token, listening: undefined, descriptor: undefined };
         const running = await startCoordinator({ ...settings, ...own }, viewer);
         cluster.begin(running);
+        watch?.attach(running, totalSteps(settings.configuration));
         return running;
       },
       onStop: (stop) => {
@@ -62,10 +70,43 @@ export async function runTrial(
       resumeCommand: () => context.command,
     });
   } catch (error) {
-    if (error instanceof ClusterError && error.code === 'DIVERGED') return;
+    if (error instanceof ClusterError && isResult(error)) return;
     throw named(run, cluster.failure ?? error);
   } finally {
     cluster.end();
+  }
+}
+
+function isResult({ code }: ClusterError): boolean {
+  return code === 'DIVERGED' || code === 'STOPPED';
+}
+
+/** Follows the evaluations of a trial, and stops it after the one that the rule says. */
+class Watch {
+  readonly viewer: RunViewer;
+  readonly #rule: StopRule;
+  /** By epoch: a resumed run repeats some of them. */
+  readonly #evaluations: Map<number, EpochScore>;
+  #run: Pick<RunningCoordinator, 'stop'> | undefined;
+  #totalSteps = 0;
+
+  constructor(rule: StopRule, before: readonly EpochScore[]) {
+    this.#rule = rule;
+    this.#evaluations = new Map(before.map((score) => [score.epoch, score]));
+    this.viewer = { ...silentViewer, evaluation: (report) => this.#judge(report) };
+  }
+
+  attach(run: Pick<RunningCoordinator, 'stop'>, steps: number): void {
+    this.#run = run;
+    this.#totalSteps = steps;
+  }
+
+  /** A trial that has no further step finishes. */
+  #judge({ set, step, epoch, correct, samples, loss }: EvaluationReport): void {
+    if (set !== 'validation' || step === this.#totalSteps) return;
+    this.#evaluations.set(epoch, { step, epoch, accuracy: correct / samples, loss });
+    const until = [...this.#evaluations.values()].filter((score) => score.epoch <= epoch);
+    if (this.#rule(until.toSorted((a, b) => a.epoch - b.epoch))) this.#run?.stop('STOPPED');
   }
 }
 

@@ -23,6 +23,7 @@ const sweepRecordSchema = z.strictObject({
   search: z.enum(['grid', 'random']),
   seed: z.int().min(0).optional().describe('Of a random search.'),
   engine: z.enum(engineKinds).describe('The kind of engine of all workers.'),
+  stop_after: z.int().min(1).optional().describe('The value of --stop-after.'),
   options: texts.describe('The options of all trials, as the file sets them.'),
   vary: z.array(z.string()).describe('The options that differ between trials.'),
   trials: z.array(z.strictObject({ run: z.string().regex(RUN_ID), values: texts })).max(MAX_TRIALS),
@@ -34,7 +35,7 @@ export type SweepRecord = z.infer<typeof sweepRecordSchema>;
 export function sweepRecordOf(
   { search, options, vary }: SweepFile,
   trials: readonly Trial[],
-  { version, engine }: Pick<SweepRecord, 'version' | 'engine'>,
+  { version, engine, stop_after }: Pick<SweepRecord, 'version' | 'engine' | 'stop_after'>,
 ): SweepRecord {
   return {
     format: 1,
@@ -42,6 +43,7 @@ export function sweepRecordOf(
     search: search.kind,
     ...(search.kind === 'random' ? { seed: search.seed } : {}),
     engine,
+    ...(stop_after === undefined ? {} : { stop_after }),
     options: textsOf(options),
     vary: vary.map(({ name }) => name),
     trials: trials.map(({ run, values }) => ({ run, values: textsOf(values) })),
@@ -88,7 +90,7 @@ export async function writeSweepRecord(directory: string, record: SweepRecord): 
 export function checkSameSweep(directory: string, ours: SweepRecord, recorded: SweepRecord): void {
   const differing = [
     ...differences({ search: ours.search }, { search: recorded.search }),
-    ...differences(seedOf(ours), seedOf(recorded)),
+    ...differences(settingsOf(ours), settingsOf(recorded)),
     ...differences(ours.options, recorded.options),
     ...(ours.vary.join() === recorded.vary.join()
       ? differingTrials(ours, recorded)
@@ -99,11 +101,11 @@ export function checkSameSweep(directory: string, ours: SweepRecord, recorded: S
   const others = differing.length - shown.length;
   throw new ClusterError(
     'USAGE',
-    `${directory} was started with another file: ${shown.join('; ')}` +
+    `${directory} was started as another sweep: ${shown.join('; ')}` +
       (others === 0 ? '' : `; and ${others} more`),
     {
       fix:
-        `restore the file to continue the sweep, or set --run-id to begin a new one; ` +
+        `restore that to continue the sweep, or set --run-id to begin a new one; ` +
         `${shellPath(join(directory, SWEEP_FILE))} has its options`,
     },
   );
@@ -111,8 +113,11 @@ export function checkSameSweep(directory: string, ours: SweepRecord, recorded: S
 
 const MAX_SHOWN_DIFFERENCES = 5;
 
-function seedOf({ seed }: SweepRecord): Record<string, string> {
-  return seed === undefined ? {} : { seed: String(seed) };
+function settingsOf({ seed, stop_after: stopAfter }: SweepRecord): Record<string, string> {
+  return {
+    ...(seed === undefined ? {} : { seed: String(seed) }),
+    ...(stopAfter === undefined ? {} : { '--stop-after': String(stopAfter) }),
+  };
 }
 
 function differingTrials(ours: SweepRecord, recorded: SweepRecord): string[] {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { linesIfThere } from '../../coordinator/run-directory/run-contents.ts';
 import { eventsFrom } from '../../dashboards/feed/event-lines.ts';
+import { totalSteps } from '../../shared/arithmetic/schedule.ts';
 import { configurationOfRecord } from '../../shared/configuration.ts';
 import {
   evaluatedSets,
@@ -12,6 +13,7 @@ import {
 import { EVENTS_FILE, RECORD_FILE } from '../../shared/files/run-layout.ts';
 import type { RunStatus } from '../../shared/files/run-schema.ts';
 import { readRecordedRun } from '../runs/run-overview.ts';
+import { stopOf } from './stopping-rule.ts';
 import type { SweepRecord } from './sweep-record.ts';
 
 /** How a trial went, as its run directory records it. */
@@ -20,11 +22,13 @@ export interface TrialResult {
   readonly directory: string;
   /** The values of the varied options, by name. */
   readonly values: Readonly<Record<string, string>>;
-  /** `waiting` if the run has not begun. */
-  readonly state: 'waiting' | RunStatus;
+  /** `waiting` if the run has not begun, `stopped` if --stop-after ended it. */
+  readonly state: 'waiting' | 'stopped' | RunStatus;
   /** The set that is evaluated after each epoch. */
   readonly set: EvaluatedSet | undefined;
   readonly evaluations: readonly EpochScore[];
+  /** How many steps the run has without an early end; undefined if it has not begun. */
+  readonly totalSteps: number | undefined;
   /** The evaluation with the highest accuracy. */
   readonly best: EpochScore | undefined;
   /** The score of the run's model on the test set; undefined before the run is finished. */
@@ -40,6 +44,7 @@ export interface Score {
 }
 
 export interface EpochScore extends Score {
+  readonly step: number;
   readonly epoch: number;
 }
 
@@ -55,11 +60,43 @@ const evaluationSchema = z.object({
 /** Reads the results of all trials. Rejects with DATA if a run cannot be read. */
 export async function readResults(directory: string, record: SweepRecord): Promise<TrialResult[]> {
   const results: TrialResult[] = [];
-  for (const trial of record.trials) results.push(await readResult(directory, trial));
+  for (const trial of record.trials)
+    results.push(await readTrial(directory, trial, record, results));
   return results;
 }
 
-export async function readResult(
+/** Reads the result of a trial, given those of earlier ones. Rejects with DATA. */
+export async function readTrial(
+  directory: string,
+  trial: SweepRecord['trials'][number],
+  record: SweepRecord,
+  earlier: readonly TrialResult[],
+): Promise<TrialResult> {
+  const result = await readResult(directory, trial);
+  return mustStop(result, earlier, record) ? { ...result, state: 'stopped' } : result;
+}
+
+/** Whether a trial has ended, so that a sweep that is continued does not run it. */
+export function isOver({ state }: TrialResult): boolean {
+  return state === 'finished' || state === 'diverged' || state === 'stopped';
+}
+
+/** Whether a trial would have stopped if it had not been killed before. */
+function mustStop(
+  { state, evaluations, totalSteps: steps }: TrialResult,
+  earlier: readonly TrialResult[],
+  { stop_after: from }: SweepRecord,
+): boolean {
+  if (from === undefined || state === 'finished' || state === 'diverged') return false;
+  if (evaluations.at(-1)?.step === steps) return false;
+  return stopOf(evaluations, evaluationsIn(earlier), from) !== undefined;
+}
+
+export function evaluationsIn(results: readonly TrialResult[]): (readonly EpochScore[])[] {
+  return results.map(({ evaluations }) => evaluations);
+}
+
+async function readResult(
   sweep: string,
   { run, values }: SweepRecord['trials'][number],
 ): Promise<TrialResult> {
@@ -72,20 +109,23 @@ export async function readResult(
       state: 'waiting',
       set: undefined,
       evaluations: [],
+      totalSteps: undefined,
       best: undefined,
       test: undefined,
       seconds: undefined,
     };
   const { overview, record } = await readRecordedRun(directory, run, Date.now());
-  const set = setAfterEpochs(configurationOfRecord(record.configuration));
+  const configuration = configurationOfRecord(record.configuration);
+  const set = setAfterEpochs(configuration);
   const evaluations = await evaluationsOf(directory, set);
   return {
     run,
     directory,
     values,
-    state: overview.state,
+    state: record.error?.code === 'STOPPED' ? 'stopped' : overview.state,
     set,
     evaluations,
+    totalSteps: totalSteps(configuration),
     best: bestOf(evaluations),
     test: record.result?.test,
     seconds: overview.seconds - (overview.waited ?? 0),
@@ -100,7 +140,7 @@ async function evaluationsOf(directory: string, set: EvaluatedSet): Promise<Epoc
     const { data } = evaluationSchema.safeParse(event);
     if (data?.set !== set) continue;
     const { step, epoch, correct, samples, loss } = data;
-    found.set(step, { epoch, accuracy: correct / samples, loss });
+    found.set(step, { step, epoch, accuracy: correct / samples, loss });
   }
   return [...found].toSorted(([a], [b]) => a - b).map(([, score]) => score);
 }

@@ -46,6 +46,12 @@ export const runOptions = {
       'name of the run directory (default: date, time and four random hexadecimal digits; ' +
       "sweep: name of the sweep's folder; default: the name of its file)",
   }),
+  stopAfter: withoutDefault(integer({ min: 1, max: limits.MAX_EPOCHS }), {
+    in: ['sweep'],
+    help:
+      'after this epoch and each later one, stop a trial whose best validation accuracy is below ' +
+      'the median of those that earlier trials had at that epoch (default: no trial is stopped)',
+  }),
   resume: withoutDefault(
     {
       ...path('RUN', 'a run directory, or no value for the newest unfinished run'),

@@ -9,7 +9,7 @@ import { explainedBy } from '../../../../cli/sweep/what-mattered.ts';
 import { plainText } from '../../../../cli/terminal/styled-line.ts';
 
 function trial(run: string, rate: string, seed: string, accuracy: number | undefined): TrialResult {
-  const best = accuracy === undefined ? undefined : { accuracy, loss: 0.5, epoch: 2 };
+  const best = accuracy === undefined ? undefined : { step: 200, epoch: 2, accuracy, loss: 0.5 };
   return {
     run,
     directory: `runs/s/${run}`,
@@ -17,6 +17,7 @@ function trial(run: string, rate: string, seed: string, accuracy: number | undef
     state: accuracy === undefined ? 'diverged' : 'finished',
     set: 'validation',
     evaluations: best === undefined ? [] : [best],
+    totalSteps: 200,
     best,
     test: accuracy === undefined ? undefined : { accuracy: accuracy - 0.01, loss: 0.6 },
     seconds: 61,
