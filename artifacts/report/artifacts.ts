@@ -14,7 +14,12 @@ import { visible } from '../../shared/printable.ts';
 import { report } from './report.ts';
 import type { Evaluation, Subject } from './subject.ts';
 import { confusionCsv, confusionTable, perClassCsv, summary } from './tables.ts';
-import { ARTIFACTS_MANIFEST, MISTAKES_FILE, REPORT_FILE } from '../../shared/files/run-layout.ts';
+import {
+  ARTIFACTS_MANIFEST,
+  MISTAKES_FILE,
+  REPORT_FILE,
+  SUMMARY_FILE,
+} from '../../shared/files/run-layout.ts';
 
 /**
  * All files in artifacts/, in the order in which they are written: the numbers, their pictures, the
@@ -28,7 +33,7 @@ export async function artifactsOf(evaluation: Evaluation): Promise<Artifact[]> {
   const scores = perClass(score.confusion);
   const table = confusionTable(score.confusion, classNames);
   const files = [
-    jsonArtifact('summary.json', summary(evaluation, scores, curve)),
+    jsonArtifact(SUMMARY_FILE, summary(evaluation, scores, curve)),
     jsonArtifact('confusion_matrix.json', table),
     textArtifact('confusion_matrix.csv', 'text/csv; charset=utf-8', confusionCsv(table)),
     textArtifact('per_class.csv', 'text/csv; charset=utf-8', perClassCsv(scores, classNames)),

@@ -46,7 +46,7 @@ function observedStep(): () => void {
   const dataset = { rows: MODEL.rows, columns: MODEL.columns, classNames };
   const images = new Uint8Array(samples * inputCount(MODEL));
   const observation = new Observation({
-    facts: runFacts(configuration, dataset, '', true),
+    facts: runFacts(configuration, dataset, { version: '', isLive: true }),
     metrics: metricsSettings(configuration, dataset, ''),
     imagesOf: () => images,
     clock: () => performance.now(),

@@ -17,7 +17,7 @@ import { ClusterError, messageOf, type ErrorCode } from '../../shared/errors.ts'
 import { tuneRuntime } from '../../shared/runtime.ts';
 import { shortDigest } from '../../shared/printable.ts';
 import { shellPath } from '../../shared/shell-word.ts';
-import type { RunRecord } from '../../shared/files/run-schema.ts';
+import { commandOf, type RunRecord } from '../../shared/files/run-schema.ts';
 import { planStep, totalEpochs, totalSteps } from '../../shared/arithmetic/schedule.ts';
 import type { Log } from '../terminal/log.ts';
 import type { CommandLine, CoordinatorOptions, OptionKey } from '../options/options.ts';
@@ -47,7 +47,7 @@ import { adoptRun } from '../runs/resume.ts';
 import { checkInitModel, chooseInit, type ChosenInit } from '../runs/choose-init.ts';
 import { readOverview } from '../runs/run-overview.ts';
 import { configurationOf, runSettings, startWorkersOf } from '../runs/run-settings.ts';
-import { isSupervised } from '../processes/signals.ts';
+import { commandGiven, isSupervised } from '../processes/signals.ts';
 import { onExpect, onStop, tell } from '../processes/supervised.ts';
 import { shortcomingText } from '../terminal/summary.ts';
 import { trainingCertificate, type OwnCertificate } from '../secrets/tls-files.ts';
@@ -58,7 +58,7 @@ import { givenToken } from '../secrets/token.ts';
 /** `mnist-dist coordinator`: coordinates one run, from waiting for workers to the result. */
 export async function coordinator(
   given: CoordinatorOptions,
-  { explicit }: Pick<CommandLine, 'explicit'>,
+  { explicit, argv }: Pick<CommandLine, 'explicit' | 'argv'>,
 ): Promise<number> {
   tuneRuntime();
   const adopted = await adoptRun(given, explicit);
@@ -71,6 +71,7 @@ export async function coordinator(
   });
   return await coordinate(adopted, explicit, {
     ...terminal,
+    command: commandGiven(argv),
     hasOwnWorkers: isSupervised(),
     viewers: [],
     newDataset,
@@ -85,6 +86,8 @@ export async function coordinator(
 export interface Surroundings {
   readonly progress: Progress;
   readonly log: Log;
+  /** The command that a user gave, as one line. */
+  readonly command: string;
   /** Whether the caller starts the workers, so that no worker needs a join string. */
   readonly hasOwnWorkers: boolean;
   /** Viewers besides those that the options ask for. */
@@ -106,7 +109,12 @@ export async function coordinate(
   try {
     const certificate = trainingCertificate(adopted);
     await checkArtifacts(adopted, terminal.log);
-    const { dataset, data, layers, recordedInit } = await datasetOf(adopted, surroundings);
+    const { dataset, data, layers, recordedInit, recordedCommand } = await datasetOf(
+      adopted,
+      surroundings,
+    );
+    // That of the first coordinator says more than "--resume".
+    const command = recordedCommand ?? surroundings.command;
     const options = { ...adopted, data };
     const model = modelFor(layers, {
       rows: dataset.rows,
@@ -127,7 +135,10 @@ export async function coordinate(
       options.trace === undefined
         ? undefined
         : new TraceFile(options.trace, options.traceSteps, terminal.log);
-    const observed = await observe(options, explicit, configuration, dataset, terminal.log);
+    const observed = await observe(options, explicit, configuration, dataset, {
+      command,
+      log: terminal.log,
+    });
     if (observed !== undefined) tell({ kind: 'page', port: observed.port });
     const hurry = new AbortController();
     try {
@@ -142,6 +153,7 @@ export async function coordinate(
         traceFile,
         hurry,
         ...surroundings,
+        command,
         onStop: (stop) => (release = surroundings.onStop(stop)),
       });
     } finally {
@@ -164,6 +176,8 @@ interface DataAndLayers {
   readonly layers: Pick<ChosenLayers, 'name' | 'layers' | 'lines'>;
   /** The digest of the weights that a resumed run began with; undefined if its seed drew them. */
   readonly recordedInit: string | undefined;
+  /** The command that a resumed run was started with, if its version recorded it. */
+  readonly recordedCommand: string | undefined;
 }
 
 /** The dataset and the layers for a new or a resumed run. */
@@ -175,7 +189,7 @@ async function datasetOf(
   if (resume === undefined) {
     const layers = chooseLayers(options);
     const dataset = await surroundings.newDataset(options, surroundings.log);
-    return { dataset, data, layers, recordedInit: undefined };
+    return { dataset, data, layers, recordedInit: undefined, recordedCommand: undefined };
   }
   const record = await readRunRecord(resume);
   const own = datasetOfRun(resume, record);
@@ -186,6 +200,7 @@ async function datasetOf(
     data: data ?? own.folder,
     layers: { name: resume, layers, lines: [] },
     recordedInit: init,
+    recordedCommand: commandOf(record),
   };
 }
 
@@ -224,7 +239,7 @@ interface Training extends Surroundings {
 
 async function train(training: Training): Promise<number> {
   const { options, certificate, dataset, configuration, init } = training;
-  const { observed, trackers, traceFile, hurry, progress, log } = training;
+  const { observed, trackers, traceFile, hurry, command, progress, log } = training;
   const ownToken = givenToken(options.tokenFile, process.env);
   const { resume } = options;
   const keptToken = resume === undefined ? undefined : tokenOfJoinFile(join(resume, JOIN_FILE));
@@ -235,7 +250,7 @@ async function train(training: Training): Promise<number> {
   const draw = options.pictures ? drawingOf(dataset) : undefined;
   const run = await training.start(
     {
-      ...runSettings(options),
+      ...runSettings(options, command),
       configuration,
       init,
       dataset,

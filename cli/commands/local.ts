@@ -16,6 +16,7 @@ import { isLoopback, isWildcard, reachableAt } from '../../shared/wire/address.t
 import { shellPath, shellWord } from '../../shared/shell-word.ts';
 import { argumentsFor } from '../processes/child-arguments.ts';
 import { LISTENER_VARIABLE } from '../processes/child-process.ts';
+import { commandEnvironment } from '../processes/signals.ts';
 import { WorkerGroup } from '../processes/worker-group.ts';
 import { reservePort, type ReservedPort } from '../processes/reserved-port.ts';
 import { createLogger, type Log } from '../terminal/log.ts';
@@ -48,7 +49,7 @@ import { RECORD_FILE } from '../../shared/files/run-layout.ts';
 /** `mnist-dist local`: starts a coordinator and workers as child processes and waits for them. */
 export async function local(
   given: LocalOptions,
-  { explicit }: Pick<CommandLine, 'explicit'>,
+  { explicit, argv }: Pick<CommandLine, 'explicit' | 'argv'>,
 ): Promise<number> {
   const options = await adoptRun(given, explicit);
   const log = createLogger({
@@ -110,6 +111,7 @@ export async function local(
     environment: {
       ...withoutOptions(keysOf('local'), environment),
       [LISTENER_VARIABLE]: '1',
+      ...commandEnvironment(argv),
       ...text,
     },
     codeAtEnd: async () => {

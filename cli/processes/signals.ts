@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
 import { hasTerminal, leaveClosedTerminals } from '../../bin/hang-up.mjs';
+import { shellWord } from '../../shared/shell-word.ts';
 
 /** Signals that ask a process to end, each with the error that the process ends with. */
 const endings = { SIGHUP: 'HUNG_UP', SIGINT: 'INTERRUPTED', SIGTERM: 'TERMINATED' } as const;
@@ -12,8 +13,11 @@ let isWatching = false;
 const SUPERVISOR_VARIABLE = 'MNIST_DIST_INTERNAL_SUPERVISOR';
 /** Set for a process that its supervisor starts again after a crash. */
 const RESTART_VARIABLE = 'MNIST_DIST_INTERNAL_RESTART';
+/** Set for the coordinator of a command: the command that a user gave. */
+const COMMAND_VARIABLE = 'MNIST_DIST_INTERNAL_COMMAND';
 const hasSupervisor = takeSupervisor();
 const isStartedAgain = taken(RESTART_VARIABLE) !== undefined && hasSupervisor;
+const givenCommand = taken(COMMAND_VARIABLE);
 
 /**
  * Whether a supervisor started this process. A channel alone does not mean that: other programs
@@ -26,6 +30,16 @@ export function isSupervised(): boolean {
 /** Whether the supervisor started this process again, after it had crashed. */
 export function isRestarted(): boolean {
   return isStartedAgain;
+}
+
+/** The command that a user gave, as one line for a shell; `argv` are this process's arguments. */
+export function commandGiven(argv: readonly string[]): string {
+  return givenCommand ?? `mnist-dist ${argv.map(shellWord).join(' ')}`;
+}
+
+/** The environment for a process that works for a command with these arguments. */
+export function commandEnvironment(argv: readonly string[]): NodeJS.ProcessEnv {
+  return { [COMMAND_VARIABLE]: commandGiven(argv) };
 }
 
 /** The environment for a process that this process supervises over a channel. */

@@ -30,13 +30,13 @@ export async function observe(
   explicit: ReadonlySet<OptionKey>,
   configuration: Configuration,
   dataset: Dataset,
-  log: Log,
+  { command, log }: { readonly command: string; readonly log: Log },
 ): Promise<Observed | undefined> {
   if (!options.http) return undefined;
   // A restarted run continues even if another process has taken its page's port.
   const isAgain = isRestarted() && explicit.has('httpPort') && options.httpPort !== 0;
   const observation = new Observation({
-    facts: runFacts(configuration, dataset, version, true),
+    facts: runFacts(configuration, dataset, { version, isLive: true, command }),
     metrics: metricsSettings(configuration, dataset, version),
     imagesOf: (set) => evaluatedSamples(dataset, set, configuration).images,
     clock: () => performance.now(),

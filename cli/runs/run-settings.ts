@@ -9,6 +9,7 @@ import { ClusterError } from '../../shared/errors.ts';
 import type { ModelShape } from '../../shared/arithmetic/model-shape.ts';
 import { formatImageSize } from '../../shared/dataset/image-size.ts';
 import type { Dataset } from '../../shared/dataset/dataset.ts';
+import { MAX_COMMAND_CHARACTERS } from '../../shared/limits/page.ts';
 import { MIN_EPSILON } from '../../shared/limits.ts';
 import type { RunRecord } from '../../shared/files/run-schema.ts';
 import { stepsPerEpoch, totalSteps } from '../../shared/arithmetic/schedule.ts';
@@ -93,6 +94,7 @@ function checkAugment({ augment }: Pick<CoordinatorOptions, 'augment'>, model: M
 /** The settings of a run that are not part of its configuration. */
 export function runSettings(
   options: CoordinatorOptions,
+  command: string,
 ): Omit<RunSettings, 'configuration' | 'dataset' | 'token' | 'version'> {
   const { host, port, runsDir, runId, resume, takeOver, checkpointEvery, keep } = options;
   const { minWorkers, maxWorkers, rdzvTimeout, allowMixedEngines, sharedMemory, spin } = options;
@@ -111,7 +113,7 @@ export function runSettings(
     sharedMemory,
     spin,
     rendezvousMilliseconds: 1000 * rdzvTimeout,
-    launch: launchOf(options),
+    launch: launchOf(options, command),
     startWorkers: startWorkersOf(options),
     audit: auditOf(options),
   };
@@ -128,7 +130,7 @@ function auditOf({ audit: rate }: CoordinatorOptions): Audit | undefined {
 }
 
 /** The launch options for run.json; none of them is a secret. */
-function launchOf(options: CoordinatorOptions): RunRecord['launch'] {
+function launchOf(options: CoordinatorOptions, command: string): RunRecord['launch'] {
   const {
     host,
     port,
@@ -144,6 +146,7 @@ function launchOf(options: CoordinatorOptions): RunRecord['launch'] {
     testSplit,
   } = options;
   return {
+    command: command.slice(0, MAX_COMMAND_CHARACTERS),
     host,
     port,
     min_workers: minWorkers,

@@ -1,5 +1,5 @@
 import { systemRetryPolicy, type RetryPolicy } from '../../artifacts/store/retry.ts';
-import { counted } from '../../shared/text/number-format.ts';
+import { bytesText, counted } from '../../shared/text/number-format.ts';
 import type { OnProgress, Progress } from '../../artifacts/store/transfers.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import { fitLine, type Part } from '../terminal/progress-line.ts';
@@ -73,12 +73,4 @@ function partsOf({ files, allFiles, bytes, allBytes }: Progress): Part[] {
 /** "8 files, 2.2 MB". */
 export function filesText(files: number, bytes: number): string {
   return `${counted(files, 'file')}, ${bytesText(bytes)}`;
-}
-
-/** 2234567 -> "2.2 MB". */
-function bytesText(bytes: number): string {
-  const units = ['bytes', 'kB', 'MB', 'GB', 'TB'] as const;
-  const power = units.findLastIndex((_, i) => bytes >= 1000 ** i);
-  if (power <= 0) return `${bytes} bytes`;
-  return `${(bytes / 1000 ** power).toFixed(1)} ${units[power]}`;
 }

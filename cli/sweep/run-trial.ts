@@ -49,6 +49,7 @@ export async function runTrial(
     await coordinate(adopted, explicit, {
       log,
       progress: quiet(createProgress(screen)),
+      command: context.command,
       hasOwnWorkers: true,
       viewers: watch === undefined ? [] : [watch.viewer],
       newDataset: context.newDataset,

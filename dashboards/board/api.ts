@@ -11,7 +11,7 @@ import type { EvaluationPoint } from '../feed/api.ts';
  *   GET /api/runs/NAME/evaluation        BoardEvaluation; 404 if there is none
  *   GET /api/runs/NAME/mistakes/OTHER    MistakePairs
  *   GET /runs/NAME/                      the run's own page, with the paths of feed/api.ts below it
- *   GET /runs/NAME/report.html           its report
+ *   GET /runs/NAME/api/files             its files, and /runs/NAME/files/PATH one of them
  */
 export interface BoardView {
   readonly folder: string;

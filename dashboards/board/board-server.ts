@@ -1,7 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import { join } from 'node:path';
 import { bind, pageFlags, type ListenAddress } from '../../coordinator/network/bind-port.ts';
-import { readIfThere } from '../../coordinator/run-directory/run-contents.ts';
 import {
   createBoundedServer,
   type BoundedServer,
@@ -9,9 +8,9 @@ import {
 } from '../../coordinator/network/http-server.ts';
 import { ClusterError, messageOf } from '../../shared/errors.ts';
 import { setAfterEpochs } from '../../shared/evaluation/evaluated-set.ts';
-import { METRICS_FILE, REPORT_FILE } from '../../shared/files/run-layout.ts';
+import { METRICS_FILE } from '../../shared/files/run-layout.ts';
 import * as limits from '../../shared/limits.ts';
-import { MAX_BOARD_CURVES, MAX_BOARD_REPORT_BYTES } from '../../shared/limits/board.ts';
+import { MAX_BOARD_CURVES } from '../../shared/limits/board.ts';
 import { visible, visibleJson } from '../../shared/printable.ts';
 import { reachableAt } from '../../shared/wire/address.ts';
 import { readPageFiles, type PageFiles } from '../server/page-files.ts';
@@ -22,10 +21,10 @@ import { CurveFile } from './curve-file.ts';
 import { mistakePairs, type LoadDataset } from './mistake-pairs.ts';
 import { Recent } from './recent.ts';
 import { evaluationOf } from './run-evaluation.ts';
-import { artifactPath } from './run-files.ts';
 import { RunPages } from './run-pages.ts';
 import { RunsFolder, type ListedRun, type ReadRun } from './runs-folder.ts';
-import { Turns } from './turns.ts';
+import { listFiles, readFileOf } from '../server/offered-files.ts';
+import { Turns } from '../server/turns.ts';
 
 export interface BoardOptions extends ListenAddress, AccessRules {
   readonly tls?: ServerTls | undefined;
@@ -38,11 +37,7 @@ export interface BoardOptions extends ListenAddress, AccessRules {
 }
 
 const JSON_TYPE = 'application/json';
-/**
- * A report comes from a run directory, whose files may be hostile: it has an origin of its own, and
- * runs no scripts.
- */
-const REPORT_POLICY = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'";
+const FILES = 'files/';
 
 interface Curve {
   readonly file: CurveFile;
@@ -167,7 +162,7 @@ export class BoardServer {
     return read;
   }
 
-  /** The run's own page, with the paths of its API, and its report. */
+  /** The run's own page, with the paths of its API, and its files. */
   async #ownPage(run: ListedRun, path: string, response: ServerResponse): Promise<void> {
     const { responses } = this.#gate;
     switch (path) {
@@ -187,14 +182,14 @@ export class BoardServer {
         const headers = { 'X-Step': String(weights.step) };
         return responses.send(response, 200, 'application/octet-stream', bytes, headers);
       }
-      case REPORT_FILE: {
-        const report = await this.#turns.take(() => reportOf(run));
-        if (report === undefined) return this.#refuse(response, 404, 'it has no report');
-        const headers = { 'Content-Security-Policy': REPORT_POLICY };
-        return responses.send(response, 200, 'text/html; charset=utf-8', report, headers);
+      case 'api/files':
+        return this.#json(response, await this.#turns.take(() => listFiles(run.directory)));
+      default: {
+        const name = path.startsWith(FILES) ? path.slice(FILES.length) : '';
+        const found = await this.#turns.take(() => readFileOf(run.directory, name));
+        if (found === undefined) return this.#refuse(response, 404, 'not found');
+        return responses.send(response, 200, found.type, found.body, found.headers);
       }
-      default:
-        return this.#refuse(response, 404, 'not found');
     }
   }
 
@@ -205,12 +200,6 @@ export class BoardServer {
   #refuse(response: ServerResponse, status: number, why: string): void {
     this.#gate.responses.send(response, status, TEXT, `${visible(why)}\n`);
   }
-}
-
-async function reportOf({ directory }: ListedRun): Promise<Buffer | undefined> {
-  const path = await artifactPath(directory, REPORT_FILE);
-  const limit = { name: 'MAX_BOARD_REPORT_BYTES', bytes: MAX_BOARD_REPORT_BYTES };
-  return path === undefined ? undefined : await readIfThere(path, limit);
 }
 
 /** A part of a path; if it is not valid, a text that is neither a run's name nor a path. */

@@ -7,6 +7,8 @@ import type { WorkerStateName } from '../metrics/catalogue.ts';
  *
  *   GET /api/run      RunView: everything known so far, in bounded size however long the run is
  *   GET /api/stream   server-sent events; each `data:` is one Update, at most five per second
+ *   GET /api/files    RunFile[]: the files of the run that exist
+ *   GET /files/PATH   one of them
  *   GET /api/weights  the current weights, float32 little-endian, layer by layer: kernel
  *                     [inputs, units] or [height, width, in, filters] row-major, then bias; the
  *                     header X-Step contains the step that produced them. 404 if there are none.
@@ -22,6 +24,8 @@ export interface RunView {
   readonly isLive: boolean;
   /** Each option's name and displayed value, in the order of the help text. */
   readonly configuration: readonly (readonly [name: string, value: string])[];
+  /** The command that started the run; undefined for a run of a version that did not record it. */
+  readonly command?: string | undefined;
   readonly epochs: number;
   readonly stepsPerEpoch: number;
   readonly totalSteps: number;
@@ -31,6 +35,10 @@ export interface RunView {
   readonly rows: number;
   readonly columns: number;
   readonly status: Status;
+  /** The learning rate of all steps, at no more than a few hundred of them, in step order. */
+  readonly rates: readonly StepValue[];
+  /** The norm of the gradient at some of this coordinator's steps; it is not recorded. */
+  readonly gradientNorms: readonly StepValue[];
   /** In step order, downsampled to at most a few thousand points. */
   readonly curve: readonly CurvePoint[];
   /** The set that is evaluated after each epoch. */
@@ -51,6 +59,7 @@ export interface RunView {
 export interface Update {
   readonly status?: Status;
   readonly curve?: readonly CurvePoint[];
+  readonly gradientNorms?: readonly StepValue[];
   readonly evaluation?: EvaluationPoint;
   readonly tested?: EvaluationPoint;
   readonly evaluated?: Evaluated;
@@ -70,6 +79,15 @@ export type CurvePoint = readonly [
   accuracy: number,
   samplesPerSecond: number,
 ];
+
+export type StepValue = readonly [step: number, value: number];
+
+/** A file that the page links to. */
+export interface RunFile {
+  /** Within the run directory. */
+  readonly path: string;
+  readonly bytes: number;
+}
 
 /** One evaluation; the accuracy is a ratio. */
 export type EvaluationPoint = readonly [step: number, loss: number, accuracy: number];

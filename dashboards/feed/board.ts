@@ -8,6 +8,7 @@ import {
   MAX_SHOWN_EVENTS,
   MAX_UPDATE_POINTS,
 } from '../../shared/limits.ts';
+import { MAX_SHOWN_NORMS } from '../../shared/limits/page.ts';
 import { evaluatedSets } from '../../shared/evaluation/evaluated-set.ts';
 import type { MetricsLine } from '../../shared/files/metrics.ts';
 import type {
@@ -17,6 +18,7 @@ import type {
   RunView,
   StateChange,
   Status,
+  StepValue,
   Update,
 } from './api.ts';
 import { Curve, type CurveStep } from './curve-history.ts';
@@ -31,6 +33,7 @@ export type RunFacts = Omit<
   | 'started'
   | 'status'
   | 'curve'
+  | 'gradientNorms'
   | 'evaluations'
   | 'tested'
   | 'evaluated'
@@ -56,6 +59,7 @@ export class Board {
   #opened: Opened | undefined;
   #curve = new Curve(MAX_CURVE_POINTS);
   readonly #news = new Curve(MAX_UPDATE_POINTS);
+  #gradientNorms: StepValue[] = [];
   #evaluations: EvaluationPoint[] = [];
   #tested: EvaluationPoint | undefined;
   #evaluated: Evaluated | undefined;
@@ -63,6 +67,7 @@ export class Board {
   readonly #changes: StateChange[] = [];
   readonly #states = new Map<string, StateChange['state']>();
   #update: {
+    gradientNorms?: StepValue[];
     evaluation?: EvaluationPoint;
     tested?: EvaluationPoint;
     evaluated?: Evaluated;
@@ -119,14 +124,15 @@ export class Board {
     for await (const line of lines) {
       if (line.kind === 'step') past.add(line);
       else if (line.set === this.#facts.evaluatedSet)
-        evaluations = withPoint(evaluations, pointOf(line));
+        evaluations = withPoint(evaluations, pointOf(line), MAX_SHOWN_EVALUATIONS);
       else tested = pointOf(line);
     }
     // This coordinator may have tested in the meantime.
     this.#tested ??= tested;
     past.join(this.#curve);
     this.#curve = past;
-    for (const point of this.#evaluations) evaluations = withPoint(evaluations, point);
+    for (const point of this.#evaluations)
+      evaluations = withPoint(evaluations, point, MAX_SHOWN_EVALUATIONS);
     this.#evaluations = evaluations;
     this.#update.isRestated = true;
   }
@@ -134,6 +140,13 @@ export class Board {
   /** Adds a step, unless an earlier coordinator had already computed it. */
   step(report: CurveStep): void {
     if (this.#curve.add(report)) this.#news.add(report);
+  }
+
+  gradientNorm(step: number, norm: number): void {
+    if (!Number.isFinite(norm)) return;
+    this.#gradientNorms = withPoint(this.#gradientNorms, [step, norm], MAX_SHOWN_NORMS);
+    (this.#update.gradientNorms ??= []).push([step, norm]);
+    if (this.#update.gradientNorms.length > MAX_UPDATE_POINTS) this.#update.gradientNorms.shift();
   }
 
   evaluation(report: Evaluation): void {
@@ -144,7 +157,7 @@ export class Board {
       return;
     }
     const before = this.#evaluations;
-    this.#evaluations = withPoint(before, point);
+    this.#evaluations = withPoint(before, point, MAX_SHOWN_EVALUATIONS);
     if (this.#evaluations !== before) this.#update.evaluation = point;
   }
 
@@ -204,6 +217,7 @@ export class Board {
       ...this.#opened,
       status,
       curve: this.#curve.points(),
+      gradientNorms: this.#gradientNorms,
       evaluations: this.#evaluations,
       ...(this.#tested === undefined ? {} : { tested: this.#tested }),
       evaluated: this.#evaluated,
@@ -252,11 +266,15 @@ function pointOf({ step, loss, correct, samples }: Evaluation): EvaluationPoint 
   return [step, loss, correct / samples];
 }
 
-/** Adds an evaluation unless it is already known; drops every second one if there are too many. */
-function withPoint(points: EvaluationPoint[], point: EvaluationPoint): EvaluationPoint[] {
+/** Adds a point unless its step is already known; drops every second one if there are too many. */
+function withPoint<P extends readonly [step: number, ...values: number[]]>(
+  points: P[],
+  point: P,
+  limit: number,
+): P[] {
   if (point[0] <= (points.at(-1)?.[0] ?? -1)) return points;
   const more = [...points, point];
-  return more.length > MAX_SHOWN_EVALUATIONS ? more.filter((_, i) => i % 2 === 1) : more;
+  return more.length > limit ? more.filter((_, i) => i % 2 === 1) : more;
 }
 
 /** A worker's state after an event; undefined for events that do not change it. */

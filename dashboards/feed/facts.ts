@@ -7,6 +7,8 @@ import { learningRateOf, shownRateOf } from '../../shared/arithmetic/learning-ra
 import { setAfterEpochs } from '../../shared/evaluation/evaluated-set.ts';
 import { modelRows, modelText } from '../../shared/arithmetic/model-text.ts';
 import { stepsPerEpoch, totalEpochs, totalSteps } from '../../shared/arithmetic/schedule.ts';
+import { SHOWN_RATES } from '../../shared/limits/page.ts';
+import type { StepValue } from './api.ts';
 import type { RunFacts } from './board.ts';
 import type { MetricsSettings } from '../metrics/run-metrics.ts';
 
@@ -21,23 +23,34 @@ export interface DatasetFacts {
 export function runFacts(
   configuration: Configuration,
   dataset: DatasetFacts,
-  version: string,
-  isLive: boolean,
+  { version, isLive, command }: Pick<RunFacts, 'version' | 'isLive' | 'command'>,
 ): RunFacts {
   const { rows, columns, classNames } = dataset;
   return {
     version,
     isLive,
+    command,
     rows,
     columns,
     classNames,
     model: configuration.model,
     configuration: settingsOf(configuration, dataset),
+    rates: ratesOf(configuration),
     epochs: totalEpochs(configuration),
     stepsPerEpoch: stepsPerEpoch(configuration),
     totalSteps: totalSteps(configuration),
     evaluatedSet: setAfterEpochs(configuration),
   };
+}
+
+/** The learning rate at evenly spaced steps, from the first to the last. */
+function ratesOf(configuration: Configuration): StepValue[] {
+  const last = totalSteps(configuration);
+  const count = Math.min(SHOWN_RATES, last);
+  const steps = Array.from({ length: count }, (_, i) =>
+    count === 1 ? 1 : 1 + Math.round((i * (last - 1)) / (count - 1)),
+  );
+  return steps.map((step) => [step, learningRateOf(configuration, step)]);
 }
 
 export function metricsSettings(

@@ -31,6 +31,7 @@ import { workerStatuses } from './worker-statuses.ts';
 
 /** The part of a running coordinator that the dashboards read. */
 export interface ObservedRun {
+  readonly directory: string;
   inspect(): Inspection;
   weights(): Weights;
   unauthorized(): number;
@@ -128,7 +129,9 @@ export class Observation implements RunViewer {
     const now = this.#options.clock();
     if (now - this.#normAt < GRADIENT_NORM_MILLISECONDS) return;
     this.#normAt = now;
-    this.#metrics.gradientNorm(report.gradientNorm());
+    const norm = report.gradientNorm();
+    this.#metrics.gradientNorm(norm);
+    this.#board.gradientNorm(report.step, norm);
   }
 
   evaluation(report: EvaluationReport): void {
@@ -180,6 +183,10 @@ export class Observation implements RunViewer {
 
   get isOpen(): boolean {
     return this.#run !== undefined;
+  }
+
+  get directory(): string | undefined {
+    return this.#run?.directory;
   }
 
   /** The view for a page that has just opened; undefined before the run is open. */

@@ -12,6 +12,7 @@ import { MetricsReader } from '../../shared/files/metrics.ts';
 import { shownRateOf } from '../../shared/arithmetic/learning-rate.ts';
 import { planStep } from '../../shared/arithmetic/schedule.ts';
 import { ARITHMETIC } from '../../shared/arithmetic/version.ts';
+import { commandOf } from '../../shared/files/run-schema.ts';
 import { readModel } from '../../shared/files/model-file.ts';
 import { checkOwnModel } from '../../shared/files/own-model.ts';
 import type { RunView, Status } from './api.ts';
@@ -36,14 +37,17 @@ export class RecordedRun implements Source {
   readonly #view: RunView | undefined;
   readonly #weights: Weights | undefined;
 
+  readonly directory: string;
   /** The first damaged line of metrics.jsonl; it and the lines after it are not shown. */
   readonly bad: MetricsReader['bad'];
 
   private constructor(
+    directory: string,
     view: RunView | undefined,
     weights: Weights | undefined,
     bad: MetricsReader['bad'],
   ) {
+    this.directory = directory;
     this.#view = view;
     this.#weights = weights;
     this.bad = bad;
@@ -58,8 +62,10 @@ export class RecordedRun implements Source {
     const { name, rows, columns, class_names: classNames } = record.dataset;
     const facts = { name, rows, columns, classNames };
     const labels = new WorkerLabels();
-    const board = new Board(runFacts(configuration, facts, record.version, false), (name) =>
-      labels.of(name),
+    const { version } = record;
+    const board = new Board(
+      runFacts(configuration, facts, { version, isLive: false, command: commandOf(record) }),
+      (name) => labels.of(name),
     );
     const { run, term, started } = record;
     const reader = new MetricsReader();
@@ -84,7 +90,7 @@ export class RecordedRun implements Source {
       board.evaluated({ set: 'test', step: record.step, confusion, mistakes });
     }
     const status = statusOf(contents, board, history, last);
-    return new RecordedRun(board.view(status), await weightsOf(contents), reader.bad);
+    return new RecordedRun(directory, board.view(status), await weightsOf(contents), reader.bad);
   }
 
   readonly isOpen = true;

@@ -13,6 +13,8 @@ export interface Source {
   readonly isOpen: boolean;
   /** A problem with a run in progress that needs attention; undefined if there is none. */
   readonly problem: string | undefined;
+  /** The run directory; undefined before the run is open. */
+  readonly directory: string | undefined;
   /** The view for a page that has just opened; undefined before the run is open. */
   view(): RunView | undefined;
   /** The changes since the last call; undefined for a recorded run. */

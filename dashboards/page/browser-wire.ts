@@ -1,10 +1,10 @@
-import type { RunView, Update } from '../feed/api.ts';
+import type { RunFile, RunView, Update } from '../feed/api.ts';
 import type { StreamListener, Wire } from './follower.ts';
 import { REQUEST_LIMIT_MILLISECONDS } from './page-limits.ts';
 import type { Weights } from './weights.ts';
 
 /**
- * The requests to the three listener paths that the page reads. Only this file parses responses.
+ * The requests to the listener's paths that the page reads. Only this file parses responses.
  * The paths are relative, because the board serves the page of each run at a path of its own.
  */
 export const browserWire: Wire = {
@@ -28,6 +28,13 @@ export async function fetchWeights(): Promise<Weights | undefined> {
   if (!response.ok) throw new Error(`/api/weights answered ${response.status}`);
   const values = new Float32Array(await response.arrayBuffer());
   return { step: Number(response.headers.get('X-Step')), values };
+}
+
+/** The files that the page links to. Rejects on an error status. */
+export async function fetchFiles(): Promise<readonly RunFile[]> {
+  const response = await get('api/files');
+  if (!response.ok) throw new Error(`/api/files answered ${response.status}`);
+  return (await response.json()) as RunFile[];
 }
 
 function listen(source: EventSource, listener: StreamListener): void {

@@ -1,7 +1,8 @@
-import { Chart, type ChartSpec } from './chart.ts';
+import type { StepValue } from '../feed/api.ts';
+import { Chart, type ChartSpec } from './plot/chart.ts';
 import type { CurveColumns } from './curve-columns.ts';
 import { find, make, setText, onThemeChange } from './dom.ts';
-import { count, loss, percent, short, tick } from './format.ts';
+import { count, loss, percent, short, significant, tick } from './format.ts';
 import { firstFrom } from './plot/first-from.ts';
 import { Zoom, type StepRange } from './plot/zoom.ts';
 import type { RunState } from './run-state.ts';
@@ -12,38 +13,85 @@ import type { RunState } from './run-state.ts';
  */
 const START = 0.04;
 
-/** Creates the loss, accuracy and speed charts and returns the function that draws them. */
+interface Drawn {
+  readonly state: RunState;
+  readonly length: number;
+  readonly step: number;
+  readonly evaluations: unknown;
+  readonly gradientNorms: unknown;
+}
+
+/**
+ * Creates the charts of the loss, of the accuracy and of a third value that can be chosen. Returns
+ * the function that draws them.
+ */
 export function mountCharts(): (state: RunState) => void {
-  let drawn: { state: RunState; length: number; step: number; evaluations: unknown } | undefined;
+  let drawn: Drawn | undefined;
   const zoom = new Zoom(() => zoomed());
-  const charts = [
-    new Chart(plotOf('loss-chart'), lossSpec(keyOf('loss-chart', true)), zoom, true),
-    new Chart(plotOf('accuracy-chart'), accuracySpec(keyOf('accuracy-chart', true)), zoom),
-    new Chart(plotOf('speed-chart'), speedSpec(keyOf('speed-chart', false)), zoom),
-  ] as const;
+  const loss = new Chart(plotOf('loss-chart'), lossSpec(keyOf('loss-chart', true)), zoom, true);
+  const accuracyKey = keyOf('accuracy-chart', true);
+  const accuracy = new Chart(plotOf('accuracy-chart'), accuracySpec(accuracyKey), zoom);
+  const third = mountThird(zoom, () => draw());
+  const charts = [loss, accuracy, third];
+  const draw = (): void => {
+    if (drawn !== undefined) for (const chart of charts) chart.draw(drawn.state);
+  };
   const zoomed = mountZoom(zoom, () => {
-    if (drawn === undefined) return 1;
-    for (const chart of charts) chart.draw(drawn.state);
-    return drawn.step;
+    draw();
+    return drawn?.step ?? 1;
   });
   const scale = find('loss-scale', HTMLButtonElement);
   scale.addEventListener('click', () => {
     const isLogarithmic = scale.getAttribute('aria-pressed') !== 'true';
     scale.setAttribute('aria-pressed', String(isLogarithmic));
-    charts[0].isLogarithmic = isLogarithmic;
+    loss.isLogarithmic = isLogarithmic;
   });
   onThemeChange(() => charts.forEach((chart) => chart.repaint()));
   return (state) => {
-    const { curve, evaluations } = state;
-    const now = { state, length: curve.length, step: curve.lastStep, evaluations };
+    const { curve, evaluations, gradientNorms } = state;
+    const now = { state, length: curve.length, step: curve.lastStep, evaluations, gradientNorms };
     const isSame =
       drawn?.state === state &&
       drawn.step === now.step &&
       drawn.length === now.length &&
-      drawn.evaluations === evaluations;
+      drawn.evaluations === evaluations &&
+      drawn.gradientNorms === gradientNorms;
     if (isSame) return;
     drawn = now;
-    for (const chart of charts) chart.draw(state);
+    draw();
+  };
+}
+
+/** The third chart, whose value can be chosen; `redraw` is called after a choice. */
+function mountThird(zoom: Zoom, redraw: () => void): Pick<Chart, 'draw' | 'repaint'> {
+  const choice = find('third', HTMLSelectElement);
+  const key = keyOf('third-chart', false);
+  const chartOf = (value: string, specOf: (show: Key) => ChartSpec) => {
+    const plot = find(`${value}-plot`, HTMLElement);
+    // The cursor of a chart that is hidden moves with the others.
+    const show: Key = (...texts) => {
+      if (choice.value === value) key(...texts);
+    };
+    return { value, plot, chart: new Chart(plot, specOf(show), zoom) };
+  };
+  const all = [
+    chartOf('speed', speedSpec),
+    chartOf('rate', (show) => pointsSpec('Learning rate', ratesOf, show)),
+    chartOf('norm', (show) => pointsSpec('Gradient norm', normsOf, show)),
+  ];
+  const choose = (): void => {
+    for (const { value, plot } of all) plot.hidden = value !== choice.value;
+  };
+  choice.addEventListener('change', () => {
+    choose();
+    redraw();
+  });
+  // A browser may restore the choice of an earlier visit.
+  choose();
+  const shown = () => all.filter(({ value }) => value === choice.value);
+  return {
+    draw: (state) => shown().forEach(({ chart }) => chart.draw(state)),
+    repaint: () => all.forEach(({ chart }) => chart.repaint()),
   };
 }
 
@@ -164,6 +212,44 @@ function speedSpec(show: Key): ChartSpec {
       const { step, smoothSpeed } = state.curve.columns();
       const at = index ?? step.length - 1;
       show(stepText(index === undefined ? undefined : step[at]), short(smoothSpeed[at]), '', '');
+    },
+  };
+}
+
+function ratesOf({ view }: RunState): readonly StepValue[] {
+  return view.rates;
+}
+
+function normsOf({ gradientNorms }: RunState): readonly StepValue[] {
+  return gradientNorms;
+}
+
+/** A chart of a value that is known at some steps. */
+function pointsSpec(
+  name: string,
+  pointsOf: (state: RunState) => readonly StepValue[],
+  show: Key,
+): ChartSpec {
+  const before = (state: RunState, step: number) =>
+    pointsOf(state).findLast(([at]) => at <= step)?.[1];
+  return {
+    series: [],
+    points: pointsOf,
+    range: (state, _, steps = [0, state.curve.lastStep]) => {
+      const shown = pointsOf(state).filter(([step]) => step >= steps[0] && step <= steps[1]);
+      const [low, high] = extent(
+        new Float64Array(),
+        shown.map(([, value]) => value),
+      );
+      return around([low, high], false);
+    },
+    tick: (value) => significant(value),
+    describe: (state) => `${name}: now ${significant(before(state, state.curve.lastStep))}.`,
+    read: (state, index) => {
+      const { step } = state.curve.columns();
+      const at = index === undefined ? undefined : step[index];
+      const value = before(state, at ?? state.curve.lastStep);
+      show(stepText(at), value === undefined ? 'not recorded' : significant(value), '', '');
     },
   };
 }

@@ -1,7 +1,7 @@
 /** Formats numbers and names for people. A missing number becomes a dash. */
 import { isNumber } from '../../shared/text/number-format.ts';
 
-export { count, counted, duration, percent } from '../../shared/text/number-format.ts';
+export { bytesText, count, counted, duration, percent } from '../../shared/text/number-format.ts';
 
 const NONE = '–';
 const grouping = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
@@ -40,6 +40,11 @@ export function decades(low: number, high: number): number[] {
   return powers
     .flatMap((power) => factors.map((factor) => Number(`${factor}e${power}`)))
     .filter((value) => value >= low && value <= high);
+}
+
+/** Three significant digits, for values of any size: 0.0003, 1.23, 3.1e-7 */
+export function significant(value: number | undefined): string {
+  return isNumber(value) ? String(Number(value.toPrecision(3))) : NONE;
 }
 
 export function milliseconds(value: number | undefined): string {

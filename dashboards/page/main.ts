@@ -1,7 +1,8 @@
-import { browserWire, fetchWeights } from './browser-wire.ts';
+import { browserWire, fetchFiles, fetchWeights } from './browser-wire.ts';
 import { mountCharts } from './charts.ts';
 import { mountConfusion } from './confusion.ts';
 import { mountDrawing } from './drawing-pad.ts';
+import { mountFiles } from './file-list.ts';
 import { Follower } from './follower.ts';
 import { mountHeadline } from './headline.ts';
 import { mountMistakes } from './mistakes.ts';
@@ -19,6 +20,7 @@ const panels = [
   mountMistakes((picture) => drawing.choose(picture)),
   mountEvents(),
   mountConfiguration(),
+  mountFiles(fetchFiles),
 ];
 let isScheduled = false;
 let hasFinalWeights = false;

@@ -34,9 +34,10 @@ function makeItem({ time, event, level, message }: EventLine): HTMLLIElement {
   );
 }
 
-/** The configuration, with one name and value per line. */
+/** The configuration, with one name and value per line, and the command that started the run. */
 export function mountConfiguration(): (state: RunState) => void {
   const list = find('settings', HTMLDListElement);
+  const command = find('command', HTMLElement);
   let shown = '';
   return ({ view }) => {
     const settings = JSON.stringify(view.configuration);
@@ -46,5 +47,7 @@ export function mountConfiguration(): (state: RunState) => void {
       make('div', {}, make('dt', {}, name), make('dd', {}, value)),
     );
     list.replaceChildren(...pairs);
+    command.hidden = view.command === undefined;
+    command.replaceChildren('Started with ', make('code', {}, view.command ?? ''));
   };
 }

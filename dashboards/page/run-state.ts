@@ -1,4 +1,4 @@
-import type { EvaluationPoint, RunView, Status, Update } from '../feed/api.ts';
+import type { RunView, Status, Update } from '../feed/api.ts';
 import { Curve } from './curve-columns.ts';
 import { MAX_CHANGES, MAX_EVALUATIONS, MAX_EVENTS } from './page-limits.ts';
 
@@ -18,6 +18,7 @@ export class RunState {
   readonly view: RunView;
   readonly curve: Curve;
   status: Status;
+  gradientNorms: RunView['gradientNorms'];
   evaluations: RunView['evaluations'];
   tested: RunView['tested'];
   evaluated: RunView['evaluated'];
@@ -29,6 +30,7 @@ export class RunState {
     this.curve = new Curve(smoothSteps(view));
     this.curve.append(view.curve);
     this.status = view.status;
+    this.gradientNorms = view.gradientNorms;
     this.evaluations = view.evaluations;
     this.tested = view.tested;
     this.evaluated = view.evaluated;
@@ -41,8 +43,10 @@ export class RunState {
     // Statuses are ordered by time, because nothing else increases while the run waits for workers.
     if (update.status !== undefined && update.status.at >= this.status.at)
       this.status = update.status;
+    for (const norm of update.gradientNorms ?? [])
+      this.gradientNorms = withPoint(this.gradientNorms, norm);
     if (update.evaluation !== undefined)
-      this.evaluations = withEvaluation(this.evaluations, update.evaluation);
+      this.evaluations = withPoint(this.evaluations, update.evaluation);
     if (update.tested !== undefined) this.tested = update.tested;
     if (update.evaluated !== undefined && update.evaluated.step >= (this.evaluated?.step ?? 0))
       this.evaluated = update.evaluated;
@@ -82,13 +86,13 @@ export function isEnd(state: Status['state']): boolean {
   }
 }
 
-function withEvaluation(
-  known: readonly EvaluationPoint[],
-  point: EvaluationPoint,
-): readonly EvaluationPoint[] {
+function withPoint<P extends readonly [step: number, ...values: number[]]>(
+  known: readonly P[],
+  point: P,
+): readonly P[] {
   const [step] = point;
   if (step <= (known.at(-1)?.[0] ?? 0)) return known;
-  // At the limit, every second evaluation is dropped, but never the newest.
+  // At the limit, every second point is dropped, but never the newest.
   const kept = known.length < MAX_EVALUATIONS ? known : known.filter((_, index) => index % 2 === 1);
   return [...kept, point];
 }

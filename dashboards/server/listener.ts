@@ -6,13 +6,18 @@ import {
 } from '../../coordinator/network/http-server.ts';
 import { reachableAt } from '../../shared/wire/address.ts';
 import * as limits from '../../shared/limits.ts';
-import { visibleJson } from '../../shared/printable.ts';
+import { messageOf } from '../../shared/errors.ts';
+import { visible, visibleJson } from '../../shared/printable.ts';
+import { listFiles, readFileOf } from './offered-files.ts';
+import { Turns } from './turns.ts';
 import { RETRY_LATER, TEXT, type AccessRules, type Responses } from './responses.ts';
 import { PageGate } from './page-gate.ts';
 import { bind, pageFlags, type ListenAddress } from '../../coordinator/network/bind-port.ts';
 import { readPageFiles, type PageFiles } from './page-files.ts';
 import { PageStreams, STREAM } from './page-streams.ts';
 import type { Source, Weights } from '../feed/source.ts';
+
+const FILES = '/files/';
 
 export interface ListenerOptions extends ListenAddress, AccessRules {
   readonly tls?: ServerTls | undefined;
@@ -35,6 +40,8 @@ export class Listener {
   readonly #files: PageFiles;
   readonly #options: ListenerOptions;
   readonly #pages = new PageStreams();
+  /** One file at a time is read. */
+  readonly #turns = new Turns();
   readonly #responses: Responses;
   #timer: NodeJS.Timeout | undefined;
   #isClosing = false;
@@ -51,6 +58,7 @@ export class Listener {
     ['/metrics', (response) => this.#scrape(response)],
     ['/api/run', (response) => this.#sendView(response)],
     ['/api/stream', (response) => this.#openStream(response)],
+    ['/api/files', (response) => this.#sendFiles(response)],
     ['/api/weights', (response) => this.#sendWeights(response)],
   ]);
 
@@ -158,6 +166,10 @@ export class Listener {
     const route = this.#routes.get(path);
     if (route !== undefined) return void this.#take(route, response);
     if (path === '/healthz') return this.#responses.send(response, 200, TEXT, 'ok\n');
+    if (path.startsWith(FILES)) {
+      const name = path.slice(FILES.length);
+      return void this.#take((to) => this.#sendFile(name, to), response);
+    }
     const file = this.#files.get(path);
     if (file === undefined) return this.#responses.send(response, 404, TEXT, 'not found\n');
     this.#responses.send(response, 200, file.type, file.body);
@@ -214,6 +226,35 @@ export class Listener {
         : this.#notYet(response);
     if (!isHead(response)) this.#scrapes += 1;
     this.#responses.send(response, 200, scraped.type, scraped.text);
+  }
+
+  #sendFiles(response: ServerResponse): Promise<void> {
+    return this.#read(response, async (directory) => {
+      const files = visibleJson(await listFiles(directory));
+      this.#responses.send(response, 200, 'application/json', files);
+    });
+  }
+
+  #sendFile(name: string, response: ServerResponse): Promise<void> {
+    return this.#read(response, async (directory) => {
+      const file = await readFileOf(directory, name);
+      if (file === undefined) this.#responses.send(response, 404, TEXT, 'not found\n');
+      else this.#responses.send(response, 200, file.type, file.body, file.headers);
+    });
+  }
+
+  /** Answers from the run directory, whose files may be damaged or vanish at any time. */
+  async #read(
+    response: ServerResponse,
+    answer: (directory: string) => Promise<void>,
+  ): Promise<void> {
+    const { directory } = this.#options.source;
+    if (directory === undefined) return this.#notYet(response);
+    try {
+      await this.#turns.take(() => answer(directory));
+    } catch (error) {
+      this.#responses.send(response, 500, TEXT, `${visible(messageOf(error))}\n`);
+    }
   }
 
   /** Copies the weights at most once per second. */

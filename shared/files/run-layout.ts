@@ -15,6 +15,8 @@ export const ARTIFACTS_FOLDER = 'artifacts';
 export const ARTIFACTS_MANIFEST = 'manifest.json';
 /** In artifacts/: the test images that the model misclassifies. */
 export const MISTAKES_FILE = 'misclassified.jsonl';
+/** In artifacts/: the result, for programs. */
+export const SUMMARY_FILE = 'summary.json';
 /** In artifacts/: the report with all pictures, in one file. */
 export const REPORT_FILE = 'report.html';
 

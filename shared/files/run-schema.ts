@@ -124,6 +124,12 @@ export const runRecordSchema = z.strictObject({
 
 export type RunRecord = z.infer<typeof runRecordSchema>;
 
+/** The command that started a run; undefined if its version did not record it. */
+export function commandOf({ launch }: Pick<RunRecord, 'launch'>): string | undefined {
+  const { command } = launch;
+  return typeof command === 'string' ? command : undefined;
+}
+
 /**
  * Parses the text of a run.json file. Throws a DATA error that names `file` if the text is invalid.
  */

@@ -26,8 +26,6 @@ export const MAX_BOARD_RUN_PAGES = 4;
 export const MAX_BOARD_RUN_PAGE_BYTES = 128 * 1024 ** 2;
 /** Maximum size of a model or a checkpoint that is read for a run's own page. */
 export const MAX_BOARD_MODEL_BYTES = 64 * 1024 ** 2;
-/** Maximum size of a report. */
-export const MAX_BOARD_REPORT_BYTES = 32 * 1024 ** 2;
 /** Maximum size of the list of a run's mistakes. */
 export const MAX_BOARD_MISTAKES_BYTES = 32 * 1024 ** 2;
 /** Number of mistakes with pictures in each of the three groups of a comparison. */

@@ -42,3 +42,11 @@ export function duration(seconds: number | undefined): string {
 export function isNumber(value: number | undefined): value is number {
   return value !== undefined && Number.isFinite(value);
 }
+
+/** 2234567 -> "2.2 MB". */
+export function bytesText(bytes: number): string {
+  const units = ['bytes', 'kB', 'MB', 'GB', 'TB'] as const;
+  const power = units.findLastIndex((_, i) => bytes >= 1000 ** i);
+  if (power <= 0) return `${bytes} bytes`;
+  return `${(bytes / 1000 ** power).toFixed(1)} ${units[power]}`;
+}

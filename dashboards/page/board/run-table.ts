@@ -158,7 +158,7 @@ export class RunTable {
       if (cell !== undefined && column.key === 'model') setAttribute(cell, 'title', run.model);
     }
     if (run.hasReport === report.childElementCount > 0) return;
-    const href = `/runs/${encodeURIComponent(run.name)}/report.html`;
+    const href = `/runs/${encodeURIComponent(run.name)}/files/artifacts/report.html`;
     report.replaceChildren(
       ...(run.hasReport
         ? [make('a', { href, 'aria-label': `Report of ${run.name}` }, 'report')]

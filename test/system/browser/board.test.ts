@@ -97,7 +97,12 @@ describe.skipIf(missing !== undefined)(`the board in Chromium${why}`, () => {
       ),
     );
     await isDrawn(page);
-    expect(await page.locator('#loss-plot').getAttribute('aria-label')).toContain('Loss of 2 runs');
+    // The curves arrive one after the other.
+    await eventually(async () =>
+      expect(await page.locator('#loss-plot').getAttribute('aria-label')).toContain(
+        'Loss of 2 runs',
+      ),
+    );
     await eventually(async () =>
       expect(await texts(page, '#pairs h3')).toEqual([
         expect.stringMatching(/^Both are wrong: 2$/),
@@ -210,7 +215,7 @@ describe.skipIf(missing !== undefined)(`the board in Chromium${why}`, () => {
     await page.getByRole('link', { name: 'one', exact: true }).click();
     await eventually(async () => expect(await page.locator('#run-id').textContent()).toBe('one'));
     await eventually(async () => expect(await page.locator('#step').textContent()).not.toBe('–'));
-    await page.goto(`${url}runs/one/report.html`);
+    await page.goto(`${url}runs/one/files/artifacts/report.html`);
     expect(await page.locator('p').textContent()).toBe('The report');
     expect(complaints).toEqual([]);
   });

@@ -88,6 +88,12 @@ export function view(step: number, change: Partial<RunView> = {}): RunView {
     epochs: 5,
     stepsPerEpoch: STEPS_PER_EPOCH,
     totalSteps: 5 * STEPS_PER_EPOCH,
+    command: 'mnist-dist local --epochs 5',
+    rates: Array.from({ length: 50 }, (_, i) => [1 + i * 190, 0.001 * 0.95 ** i]),
+    gradientNorms: Array.from({ length: Math.ceil(step / 50) }, (_, i) => [
+      1 + i * 50,
+      1 / (1 + i),
+    ]),
     configuration: [
       ...(
         [

@@ -41,6 +41,10 @@ export async function standIn(view: RunView): Promise<StandIn> {
       response.writeHead(200, { 'Content-Type': 'application/json' });
       return void response.end(JSON.stringify(state.view));
     }
+    if (path === '/api/files') {
+      response.writeHead(200, { 'Content-Type': 'application/json' });
+      return void response.end(JSON.stringify([{ path: 'run.json', bytes: 2345 }]));
+    }
     if (path === '/api/stream') return follow(response);
     if (path === '/api/weights' && state.weights !== undefined) {
       const { step, values } = state.weights;

@@ -6,12 +6,9 @@ import { at, evaluation, nearestMean, points, status, unix, view, worker } from 
 import { standIn } from './fake-server.ts';
 import * as visitor from './visitor.ts';
 
-const { draw, eventually, missing, one, painted, reads, widthOf } = visitor;
+const { draw, eventually, missing, one, painted, reads, text, widthOf } = visitor;
 const RED = 'rgb(179, 71, 0)';
 const HOSTILE = '<img src=x onerror=alert(1)>';
-/** The text of the first element that matches. */
-const text = (page: visitor.Visitor['page'], selector: string) =>
-  page.locator(selector).first().textContent();
 
 describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`, () => {
   let browser: Browser;
@@ -39,7 +36,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
   test('redraws its curves and numbers as updates arrive', async () => {
     const { server, page, complaints } = await start(view(200));
     await eventually(async () => expect(await text(page, '#step')).toBe('200'));
-    const charts = ['#loss-chart canvas', '#accuracy-chart canvas', '#speed-chart canvas'];
+    const charts = ['#loss-chart canvas', '#accuracy-chart canvas', '#speed-plot canvas'];
     const before = await Promise.all(charts.map((chart) => painted(page, chart)));
     server.send({ curve: points(201, 900), status: status({ step: 900, seconds: 9 }) });
     await eventually(async () => expect(await text(page, '#step')).toBe('900'));
@@ -98,7 +95,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
   test('zooms all curves by dragging and by keys, also while updates arrive', async () => {
     const { server, page, complaints } = await start(view(1000));
     const note = () => page.locator('#zoom-note').textContent();
-    const charts = ['#loss-chart canvas', '#accuracy-chart canvas', '#speed-chart canvas'];
+    const charts = ['#loss-chart canvas', '#accuracy-chart canvas', '#speed-plot canvas'];
     await page.locator(charts[2] ?? '').waitFor();
     const before = await Promise.all(charts.map((chart) => painted(page, chart)));
     await page.locator('#loss-chart .u-over').scrollIntoViewIfNeeded();
@@ -303,7 +300,8 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
       'loss-scale',
       'loss-chart',
       'accuracy-chart',
-      'speed-chart',
+      'third',
+      'speed-plot',
       'pad',
       'clear',
       'mistake-list',
@@ -316,6 +314,7 @@ describe.skipIf(missing !== undefined)(`the live page in Chromium${visitor.why}`
     await page.locator('#loss-chart .plot').focus();
     await page.keyboard.press('Home');
     expect(await text(page, '#accuracy-chart .key')).toContain('step 1');
+    expect(await text(page, '#third-chart .key')).toContain('step 1');
     await page.locator('#pad').focus();
     await page.keyboard.press('Space');
     for (let n = 0; n < 16; n++) await page.keyboard.press('ArrowDown');

@@ -86,6 +86,11 @@ export async function reads(page: Page): Promise<{ text: string; shares: number[
 }
 
 /** The colour of an element's text. */
+/** The text of the first element that matches. */
+export function text(page: Page, selector: string): Promise<string | null> {
+  return page.locator(selector).first().textContent();
+}
+
 export function colourOf(page: Page, selector: string): Promise<string> {
   return page
     .locator(selector)

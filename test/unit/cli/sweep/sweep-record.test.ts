@@ -46,7 +46,7 @@ describe('the record of a sweep', () => {
   ])('differs from that of another file: %s, %s', (from, to, what) => {
     const other = recordOf(TEXT.replace(from, to));
     expect(() => checkSameSweep('runs/s', other, recordOf(TEXT))).toThrow(
-      `runs/s was started with another file: ${what}`,
+      `runs/s was started as another sweep: ${what}`,
     );
   });
 });

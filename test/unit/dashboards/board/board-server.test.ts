@@ -176,14 +176,14 @@ describe('the board', () => {
     for (const name of up)
       for (const path of [
         `/runs/${name}/`,
-        `/runs/${name}/report.html`,
+        `/runs/${name}/files/artifacts/report.html`,
         `/runs/${name}/secret`,
         `/runs/one/${name}`,
         `/api/runs/${name}/curve`,
         `/api/runs/one/mistakes/${name}`,
       ])
         if (path !== '/runs/one/') expect([path, (await get(path)).status]).toEqual([path, 404]);
-    for (const path of ['/runs/one/report.html', '/api/runs/one/mistakes/two']) {
+    for (const path of ['/runs/one/files/artifacts/report.html', '/api/runs/one/mistakes/two']) {
       const { status, body } = await get(path);
       expect([path, status]).toEqual([path, 500]);
       expect(body.toString()).toContain('it is a link, not a folder');
@@ -201,12 +201,12 @@ describe('the board', () => {
     expect((await json('/runs/one/api/run')).value).toMatchObject({ run: 'one', isLive: false });
     const weights = await get('/runs/one/api/weights');
     expect([weights.status, weights.headers['x-step']]).toEqual([200, '12']);
-    const report = await get('/runs/one/report.html');
+    const report = await get('/runs/one/files/artifacts/report.html');
     expect(report.status).toBe(200);
     const policy = report.headers['content-security-policy'];
     expect(policy).toMatch(/^sandbox; default-src 'none'/);
     expect(policy).not.toContain('script-src');
-    expect((await get('/runs/two/report.html')).status).toBe(404);
+    expect((await get('/runs/two/files/artifacts/report.html')).status).toBe(404);
   });
 
   it('compares the mistakes of two runs', async () => {

@@ -16,7 +16,7 @@ import { configurationFixture } from '../../../fixtures/configuration.ts';
 const facts = runFacts(
   configurationFixture,
   { rows: 2, columns: 2, classNames: ['a', 'b'], name: 'Sample' },
-  ...(['0.0.0', true] as const),
+  { version: '0.0.0', isLive: true },
 );
 const status: Status = {
   state: 'running',
@@ -72,7 +72,7 @@ describe("a run's board", () => {
     const split = { ...configurationFixture, validationSamples: 4 };
     const { rows, columns, classNames } = { rows: 2, columns: 2, classNames: ['a', 'b'] };
     const dataset = { rows, columns, classNames, name: 'Sample' };
-    const board = new Board(runFacts(split, dataset, '0.0.0', true), asItIs);
+    const board = new Board(runFacts(split, dataset, { version: '0.0.0', isLive: true }), asItIs);
     await board.restored({ ...opening, lines: Readable.from([]), events: Readable.from([]) });
     const tests = [2, 4].map((at) => ({
       kind: 'evaluation' as const,

@@ -11,7 +11,7 @@ const dataset = { rows: 28, columns: 28, classNames: ['0', '1'] };
 
 function observe(configuration: Configuration, step: number): Observation {
   const observation = new Observation({
-    facts: runFacts(configuration, dataset, '1.2.3', true),
+    facts: runFacts(configuration, dataset, { version: '1.2.3', isLive: true }),
     metrics: metricsSettings(configuration, dataset, '1.2.3'),
     imagesOf: () => new Uint8Array(0),
     clock: () => 0,
@@ -23,6 +23,7 @@ function observe(configuration: Configuration, step: number): Observation {
   const opening = { run: 'r', directory: 'runs/r', term: 1, started, past: undefined, events: '' };
   observation.opened({ ...opening, step, epoch: 1 });
   observation.attach({
+    directory: 'runs/r',
     inspect: () => ({
       phase: 'running',
       awaited: 1,

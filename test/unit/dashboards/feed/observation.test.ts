@@ -49,7 +49,7 @@ function observe(workers: WorkerInspection[] = [worker('w0')], opening: Partial<
   const time = { now: 0 };
   const disk = { isFull: false };
   const observation = new Observation({
-    facts: runFacts(configurationFixture, dataset, '1.2.3', true),
+    facts: runFacts(configurationFixture, dataset, { version: '1.2.3', isLive: true }),
     metrics: metricsSettings(configurationFixture, dataset, '1.2.3'),
     imagesOf: () => Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8),
     clock: () => time.now,
@@ -79,6 +79,7 @@ function observe(workers: WorkerInspection[] = [worker('w0')], opening: Partial<
     ...opening,
   });
   observation.attach({
+    directory: 'runs/r',
     inspect: () => inspection.now,
     weights: () => ({ step: 1, weights: new Float32Array(1) }),
     unauthorized: () => 8,
@@ -330,7 +331,10 @@ describe('an observation', () => {
     expect(status).toMatchObject({ step: 110 });
     expect(status?.seconds).toBe(3601);
     // The rate is ten steps a second, not a hundred and ten.
-    const { totalSteps } = runFacts(configurationFixture, dataset, '1.2.3', true);
+    const { totalSteps } = runFacts(configurationFixture, dataset, {
+      version: '1.2.3',
+      isLive: true,
+    });
     expect(status?.secondsLeft).toBeCloseTo((totalSteps - 110) / 10);
   });
 

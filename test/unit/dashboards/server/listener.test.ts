@@ -33,6 +33,7 @@ function stage(): Stage {
       return source.shown !== undefined;
     },
     problem: undefined,
+    directory: undefined,
     view: () => source.shown,
     turn: () => source.updates.shift(),
     weights: () => {

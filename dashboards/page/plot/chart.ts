@@ -1,10 +1,10 @@
 import uPlot from 'uplot';
-import type { CurveColumns } from './curve-columns.ts';
-import { setAttribute, type Colour, colour } from './dom.ts';
-import { CHART_HEIGHT_PIXELS, stepAxis, valueAxis } from './plot/axes.ts';
-import { firstFrom } from './plot/first-from.ts';
-import type { StepRange, Zoom } from './plot/zoom.ts';
-import type { RunState } from './run-state.ts';
+import type { CurveColumns } from '../curve-columns.ts';
+import { setAttribute, type Colour, colour } from '../dom.ts';
+import { CHART_HEIGHT_PIXELS, stepAxis, valueAxis } from './axes.ts';
+import { firstFrom } from './first-from.ts';
+import type { StepRange, Zoom } from './zoom.ts';
+import type { RunState } from '../run-state.ts';
 
 /** All charts share this key, which synchronizes their cursors. */
 const SYNC_KEY = 'steps';
