@@ -15,9 +15,12 @@ export function shellFolder(
 
 /** A word, quoted for a POSIX shell if necessary. */
 export function shellWord(text: string): string {
-  return /^[\w@%+=:,./][\w@%+=:,./-]*$/.test(text)
-    ? text
-    : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`;
+}
+
+/** A command of this program as one line, from its arguments. */
+export function commandText(argv: readonly string[]): string {
+  return ['mnist-dist', ...argv.map(shellWord)].join(' ');
 }
 
 /** A path of this process, as the user would type it in their shell. */

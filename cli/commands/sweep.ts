@@ -10,7 +10,7 @@ import { assert, ClusterError } from '../../shared/errors.ts';
 import { RECORD_FILE, SWEEP_PICTURE } from '../../shared/files/run-layout.ts';
 import { setAfterEpochs } from '../../shared/evaluation/evaluated-set.ts';
 import { tuneRuntime } from '../../shared/runtime.ts';
-import { shellPath, shellWord } from '../../shared/shell-word.ts';
+import { commandText, shellPath } from '../../shared/shell-word.ts';
 import type { CommandLine, OptionKey, SweepOptions } from '../options/options.ts';
 import { version } from '../package.ts';
 import { onStop, StopRequest } from '../processes/supervised.ts';
@@ -108,7 +108,7 @@ async function train(all: Sweep): Promise<void> {
     logLevel: options.logLevel === 'debug' ? 'debug' : 'warn',
     isQuiet: !options.progress,
   });
-  const command = `mnist-dist ${argv.map(shellWord).join(' ')}`;
+  const command = commandText(argv);
   const cluster = await SweepCluster.open({
     plans,
     frameBytes,

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { hasTerminal, leaveClosedTerminals } from '../../bin/hang-up.mjs';
-import { shellWord } from '../../shared/shell-word.ts';
+import { commandText } from '../../shared/shell-word.ts';
 
 /** Signals that ask a process to end, each with the error that the process ends with. */
 const endings = { SIGHUP: 'HUNG_UP', SIGINT: 'INTERRUPTED', SIGTERM: 'TERMINATED' } as const;
@@ -34,7 +34,7 @@ export function isRestarted(): boolean {
 
 /** The command that a user gave, as one line for a shell; `argv` are this process's arguments. */
 export function commandGiven(argv: readonly string[]): string {
-  return givenCommand ?? `mnist-dist ${argv.map(shellWord).join(' ')}`;
+  return givenCommand ?? commandText(argv);
 }
 
 /** The environment for a process that works for a command with these arguments. */

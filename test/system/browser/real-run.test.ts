@@ -28,6 +28,10 @@ describe.skipIf(missing !== undefined)(`the page of a real run in Chromium${why}
     await eventually(async () => expect(await step()).toBeGreaterThan(0));
     const first = await step();
     await eventually(async () => expect(await step()).toBeGreaterThan(first));
+    expect(await text('#command')).toMatch(/^Started with mnist-dist local .* --steps 8000 /);
+    expect(await text('#file-list')).toContain('Steps metrics.jsonl');
+    await page.selectOption('#third', 'norm');
+    await eventually(async () => expect(await text('#third-chart .key')).toMatch(/^\d+\.?\d*$/));
 
     const row = page.locator('#worker-rows tr').filter({ hasText: 'w1' });
     const state = async () => (await row.locator('.state').textContent()) ?? '';
@@ -76,6 +80,10 @@ describe.skipIf(missing !== undefined)(`the page of a real run in Chromium${why}
     const { page, complaints, close } = await visit(browser, url);
     onTestFinished(close);
     await eventually(async () => expect(await page.locator('#step').textContent()).toBe('600'));
+    expect(await page.locator('#command').textContent()).toMatch(/local .* --steps 600$/);
+    await eventually(async () =>
+      expect(await page.locator('#file-list').textContent()).toContain('Model model.safetensors'),
+    );
     expect(await page.locator('#matrix tbody tr').count()).toBe(10);
     await draw(page, one);
     expect((await reads(page)).text).toBe('The model reads 1');

@@ -108,7 +108,7 @@ it.each([
   ["it's", String.raw`'it'\''s'`],
   ['$(x)', "'$(x)'"],
   ['~x', "'~x'"],
-  ['-x', "'-x'"],
+  ['-x', '-x'],
   ['', "''"],
 ])('quotes %o for a shell as %s', (text, word) => {
   expect(shellWord(text)).toBe(word);
