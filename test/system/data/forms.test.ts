@@ -1,12 +1,13 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { errorTable } from '../../../shared/errors.ts';
 import { imagesFile, labelsFile } from '../../fixtures/dataset/idx-files.ts';
 import { npyFile, zipFile } from '../../fixtures/dataset/npz-file.ts';
 import { pngFile } from '../../fixtures/png-file.ts';
 import { newRun, QUICK_RECIPE } from '../../fixtures/processes/options.ts';
 import { evaluated } from '../../fixtures/processes/evaluated.ts';
-import { run } from '../../fixtures/processes/program.ts';
+import { run, start } from '../../fixtures/processes/program.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
 const [SIDE, TRAIN, TEST] = [8, 400, 40];
@@ -77,6 +78,32 @@ describe('the same rows in the same order', () => {
     expect(accuracy).toBeGreaterThan(0.8);
     for (const [form, ...more] of [['npz'], ['csv'], ['pictures', '--image-size', String(SIDE)]])
       expect(await trained(join(folder, form ?? ''), ...more)).toMatchObject({ dataset, model });
+  });
+});
+
+describe('a dataset whose folder is gone', () => {
+  it('is taken from the cache by its digest, or asked for', async () => {
+    const place = join(folder, 'gone');
+    cpSync(join(folder, 'idx'), place, { recursive: true });
+    const { directory } = await trained(place);
+    renameSync(place, join(folder, 'moved'));
+    const path = String(directory);
+    const { per_class } = await evaluated(path);
+    expect(per_class.map((each) => each.class)).toEqual(names);
+    const empty = { XDG_CACHE_HOME: join(folder, 'no-cache') };
+    for (const command of [['eval'], ['show', '--http-port', '0']]) {
+      const refused = await run([...command, path, '--pictures'], empty);
+      expect(refused.code, refused.output).toBe(errorTable.DATA.exit);
+      expect(refused.output).toMatch(/--data/);
+    }
+    const shown = start(['show', path, '--http-port', '0', '--no-pictures'], empty);
+    expect(await shown.says(/has no pictures of the mistakes/)).toBeDefined();
+    expect(await shown.says(/is at http/)).toBeDefined();
+    const found = await run(
+      ['eval', path, '--data', join(folder, 'moved'), '--no-pictures'],
+      empty,
+    );
+    expect(found.code, found.output).toBe(0);
   });
 });
 

@@ -7,7 +7,7 @@ import { parseRunRecord } from '../../../shared/files/run-schema.ts';
 import { freePort } from '../../fixtures/processes/free-ports.ts';
 import { newRun } from '../../fixtures/processes/options.ts';
 import { onTerminal } from '../../fixtures/processes/on-terminal.ts';
-import { executable, until } from '../../fixtures/processes/program.ts';
+import { executable, start, until } from '../../fixtures/processes/program.ts';
 import { stepsWritten } from '../../fixtures/processes/steps-written.ts';
 import { temporaryFolder } from '../../fixtures/temporary-folder.ts';
 
@@ -24,6 +24,20 @@ async function trainsOn(directory: string): Promise<void> {
   const before = stepsWritten(directory);
   await until(() => (stepsWritten(directory) > before + 10 ? true : undefined));
 }
+
+it('a run continues when the readers of its output are gone', async () => {
+  const runs = temporaryFolder();
+  const directory = join(runs, 'r');
+  const options = ['--engine', 'reference', '--hidden', '8', '--no-http', '--epochs', '1'];
+  const local = start(['local', ...newRun(runs), ...options, '--batch-size', '256']);
+  await until(() => (stepsWritten(directory) > 0 ? true : undefined), local);
+  // From now on, every write fails with EPIPE.
+  local.process.stdout?.destroy();
+  local.process.stderr?.destroy();
+  expect(record(directory).state).toBe('running');
+  expect(await local.exited).toBe(0);
+  expect(record(directory).state).toBe('finished');
+});
 
 describe('a terminal', () => {
   it('suspends and continues a run, and ends it with a checkpoint when it is closed', async () => {
