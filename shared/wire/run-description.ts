@@ -3,13 +3,14 @@ import { configurationSchema } from '../configuration.ts';
 import { RUN_ID } from '../files/run-layout.ts';
 import { MAX_CLASSES, MAX_STEPS, MAX_TEXT_CHARACTERS } from '../limits.ts';
 import { count } from './message-fields.ts';
+import { foreignText } from '../schema.ts';
 import { memoryAddress } from './shared-memory.ts';
 
 /** The response to GET /run: everything that a worker needs before it connects. */
 export const runDescriptionSchema = z.object({
   protocol: z.int(),
   arithmetic: z.int(),
-  version: z.string().max(32),
+  version: foreignText(32),
   run: z.string().regex(RUN_ID),
   /** Size of the largest frame in the run, which the worker must accept. */
   frame_bytes: z.int().positive(),
@@ -28,7 +29,7 @@ export type RunDescription = z.infer<typeof runDescriptionSchema>;
 export const versionsSchema = z.object({
   protocol: z.int(),
   arithmetic: z.int(),
-  version: z.string().max(32),
+  version: foreignText(32),
 });
 
 export type Versions = z.infer<typeof versionsSchema>;
