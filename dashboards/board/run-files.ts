@@ -7,6 +7,7 @@ import {
   METRICS_FILE,
   RECORD_FILE,
   REPORT_FILE,
+  SWEEP_FILE,
 } from '../../shared/files/run-layout.ts';
 import { MAX_BOARD_EVENTS_BYTES } from '../../shared/limits/board.ts';
 
@@ -31,7 +32,7 @@ export async function lookAt(directory: string): Promise<RunFiles> {
     const [record, events, metrics] = await Promise.all(
       [RECORD_FILE, EVENTS_FILE, METRICS_FILE].map((name) => lstatIfThere(join(directory, name))),
     );
-    if (record === undefined) throw new ClusterError('DATA', 'not a run: run.json is missing');
+    if (record === undefined) throw new ClusterError('DATA', await whyNot(directory));
     const eventsBytes = events?.size ?? 0;
     if (eventsBytes > MAX_BOARD_EVENTS_BYTES)
       throw new ClusterError(
@@ -52,6 +53,13 @@ export async function lookAt(directory: string): Promise<RunFiles> {
     if (error instanceof ClusterError) throw error;
     throw new ClusterError('DATA', `cannot be read: ${messageOf(error)}`, { cause: error });
   }
+}
+
+/** Why a folder without run.json is not shown. */
+async function whyNot(directory: string): Promise<string> {
+  if ((await lstatIfThere(join(directory, SWEEP_FILE))) === undefined)
+    return 'not a run: run.json is missing';
+  return 'a sweep; start a board with --runs-dir and this folder to see its runs';
 }
 
 async function hasReport(directory: string): Promise<boolean> {

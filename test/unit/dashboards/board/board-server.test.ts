@@ -92,9 +92,10 @@ describe('the board', () => {
   it('shows a damaged, foreign, huge or linked run as such, and all others', async () => {
     const folder = folderOfRuns();
     const inFolder = (...parts: string[]) => join(folder, ...parts);
-    for (const name of ['foreign', 'pipe', 'half', 'hole'])
+    for (const name of ['foreign', 'pipe', 'half', 'hole', 'sweep'])
       mkdirSync(inFolder(name), { recursive: true });
     writeFileSync(inFolder('foreign', 'readme.md'), 'x');
+    writeFileSync(inFolder('sweep', 'sweep.json'), '{}');
     execFileSync('mkfifo', [inFolder('pipe', 'run.json')]);
     const record = readFileSync(inFolder('one', 'run.json'), 'utf8');
     writeFileSync(inFolder('half', 'run.json'), record.slice(0, 200));
@@ -113,6 +114,7 @@ describe('the board', () => {
       huge: expect.stringContaining('MAX_BOARD_EVENTS_BYTES'),
       linked: expect.stringContaining('it is a link'),
       pipe: expect.stringContaining('it is a pipe'),
+      sweep: expect.stringMatching(/^a sweep; .* --runs-dir/),
     });
     for (const { name } of shown.unlisted)
       for (const path of [`/api/runs/${name}/curve`, `/runs/${name}/`])
