@@ -77,13 +77,14 @@ export function withoutTask(
 
 /**
  * Ends the run after the open step, or immediately if the run is waiting for workers, for a
- * decision or for the record of an evaluation, which waits while the disk is full.
+ * decision or for the record of an evaluation, which waits while the disk is full. With STOPPED, it
+ * ends after the open task: an evaluation that decided this still counts.
  */
 export function stop(state: RunState, code: ErrorCode): Next {
   const { phase, task } = state;
   const isRecording = task !== undefined && task.kind !== 'step' && task.openParts === 0;
   const isWaiting = phase === 'gathering' || task?.undecidedSince !== undefined || isRecording;
-  if (task === undefined || isWaiting) return end(state, stopped(code));
+  if (task === undefined || (isWaiting && code !== 'STOPPED')) return end(state, stopped(code));
   // SIGTERM and SIGHUP often arrive more than once, so only a second Ctrl-C stops a run
   // immediately.
   const again = code === 'INTERRUPTED' ? '; press Ctrl-C again to stop immediately' : '';

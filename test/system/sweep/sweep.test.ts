@@ -77,10 +77,13 @@ vary:
   learning-rate: [0.004, 0.00001, 0.005]
 `;
 
-it('--stop-after stops a trial at the end of an epoch, and it can be verified', async () => {
+it.each([
+  ['stops', ''],
+  ['with --keep-best stops', '  keep-best: true\n  early-stopping: 3\n'],
+])('--stop-after %s a trial at the end of an epoch, and it can be verified', async (_, more) => {
   const folder = temporaryFolder();
   const file = join(folder, 'rates.yaml');
-  writeFileSync(file, RATES);
+  writeFileSync(file, RATES.replace('vary:', `${more}vary:`));
   const command = [...sweepOf(file, folder), '--stop-after', '2', '--format', 'csv'];
   const whole = await run(command);
   expect(whole.code, whole.output).toBe(0);
