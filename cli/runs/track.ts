@@ -14,7 +14,7 @@ import { mlflowTarget } from './mlflow-target.ts';
 import type { Log } from '../terminal/log.ts';
 
 /** The value of --tensorboard that stands for the run directory. */
-const RUN_DIRECTORY = 'run';
+export const RUN_DIRECTORY = 'run';
 
 type TrackerOptions = Pick<CoordinatorOptions, 'tensorboard' | 'mlflow'>;
 

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { startCoordinator, type RunningCoordinator } from '../../coordinator/start-coordinator.ts';
 import { silentViewer, type EvaluationReport, type RunViewer } from '../../coordinator/viewer.ts';
 import { totalSteps } from '../../shared/arithmetic/schedule.ts';
@@ -6,6 +6,7 @@ import { coordinate } from '../commands/coordinator.ts';
 import { ClusterError } from '../../shared/errors.ts';
 import type { newDataset } from '../runs/new-dataset.ts';
 import { adoptRun } from '../runs/resume.ts';
+import { RUN_DIRECTORY } from '../runs/track.ts';
 import { createProgress, type Progress, type ProgressOptions } from '../terminal/live-terminal.ts';
 import type { SweepOptions } from '../options/options.ts';
 import type { StopRequest } from '../processes/supervised.ts';
@@ -45,7 +46,8 @@ export async function runTrial(
   const place = placeOf(run, state, context);
   const watch = rule === undefined ? undefined : new Watch(rule, evaluations);
   try {
-    const adopted = await adoptRun({ ...options, ...place }, explicit);
+    const outside = sharedPlaces(options, basename(context.directory));
+    const adopted = await adoptRun({ ...options, ...place, ...outside }, explicit);
     await coordinate(adopted, explicit, {
       log,
       progress: quiet(createProgress(screen)),
@@ -126,6 +128,20 @@ function placeOf(run: string, state: TrialResult['state'], { directory, options 
     progress,
     logFormat,
     logLevel,
+  };
+}
+
+/** Folders that several sweeps may use, each with a folder of its own for the sweep's trials. */
+function sharedPlaces(
+  { tensorboard, artifacts }: PlannedTrial['options'],
+  sweep: string,
+): Pick<PlannedTrial['options'], 'tensorboard' | 'artifacts'> {
+  return {
+    tensorboard:
+      tensorboard === undefined || tensorboard === RUN_DIRECTORY
+        ? tensorboard
+        : join(tensorboard, sweep),
+    artifacts: artifacts === undefined ? undefined : `${artifacts.replace(/\/+$/, '')}/${sweep}`,
   };
 }
 

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { expectSame, readRun } from '../../fixtures/processes/finished-run.ts';
@@ -13,6 +13,7 @@ options:
   steps: 300
   checkpoint-every: 20
   validation-split: 0.1
+  tensorboard: LOGS
 vary:
   learning-rate: [0.001, 0.004]
   seed: [1, 2, 3, 4, 5, 6]
@@ -31,7 +32,7 @@ async function begun(directory: string, meanwhile: Started): Promise<void> {
 it('a sweep that is killed twice and interrupted once has the same runs as any other', async () => {
   const [folder, other] = [temporaryFolder(), temporaryFolder()];
   const file = join(folder, 's.yaml');
-  writeFileSync(file, FILE);
+  writeFileSync(file, FILE.replace('LOGS', join(folder, 'logs')));
   const command = sweepOf(file, folder);
   for (const trial of ['trial-002', 'trial-007']) {
     const killed = start(command);
@@ -60,7 +61,8 @@ it('a sweep that is killed twice and interrupted once has the same runs as any o
   const again = await run([...command, '--format', 'json']);
   expect(again.code, again.output).toBe(0);
   expect(again.output).toMatch(/"best": "trial-0\d\d/);
-  writeFileSync(file, FILE.replace('0.004', '0.005'));
+  expect(readdirSync(join(folder, 'logs', 's'))).toEqual(TRIALS);
+  writeFileSync(file, FILE.replace('LOGS', join(folder, 'logs')).replace('0.004', '0.005'));
   const changed = await run(command);
   expect(changed.code).toBe(2);
   expect(changed.output).toContain('trial-007 has learning-rate 0.004, not 0.005');
