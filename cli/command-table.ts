@@ -248,7 +248,7 @@ export const commandTable: { readonly [C in CommandName]: Command<C> } = {
     operands: [
       {
         name: 'file',
-        help: 'YAML file with the options to vary; docs/guide/sweeps.md describes it',
+        help: 'YAML file, such as "vary: {seed: [1, 2, 3]}"; docs/guide/sweeps.md describes it',
         isRequired: true,
       },
     ],

@@ -49,8 +49,8 @@ export const runOptions = {
   stopAfter: withoutDefault(integer({ min: 1, max: limits.MAX_EPOCHS }), {
     in: ['sweep'],
     help:
-      'after this epoch and each later one, stop a trial whose best validation accuracy is below ' +
-      'the median of those that earlier trials had at that epoch (default: no trial is stopped)',
+      'from this epoch on, stop a trial whose best validation accuracy is below the median of ' +
+      'earlier trials at the same epoch (default: no trial is stopped)',
   }),
   resume: withoutDefault(
     {
