@@ -11,7 +11,10 @@ export interface Importance {
   readonly explained: number | undefined;
 }
 
-/** Groups of a numeric option with more values than this are formed by size. */
+/**
+ * Groups of a numeric option with more values than this are formed by size, unless each value has
+ * several trials.
+ */
 const MAX_GROUPS = 4;
 
 /** The varied options, the most important one first. */
@@ -40,9 +43,10 @@ export function explainedBy(scored: readonly Scored[]): number | undefined {
   const groups = groupsOf(scored);
   const [n, k] = [scored.length, groups.length];
   if (k < 2 || n <= k) return undefined;
+  // The mean of equal numbers is rounded, so that their variance need not be 0.
+  if (scored.every(({ score }) => score === scored[0]?.score)) return 0;
   const mean = meanOf(scored.map(({ score }) => score));
   const total = sumOf(scored.map(({ score }) => (score - mean) ** 2));
-  if (total === 0) return 0;
   const within = sumOf(
     groups.map((group) => {
       const own = meanOf(group);
@@ -55,15 +59,24 @@ export function explainedBy(scored: readonly Scored[]): number | undefined {
 function groupsOf(scored: readonly Scored[]): number[][] {
   const groups = grouped(scored);
   const isNumeric = scored.every(({ value }) => value !== '' && Number.isFinite(Number(value)));
-  if (groups.size <= MAX_GROUPS || !isNumeric)
-    return [...groups.values()].map((group) => group.map(({ score }) => score));
-  const sorted = scored.toSorted((a, b) => Number(a.value) - Number(b.value));
-  const count = Math.min(MAX_GROUPS, Math.floor(scored.length / 2));
-  return Array.from({ length: count }, (_, i) =>
-    sorted
-      .slice(Math.round((i * sorted.length) / count), Math.round(((i + 1) * sorted.length) / count))
-      .map(({ score }) => score),
-  );
+  const equal = [...groups.values()].map((group) => group.map(({ score }) => score));
+  const areRepeated = scored.length >= 2 * groups.size;
+  if (groups.size <= MAX_GROUPS || areRepeated || !isNumeric) return equal;
+  return bySize(groups, Math.min(MAX_GROUPS, Math.floor(scored.length / 2)));
+}
+
+/** Groups of about equally many trials; those with the same value are in the same one. */
+function bySize(groups: ReadonlyMap<string, readonly Scored[]>, count: number): number[][] {
+  const sorted = [...groups].toSorted(([a], [b]) => Number(a) - Number(b));
+  const trials = sumOf(sorted.map(([, group]) => group.length));
+  const joined = new Map<number, number[]>();
+  let before = 0;
+  for (const [, group] of sorted) {
+    const at = Math.floor(((before + group.length / 2) * count) / trials);
+    joined.set(at, [...(joined.get(at) ?? []), ...group.map(({ score }) => score)]);
+    before += group.length;
+  }
+  return [...joined.values()];
 }
 
 function sumOf(values: readonly number[]): number {

@@ -78,6 +78,24 @@ describe('the report of a sweep', () => {
     expect(explainedBy(scored)).toBe(1);
   });
 
+  it('does not separate trials with the same value', () => {
+    const twice = (score: (value: number) => number) =>
+      [1, 2, 3, 4, 5].flatMap((value) =>
+        [0, 0].map(() => ({ value: String(value), score: score(value) })),
+      );
+    expect(explainedBy(twice((value) => value % 2))).toBe(1);
+    // A whole number that a range draws often, and others that it draws once.
+    const often = [1, 0, 1, 0, 1, 0].map((score) => ({ value: '1', score }));
+    const others = [2, 3, 4, 5, 6].map((value) => ({ value: String(value), score: 0.5 }));
+    expect(explainedBy([...often, ...others])).toBe(0);
+    expect(explainedBy([...often.toSorted((a, b) => b.score - a.score), ...others])).toBe(0);
+  });
+
+  it('finds nothing if all trials have the same score', () => {
+    const scored = ['a', 'a', 'b'].map((value) => ({ value, score: 0.1 }));
+    expect(explainedBy(scored)).toBe(0);
+  });
+
   it('has a picture with a panel for each option and a point for each trial', () => {
     const text = 'vary: {learning-rate: [0.001, 0.01, 1], seed: [1, 2]}\n';
     const svg = sweepSvg(pictureOf(parseSweepFile(text, 's.yaml'), report), light);
